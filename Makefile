@@ -1,0 +1,204 @@
+# Metrino. `make help` lists what can be made.
+#
+# One variant is built at a time: release in build/, the others in folders of their own beside
+# it. Any target can be asked for in another variant by its name: `make unit-asan`, `make all-debug`.
+
+VARIANT ?= release
+PREFIX ?= /usr/local
+SYSCONFDIR ?= /etc
+SEEDS ?= 200
+SEED ?=
+
+CC = gcc
+WARNINGS = -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wvla -Wstrict-prototypes -Werror
+HARDENING = -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fstack-clash-protection -fcf-protection
+LANGUAGE = -std=c11 -D_GNU_SOURCE -I.
+SANITIZE = -g -O1 -fno-omit-frame-pointer -fno-sanitize-recover=all
+
+FLAGS_release = -O2 -g $(HARDENING)
+FLAGS_debug = -Og -g3
+# With checks woven in, gcc forgets the ranges of values and sees narrowing where there is none.
+FLAGS_asan = $(SANITIZE) -fsanitize=address,undefined -Wno-conversion
+FLAGS_tsan = $(SANITIZE) -fsanitize=thread
+FLAGS_fuzz = $(SANITIZE) -fsanitize=address,undefined,fuzzer-no-link
+
+OUT = $(if $(filter release,$(VARIANT)),build,build/$(VARIANT))
+OPTIMISE = $(or $(FLAGS_$(VARIANT)),$(error VARIANT is one of release debug asan tsan fuzz))
+CFLAGS = $(LANGUAGE) $(WARNINGS) $(OPTIMISE) -fPIE -pthread
+LDFLAGS = $(OPTIMISE) -pie -pthread -Wl,-z,relro,-z,now,--as-needed
+LDLIBS = -llmdb -lsodium -lmicrohttpd -ljansson -lm
+
+export UBSAN_OPTIONS = print_stacktrace=1
+
+# ThreadSanitizer maps fixed addresses, which kernels with wide address randomisation occupy.
+RUN = $(if $(filter tsan,$(VARIANT)),$(shell setarch -R true 2>/dev/null && echo setarch -R))
+
+# As many jobs as there are processors, unless the caller said how many, or cleans first.
+ifeq ($(MAKELEVEL)$(filter -j%,$(MAKEFLAGS))$(filter clean,$(MAKECMDGOALS)),0)
+MAKEFLAGS += -j$(shell nproc)
+endif
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL = all
+
+# A floor is a folder (docs/house.md) and becomes an archive, so that a program takes from it
+# what it uses. main.c stays outside: it belongs to one program.
+floors = proto storage auth broker/core broker/net broker cli
+sources_of = $(filter-out %/main.c,$(wildcard $(1)/*.c) $(if $(filter storage,$(1)),$(wildcard $(1)/*/*.c)))
+objects_of = $(patsubst %.c,$(OUT)/%.o,$(1))
+archive_of = $(OUT)/lib$(notdir $(1)).a
+archives = $(foreach floor,$(floors),$(call archive_of,$(floor)))
+sources = $(foreach floor,$(floors),$(call sources_of,$(floor))) $(wildcard broker/main.c cli/main.c)
+test_sources = $(wildcard tests/*/*.c)
+
+programs = $(OUT)/metrinod $(OUT)/metrino
+
+.PHONY: all help run test unit sim integration lint format example sbom install uninstall clean
+
+all: $(programs) ## the two programs, optimised and hardened (the default)
+	@:
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
+	@echo '  make TARGET-asan|-tsan|-debug   the same target in another build'
+
+run: ## installs what building needs, builds, and starts a broker on port 1883
+	@scripts/setup run
+	@$(MAKE) all
+	@exec scripts/run $(OUT)/metrinod
+
+test: ## installs what testing needs, builds, and runs every test in every build
+	@scripts/setup run test
+	+@exec scripts/test
+
+unit: $(OUT)/unit ## unit tests
+	$(RUN) $<
+
+sim: $(OUT)/sim ## simulated worlds: SEEDS=n of them, or the one of SEED=n
+	$(RUN) $< $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
+
+integration: $(programs) ## real clients against the real broker
+	METRINOD=$(CURDIR)/$(OUT)/metrinod METRINO=$(CURDIR)/$(OUT)/metrino $(RUN) tests/integration/run
+
+# ---- objects, archives, programs
+
+# One short line per command; the whole command with V=1.
+say = $(if $(V),,@echo '  $(1)	$@'; )
+
+$(OUT)/%.o: %.c
+	@mkdir -p $(@D)
+	$(call say,CC)$(CC) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+define archive
+$(call archive_of,$(1)): $(call objects_of,$(call sources_of,$(1)))
+	@mkdir -p $$(@D)
+	@rm -f $$@
+	@ar rcs $$@ $$^
+endef
+$(foreach floor,$(floors),$(eval $(call archive,$(floor))))
+
+link = $(call say,LINK)$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group
+
+$(OUT)/metrinod: $(OUT)/broker/main.o $(archives)
+	$(link) $(LDLIBS)
+
+$(OUT)/metrino: $(OUT)/cli/main.o $(archives)
+	$(link) $(LDLIBS)
+
+$(OUT)/unit: $(call objects_of,$(wildcard tests/unit/*.c tests/lib/*.c)) $(archives)
+	$(link) -lcheck -lsubunit $(LDLIBS) -lrt
+
+$(OUT)/sim: $(call objects_of,$(wildcard tests/sim/*.c tests/lib/*.c)) $(archives)
+	$(link) $(LDLIBS)
+
+$(OUT)/fuzz_%: $(OUT)/tests/fuzz/fuzz_%.o $(archives)
+	$(link) -fsanitize=fuzzer $(LDLIBS)
+
+-include $(patsubst %.c,$(OUT)/%.d,$(sources) $(test_sources))
+
+# The same target in another variant.
+%-debug: ; @$(MAKE) VARIANT=debug $*
+%-asan: ; @$(MAKE) VARIANT=asan $*
+%-tsan: ; @$(MAKE) VARIANT=tsan $*
+
+.PHONY: fuzz
+fuzz: ## the fuzzers, in build/fuzz
+	@scripts/setup run lint
+	@$(MAKE) VARIANT=fuzz CC=clang $(patsubst tests/fuzz/%.c,build/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
+
+# ---- lint
+
+lint: ## every check that is not a test: floors, layout, analysers
+	@scripts/setup run test lint
+	@$(MAKE) -k --output-sync=target lint-all
+
+.PHONY: lint-all lint-tree lint-symbols lint-scripts lint-layout lint-cppcheck
+lint-all: lint-tree lint-symbols lint-scripts lint-layout lint-cppcheck $(patsubst %.c,build/lint/%.ok,$(sources) $(test_sources))
+	@echo 'lint: nothing to complain about'
+
+lint-tree:
+	@scripts/floors
+	@scripts/lengths
+	@scripts/words
+
+lint-symbols: $(call objects_of,$(call sources_of,proto) $(call sources_of,broker/core))
+	@scripts/symbols $^
+
+lint-scripts:
+	@shellcheck $$(grep -slE -d skip '^#!/bin/(ba)?sh' scripts/* .ci/* tests/*/*)
+
+lint-layout:
+	@clang-format --dry-run -Werror $$(find proto storage auth broker cli tests -name '*.[ch]')
+
+# It cannot expand our tables' macros and says so; the compilers would have said it if it were true.
+lint-cppcheck:
+	@cppcheck --quiet --std=c11 --inline-suppr --error-exitcode=1 -I. -D_GNU_SOURCE -j2 \
+		--enable=warning,performance,portability --suppress=preprocessorErrorDirective $(sources)
+
+# One stamp per source: only what changed since is analysed again. gcc 12 calls it a leak when a
+# pointer is returned as one to its first member; clang and LeakSanitizer look for real ones.
+# Tests are compiled by clang as well, and that is all: they run under the sanitizers.
+build/lint/tests/%.ok: tests/%.c
+	@mkdir -p $(@D)
+	@clang $(LANGUAGE) $(WARNINGS) -fsyntax-only -MMD -MP -MT $@ -MF $(@:.ok=.d) $<
+	@touch $@
+
+build/lint/%.ok: %.c .clang-tidy
+	@mkdir -p $(@D)
+	@gcc $(LANGUAGE) $(WARNINGS) -O1 -fanalyzer -Wno-analyzer-malloc-leak -MMD -MP -MT $@ -MF $(@:.ok=.d) -c -o /dev/null $<
+	@clang $(LANGUAGE) $(WARNINGS) -fsyntax-only $<
+	@clang-tidy --quiet --warnings-as-errors='*' $< -- $(LANGUAGE) 2>/dev/null
+	@touch $@
+
+-include $(patsubst %.c,build/lint/%.d,$(sources) $(test_sources))
+
+format: ## lays the sources out as .clang-format says
+	clang-format -i $$(git ls-files -co --exclude-standard '*.c' '*.h')
+
+# ---- what is made from the programs
+
+example: $(OUT)/metrinod ## metrino.conf.example, from the table in the broker
+	$< --example-config >metrino.conf.new
+	mv metrino.conf.new metrino.conf.example
+
+sbom: $(programs) ## the libraries inside the programs, with versions and licences (CycloneDX)
+	@scripts/setup test
+	@scripts/sbom $(programs)
+
+install: $(programs) ## programs, configuration and systemd unit (DESTDIR, PREFIX, SYSCONFDIR)
+	install -D -m 755 -t $(DESTDIR)$(PREFIX)/bin $(programs)
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/doc/metrino metrino.conf.example README.md LICENSE
+	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system $(DESTDIR)$(SYSCONFDIR)/metrino
+	sed 's,@PREFIX@,$(PREFIX),; s,@SYSCONFDIR@,$(SYSCONFDIR),' scripts/metrinod.service.in \
+		>$(DESTDIR)$(PREFIX)/lib/systemd/system/metrinod.service
+	test -e $(DESTDIR)$(SYSCONFDIR)/metrino/metrino.conf || \
+		install -m 644 metrino.conf.example $(DESTDIR)$(SYSCONFDIR)/metrino/metrino.conf
+	$(foreach page,$(wildcard docs/man/*.[1-8]),install -D -m 644 -t \
+		$(DESTDIR)$(PREFIX)/share/man/man$(subst .,,$(suffix $(page))) $(page);)
+
+uninstall: ## what install put there, except the configuration
+	rm -f $(addprefix $(DESTDIR)$(PREFIX)/,bin/metrinod bin/metrino lib/systemd/system/metrinod.service)
+	rm -f $(foreach page,$(wildcard docs/man/*.[1-8]),$(DESTDIR)$(PREFIX)/share/man/man$(subst .,,$(suffix $(page)))/$(notdir $(page)))
+	rm -rf $(DESTDIR)$(PREFIX)/share/doc/metrino
+
+clean: ## removes build/; the broker's data in var/ stays
+	rm -rf build
