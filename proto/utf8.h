@@ -1,0 +1,16 @@
+/*
+ * utf8.h - strict UTF-8 as RFC 3629 has it: no overlong forms, no surrogates,
+ * nothing above U+10FFFF. [MQTT-1.5.4-1]  Pure, no heap.
+ */
+#ifndef PROTO_UTF8_H
+#define PROTO_UTF8_H
+
+#include "proto/base.h"
+
+/* Well-formed UTF-8; U+0000 allowed (payloads with format indicator 1). */
+bool utf8_valid(struct slice text);
+
+/* Well-formed and without U+0000: what every MQTT string has to be. [MQTT-1.5.4-2] */
+bool utf8_string_valid(struct slice text);
+
+#endif

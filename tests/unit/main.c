@@ -1,0 +1,52 @@
+/*
+ * main.c - runs the unit tests: all suites of suites.def, or the one that is
+ * named as the only argument.  Exits with 0 when every test passed.
+ */
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SUITE(module) Suite *module##_suite(void);
+#include "tests/unit/suites.def"
+#undef SUITE
+
+struct suite_row {
+	const char *name;
+	Suite *(*create)(void);
+};
+
+static const struct suite_row rows[] = {
+#define SUITE(module) {#module, module##_suite},
+#include "tests/unit/suites.def"
+#undef SUITE
+};
+
+#define ROWS (sizeof(rows) / sizeof(rows[0]))
+
+int main(int argc, char **argv)
+{
+	const char *only = argc > 1 ? argv[1] : NULL;
+	SRunner *runner = srunner_create(NULL);
+	size_t added = 0;
+	int failed;
+
+	for (size_t i = 0; i < ROWS; i++) {
+		if (only && strcmp(only, rows[i].name) != 0)
+			continue;
+		srunner_add_suite(runner, rows[i].create());
+		added++;
+	}
+	if (added == 0) {
+		fprintf(stderr, "no suite \"%s\"; the suites are:", only ? only : "");
+		for (size_t i = 0; i < ROWS; i++)
+			fprintf(stderr, " %s", rows[i].name);
+		fputc('\n', stderr);
+		srunner_free(runner);
+		return EXIT_FAILURE;
+	}
+	srunner_run_all(runner, CK_NORMAL);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
