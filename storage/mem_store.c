@@ -1,0 +1,154 @@
+/* mem_store.c - see mem_store.h. */
+#include "storage/mem_store.h"
+
+#include "storage/record.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <uthash.h>
+
+struct mem_row {
+	UT_hash_handle hh;
+	uint64_t row;
+	size_t len;
+	uint8_t record[];
+};
+
+struct mem_store {
+	struct store head;
+	struct mem_row *sessions;
+	struct mem_row *subscriptions;
+	uint32_t refusals; /* commits still to be refused */
+	char refusal[sizeof(((struct failure *)0)->text)];
+	uint8_t scratch[RECORD_MAX];
+};
+
+static void row_delete(struct mem_row **table, uint64_t row)
+{
+	struct mem_row *found;
+
+	HASH_FIND(hh, *table, &row, sizeof(row), found);
+	if (found == NULL)
+		return;
+	HASH_DEL(*table, found);
+	free(found);
+}
+
+static void row_put(struct mem_row **table, uint64_t row, struct slice record)
+{
+	struct mem_row *made = malloc(sizeof(*made) + record.len);
+	struct mem_row *old;
+
+	must(made != NULL);
+	made->row = row;
+	made->len = record.len;
+	memcpy(made->record, record.at, record.len);
+	HASH_REPLACE(hh, *table, row, sizeof(row), made, old);
+	free(old);
+}
+
+static void apply(struct mem_store *store, const struct store_op *op)
+{
+	uint8_t *out = store->scratch;
+	struct failure failure;
+	size_t len;
+
+	switch (op->type) {
+	case STORE_PUT_SESSION:
+		must(record_encode_session(&record_clear, op->row, &op->session, out, &len,
+					   &failure));
+		row_put(&store->sessions, op->row, slice_of(out, len));
+		break;
+	case STORE_PUT_SUBSCRIPTION:
+		must(record_encode_subscription(&record_clear, op->row, &op->subscription, out,
+						&len, &failure));
+		row_put(&store->subscriptions, op->row, slice_of(out, len));
+		break;
+	case STORE_DELETE_SESSION:
+		row_delete(&store->sessions, op->row);
+		break;
+	case STORE_DELETE_SUBSCRIPTION:
+		row_delete(&store->subscriptions, op->row);
+		break;
+	}
+}
+
+static bool mem_commit(struct store *head, struct store_batch *const *batches, size_t count,
+		       struct failure *failure)
+{
+	struct mem_store *store = (struct mem_store *)head;
+
+	if (store->refusals > 0) {
+		store->refusals--;
+		return failure_set(failure, "%s", store->refusal);
+	}
+	for (size_t b = 0; b < count; b++) {
+		for (size_t i = 0; i < batches[b]->count; i++)
+			apply(store, &batches[b]->ops[i]);
+	}
+	return true;
+}
+
+static bool mem_load(struct store *head, const struct store_visitor *visitor,
+		     struct failure *failure)
+{
+	struct mem_store *store = (struct mem_store *)head;
+
+	for (struct mem_row *row = store->sessions; row != NULL; row = row->hh.next) {
+		struct store_session session;
+
+		if (!record_decode_session(&record_clear, row->row, slice_of(row->record, row->len),
+					   store->scratch, &session, failure))
+			return failure_context(failure, "session in memory");
+		visitor->session(visitor->self, row->row, &session);
+	}
+	for (struct mem_row *row = store->subscriptions; row != NULL; row = row->hh.next) {
+		struct store_subscription subscription;
+
+		if (!record_decode_subscription(&record_clear, row->row,
+						slice_of(row->record, row->len), store->scratch,
+						&subscription, failure))
+			return failure_context(failure, "subscription in memory");
+		visitor->subscription(visitor->self, row->row, &subscription);
+	}
+	return true;
+}
+
+static void table_free(struct mem_row *table)
+{
+	struct mem_row *row;
+	struct mem_row *next;
+
+	HASH_ITER(hh, table, row, next)
+	{
+		HASH_DEL(table, row);
+		free(row);
+	}
+}
+
+static void mem_close(struct store *head)
+{
+	struct mem_store *store = (struct mem_store *)head;
+
+	table_free(store->sessions);
+	table_free(store->subscriptions);
+	free(store);
+}
+
+struct store *mem_store_create(void)
+{
+	static const struct store_class class = {mem_load, mem_commit, mem_close};
+	struct mem_store *store = calloc(1, sizeof(*store));
+
+	must(store != NULL);
+	store->head.class = &class;
+	return &store->head;
+}
+
+void mem_store_refuse(struct store *head, uint32_t commits, const char *text)
+{
+	struct mem_store *store = (struct mem_store *)head;
+
+	store->refusals = commits;
+	snprintf(store->refusal, sizeof(store->refusal), "%s", text);
+}

@@ -1,0 +1,20 @@
+/*
+ * mem_store.h - the contract of store.h kept in memory: for `persistence false`,
+ * for tests and for the simulated world, which can make it refuse commits.
+ *
+ * Rows are kept as records (record.h) and given back in the order in which they
+ * were first put, so that a simulation repeats exactly.
+ * Thread: as store.h says.
+ */
+#ifndef STORAGE_MEM_STORE_H
+#define STORAGE_MEM_STORE_H
+
+#include "storage/store.h"
+
+/* Gives an empty store, to be freed with store_close(). */
+struct store *mem_store_create(void);
+
+/* The next `commits` commits fail with this text and change nothing; 0 ends that. */
+void mem_store_refuse(struct store *store, uint32_t commits, const char *text);
+
+#endif
