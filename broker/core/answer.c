@@ -1,0 +1,202 @@
+/* answer.c - see answer.h. */
+#include "broker/core/answer.h"
+#include "broker/core/core.h"
+
+struct pending_answer *answer_create(struct shard *shard, const struct client *client, uint8_t type,
+				     uint16_t packet_id, uint32_t count)
+{
+	size_t size = sizeof(struct pending_answer) + count * sizeof(struct answer_entry);
+	struct pending_answer *answer = memory_get_zeroed(size);
+	purse_force(&shard->purse, size);
+	answer->type = type;
+	answer->packet_id = packet_id;
+	answer->link = client->link;
+	answer->serial = client->serial;
+	answer->session = session_at(shard, client->session)->number;
+	answer->count = count;
+	answer->waits = 1; /* for answer_ready() */
+	answer->next = shard->pending_answers;
+	if (answer->next)
+		answer->next->previous = answer;
+	shard->pending_answers = answer;
+	return answer;
+}
+
+static void free_answer(struct shard *shard, struct pending_answer *answer)
+{
+	if (answer->previous)
+		answer->previous->next = answer->next;
+	else
+		shard->pending_answers = answer->next;
+	if (answer->next)
+		answer->next->previous = answer->previous;
+	purse_give(&shard->purse, sizeof *answer + answer->count * sizeof(struct answer_entry));
+	memory_free(answer->text);
+	memory_free(answer);
+}
+
+void answer_keep_text(struct pending_answer *answer, struct answer_entry *entry, struct slice text)
+{
+	entry->text_at = answer->text_len;
+	entry->text_len = (uint32_t)text.len;
+	answer->text =
+	    shard_grow(answer->text, &answer->text_room, answer->text_len + (uint32_t)text.len, 1);
+	memcpy(answer->text + answer->text_len, text.at, text.len);
+	answer->text_len += (uint32_t)text.len;
+}
+
+static struct slice entry_text(const struct pending_answer *answer,
+			       const struct answer_entry *entry)
+{
+	return slice_of(answer->text + entry->text_at, entry->text_len);
+}
+
+/* ---- what the store refused is undone ---- */
+
+static void undo_plain(struct shard *shard, struct session *session, struct slice filter,
+		       const struct answer_entry *entry)
+{
+	uint32_t n = subscription_find(&shard->subscriptions, session->realm, filter, false,
+				       (uint32_t)session->number);
+	if (n == 0)
+		return;
+	if (entry->made) {
+		unsubscribe_plain(shard, session, n);
+		return;
+	}
+	struct subscription *s = subscription_at(&shard->subscriptions, n);
+	s->options = entry->old_options;
+	s->identifier = entry->old_identifier;
+}
+
+static void undo_shared(struct shard *shard, struct session *session, struct slice text,
+			const struct answer_entry *entry)
+{
+	struct shared_subscription *shared = shared_find(session, text);
+	if (shared == NULL)
+		return;
+	if (entry->made) {
+		shared_leave(shard, session, shared);
+		return;
+	}
+	shared->options = entry->old_options;
+	shared->identifier = entry->old_identifier;
+	barrier_wait(shard, shared_join(shard, session, shared), (struct barrier_waiter){0});
+}
+
+static void undo(struct shard *shard, struct session *session, struct pending_answer *answer)
+{
+	for (uint32_t i = 0; i < answer->count; i++) {
+		struct answer_entry *entry = &answer->entries[i];
+		if (mqtt_reason_is_error(entry->reason))
+			continue;
+		if (answer->type == MQTT_UNSUBACK) {
+			/* It is gone here, and will be from the store: persist.h tries again. */
+			entry->reason = MQTT_UNSPECIFIED_ERROR;
+			continue;
+		}
+		entry->reason = MQTT_QUOTA_EXCEEDED;
+		entry->send_retained = false;
+		if (entry->shared)
+			undo_shared(shard, session, entry_text(answer, entry), entry);
+		else
+			undo_plain(shard, session, entry_text(answer, entry), entry);
+	}
+}
+
+/* ---- leaving ---- */
+
+/* 3.1.1 has one failure code for SUBACK, and none for UNSUBACK. */
+static uint8_t reason_for(const struct client *client, uint8_t reason)
+{
+	return client->version != MQTT_VERSION_5_0 && mqtt_reason_is_error(reason) ? 0x80 : reason;
+}
+
+static void send(struct shard *shard, struct client *client, const struct pending_answer *answer)
+{
+	bool codes = client->version == MQTT_VERSION_5_0 || answer->type == MQTT_SUBACK;
+	size_t room = 16 + answer->count;
+	uint8_t *packet = memory_get(room + answer->count);
+	uint8_t *reasons = packet + room;
+	for (uint32_t i = 0; i < answer->count; i++)
+		reasons[i] = reason_for(client, answer->entries[i].reason);
+	struct mqtt_suback suback = {
+	    .type = answer->type,
+	    .packet_id = answer->packet_id,
+	    .reasons = slice_of(reasons, codes ? answer->count : 0),
+	};
+	size_t n = mqtt_encode_suback(packet, room, (enum mqtt_version)client->version, &suback);
+	must(n != 0);
+	if (client_fits(client, n))
+		client_send(shard, client, packet, n);
+	else
+		client_fail(shard, client, MQTT_PACKET_TOO_LARGE,
+			    "the answer is larger than the maximum packet size");
+	memory_free(packet);
+}
+
+static void ask_for_retained(struct shard *shard, struct session *session,
+			     const struct pending_answer *answer)
+{
+	for (uint32_t i = 0; i < answer->count; i++) {
+		const struct answer_entry *entry = &answer->entries[i];
+		if (entry->send_retained)
+			retain_begin(shard, session, entry_text(answer, entry), entry->options,
+				     answer->identifier);
+	}
+}
+
+static void leave(struct shard *shard, struct pending_answer *answer)
+{
+	struct session *session = session_by_number(shard, answer->session);
+	if (session && answer->refused)
+		undo(shard, session, answer);
+	struct client *client = session ? session->client : NULL;
+	if (client && client->serial == answer->serial && client->state == CLIENT_UP) {
+		if (answer->refused && answer->type == MQTT_UNSUBACK &&
+		    client->version != MQTT_VERSION_5_0)
+			client_fail(shard, client, MQTT_UNSPECIFIED_ERROR, NULL);
+		else
+			send(shard, client, answer);
+		if (client->state == CLIENT_UP)
+			ask_for_retained(shard, session, answer);
+	}
+	free_answer(shard, answer);
+}
+
+void answer_arrived(struct shard *shard, struct pending_answer *answer)
+{
+	if (--answer->waits == 0)
+		leave(shard, answer);
+}
+
+void answer_stored(struct shard *shard, struct pending_answer *answer, bool committed)
+{
+	answer->refused |= !committed;
+	answer_arrived(shard, answer);
+}
+
+void answer_ready(struct shard *shard, struct pending_answer *answer)
+{
+	answer_arrived(shard, answer);
+}
+
+void answer_wait_barrier(struct shard *shard, struct pending_answer *answer, uint32_t barrier)
+{
+	if (barrier == 0)
+		return;
+	answer->waits++;
+	barrier_wait(shard, barrier, (struct barrier_waiter){.answer = answer});
+}
+
+void answer_wait_store(struct shard *shard, struct pending_answer *answer, struct changes *changes)
+{
+	if (persist_send(shard, changes, (struct waiter){.answer = answer}))
+		answer->waits++;
+}
+
+void answers_finish(struct shard *shard)
+{
+	while (shard->pending_answers)
+		free_answer(shard, shard->pending_answers);
+}

@@ -1,0 +1,377 @@
+/*
+ * client.c - one network connection: cuts packets out of what is read, keeps the time,
+ * and ends it.  MQTT 5.0 chapter 4.13 for how faults are answered.
+ */
+#include "broker/core/core.h"
+#include "proto/frame.h"
+
+/* How long a client that is being closed may take to read what is left for it. */
+#define LINGER_MS 5000u
+
+struct client *client_of_link(const struct shard *shard, uint32_t link)
+{
+	return link < shard->link_room ? shard->links[link] : NULL;
+}
+
+void client_open(struct shard *shard, const struct event *event)
+{
+	uint32_t room = shard->link_room;
+	shard->links =
+	    shard_grow(shard->links, &shard->link_room, event->link + 1, sizeof *shard->links);
+	for (; room < shard->link_room; room++)
+		shard->links[room] = NULL;
+	must(shard->links[event->link] == NULL);
+	struct client *client = memory_get_zeroed(sizeof *client);
+	client->link = event->link;
+	client->serial = ++shard->serial;
+	client->opened_ms = event->opened_ms;
+	client->last_packet_ms = shard->now.ms;
+	client->listener = event->listener;
+	client->maximum_packet_size = UINT32_MAX;
+	client->receive_maximum = UINT16_MAX;
+	client->timer.kind = TIMER_CLIENT;
+	shard->links[event->link] = client;
+	shard->link_count++;
+	purse_force(&shard->purse, sizeof *client);
+	COUNT(shard, LINKS);
+	COUNT(shard, LINKS_OPENED);
+	timer_arm(&shard->timers, &client->timer,
+		  client->opened_ms + shard->settings->connect_timeout_ms);
+}
+
+static void drop_partial(struct shard *shard, struct client *client)
+{
+	purse_give(&shard->purse, client->partial_room);
+	memory_wipe_free(client->partial, client->partial_room);
+	client->partial = NULL;
+	client->partial_len = client->partial_room = 0;
+}
+
+void client_free(struct shard *shard, struct client *client)
+{
+	timer_cancel(&shard->timers, &client->timer);
+	drop_partial(shard, client);
+	outbox_clear(&client->outbox, &shard->purse);
+	will_free(shard, client->will);
+	alias_destroy(client->aliases_in, &shard->purse);
+	alias_destroy(client->aliases_out, &shard->purse);
+	memory_free(client->connecting);
+	for (uint32_t i = 0; i < shard->drained_count; i++)
+		if (shard->drained[i] == client)
+			shard->drained[i] = NULL;
+	shard->links[client->link] = NULL;
+	shard->link_count--;
+	purse_give(&shard->purse, sizeof *client);
+	UNCOUNT(shard, LINKS);
+	memory_free(client);
+}
+
+/* ---- output ---- */
+
+void client_told(struct shard *shard, struct client *client)
+{
+	if (client->output_told)
+		return;
+	client->output_told = true;
+	shard_effect(shard, EFFECT_OUTPUT, client->link);
+}
+
+uint8_t *client_reserve(struct shard *shard, struct client *client, size_t n)
+{
+	client_told(shard, client);
+	return outbox_reserve(&client->outbox, &shard->purse, n);
+}
+
+void client_send(struct shard *shard, struct client *client, const uint8_t *packet, size_t n)
+{
+	memcpy(client_reserve(shard, client, n), packet, n);
+	COUNT(shard, PACKETS_SENT);
+}
+
+bool client_fits(const struct client *client, size_t packet_size)
+{
+	return packet_size <= client->maximum_packet_size;
+}
+
+/* ---- the end ---- */
+
+void client_close(struct shard *shard, struct client *client, bool publish_will)
+{
+	if (client->state == CLIENT_CLOSING)
+		return;
+	/* A connection that never had its CONNACK leaves no will behind. */
+	publish_will = publish_will && client->state == CLIENT_UP;
+	if (client->state == CLIENT_UP)
+		UNCOUNT(shard, CLIENTS_CONNECTED);
+	client->state = CLIENT_CLOSING;
+	drop_partial(shard, client);
+	timer_arm(&shard->timers, &client->timer, shard->now.ms + LINGER_MS);
+	shard_effect(shard, EFFECT_CLOSE, client->link);
+	if (client->session != 0)
+		session_detach(shard, session_at(shard, client->session), publish_will);
+}
+
+/* [MQTT-3.14.2-3]: the sentence goes only if the whole packet stays within the client's limit. */
+static void send_disconnect(struct shard *shard, struct client *client, enum mqtt_reason reason,
+			    const char *text)
+{
+	uint8_t packet[512];
+	struct mqtt_disconnect disconnect = {.reason = (uint8_t)reason};
+	if (text) {
+		mqtt_set(&disconnect.properties, MQTT_PROPERTY_REASON_STRING);
+		disconnect.properties.reason_string = slice_text(text);
+	}
+	size_t n = mqtt_encode_disconnect(packet, sizeof packet, MQTT_VERSION_5_0, &disconnect);
+	if (n == 0 || !client_fits(client, n)) {
+		disconnect.properties.present = 0;
+		n = mqtt_encode_disconnect(packet, sizeof packet, MQTT_VERSION_5_0, &disconnect);
+	}
+	if (client_fits(client, n))
+		client_send(shard, client, packet, n);
+}
+
+void client_fail(struct shard *shard, struct client *client, enum mqtt_reason reason,
+		 const char *text)
+{
+	if (client->state == CLIENT_CLOSING)
+		return;
+	/* [MQTT-3.14.0-1]: before CONNACK there is nothing to say but CONNACK. */
+	if (client->state == CLIENT_UP && client->version == MQTT_VERSION_5_0)
+		send_disconnect(shard, client, reason, text);
+	client_close(shard, client, true);
+}
+
+void client_gone(struct shard *shard, struct client *client)
+{
+	client_close(shard, client, true);
+	client_free(shard, client);
+}
+
+/* ---- time ---- */
+
+static uint64_t keep_alive_due(const struct client *client)
+{
+	return client->last_packet_ms + client->keep_alive_s * 1500ull; /* [MQTT-3.1.2-22] */
+}
+
+void client_timer(struct shard *shard, struct client *client)
+{
+	switch ((enum client_state)client->state) {
+	case CLIENT_LOBBY:
+		client_close(shard, client, false);
+		return;
+	case CLIENT_UP:
+		if (client->keep_alive_s == 0)
+			return;
+		if (shard->now.ms < keep_alive_due(client)) {
+			timer_arm(&shard->timers, &client->timer, keep_alive_due(client));
+			return;
+		}
+		COUNT(shard, KEEPALIVE_TIMEOUTS);
+		client_fail(shard, client, MQTT_KEEP_ALIVE_TIMEOUT,
+			    "no packet within 1.5 times the keep alive");
+		return;
+	default: /* the store and auth answer in the end; a closing link is the shell's to cut */
+		return;
+	}
+}
+
+/* ---- input ---- */
+
+typedef void packet_handler(struct shard *shard, struct client *client, struct slice body);
+
+/* What a client that is UP may send, but for PUBLISH and the acknowledgements. */
+static packet_handler *const handlers[16] = {
+    [MQTT_SUBSCRIBE] = on_subscribe, [MQTT_UNSUBSCRIBE] = on_unsubscribe,
+    [MQTT_PINGREQ] = on_pingreq,     [MQTT_DISCONNECT] = on_disconnect,
+    [MQTT_AUTH] = on_auth,
+};
+
+static void violation(struct shard *shard, struct client *client, enum mqtt_reason reason,
+		      const char *text)
+{
+	COUNT(shard, MALFORMED);
+	client_fail(shard, client, reason, text);
+}
+
+static void packet_up(struct shard *shard, struct client *client, const struct frame *frame)
+{
+	bool v5 = client->version == MQTT_VERSION_5_0;
+	client->last_packet_ms = shard->now.ms;
+	if (frame->type == MQTT_PUBLISH) {
+		on_publish(shard, client, frame->flags, frame->body);
+	} else if (frame->type == 0 || (frame->type == MQTT_AUTH && !v5)) {
+		violation(shard, client, MQTT_MALFORMED_PACKET, "packet type not defined");
+	} else if (!mqtt_flags_valid(frame->type, frame->flags)) { /* [MQTT-2.1.3-1] */
+		violation(shard, client, MQTT_MALFORMED_PACKET, "reserved flags not as defined");
+	} else if (frame->type >= MQTT_PUBACK && frame->type <= MQTT_PUBCOMP) {
+		on_ack(shard, client, frame->type, frame->body);
+	} else if (handlers[frame->type]) {
+		handlers[frame->type](shard, client, frame->body);
+	} else { /* a second CONNECT [MQTT-3.1.0-2], or what only a server sends */
+		violation(shard, client, MQTT_PROTOCOL_ERROR, "packet not expected from a client");
+	}
+}
+
+static void packet_in_lobby(struct shard *shard, struct client *client, const struct frame *frame,
+			    struct slice packet)
+{
+	if (frame->type != MQTT_CONNECT || !mqtt_flags_valid(frame->type, frame->flags)) {
+		COUNT(shard, MALFORMED); /* [MQTT-3.1.0-1]: closed without an answer */
+		client_close(shard, client, false);
+		return;
+	}
+	on_connect(shard, client, packet, frame->body);
+}
+
+/* Limits that the fixed header alone is enough for; false: the connection is at its end. */
+static bool size_allowed(struct shard *shard, struct client *client, size_t size)
+{
+	bool lobby = client->state == CLIENT_LOBBY;
+	size_t limit =
+	    lobby ? shard->settings->connect_bytes_max : shard->settings->max_packet_size;
+	if (size <= limit)
+		return true;
+	violation(shard, client, MQTT_PACKET_TOO_LARGE, "larger than the maximum packet size");
+	return false;
+}
+
+static void take_packet(struct shard *shard, struct client *client, const struct frame *frame,
+			struct slice packet)
+{
+	COUNT(shard, PACKETS_RECEIVED);
+	if (!size_allowed(shard, client, frame->size))
+		return;
+	if (client->state == CLIENT_UP)
+		packet_up(shard, client, frame);
+	else
+		packet_in_lobby(shard, client, frame, packet);
+}
+
+/* Keeps bytes for later; false when there is no memory for them. */
+static bool keep(struct shard *shard, struct client *client, struct slice bytes)
+{
+	size_t need = client->partial_len + bytes.len;
+	if (bytes.len == 0)
+		return true;
+	if (need > client->partial_room) {
+		size_t room = need < 256 ? 256 : need + need / 2;
+		if (!purse_take(&shard->purse, room)) {
+			client_fail(shard, client, MQTT_QUOTA_EXCEEDED,
+				    "the broker's memory is full");
+			return false;
+		}
+		uint8_t *bigger = memory_get(room);
+		if (client->partial_len > 0)
+			memcpy(bigger, client->partial, client->partial_len);
+		purse_give(&shard->purse, client->partial_room);
+		memory_wipe_free(client->partial, client->partial_room);
+		client->partial = bigger;
+		client->partial_room = (uint32_t)room;
+	}
+	memcpy(client->partial + client->partial_len, bytes.at, bytes.len);
+	client->partial_len = (uint32_t)need;
+	return true;
+}
+
+/* The client's home is another shard: it goes there with its CONNECT and all that followed. */
+static void move(struct shard *shard, struct client *client, struct slice packet, struct slice rest)
+{
+	uint8_t *bytes = memory_get(packet.len + rest.len);
+	memcpy(bytes, packet.at, packet.len);
+	if (rest.len > 0)
+		memcpy(bytes + packet.len, rest.at, rest.len);
+	struct effect *effect = shard_effect(shard, EFFECT_MOVE, client->link);
+	effect->party = client->move_to;
+	effect->bytes = slice_of(bytes, packet.len + rest.len);
+	effect->opened_ms = client->opened_ms;
+	client_free(shard, client);
+}
+
+static bool reads_on(const struct client *client)
+{
+	return client->state == CLIENT_LOBBY || client->state == CLIENT_UP;
+}
+
+/*
+ * Takes whole packets off the front of *bytes.  False: stop, the rest is done with
+ * (the client has moved, or is at its end).
+ */
+static bool take_packets(struct shard *shard, struct client *client, struct slice *bytes)
+{
+	while (bytes->len > 0 && reads_on(client)) {
+		struct frame frame;
+		enum frame_status status = frame_cut(*bytes, &frame);
+		if (status == FRAME_BAD) {
+			violation(shard, client, MQTT_MALFORMED_PACKET,
+				  "remaining length malformed");
+			return false;
+		}
+		if (status == FRAME_PARTIAL)
+			return frame.size == 0 || size_allowed(shard, client, frame.size);
+		struct slice packet = slice_of(bytes->at, frame.size);
+		*bytes = slice_after(*bytes, frame.size);
+		take_packet(shard, client, &frame, packet);
+		if (client->moving) {
+			move(shard, client, packet, *bytes);
+			return false;
+		}
+	}
+	return client->state != CLIENT_CLOSING;
+}
+
+/* How many more bytes the unfinished packet needs before it is worth looking at again. */
+static size_t bytes_wanted(const struct client *client)
+{
+	struct frame frame;
+	struct slice partial = slice_of(client->partial, client->partial_len);
+	if (frame_cut(partial, &frame) == FRAME_PARTIAL && frame.size > client->partial_len)
+		return frame.size - client->partial_len;
+	return 1;
+}
+
+/*
+ * Takes what it can from `bytes` and keeps the rest.  False: the connection has
+ * moved (and *client is gone) or is at its end.
+ */
+static bool take_and_keep(struct shard *shard, struct client *client, struct slice bytes)
+{
+	return take_packets(shard, client, &bytes) && keep(shard, client, bytes);
+}
+
+/* The kept bytes, now that they may make a packet; they leave their place first. */
+static bool take_partial(struct shard *shard, struct client *client)
+{
+	uint8_t *partial = client->partial;
+	size_t len = client->partial_len, room = client->partial_room;
+	client->partial = NULL;
+	client->partial_len = client->partial_room = 0;
+	bool alive = take_and_keep(shard, client, slice_of(partial, len));
+	purse_give(&shard->purse, room);
+	memory_wipe_free(partial, room);
+	return alive;
+}
+
+void client_bytes(struct shard *shard, struct client *client, struct slice bytes)
+{
+	while (client->partial_len > 0 && bytes.len > 0 && reads_on(client)) {
+		size_t wanted = bytes_wanted(client);
+		size_t n = wanted < bytes.len ? wanted : bytes.len;
+		if (client->state == CLIENT_LOBBY)
+			n = bytes.len; /* all of it goes along if the client has to move */
+		if (!keep(shard, client, slice_of(bytes.at, n)))
+			return;
+		bytes = slice_after(bytes, n);
+		if (n >= wanted && !take_partial(shard, client))
+			return;
+	}
+	if (client->state != CLIENT_CLOSING)
+		take_and_keep(shard, client, bytes);
+}
+
+void client_resume_reading(struct shard *shard, struct client *client)
+{
+	shard_effect(shard, EFFECT_READ, client->link)->on = true;
+	if (client->partial_len > 0)
+		take_partial(shard, client);
+}

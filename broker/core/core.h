@@ -1,0 +1,337 @@
+/*
+ * core.h - the structs of a shard, for the core's own files only.  What others may
+ * know is in shard.h.
+ *
+ * Three lives: a client is a network connection, from accept to close; a session
+ * is what MQTT 5.0 section 4.1 calls session state, and outlives it; a
+ * subscription belongs to a session.  They refer to each other by number
+ * (slab.h), and across shards by number and party.
+ *
+ * Thread: everything in a shard belongs to its thread.
+ */
+#ifndef BROKER_CORE_CORE_H
+#define BROKER_CORE_CORE_H
+
+#include "broker/core/alias.h"
+#include "broker/core/happened.h"
+#include "broker/core/hash.h"
+#include "broker/core/idset.h"
+#include "broker/core/index.h"
+#include "broker/core/inflight.h"
+#include "broker/core/memory.h"
+#include "broker/core/outbox.h"
+#include "broker/core/persist.h"
+#include "broker/core/queue.h"
+#include "broker/core/retain.h"
+#include "broker/core/route.h"
+#include "broker/core/shard.h"
+#include "broker/core/share.h"
+#include "broker/core/slab.h"
+#include "broker/core/subscription.h"
+#include "broker/core/timer.h"
+#include "proto/packet.h"
+
+/* What a timer is embedded in. */
+enum timer_kind {
+	TIMER_CLIENT,	/* connect time-out, keep alive, end of a slow close */
+	TIMER_SESSION,	/* will delay, expiry, lazy `not connected` */
+	TIMER_RETAINED, /* message expiry of a retained message */
+	TIMER_PERSIST,	/* deletions to try again */
+};
+
+/* ---- client: one network connection ---- */
+
+enum client_state {
+	CLIENT_LOBBY,	       /* no CONNECT yet */
+	CLIENT_AUTHENTICATING, /* CONNECT decoded, waits for auth */
+	CLIENT_COMMITTING,     /* session changed, waits for the store */
+	CLIENT_UP,	       /* CONNACK sent */
+	CLIENT_CLOSING,	       /* nothing is read any more; waits for EVENT_LINK_CLOSED */
+};
+
+/* A will that waits to be published or forgotten, MQTT 5.0 section 3.1.2.5. */
+struct will {
+	struct message *message; /* owned */
+	uint32_t delay_s;
+	uint32_t expiry_s; /* of the message, from its publication on */
+	bool has_expiry;
+};
+
+/* What of a CONNECT is needed until its CONNACK, while auth or the store take their time. */
+struct connecting {
+	bool clean_start;
+	bool assigned_id;
+	bool session_present;
+	bool new_session;
+	bool wants_response_information;
+	bool keep_alive_changed;
+	uint32_t asked_expiry_s;
+	uint32_t expiry_s;
+	size_t client_id_len;
+	uint8_t client_id[];
+};
+
+struct client {
+	uint32_t link;
+	uint8_t state;	   /* enum client_state */
+	uint8_t version;   /* enum mqtt_version; 0 before CONNECT */
+	bool output_told;  /* EFFECT_OUTPUT is in this turn's effects */
+	bool drained_told; /* in shard->drained */
+	bool blocked;	   /* deliveries wait for the outbox to empty */
+	bool problem_information;
+	bool moving; /* its home is move_to */
+	party_id move_to;
+	uint16_t keep_alive_s;
+	uint16_t receive_maximum;     /* the client's */
+	uint16_t topic_alias_maximum; /* ours towards the client, already bounded */
+	uint32_t maximum_packet_size; /* the client's */
+	uint32_t
+	    sent_unfinished; /* PUBLISHes of this connection without their last acknowledgement */
+	uint32_t session;    /* number of its session, 0 before */
+	uint64_t serial;     /* never re-used, so that a late answer finds nobody */
+	uint64_t opened_ms;
+	uint64_t last_packet_ms;
+	uint64_t connected_s;
+	const struct listener_settings *listener;
+	struct connecting *connecting; /* from CONNECT until CONNACK */
+	struct will *will;
+	struct alias_table *aliases_in;
+	struct alias_table *aliases_out;
+	uint8_t *partial; /* an unfinished packet, or what came while not UP */
+	uint32_t partial_len;
+	uint32_t partial_room;
+	struct outbox outbox;
+	struct timer timer;
+};
+
+/* ---- session ---- */
+
+struct session {
+	uint64_t number; /* slot in the low half; never re-used */
+	uint32_t realm;
+	uint32_t expiry_s;
+	uint64_t id_hash;
+	uint8_t *client_id; /* owned */
+	uint16_t client_id_len;
+	bool stored_connected; /* what its row says */
+	bool stored;	       /* it has a row */
+	uint32_t stored_expiry_s;
+	uint64_t row;
+	struct client *client;	/* NULL while away */
+	uint32_t subscriptions; /* head of its list, 0 for none */
+	uint32_t subscription_count;
+	struct shared_subscription *shared; /* its memberships */
+	struct retain_wait *scans;	    /* retained messages still to come */
+	struct idset *inbound; /* QoS 2 received, not released; NULL when there never was one */
+	struct inflight inflight;
+	struct queue queue;
+	struct will *will;   /* of a connection that is gone, while its delay runs */
+	int64_t detached_ms; /* when that was; may lie before the machine's start */
+	uint64_t detached_s;
+	uint64_t match_turn; /* scratch of deliver.c: which publication found it last */
+	uint32_t match_at;
+	struct timer timer;
+};
+
+/* The first bytes belong to the slab once the slot is free; the pointer is NULL then. */
+struct session_slot {
+	uint32_t free;
+	struct session *session;
+};
+
+static inline struct slice session_client_id(const struct session *session)
+{
+	return slice_of(session->client_id, session->client_id_len);
+}
+
+/* ---- shard ---- */
+
+/* A SUBSCRIBE or UNSUBSCRIBE whose answer waits for other shards or the store. */
+struct pending_answer;
+
+/* Scratch of one publication's matching. */
+struct match {
+	uint32_t session;    /* slot */
+	uint32_t identifier; /* the first one found */
+	uint32_t more;	     /* head in match_identifiers, 0 for none */
+	uint32_t more_count;
+	uint8_t qos; /* highest granted */
+	bool retain_as_published;
+};
+
+struct match_identifier {
+	uint32_t identifier;
+	uint32_t next;
+};
+
+struct shard {
+	party_id party;
+	uint16_t parties;
+	bool durable;
+	bool stopping;
+	struct moment now;
+	const struct core_settings *settings;
+	struct auth *auth;
+	struct purse purse;
+	uint8_t hash_key[HASH_KEY_SIZE];
+	uint8_t seed[HASH_KEY_SIZE];
+	uint64_t random_counter;
+	uint64_t serial;     /* last one given */
+	uint32_t generation; /* last one given to a session number */
+
+	struct client **links; /* by link number */
+	uint32_t link_room;
+	uint32_t link_count;
+
+	struct slab sessions;	    /* of struct session_slot */
+	struct index session_index; /* by client identifier */
+	struct index restore_index; /* by row, while restoring */
+
+	struct subscriptions subscriptions;
+	struct routes routes;
+	struct shares shares;
+	struct retained_store retained;
+	struct persist persist;
+	struct pending_answer *pending_answers;
+
+	struct timer_wheel timers;
+
+	struct effect *effects;
+	size_t effect_count;
+	size_t effect_room;
+
+	struct mail *own_first, *own_last; /* mail to this shard itself */
+
+	struct client **drained;
+	uint32_t drained_count;
+	uint32_t drained_room;
+
+	uint64_t match_turn;
+	struct match *matches;
+	uint32_t match_count;
+	uint32_t match_room;
+	struct match_identifier *match_identifiers;
+	uint32_t match_identifier_count; /* number 0 is none */
+	uint32_t match_identifier_room;
+	uint32_t *match_groups;
+	uint32_t match_group_count;
+	uint32_t match_group_room;
+	uint64_t *party_turn; /* by party: which publication found it last */
+
+	struct happened happened;
+};
+
+#define COUNT(shard, name)	  happened_add(&(shard)->happened, HAPPENED_##name, 1)
+#define COUNT_N(shard, name, n)	  happened_add(&(shard)->happened, HAPPENED_##name, (n))
+#define UNCOUNT(shard, name)	  happened_take(&(shard)->happened, HAPPENED_##name, 1)
+#define UNCOUNT_N(shard, name, n) happened_take(&(shard)->happened, HAPPENED_##name, (n))
+
+/* shard.c */
+struct effect *shard_effect(struct shard *shard, enum effect_type type, uint32_t link);
+void shard_post(struct shard *shard, struct mail *mail); /* takes; to itself, too */
+uint64_t shard_random(struct shard *shard);
+struct publisher shard_self(const struct shard *shard, const struct session *session);
+void *shard_grow(void *at, uint32_t *room, uint32_t need, size_t size);
+
+/* client.c */
+struct client *client_of_link(const struct shard *shard, uint32_t link);
+void client_open(struct shard *shard, const struct event *event);
+void client_bytes(struct shard *shard, struct client *client, struct slice bytes);
+void client_resume_reading(struct shard *shard, struct client *client);
+void client_gone(struct shard *shard, struct client *client); /* EVENT_LINK_CLOSED */
+void client_timer(struct shard *shard, struct client *client);
+/* Ends a connection for a reason, telling a client that can be told; the will stands. */
+void client_fail(struct shard *shard, struct client *client, enum mqtt_reason reason,
+		 const char *text);
+/* Ends a connection after a DISCONNECT of the client's: nothing is sent. */
+void client_close(struct shard *shard, struct client *client, bool publish_will);
+uint8_t *client_reserve(struct shard *shard, struct client *client, size_t n);
+void client_told(struct shard *shard, struct client *client); /* bytes were appended */
+void client_send(struct shard *shard, struct client *client, const uint8_t *packet, size_t n);
+void client_free(struct shard *shard, struct client *client);
+bool client_fits(const struct client *client, size_t packet_size);
+
+/* on_connect.c */
+void on_connect(struct shard *shard, struct client *client, struct slice packet, struct slice body);
+void on_authenticated(struct shard *shard, struct client *client, enum mqtt_reason reason);
+void on_connect_stored(struct shard *shard, uint64_t serial, uint32_t link, bool committed);
+void connect_refuse(struct shard *shard, struct client *client, enum mqtt_reason reason,
+		    const char *text);
+
+/* on_publish.c, on_ack.c, on_subscribe.c, on_control.c: a whole packet of a client that is UP */
+void on_publish(struct shard *shard, struct client *client, uint8_t flags, struct slice body);
+void on_ack(struct shard *shard, struct client *client, uint8_t type, struct slice body);
+void on_subscribe(struct shard *shard, struct client *client, struct slice body);
+void on_unsubscribe(struct shard *shard, struct client *client, struct slice body);
+void on_pingreq(struct shard *shard, struct client *client, struct slice body);
+void on_disconnect(struct shard *shard, struct client *client, struct slice body);
+void on_auth(struct shard *shard, struct client *client, struct slice body);
+
+/* A plain filter of a session, new or again.  Returns the barrier to wait for, 0 for none.
+ * row: in the store, 0 for none. */
+uint32_t subscribe_plain(struct shard *shard, struct session *session, struct slice filter,
+			 uint8_t options, uint32_t identifier, uint64_t row);
+
+void unsubscribe_plain(struct shard *shard, struct session *session, uint32_t subscription);
+
+/* answer.c */
+void answer_arrived(struct shard *shard, struct pending_answer *answer); /* a barrier opened */
+void answer_stored(struct shard *shard, struct pending_answer *answer, bool committed);
+void answers_finish(struct shard *shard);
+
+/* session.c */
+struct session *session_find(const struct shard *shard, uint32_t realm, struct slice client_id);
+struct session *session_at(const struct shard *shard, uint32_t slot);
+struct session *session_by_number(const struct shard *shard, uint64_t number);
+struct session *session_create(struct shard *shard, uint32_t realm, struct slice client_id);
+void session_attach(struct shard *shard, struct session *session, struct client *client);
+/* The connection is gone; `publish_will` unless the client took leave properly. */
+void session_detach(struct shard *shard, struct session *session, bool publish_will);
+void session_end(struct shard *shard, struct session *session); /* frees it */
+void session_timer(struct shard *shard, struct session *session);
+void session_arm(struct shard *shard, struct session *session);
+void session_restore(struct shard *shard, uint64_t row, const struct store_session *stored);
+void session_restore_subscription(struct shard *shard, uint64_t row,
+				  const struct store_subscription *stored);
+/* Leaves all groups and filters; `changes` gets the rows to delete. */
+void session_drop_subscriptions(struct shard *shard, struct session *session,
+				struct changes *changes);
+void session_free(struct shard *shard, struct session *session); /* without subscriptions */
+
+/* deliver.c */
+/* A publication from a client, a will or the broker: to every subscriber, anywhere,
+ * and to the retained messages.  False when nobody matches. */
+bool publish(struct shard *shard, struct publication *publication);
+/* To the subscribers of this shard (those of other shards got theirs from the publisher's). */
+bool deliver_here(struct shard *shard, struct publication *publication);
+/* One copy to one session: sent, queued or dropped. */
+struct identifier_list {
+	const uint32_t *at;
+	uint32_t count;
+};
+void deliver_to_session(struct shard *shard, struct session *session,
+			struct publication *publication, uint8_t qos, bool retain,
+			struct identifier_list identifiers);
+/* The publication's message, made if need be; NULL when memory does not allow it. */
+struct message *publication_message(struct shard *shard, struct publication *publication);
+/* Gives back the message that publication_message() made. */
+void publication_finish(struct shard *shard, struct publication *publication);
+struct identifier_list delivery_identifiers(const struct delivery *delivery);
+/* Sends what waits, as far as windows and the socket allow. */
+void session_pump(struct shard *shard, struct session *session);
+void will_publish(struct shard *shard, struct session *session, struct will *will); /* takes will */
+void will_free(struct shard *shard, struct will *will);
+
+/* send.c: encodes deliveries and acknowledgements into the outbox */
+enum sent {
+	SENT,
+	SENT_TOO_LARGE, /* for the client: nothing was written */
+	SENT_NO_MEMORY, /* likewise */
+};
+enum sent send_publish(struct shard *shard, struct client *client, struct publication *publication,
+		       uint8_t qos, bool dup, bool retain, uint16_t packet_id,
+		       struct identifier_list identifiers);
+void send_ack(struct shard *shard, struct client *client, uint8_t type, uint16_t packet_id,
+	      enum mqtt_reason reason);
+
+#endif

@@ -1,0 +1,421 @@
+/*
+ * deliver.c - from one publication to every subscriber: matching on this shard, mail
+ * to the others, one copy per session, sent or queued or dropped.
+ */
+#include "broker/core/core.h"
+
+/* Deliveries wait in the queue while the socket has this much to take. */
+#define OUTBOX_HIGH (256u * 1024)
+
+/* ---- who gets it ---- */
+
+static void add_identifier(struct shard *shard, struct match *match, uint32_t identifier)
+{
+	if (identifier == 0)
+		return;
+	if (match->identifier == 0) {
+		match->identifier = identifier;
+		return;
+	}
+	uint32_t n = ++shard->match_identifier_count;
+	shard->match_identifiers =
+	    shard_grow(shard->match_identifiers, &shard->match_identifier_room, n + 1,
+		       sizeof *shard->match_identifiers);
+	shard->match_identifiers[n] = (struct match_identifier){identifier, match->more};
+	match->more = n;
+	match->more_count++;
+}
+
+static struct match *match_of(struct shard *shard, struct session *session)
+{
+	if (session->match_turn == shard->match_turn)
+		return &shard->matches[session->match_at];
+	shard->matches = shard_grow(shard->matches, &shard->match_room, shard->match_count + 1,
+				    sizeof *shard->matches);
+	session->match_turn = shard->match_turn;
+	session->match_at = shard->match_count;
+	struct match *match = &shard->matches[shard->match_count++];
+	*match = (struct match){.session = (uint32_t)session->number};
+	return match;
+}
+
+struct matching {
+	struct shard *shard;
+	const struct publication *publication;
+};
+
+static void found_session(struct matching *m, const struct subscription *s)
+{
+	struct shard *shard = m->shard;
+	struct session *session = session_at(shard, s->owner);
+	const struct publisher *from = &m->publication->publisher;
+	if (s->options & OPTION_NO_LOCAL && from->session == session->number &&
+	    from->party == shard->party)
+		return; /* [MQTT-3.8.3-3] */
+	struct match *match = match_of(shard, session);
+	uint8_t qos = s->options & OPTION_QOS;
+	if (qos > match->qos)
+		match->qos = qos; /* [MQTT-3.3.4-2] */
+	match->retain_as_published |= (s->options & OPTION_RETAIN_AS_PUBLISHED) != 0;
+	add_identifier(shard, match, s->identifier);
+}
+
+static void found_node(void *self, uint32_t value)
+{
+	struct matching *m = self;
+	struct shard *shard = m->shard;
+	while (value != 0) {
+		const struct subscription *s = subscription_at(&shard->subscriptions, value);
+		value = s->next;
+		if (!s->group) {
+			found_session(m, s);
+			continue;
+		}
+		shard->match_groups =
+		    shard_grow(shard->match_groups, &shard->match_group_room,
+			       shard->match_group_count + 1, sizeof *shard->match_groups);
+		shard->match_groups[shard->match_group_count++] = s->owner;
+	}
+}
+
+static void deliver_match(struct shard *shard, struct publication *publication,
+			  const struct match *match)
+{
+	uint32_t few[16];
+	uint32_t count = match->identifier ? 1 + match->more_count : 0;
+	uint32_t *list = count <= 16 ? few : memory_get(count * sizeof *list);
+	list[0] = match->identifier;
+	for (uint32_t n = match->more, i = 1; n != 0; n = shard->match_identifiers[n].next)
+		list[i++] = shard->match_identifiers[n].identifier;
+	uint8_t qos = publication->qos < match->qos ? publication->qos : match->qos;
+	/* [MQTT-3.3.1-12] [MQTT-3.3.1-13] [MQTT-3.8.4-8] */
+	deliver_to_session(shard, session_at(shard, match->session), publication, qos,
+			   publication->retain && match->retain_as_published,
+			   (struct identifier_list){list, count});
+	if (list != few)
+		memory_free(list);
+}
+
+bool deliver_here(struct shard *shard, struct publication *publication)
+{
+	struct matching m = {shard, publication};
+	shard->match_turn++;
+	shard->match_count = 0;
+	shard->match_identifier_count = 0;
+	shard->match_group_count = 0;
+	trie_match(&shard->subscriptions.trie, publication->realm, publication->topic, &m,
+		   found_node);
+	for (uint32_t i = 0; i < shard->match_count; i++)
+		deliver_match(shard, publication, &shard->matches[i]);
+	for (uint32_t i = 0; i < shard->match_group_count; i++)
+		share_deliver(shard, shard->match_groups[i], publication);
+	return shard->match_count + shard->match_group_count > 0;
+}
+
+struct message *publication_message(struct shard *shard, struct publication *publication)
+{
+	if (publication->message == NULL) {
+		publication->message = message_create(&shard->purse, publication);
+		if (publication->message == NULL)
+			COUNT(shard, DROPPED_MEMORY);
+		else
+			publication->made = true;
+	}
+	return publication->message;
+}
+
+void publication_finish(struct shard *shard, struct publication *publication)
+{
+	if (publication->made)
+		message_release(publication->message, &shard->purse);
+	publication->made = false;
+}
+
+struct mailing {
+	struct shard *shard;
+	struct publication *publication;
+};
+
+static void mail_to_party(void *self, party_id party)
+{
+	struct mailing *m = self;
+	struct message *message = publication_message(m->shard, m->publication);
+	if (message == NULL)
+		return;
+	struct mail *mail = mail_create(MAIL_PUBLISH, m->shard->party, party, SLICE_NONE);
+	mail->message = message_share(message);
+	shard_post(m->shard, mail);
+}
+
+static void retain(struct shard *shard, struct publication *publication)
+{
+	party_id home = retained_home(shard, publication->topic);
+	if (home == shard->party) {
+		retained_set(shard, publication);
+		return;
+	}
+	struct message *message = publication_message(shard, publication);
+	if (message == NULL)
+		return;
+	struct mail *mail = mail_create(MAIL_RETAIN, shard->party, home, SLICE_NONE);
+	mail->message = message_share(message);
+	shard_post(shard, mail);
+}
+
+bool publish(struct shard *shard, struct publication *publication)
+{
+	struct mailing m = {shard, publication};
+	bool matched = deliver_here(shard, publication);
+	matched |=
+	    route_match(shard, publication->realm, publication->topic, &m, mail_to_party) > 0;
+	if (publication->retain)
+		retain(shard, publication);
+	return matched;
+}
+
+/* ---- one copy to one session ---- */
+
+static bool client_up(const struct session *session)
+{
+	return session->client && session->client->state == CLIENT_UP;
+}
+
+static uint32_t window_of(const struct shard *shard, const struct client *client)
+{
+	uint32_t ours = shard->settings->max_inflight_messages;
+	return client->receive_maximum < ours ? client->receive_maximum : ours;
+}
+
+/* May another QoS 1 or 2 PUBLISH be sent now? [MQTT-3.3.4-9] [MQTT-4.9.0-2] */
+static bool window_open(const struct shard *shard, struct session *session)
+{
+	struct client *client = session->client;
+	if (client->sent_unfinished >= window_of(shard, client) ||
+	    session->inflight.count >= INFLIGHT_MAX)
+		return false;
+	if (session->inflight.count > 0 &&
+	    session->inflight.bytes >= shard->settings->max_inflight_bytes)
+		return false;
+	if (client->outbox.bytes < OUTBOX_HIGH)
+		return true;
+	client->blocked = true;
+	return false;
+}
+
+/* Sends a delivery that now belongs to the session's window.  False: it was too large and is gone.
+ */
+static void begin(struct shard *shard, struct session *session, struct delivery delivery)
+{
+	struct client *client = session->client;
+	struct outbound *entry = inflight_add(&session->inflight, &shard->purse, delivery);
+	struct publication publication = message_publication(delivery.message);
+	struct identifier_list identifiers = delivery_identifiers(&entry->delivery);
+	enum sent sent = send_publish(shard, client, &publication, delivery.qos, false,
+				      delivery.retain, entry->id, identifiers);
+	if (sent == SENT) {
+		client->sent_unfinished++;
+		COUNT(shard, INFLIGHT);
+		return;
+	}
+	COUNT(shard, DROPPED_TOO_LARGE); /* [MQTT-3.1.2-25] */
+	inflight_remove(&session->inflight, &shard->purse, entry);
+}
+
+static void deliver_at_most_once(struct shard *shard, struct session *session,
+				 struct publication *publication, bool retain,
+				 struct identifier_list identifiers)
+{
+	struct client *client = session->client;
+	size_t size = publication->payload.len + publication->topic.len;
+	if (client->outbox.bytes + size > shard->settings->max_queued_bytes &&
+	    client->outbox.bytes > 0) {
+		COUNT(shard, DROPPED_SLOW);
+		return;
+	}
+	if (!purse_allows(&shard->purse, size)) {
+		COUNT(shard, DROPPED_MEMORY);
+		return;
+	}
+	if (send_publish(shard, client, publication, 0, false, retain, 0, identifiers) != SENT)
+		COUNT(shard, DROPPED_TOO_LARGE);
+}
+
+static void drop_oldest(struct shard *shard, struct session *session)
+{
+	struct delivery delivery = queue_pop(&session->queue, &shard->purse);
+	UNCOUNT(shard, QUEUED);
+	UNCOUNT_N(shard, QUEUED_BYTES, delivery_weight(&delivery));
+	COUNT(shard, DROPPED_QUEUE_FULL);
+	delivery_finish(&delivery, &shard->purse);
+}
+
+/* Is there room for one more?  Makes some where the policy says so. */
+static bool make_room(struct shard *shard, struct session *session, size_t weight)
+{
+	const struct core_settings *settings = shard->settings;
+	while (session->queue.count >= settings->max_queued_messages ||
+	       (session->queue.count > 0 &&
+		session->queue.bytes + weight > settings->max_queued_bytes)) {
+		if (settings->queue_policy == QUEUE_DROP_NEW || session->queue.count == 0) {
+			COUNT(shard, DROPPED_QUEUE_FULL);
+			return false;
+		}
+		drop_oldest(shard, session);
+	}
+	return true;
+}
+
+static struct delivery make_delivery(struct message *message, uint8_t qos, bool retain,
+				     struct identifier_list identifiers)
+{
+	struct delivery delivery = {
+	    .message = message_share(message), .qos = qos, .retain = retain};
+	if (identifiers.count == 1) {
+		delivery.identifier = identifiers.at[0];
+	} else if (identifiers.count > 1) {
+		size_t bytes = identifiers.count * sizeof identifiers.at[0];
+		delivery.many = memory_get(sizeof *delivery.many + bytes);
+		delivery.many->count = identifiers.count;
+		memcpy(delivery.many->one, identifiers.at, bytes);
+	}
+	return delivery;
+}
+
+struct identifier_list delivery_identifiers(const struct delivery *delivery)
+{
+	if (delivery->many)
+		return (struct identifier_list){delivery->many->one, delivery->many->count};
+	return (struct identifier_list){&delivery->identifier, delivery->identifier != 0};
+}
+
+void deliver_to_session(struct shard *shard, struct session *session,
+			struct publication *publication, uint8_t qos, bool retain,
+			struct identifier_list identifiers)
+{
+	bool up = client_up(session);
+	if (publication->retain && !publication->found_retained && session->scans)
+		retain_note_live(shard, session, publication->topic);
+	if (qos == 0 && up) {
+		deliver_at_most_once(shard, session, publication, retain, identifiers);
+		return;
+	}
+	if (qos == 0 && !shard->settings->queue_qos0_messages) {
+		COUNT(shard, DROPPED_AWAY);
+		return;
+	}
+	bool now = up && session->queue.count == 0 && session->inflight.to_resend == 0 &&
+		   window_open(shard, session);
+	size_t weight =
+	    publication->topic.len + publication->properties.len + publication->payload.len;
+	if (!now && !make_room(shard, session, weight))
+		return;
+	struct message *message = publication_message(shard, publication);
+	if (message == NULL)
+		return;
+	struct delivery delivery = make_delivery(message, qos, retain, identifiers);
+	if (now) {
+		begin(shard, session, delivery);
+		return;
+	}
+	COUNT(shard, QUEUED);
+	COUNT_N(shard, QUEUED_BYTES, weight);
+	queue_push(&session->queue, &shard->purse, delivery);
+}
+
+/* ---- sending what waits ---- */
+
+/* [MQTT-4.4.0-1] [MQTT-3.3.1-1] */
+static void resend(struct shard *shard, struct session *session, struct outbound *entry)
+{
+	struct client *client = session->client;
+	entry->resend = false;
+	session->inflight.to_resend--;
+	if (entry->state == INFLIGHT_PUBCOMP) {
+		send_ack(shard, client, MQTT_PUBREL, entry->id, MQTT_SUCCESS);
+		client->sent_unfinished++;
+		return;
+	}
+	struct publication publication = message_publication(entry->delivery.message);
+	enum sent sent =
+	    send_publish(shard, client, &publication, entry->delivery.qos, true,
+			 entry->delivery.retain, entry->id, delivery_identifiers(&entry->delivery));
+	if (sent == SENT) {
+		client->sent_unfinished++;
+		return;
+	}
+	COUNT(shard, DROPPED_TOO_LARGE);
+	UNCOUNT(shard, INFLIGHT);
+	inflight_remove(&session->inflight, &shard->purse, entry);
+}
+
+static bool resend_all(struct shard *shard, struct session *session)
+{
+	struct outbound *entry;
+	while ((entry = inflight_next_resend(&session->inflight)) != NULL) {
+		/* PUBREL is no PUBLISH: no window holds it back. [MQTT-3.3.4-10] */
+		if (entry->state != INFLIGHT_PUBCOMP &&
+		    session->client->sent_unfinished >= window_of(shard, session->client))
+			return false;
+		resend(shard, session, entry);
+	}
+	return true;
+}
+
+static void send_first(struct shard *shard, struct session *session)
+{
+	struct delivery delivery = queue_pop(&session->queue, &shard->purse);
+	UNCOUNT(shard, QUEUED);
+	UNCOUNT_N(shard, QUEUED_BYTES, delivery_weight(&delivery));
+	if (delivery.message->expires_ms <= shard->now.ms) { /* [MQTT-3.3.2-5] */
+		COUNT(shard, DROPPED_EXPIRED);
+		delivery_finish(&delivery, &shard->purse);
+	} else if (delivery.qos == 0) {
+		struct publication publication = message_publication(delivery.message);
+		deliver_at_most_once(shard, session, &publication, delivery.retain,
+				     delivery_identifiers(&delivery));
+		delivery_finish(&delivery, &shard->purse);
+	} else {
+		begin(shard, session, delivery);
+	}
+}
+
+void session_pump(struct shard *shard, struct session *session)
+{
+	if (!client_up(session))
+		return;
+	if (session->inflight.to_resend > 0 && !resend_all(shard, session))
+		return;
+	while (session->queue.count > 0 && window_open(shard, session))
+		send_first(shard, session);
+	if (session->scans)
+		retain_continue(shard, session);
+}
+
+/* ---- wills ---- */
+
+void will_free(struct shard *shard, struct will *will)
+{
+	if (will == NULL)
+		return;
+	message_release(will->message, &shard->purse);
+	memory_free(will);
+	UNCOUNT(shard, WILLS);
+}
+
+/* Its expiry interval begins now: MQTT 5.0 section 3.1.3.2.4. */
+void will_publish(struct shard *shard, struct session *session, struct will *will)
+{
+	if (!shard->stopping) {
+		struct publication publication = message_publication(will->message);
+		publication.publisher = shard_self(shard, session);
+		if (will->has_expiry) {
+			publication.message =
+			    NULL; /* the copy that others keep needs the new deadline */
+			publication.expires_ms = shard->now.ms + will->expiry_s * 1000ull;
+		}
+		COUNT(shard, WILLS_PUBLISHED);
+		publish(shard, &publication);
+		publication_finish(shard, &publication);
+	}
+	will_free(shard, will);
+}

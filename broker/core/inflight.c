@@ -1,0 +1,122 @@
+/* inflight.c - see inflight.h. */
+#include "broker/core/inflight.h"
+#include "broker/core/memory.h"
+
+#define ROOM_MIN 4u
+
+static void resize(struct inflight *inflight, struct purse *purse, uint32_t room)
+{
+	struct outbound *ring = memory_get_zeroed(room * sizeof *ring);
+	for (uint32_t i = 0; i < inflight->room; i++) {
+		const struct outbound *entry = &inflight->ring[i];
+		/* Identifiers that differ in the low bits of a small ring do so in a larger one. */
+		if (entry->state != INFLIGHT_FREE)
+			ring[entry->id & (room - 1)] = *entry;
+	}
+	memory_free(inflight->ring);
+	purse_give(purse, inflight->room * sizeof *ring);
+	purse_force(purse, room * sizeof *ring);
+	inflight->ring = ring;
+	inflight->room = room;
+}
+
+/*
+ * The next identifier whose place in the ring is free.  A place taken by another
+ * identifier is passed over while the ring is sparse, so that one delivery that
+ * is never acknowledged does not make the ring grow without end.
+ */
+static uint16_t next_id(struct inflight *inflight)
+{
+	for (;;) {
+		inflight->last_id = inflight->last_id == UINT16_MAX ? 1 : inflight->last_id + 1;
+		if (inflight->ring[inflight->last_id & (inflight->room - 1)].state == INFLIGHT_FREE)
+			return inflight->last_id;
+	}
+}
+
+struct outbound *inflight_add(struct inflight *inflight, struct purse *purse,
+			      struct delivery delivery)
+{
+	must(inflight->count < INFLIGHT_MAX);
+	uint32_t room_max = INFLIGHT_MAX + 1;
+	if (inflight->room == 0)
+		resize(inflight, purse, ROOM_MIN);
+	else if (inflight->count >= inflight->room / 4 * 3 && inflight->room < room_max)
+		resize(inflight, purse, inflight->room * 2);
+	uint16_t id = next_id(inflight);
+	struct outbound *entry = &inflight->ring[id & (inflight->room - 1)];
+	*entry = (struct outbound){
+	    .delivery = delivery,
+	    .order = inflight->next_order++,
+	    .id = id,
+	    .state = delivery.qos == 2 ? INFLIGHT_PUBREC : INFLIGHT_PUBACK,
+	};
+	inflight->count++;
+	inflight->bytes += delivery_weight(&delivery);
+	return entry;
+}
+
+struct outbound *inflight_find(const struct inflight *inflight, uint16_t id)
+{
+	if (inflight->count == 0)
+		return NULL;
+	struct outbound *entry = &inflight->ring[id & (inflight->room - 1)];
+	return entry->state != INFLIGHT_FREE && entry->id == id ? entry : NULL;
+}
+
+static void drop_message(struct inflight *inflight, struct purse *purse, struct outbound *entry)
+{
+	if (entry->delivery.message == NULL)
+		return;
+	inflight->bytes -= delivery_weight(&entry->delivery);
+	delivery_finish(&entry->delivery, purse);
+}
+
+void inflight_received(struct inflight *inflight, struct purse *purse, struct outbound *entry)
+{
+	drop_message(inflight, purse, entry);
+	entry->state = INFLIGHT_PUBCOMP;
+}
+
+void inflight_remove(struct inflight *inflight, struct purse *purse, struct outbound *entry)
+{
+	drop_message(inflight, purse, entry);
+	inflight->to_resend -= entry->resend;
+	*entry = (struct outbound){0};
+	if (--inflight->count > 0 || inflight->room <= 64)
+		return;
+	/* A large ring is not worth keeping for a quiet session. */
+	purse_give(purse, inflight->room * sizeof *entry);
+	memory_free(inflight->ring);
+	inflight->ring = NULL;
+	inflight->room = 0;
+}
+
+void inflight_clear(struct inflight *inflight, struct purse *purse)
+{
+	for (uint32_t i = 0; i < inflight->room; i++)
+		if (inflight->ring[i].state != INFLIGHT_FREE)
+			drop_message(inflight, purse, &inflight->ring[i]);
+	purse_give(purse, inflight->room * sizeof *inflight->ring);
+	memory_free(inflight->ring);
+	*inflight = (struct inflight){0};
+}
+
+void inflight_mark_resend(struct inflight *inflight)
+{
+	inflight->to_resend = inflight->count;
+	for (uint32_t i = 0; i < inflight->room; i++)
+		inflight->ring[i].resend = inflight->ring[i].state != INFLIGHT_FREE;
+}
+
+/* Only after a reconnect, and at most once for each entry: a plain search will do. */
+struct outbound *inflight_next_resend(struct inflight *inflight)
+{
+	struct outbound *first = NULL;
+	for (uint32_t i = 0; inflight->to_resend > 0 && i < inflight->room; i++) {
+		struct outbound *entry = &inflight->ring[i];
+		if (entry->resend && (!first || (int32_t)(entry->order - first->order) < 0))
+			first = entry;
+	}
+	return first;
+}

@@ -1,0 +1,78 @@
+/*
+ * mail.h - what one shard says to another.  One closed table of types, each made
+ * of plain values, bytes and references to immutable messages, so that a party
+ * may one day be a remote node: each can be written as bytes.
+ *
+ * Order: mail from one party to another arrives in the order in which it was
+ * sent, but for MAIL_ANSWER, which leaves after all other mail of its turn, to
+ * whomever (a barrier answered means: everything before it has been posted).
+ *
+ * Ownership: one allocation (mail_create) with room for text behind it; whoever
+ * handles it destroys it, and with it its references.
+ */
+#ifndef BROKER_CORE_MAIL_H
+#define BROKER_CORE_MAIL_H
+
+#include "proto/base.h"
+
+struct message;
+struct purse;
+
+/* Whoever can have subscribers or answer: a shard today, a remote node tomorrow. */
+typedef uint16_t party_id;
+
+enum mail_type {
+	MAIL_ROUTE_ADD, /* text = path of a filter (trie.h): `from` has subscribers; answer `ticket`
+			 */
+	MAIL_ROUTE_DEL, /* likewise: no more */
+	MAIL_ANSWER,	/* `ticket`: what was asked under this number is in force */
+	MAIL_PUBLISH,	/* message, for the subscribers that `to` has */
+	MAIL_RETAIN,	/* message: to be kept (or, when empty, cleared) at its topic's home */
+	MAIL_RETAIN_SCAN,  /* text = filter, ticket = scan: send the next matching retained messages
+			    */
+	MAIL_RETAIN_FOUND, /* ticket = scan, messages; `last` when there are no more */
+	MAIL_RETAIN_STOP,  /* ticket = scan: nobody waits for it any more */
+	MAIL_SHARE_JOIN,   /* text = "group/filter", member; answer `ticket` */
+	MAIL_SHARE_LEAVE,  /* likewise */
+	MAIL_SHARE_STATE,  /* member went online or offline (`online`); text = "group/filter" */
+	MAIL_SHARE_DELIVER, /* message for a member that lives at `to` */
+	MAIL_SHARE_RETURN,  /* the member is gone: choose another; text = "group/filter" */
+	MAIL_TYPES
+};
+
+/* A member of a shared subscription, named across shards. */
+struct share_member {
+	party_id party;
+	uint64_t session;    /* number of its session at that party, never re-used */
+	uint32_t identifier; /* subscription identifier, 0 for none */
+	uint8_t options;     /* options byte of the subscription */
+};
+
+#define MAIL_MESSAGES_MAX 64
+
+struct mail {
+	struct mail *next;
+	enum mail_type type;
+	party_id from;
+	party_id to;
+	bool last;
+	bool online;
+	uint32_t realm;
+	uint64_t ticket;
+	struct share_member member;
+	struct message *message;   /* owns one reference; NULL for none */
+	struct message **messages; /* MAIL_RETAIN_FOUND: `count` references; NULL for none */
+	uint32_t count;
+	struct slice text; /* points behind the struct */
+};
+
+/* A zeroed mail with a copy of `text`. */
+struct mail *mail_create(enum mail_type type, party_id from, party_id to, struct slice text);
+
+/* Lets go of all references, to the credit of the purse, and frees. */
+void mail_destroy(struct mail *mail, struct purse *purse);
+
+/* Bytes that a mail stands for, for the limit on waiting mail. */
+size_t mail_weight(const struct mail *mail);
+
+#endif

@@ -1,0 +1,53 @@
+/* message.c - see message.h. */
+#include "broker/core/message.h"
+#include "broker/core/memory.h"
+
+struct message *message_create(struct purse *purse, const struct publication *p)
+{
+	size_t size = sizeof(struct message) + p->topic.len + p->properties.len + p->payload.len;
+	if (!purse_take(purse, size))
+		return NULL;
+	struct message *m = memory_get(size);
+	atomic_init(&m->refs, 1);
+	m->realm = p->realm;
+	m->properties_len = (uint32_t)p->properties.len;
+	m->payload_len = (uint32_t)p->payload.len;
+	m->topic_len = (uint16_t)p->topic.len;
+	m->qos = p->qos;
+	m->retain = p->retain;
+	m->publisher = p->publisher;
+	m->expires_ms = p->expires_ms;
+	struct slice parts[] = {p->topic, p->properties, p->payload};
+	uint8_t *at = m->bytes;
+	for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+		if (parts[i].len != 0)
+			memcpy(at, parts[i].at, parts[i].len);
+		at += parts[i].len;
+	}
+	return m;
+}
+
+struct publication message_publication(struct message *m)
+{
+	return (struct publication){
+	    .realm = m->realm,
+	    .qos = m->qos,
+	    .retain = m->retain,
+	    .publisher = m->publisher,
+	    .expires_ms = m->expires_ms,
+	    .topic = message_topic(m),
+	    .properties = message_properties(m),
+	    .payload = message_payload(m),
+	    .message = m,
+	};
+}
+
+void message_release(struct message *message, struct purse *purse)
+{
+	if (atomic_fetch_sub_explicit(&message->refs, 1, memory_order_release) != 1)
+		return;
+	atomic_thread_fence(memory_order_acquire);
+	size_t size = message_size(message);
+	purse_give(purse, size);
+	memory_wipe_free(message, size);
+}

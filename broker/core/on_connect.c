@@ -1,0 +1,474 @@
+/*
+ * on_connect.c - CONNECT and CONNACK, MQTT 5.0 sections 3.1 and 3.2.
+ *
+ * The steps: decode and check; find the home shard (move there); ask auth; take over,
+ * find or make the session; wait for the store where the session's row changed;
+ * CONNACK, and what was waiting for the client.
+ */
+#include "broker/core/core.h"
+#include "auth/auth.h"
+
+/* ---- refusing ---- */
+
+static size_t encode_connack(const struct client *client, uint8_t *out, size_t room,
+			     struct mqtt_connack *connack)
+{
+	size_t n = mqtt_encode_connack(out, room, client->version, connack);
+	if (n != 0 && client_fits(client, n))
+		return n;
+	/* [MQTT-3.2.2-19]: the sentence stays away first. */
+	connack->properties.present &= ~((uint64_t)1 << MQTT_PROPERTY_REASON_STRING);
+	n = mqtt_encode_connack(out, room, client->version, connack);
+	return client_fits(client, n) ? n : 0;
+}
+
+/* [MQTT-3.2.2-7]; before 5.0 only some reasons have a return code, the others just close. */
+void connect_refuse(struct shard *shard, struct client *client, enum mqtt_reason reason,
+		    const char *text)
+{
+	uint8_t packet[1024];
+	struct mqtt_connack connack = {.reason = (uint8_t)reason};
+	COUNT(shard, CONNECTS_REFUSED);
+	if (client->version != 0 && client->version != MQTT_VERSION_5_0) {
+		connack.reason = mqtt_connack_return_code(reason);
+	} else if (text) {
+		mqtt_set(&connack.properties, MQTT_PROPERTY_REASON_STRING);
+		connack.properties.reason_string = slice_text(text);
+	}
+	if (reason == MQTT_SERVER_MOVED && client->version == MQTT_VERSION_5_0) {
+		mqtt_set(&connack.properties, MQTT_PROPERTY_SERVER_REFERENCE);
+		connack.properties.server_reference = client->listener->server_reference;
+	}
+	if (client->version != 0 && connack.reason != 0) {
+		size_t n = encode_connack(client, packet, sizeof packet, &connack);
+		if (n != 0)
+			client_send(shard, client, packet, n);
+	}
+	client_close(shard, client, false);
+}
+
+/* ---- checking ---- */
+
+struct refusal {
+	enum mqtt_reason reason;
+	const char *text;
+};
+
+static bool version_accepted(const struct listener_settings *listener, enum mqtt_version version)
+{
+	return version == MQTT_VERSION_5_0     ? listener->accept_5_0
+	       : version == MQTT_VERSION_3_1_1 ? listener->accept_3_1_1
+					       : listener->accept_3_1;
+}
+
+/* [MQTT-3.2.2-12] [MQTT-3.2.2-13]: wills that we could not publish as asked. */
+static struct refusal check_will(const struct shard *shard,
+				 const struct listener_settings *listener,
+				 const struct mqtt_connect *connect)
+{
+	if (!connect->has_will)
+		return (struct refusal){MQTT_SUCCESS, NULL};
+	if (connect->will.qos > listener->max_qos)
+		return (struct refusal){MQTT_QOS_NOT_SUPPORTED, "will QoS above maximum QoS"};
+	if (connect->will.retain && !shard->settings->retain_available)
+		return (struct refusal){MQTT_RETAIN_NOT_SUPPORTED, "retain is not available"};
+	if (connect->will.topic.at[0] == '$')
+		return (struct refusal){MQTT_TOPIC_NAME_INVALID,
+					"a will topic must not begin with '$'"};
+	return (struct refusal){MQTT_SUCCESS, NULL};
+}
+
+static struct refusal check_client_id(const struct listener_settings *listener,
+				      const struct mqtt_connect *connect, struct slice id)
+{
+	struct slice prefix = listener->client_id_prefixes;
+	if (id.len == 0 && connect->version != MQTT_VERSION_5_0 && !connect->clean_start)
+		return (struct refusal){MQTT_CLIENT_IDENTIFIER_NOT_VALID,
+					"an empty client identifier needs clean session"};
+	if (id.len == 0 && !listener->allow_zero_length_client_id)
+		return (struct refusal){MQTT_CLIENT_IDENTIFIER_NOT_VALID,
+					"an empty client identifier is not accepted here"};
+	if (prefix.len > 0 && (id.len < prefix.len || memcmp(id.at, prefix.at, prefix.len) != 0))
+		return (struct refusal){MQTT_NOT_AUTHORIZED,
+					"the client identifier lacks the prefix asked for here"};
+	return (struct refusal){MQTT_SUCCESS, NULL};
+}
+
+static struct refusal check(const struct shard *shard, const struct client *client,
+			    const struct mqtt_connect *connect, struct slice id)
+{
+	const struct listener_settings *listener = client->listener;
+	if (!version_accepted(listener, connect->version))
+		return (struct refusal){MQTT_UNSUPPORTED_PROTOCOL_VERSION,
+					"this protocol version is not accepted here"};
+	if (listener->server_reference.len > 0)
+		return (struct refusal){MQTT_SERVER_MOVED, NULL};
+	struct refusal refusal = check_will(shard, listener, connect);
+	return refusal.reason ? refusal : check_client_id(listener, connect, id);
+}
+
+/* ---- what is remembered of a CONNECT ---- */
+
+static uint32_t expiry_asked(const struct mqtt_connect *connect)
+{
+	if (connect->version != MQTT_VERSION_5_0)
+		return connect->clean_start ? 0 : UINT32_MAX;
+	return mqtt_has(&connect->properties, MQTT_PROPERTY_SESSION_EXPIRY_INTERVAL)
+		   ? connect->properties.session_expiry_s
+		   : 0;
+}
+
+/* An identifier nobody can guess, whose home is this shard. [MQTT-3.1.3-6] [MQTT-3.2.2-16] */
+static size_t assign_id(struct shard *shard, struct slice prefix, uint8_t out[])
+{
+	static const char digits[] = "0123456789abcdef";
+	size_t len = prefix.len + 32;
+	do {
+		memcpy(out, prefix.at, prefix.len);
+		for (size_t at = prefix.len; at < len; at += 16) {
+			uint64_t random = shard_random(shard);
+			for (size_t i = 0; i < 16; i++, random >>= 4)
+				out[at + i] = (uint8_t)digits[random & 15];
+		}
+	} while (shard_home(shard, slice_of(out, len)) != shard->party);
+	return len;
+}
+
+static void remember_id(struct shard *shard, struct client *client, struct slice id)
+{
+	struct slice prefix = client->listener->auto_id_prefix;
+	size_t room = id.len ? id.len : prefix.len + 32;
+	struct connecting *connecting = memory_get_zeroed(sizeof *connecting + room);
+	client->connecting = connecting;
+	if (id.len > 0)
+		memcpy(connecting->client_id, id.at, id.len);
+	connecting->client_id_len =
+	    id.len ? id.len : assign_id(shard, prefix, connecting->client_id);
+	connecting->assigned_id = id.len == 0;
+}
+
+/* [MQTT-3.1.2-22]: ours if it is shorter, and then the client is told [MQTT-3.2.2-22]. */
+static void remember_keep_alive(struct client *client, uint16_t asked_s)
+{
+	uint16_t max_s = client->listener->max_keep_alive_s;
+	client->keep_alive_s = asked_s;
+	if (max_s != 0 && (asked_s == 0 || asked_s > max_s) && max_s != UINT16_MAX) {
+		client->keep_alive_s = max_s;
+		client->connecting->keep_alive_changed = true;
+	}
+}
+
+static void remember_limits(struct client *client, const struct mqtt_connect *connect)
+{
+	const struct mqtt_properties *p = &connect->properties;
+	client->problem_information = true;
+	if (mqtt_has(p, MQTT_PROPERTY_RECEIVE_MAXIMUM))
+		client->receive_maximum = p->receive_maximum;
+	if (mqtt_has(p, MQTT_PROPERTY_MAXIMUM_PACKET_SIZE))
+		client->maximum_packet_size = p->maximum_packet_size;
+	if (mqtt_has(p, MQTT_PROPERTY_TOPIC_ALIAS_MAXIMUM))
+		client->topic_alias_maximum = p->topic_alias_maximum;
+	if (client->topic_alias_maximum > client->listener->max_topic_alias_broker)
+		client->topic_alias_maximum = client->listener->max_topic_alias_broker;
+	if (mqtt_has(p, MQTT_PROPERTY_REQUEST_PROBLEM_INFORMATION))
+		client->problem_information = p->request_problem_information != 0;
+	if (mqtt_has(p, MQTT_PROPERTY_REQUEST_RESPONSE_INFORMATION))
+		client->connecting->wants_response_information =
+		    p->request_response_information != 0;
+}
+
+/* [MQTT-3.1.2-7]; false when memory does not allow it. */
+static bool remember_will(struct shard *shard, struct client *client,
+			  const struct mqtt_connect *connect)
+{
+	if (!connect->has_will)
+		return true;
+	const struct mqtt_properties *p = &connect->will.properties;
+	uint8_t *forward = memory_get(p->raw.len);
+	struct publication publication = {
+	    .qos = connect->will.qos,
+	    .retain = connect->will.retain,
+	    .expires_ms = EXPIRES_NEVER,
+	    .topic = connect->will.topic,
+	    .properties = slice_of(forward, mqtt_forward_properties(p->raw, forward)),
+	    .payload = connect->will.payload,
+	};
+	struct message *message = message_create(&shard->purse, &publication);
+	memory_free(forward);
+	if (message == NULL)
+		return false;
+	client->will = memory_get_zeroed(sizeof *client->will);
+	client->will->message = message;
+	if (mqtt_has(p, MQTT_PROPERTY_WILL_DELAY_INTERVAL))
+		client->will->delay_s = p->will_delay_s;
+	client->will->has_expiry = mqtt_has(p, MQTT_PROPERTY_MESSAGE_EXPIRY_INTERVAL);
+	if (client->will->has_expiry)
+		client->will->expiry_s = p->message_expiry_s;
+	COUNT(shard, WILLS);
+	return true;
+}
+
+static bool remember(struct shard *shard, struct client *client, const struct mqtt_connect *connect,
+		     struct slice id)
+{
+	remember_id(shard, client, id);
+	remember_limits(client, connect);
+	remember_keep_alive(client, connect->keep_alive_s);
+	client->connecting->clean_start = connect->clean_start;
+	client->connecting->asked_expiry_s = expiry_asked(connect);
+	uint32_t max_s = shard->settings->session_expiry_max_s;
+	client->connecting->expiry_s =
+	    client->connecting->asked_expiry_s < max_s ? client->connecting->asked_expiry_s : max_s;
+	return remember_will(shard, client, connect);
+}
+
+/* ---- CONNACK ---- */
+
+static void connack_properties(const struct shard *shard, const struct client *client,
+			       struct mqtt_properties *p)
+{
+	const struct listener_settings *listener = client->listener;
+	const struct connecting *connecting = client->connecting;
+	if (connecting->expiry_s != connecting->asked_expiry_s) {
+		mqtt_set(p, MQTT_PROPERTY_SESSION_EXPIRY_INTERVAL);
+		p->session_expiry_s = connecting->expiry_s;
+	}
+	mqtt_set(p, MQTT_PROPERTY_RECEIVE_MAXIMUM);
+	p->receive_maximum = shard->settings->receive_maximum;
+	if (listener->max_qos < 2) { /* [MQTT-3.2.2-9] */
+		mqtt_set(p, MQTT_PROPERTY_MAXIMUM_QOS);
+		p->maximum_qos = listener->max_qos;
+	}
+	if (!shard->settings->retain_available) {
+		mqtt_set(p, MQTT_PROPERTY_RETAIN_AVAILABLE);
+		p->retain_available = 0;
+	}
+	mqtt_set(p, MQTT_PROPERTY_MAXIMUM_PACKET_SIZE);
+	p->maximum_packet_size = shard->settings->max_packet_size;
+	if (connecting->assigned_id) { /* [MQTT-3.1.3-7] */
+		mqtt_set(p, MQTT_PROPERTY_ASSIGNED_CLIENT_IDENTIFIER);
+		p->assigned_client_identifier =
+		    slice_of(connecting->client_id, connecting->client_id_len);
+	}
+	if (listener->max_topic_alias > 0) {
+		mqtt_set(p, MQTT_PROPERTY_TOPIC_ALIAS_MAXIMUM);
+		p->topic_alias_maximum = listener->max_topic_alias;
+	}
+	if (connecting->keep_alive_changed) {
+		mqtt_set(p, MQTT_PROPERTY_SERVER_KEEP_ALIVE);
+		p->server_keep_alive_s = client->keep_alive_s;
+	}
+	if (connecting->wants_response_information && /* [MQTT-3.1.2-28] */
+	    shard->settings->response_information.len > 0) {
+		mqtt_set(p, MQTT_PROPERTY_RESPONSE_INFORMATION);
+		p->response_information = shard->settings->response_information;
+	}
+}
+
+/* CONNACK goes, then whatever waited. [MQTT-3.1.4-5] [MQTT-3.2.0-1] */
+static void finish(struct shard *shard, struct client *client)
+{
+	struct session *session = session_at(shard, client->session);
+	struct connecting *connecting = client->connecting;
+	struct mqtt_connack connack = {.session_present = connecting->session_present};
+	if (client->version == MQTT_VERSION_3_1)
+		connack.session_present = false; /* a reserved byte in 3.1 */
+	if (client->version == MQTT_VERSION_5_0)
+		connack_properties(shard, client, &connack.properties);
+	size_t room = 256 + connecting->client_id_len + shard->settings->response_information.len;
+	uint8_t *packet = memory_get(room);
+	size_t n = encode_connack(client, packet, room, &connack);
+	if (n == 0) { /* [MQTT-3.1.2-24]: not even a CONNACK fits what the client takes */
+		memory_free(packet);
+		COUNT(shard, CONNECTS_REFUSED);
+		client_close(shard, client, false);
+		return;
+	}
+	client_send(shard, client, packet, n);
+	memory_free(packet);
+	memory_free(connecting);
+	client->connecting = NULL;
+	client->state = CLIENT_UP;
+	client->connected_s = shard->now.wall_s;
+	client->last_packet_ms = shard->now.ms;
+	COUNT(shard, CONNECTS);
+	COUNT(shard, CLIENTS_CONNECTED);
+	timer_cancel(&shard->timers, &client->timer);
+	if (client->keep_alive_s != 0)
+		timer_arm(&shard->timers, &client->timer,
+			  shard->now.ms + client->keep_alive_s * 1500ull);
+	session_pump(shard, session);
+}
+
+/* ---- session ---- */
+
+static bool sessions_left(const struct shard *shard)
+{
+	int64_t now = atomic_load_explicit(&shard->purse.budget->sessions, memory_order_relaxed);
+	return now < (int64_t)shard->settings->sessions_max &&
+	       purse_allows(&shard->purse, sizeof(struct session) + sizeof(struct client));
+}
+
+/* The session's row as it has to be while connected; deletes it for expiry 0. */
+static void changes_of(struct shard *shard, struct session *session, struct changes *changes)
+{
+	if (!shard->durable || session->expiry_s == 0)
+		return;
+	if (session->stored && session->stored_connected &&
+	    session->stored_expiry_s == session->expiry_s)
+		return; /* a reconnect storm must not be a write storm */
+	if (!session->stored)
+		session->row = shard_random(shard);
+	session->stored = session->stored_connected = true;
+	session->stored_expiry_s = session->expiry_s;
+	changes_put_session(changes, session, true, shard->now.wall_s);
+}
+
+/* An old session in the way: its connection is taken over; it ends if it has to. */
+static struct session *clear_the_way(struct shard *shard, struct client *client, struct slice id)
+{
+	struct session *session = session_find(shard, 0, id);
+	if (session && session->client) {
+		COUNT(shard, TAKEOVERS); /* [MQTT-3.1.4-3] */
+		client_fail(shard, session->client, MQTT_SESSION_TAKEN_OVER,
+			    "another connection uses this client identifier");
+		session = session_find(shard, 0, id); /* with expiry 0 it has ended */
+	}
+	if (session && client->connecting->clean_start) { /* [MQTT-3.1.2-4] */
+		session_end(shard, session);
+		session = NULL;
+	}
+	return session;
+}
+
+static void begin_session(struct shard *shard, struct client *client)
+{
+	struct connecting *connecting = client->connecting;
+	struct slice id = slice_of(connecting->client_id, connecting->client_id_len);
+	struct session *session = clear_the_way(shard, client, id);
+	connecting->session_present = session != NULL; /* [MQTT-3.2.2-2] [MQTT-3.2.2-3] */
+	connecting->new_session = session == NULL;
+	if (session == NULL && !sessions_left(shard)) {
+		connect_refuse(shard, client, MQTT_QUOTA_EXCEEDED, "no room for another session");
+		return;
+	}
+	if (session == NULL)
+		session = session_create(shard, 0, id); /* [MQTT-3.1.2-6] */
+	session->expiry_s = connecting->expiry_s;
+	session_attach(shard, session, client);
+	struct changes changes = {0};
+	changes_of(shard, session, &changes);
+	struct waiter waiter = {.serial = client->serial, .link = client->link};
+	if (!persist_send(shard, &changes, waiter)) {
+		finish(shard, client);
+		return;
+	}
+	client->state = CLIENT_COMMITTING;
+	shard_effect(shard, EFFECT_READ, client->link)->on = false;
+}
+
+void on_connect_stored(struct shard *shard, uint64_t serial, uint32_t link, bool committed)
+{
+	struct client *client = client_of_link(shard, link);
+	if (client == NULL || client->serial != serial || client->state != CLIENT_COMMITTING)
+		return;
+	if (committed) {
+		finish(shard, client);
+		client_resume_reading(shard, client);
+		return;
+	}
+	struct session *session = session_at(shard, client->session);
+	session->stored_connected = false;
+	if (client->connecting->new_session) {
+		session->stored = false;
+		session->expiry_s = 0; /* nothing of it is kept */
+	}
+	connect_refuse(shard, client, MQTT_QUOTA_EXCEEDED, "the session could not be stored");
+}
+
+/* ---- entry ---- */
+
+static void on_refused_decode(struct shard *shard, struct client *client, enum mqtt_reason reason,
+			      enum mqtt_version version)
+{
+	client->version = (uint8_t)version;
+	COUNT(shard, MALFORMED);
+	if (version == 0 && reason == MQTT_UNSUPPORTED_PROTOCOL_VERSION)
+		client->version = MQTT_VERSION_3_1_1; /* the form that the most clients can read */
+	connect_refuse(shard, client, reason, NULL);
+}
+
+static enum auth_verdict ask(struct shard *shard, struct client *client,
+			     const struct mqtt_connect *connect, enum mqtt_reason *reason)
+{
+	struct auth_request request = {
+	    .link = client->link,
+	    .allow_anonymous = client->listener->allow_anonymous,
+	    .has_user_name = connect->has_user_name,
+	    .has_password = connect->has_password,
+	    .client_id = slice_of(client->connecting->client_id, client->connecting->client_id_len),
+	    .user_name = connect->has_user_name ? connect->user_name : SLICE_NONE,
+	    .password = connect->has_password ? connect->password : SLICE_NONE,
+	};
+	if (mqtt_has(&connect->properties, MQTT_PROPERTY_AUTHENTICATION_METHOD))
+		request.method = connect->properties.authentication_method;
+	return shard->auth->check(shard->auth, &request, reason);
+}
+
+void on_authenticated(struct shard *shard, struct client *client, enum mqtt_reason reason)
+{
+	if (client->state != CLIENT_AUTHENTICATING)
+		return;
+	client->state = CLIENT_LOBBY;
+	shard_effect(shard, EFFECT_READ, client->link)->on = true;
+	if (reason != MQTT_SUCCESS) {
+		connect_refuse(shard, client, reason, NULL);
+		return;
+	}
+	begin_session(shard, client);
+	if (client->state == CLIENT_UP)
+		client_resume_reading(shard, client);
+}
+
+static struct slice id_of(const struct client *client, const struct mqtt_connect *connect)
+{
+	return client->listener->use_user_name_as_client_id && connect->has_user_name
+		   ? connect->user_name
+		   : connect->client_id;
+}
+
+void on_connect(struct shard *shard, struct client *client, struct slice packet, struct slice body)
+{
+	(void)packet;
+	struct mqtt_connect connect;
+	enum mqtt_reason reason = mqtt_decode_connect(body, &connect);
+	if (reason != MQTT_SUCCESS) {
+		on_refused_decode(shard, client, reason, connect.version);
+		return;
+	}
+	client->version = (uint8_t)connect.version;
+	struct slice id = id_of(client, &connect);
+	struct refusal refusal = check(shard, client, &connect, id);
+	if (refusal.reason != MQTT_SUCCESS) {
+		connect_refuse(shard, client, refusal.reason, refusal.text);
+		return;
+	}
+	if (id.len > 0 && shard_home(shard, id) != shard->party) {
+		client->moving = true;
+		client->move_to = shard_home(shard, id);
+		return;
+	}
+	if (!remember(shard, client, &connect, id)) {
+		connect_refuse(shard, client, MQTT_QUOTA_EXCEEDED, "the broker's memory is full");
+		return;
+	}
+	enum auth_verdict verdict = ask(shard, client, &connect, &reason);
+	if (verdict == AUTH_REFUSE) {
+		connect_refuse(shard, client, reason, NULL);
+	} else if (verdict == AUTH_WAIT) {
+		client->state = CLIENT_AUTHENTICATING;
+		shard_effect(shard, EFFECT_READ, client->link)->on = false;
+	} else {
+		begin_session(shard, client);
+	}
+}

@@ -1,0 +1,69 @@
+/* on_control.c - PINGREQ, DISCONNECT and AUTH from a client: MQTT 5.0 sections 3.12, 3.14, 3.15. */
+#include "broker/core/core.h"
+
+static void violation(struct shard *shard, struct client *client, enum mqtt_reason reason,
+		      const char *text)
+{
+	COUNT(shard, MALFORMED);
+	client_fail(shard, client, reason, text);
+}
+
+void on_pingreq(struct shard *shard, struct client *client, struct slice body)
+{
+	uint8_t packet[2];
+	if (body.len != 0) {
+		violation(shard, client, MQTT_MALFORMED_PACKET, "PINGREQ has no body");
+		return;
+	}
+	size_t n = mqtt_encode_empty(packet, sizeof packet, MQTT_PINGRESP); /* [MQTT-3.12.4-1] */
+	if (client_fits(client, n))
+		client_send(shard, client, packet, n);
+}
+
+/* The client may change its session's expiry on leaving, but not from 0: section 3.14.2.2.2. */
+static bool change_expiry(struct shard *shard, struct session *session, uint32_t expiry_s)
+{
+	uint32_t max_s = shard->settings->session_expiry_max_s;
+	if (session->expiry_s == 0)
+		return expiry_s == 0;
+	session->expiry_s = expiry_s < max_s ? expiry_s : max_s;
+	if (session->stored && session->expiry_s != 0 &&
+	    session->expiry_s != session->stored_expiry_s) {
+		struct changes changes = {0};
+		session->stored_expiry_s = session->expiry_s;
+		session->stored_connected = false;
+		changes_put_session(&changes, session, false, shard->now.wall_s);
+		persist_send(shard, &changes, (struct waiter){0});
+	}
+	return true;
+}
+
+void on_disconnect(struct shard *shard, struct client *client, struct slice body)
+{
+	struct mqtt_disconnect packet;
+	struct session *session = session_at(shard, client->session);
+	enum mqtt_reason reason =
+	    mqtt_decode_disconnect(body, (enum mqtt_version)client->version, &packet);
+	if (reason != MQTT_SUCCESS) {
+		violation(shard, client, reason, mqtt_reason_text((uint8_t)reason));
+		return;
+	}
+	if (mqtt_has(&packet.properties, MQTT_PROPERTY_SESSION_EXPIRY_INTERVAL) &&
+	    !change_expiry(shard, session, packet.properties.session_expiry_s)) {
+		violation(shard, client, MQTT_PROTOCOL_ERROR,
+			  "session expiry 0 cannot be raised by DISCONNECT");
+		return;
+	}
+	/* [MQTT-3.1.2-10] [MQTT-3.14.4-3]: only a normal disconnection forgets the will. */
+	client_close(shard, client, packet.reason != MQTT_NORMAL_DISCONNECTION);
+}
+
+/* No CONNECT with an authentication method gets this far yet. [MQTT-4.12.0-7] */
+void on_auth(struct shard *shard, struct client *client, struct slice body)
+{
+	struct mqtt_auth packet;
+	enum mqtt_reason reason = mqtt_decode_auth(body, &packet);
+	if (reason == MQTT_SUCCESS)
+		reason = MQTT_PROTOCOL_ERROR;
+	violation(shard, client, reason, "AUTH without an authentication method in CONNECT");
+}

@@ -1,0 +1,281 @@
+/*
+ * on_subscribe.c - SUBSCRIBE and UNSUBSCRIBE, MQTT 5.0 sections 3.8 to 3.11.
+ *
+ * A filter is in force here at once and everywhere by the time of the SUBACK
+ * (answer.h).  An entry that is refused does not touch the others.
+ */
+#include "broker/core/answer.h"
+#include "broker/core/core.h"
+#include "proto/topic.h"
+
+#define SHARE_PREFIX SLICE_LITERAL("$share/")
+
+struct subscribing {
+	struct shard *shard;
+	struct client *client;
+	struct session *session;
+	struct pending_answer *answer;
+	struct changes changes;
+	uint32_t identifier;
+};
+
+/* Before 5.0 "$share/..." is special only where it is a whole shared subscription. */
+static bool parse(const struct client *client, struct slice text, struct topic_filter *out)
+{
+	return topic_filter_parse(text, true, out) ||
+	       (client->version != MQTT_VERSION_5_0 && topic_filter_parse(text, false, out));
+}
+
+static uint8_t options_of(const struct mqtt_subscription *s)
+{
+	return (uint8_t)(s->qos | (s->no_local ? OPTION_NO_LOCAL : 0) |
+			 (s->retain_as_published ? OPTION_RETAIN_AS_PUBLISHED : 0) |
+			 s->retain_handling << 4);
+}
+
+static uint64_t new_row(struct shard *shard, const struct session *session)
+{
+	return session->stored ? shard_random(shard) : 0;
+}
+
+static void store_row(struct subscribing *in, uint64_t row, uint8_t options, struct slice text)
+{
+	struct store_subscription stored = {
+	    .session = in->session->row,
+	    .identifier = in->identifier,
+	    .options = options,
+	    .filter = text,
+	};
+	if (row != 0)
+		changes_put_subscription(&in->changes, row, &stored);
+}
+
+/* ---- plain filters ---- */
+
+uint32_t subscribe_plain(struct shard *shard, struct session *session, struct slice filter,
+			 uint8_t options, uint32_t identifier, uint64_t row)
+{
+	bool first = false;
+	uint32_t owner = (uint32_t)session->number;
+	struct subscriptions *table = &shard->subscriptions;
+	uint32_t n = subscription_find(table, session->realm, filter, false, owner);
+	if (n == 0) {
+		n = subscription_add(table, session->realm, filter, false, owner,
+				     &session->subscriptions, &first);
+		session->subscription_count++;
+		purse_force(&shard->purse, SUBSCRIPTION_COST);
+		COUNT(shard, SUBSCRIPTIONS);
+	}
+	struct subscription *s = subscription_at(table, n);
+	s->options = options;
+	s->identifier = identifier;
+	if (s->row == 0)
+		s->row = row;
+	return route_announce(shard, s->node, first);
+}
+
+void unsubscribe_plain(struct shard *shard, struct session *session, uint32_t n)
+{
+	route_unsubscribe(shard, n, &session->subscriptions);
+	session->subscription_count--;
+	purse_give(&shard->purse, SUBSCRIPTION_COST);
+	UNCOUNT(shard, SUBSCRIPTIONS);
+}
+
+/* [MQTT-3.8.4-3]: the same filter again replaces the old subscription. */
+static void plain(struct subscribing *in, struct answer_entry *entry, struct slice filter)
+{
+	struct shard *shard = in->shard;
+	struct session *session = in->session;
+	uint32_t n = subscription_find(&shard->subscriptions, session->realm, filter, false,
+				       (uint32_t)session->number);
+	uint64_t row = 0;
+	bool same = false;
+	entry->made = n == 0;
+	if (n != 0) {
+		const struct subscription *s = subscription_at(&shard->subscriptions, n);
+		entry->old_options = s->options;
+		entry->old_identifier = s->identifier;
+		row = s->row;
+		same = row != 0 && s->options == entry->options && s->identifier == in->identifier;
+	}
+	if (row == 0)
+		row = new_row(shard, session);
+	uint32_t barrier =
+	    subscribe_plain(shard, session, filter, entry->options, in->identifier, row);
+	answer_wait_barrier(shard, in->answer, barrier);
+	if (!same)
+		store_row(in, row, entry->options, filter);
+	/* [MQTT-3.3.1-9] [MQTT-3.3.1-10] [MQTT-3.3.1-11] [MQTT-3.8.4-4] */
+	uint8_t handling = entry->options >> 4 & 3;
+	entry->send_retained = handling == 0 || (handling == 1 && entry->made);
+}
+
+/* ---- shared filters ---- */
+
+static void shared(struct subscribing *in, struct answer_entry *entry, struct slice whole,
+		   struct slice text)
+{
+	struct shared_subscription *s = shared_find(in->session, text);
+	entry->shared = true;
+	entry->made = s == NULL;
+	bool same = false;
+	if (s == NULL) {
+		s = shared_create(in->shard, in->session, text);
+	} else {
+		entry->old_options = s->options;
+		entry->old_identifier = s->identifier;
+		same =
+		    s->row != 0 && s->options == entry->options && s->identifier == in->identifier;
+	}
+	if (s->row == 0)
+		s->row = new_row(in->shard, in->session);
+	s->options = entry->options;
+	s->identifier = in->identifier;
+	answer_wait_barrier(in->shard, in->answer, shared_join(in->shard, in->session, s));
+	if (!same)
+		store_row(in, s->row, entry->options, whole);
+}
+
+/* ---- SUBSCRIBE ---- */
+
+/* What this filter may not be granted for; MQTT_SUCCESS otherwise. */
+static enum mqtt_reason refusal(const struct subscribing *in, struct slice filter)
+{
+	if (topic_levels(filter) > TRIE_LEVELS_MAX ||
+	    in->session->subscription_count >= in->shard->settings->max_subscriptions ||
+	    !purse_allows(&in->shard->purse, SUBSCRIPTION_COST + 4 * filter.len))
+		return MQTT_QUOTA_EXCEEDED;
+	return MQTT_SUCCESS;
+}
+
+static void one_filter(struct subscribing *in, const struct mqtt_subscription *asked,
+		       struct answer_entry *entry)
+{
+	struct topic_filter parsed;
+	if (!parse(in->client, asked->filter, &parsed)) {
+		entry->reason = MQTT_TOPIC_FILTER_INVALID;
+		return;
+	}
+	entry->reason = (uint8_t)refusal(in, parsed.filter);
+	if (entry->reason != MQTT_SUCCESS)
+		return;
+	struct mqtt_subscription granted = *asked;
+	if (granted.qos > in->client->listener->max_qos)
+		granted.qos = in->client->listener->max_qos;
+	entry->reason = granted.qos; /* [MQTT-3.8.4-7] */
+	entry->options = options_of(&granted);
+	bool is_shared = parsed.share.len > 0;
+	struct slice text =
+	    is_shared ? slice_after(asked->filter, SHARE_PREFIX.len) : parsed.filter;
+	answer_keep_text(in->answer, entry, text);
+	if (is_shared)
+		shared(in, entry, asked->filter, text);
+	else
+		plain(in, entry, text);
+}
+
+/* Faults for which the whole packet is refused, before any of it is carried out. */
+static enum mqtt_reason check_entries(const struct client *client, struct slice entries)
+{
+	struct mqtt_subscription s;
+	struct topic_filter parsed;
+	while (mqtt_next_subscription(&entries, (enum mqtt_version)client->version, &s)) {
+		bool valid = parse(client, s.filter, &parsed);
+		if (valid && s.no_local && parsed.share.len > 0)
+			return MQTT_PROTOCOL_ERROR; /* [MQTT-3.8.3-4] */
+		if (!valid && client->version != MQTT_VERSION_5_0)
+			return MQTT_TOPIC_FILTER_INVALID;
+	}
+	return MQTT_SUCCESS;
+}
+
+static void violation(struct shard *shard, struct client *client, enum mqtt_reason reason)
+{
+	COUNT(shard, MALFORMED);
+	client_fail(shard, client, reason, mqtt_reason_text((uint8_t)reason));
+}
+
+void on_subscribe(struct shard *shard, struct client *client, struct slice body)
+{
+	struct mqtt_subscribe packet;
+	enum mqtt_version version = (enum mqtt_version)client->version;
+	enum mqtt_reason reason = mqtt_decode_subscribe(body, version, &packet);
+	if (reason == MQTT_SUCCESS)
+		reason = check_entries(client, packet.entries);
+	if (reason != MQTT_SUCCESS) {
+		violation(shard, client, reason);
+		return;
+	}
+	struct subscribing in = {
+	    .shard = shard, .client = client, .session = session_at(shard, client->session)};
+	if (mqtt_has(&packet.properties, MQTT_PROPERTY_SUBSCRIPTION_IDENTIFIER))
+		in.identifier = packet.properties.subscription_identifier;
+	in.answer =
+	    answer_create(shard, client, MQTT_SUBACK, packet.packet_id, (uint32_t)packet.count);
+	in.answer->identifier = in.identifier;
+	struct mqtt_subscription asked;
+	for (uint32_t i = 0; mqtt_next_subscription(&packet.entries, version, &asked); i++)
+		one_filter(&in, &asked, &in.answer->entries[i]);
+	answer_wait_store(shard, in.answer, &in.changes);
+	answer_ready(shard, in.answer);
+}
+
+/* ---- UNSUBSCRIBE ---- */
+
+static bool leave_shared(struct subscribing *in, struct slice text)
+{
+	struct shared_subscription *s = shared_find(in->session, text);
+	if (s == NULL)
+		return false;
+	if (s->row != 0)
+		changes_delete(&in->changes, STORE_DELETE_SUBSCRIPTION, s->row);
+	shared_leave(in->shard, in->session, s);
+	return true;
+}
+
+static bool leave_plain(struct subscribing *in, struct slice filter)
+{
+	struct subscriptions *table = &in->shard->subscriptions;
+	uint32_t n = subscription_find(table, in->session->realm, filter, false,
+				       (uint32_t)in->session->number);
+	if (n == 0)
+		return false;
+	uint64_t row = subscription_at(table, n)->row;
+	if (row != 0)
+		changes_delete(&in->changes, STORE_DELETE_SUBSCRIPTION, row);
+	retain_stop(in->shard, in->session, filter);
+	unsubscribe_plain(in->shard, in->session, n);
+	return true;
+}
+
+/* [MQTT-3.10.4-1]: compared byte by byte. */
+static uint8_t leave_one(struct subscribing *in, struct slice filter)
+{
+	struct topic_filter parsed;
+	if (!parse(in->client, filter, &parsed))
+		return MQTT_TOPIC_FILTER_INVALID;
+	bool found = parsed.share.len > 0 ? leave_shared(in, slice_after(filter, SHARE_PREFIX.len))
+					  : leave_plain(in, filter);
+	return found ? MQTT_SUCCESS : MQTT_NO_SUBSCRIPTION_EXISTED;
+}
+
+void on_unsubscribe(struct shard *shard, struct client *client, struct slice body)
+{
+	struct mqtt_subscribe packet;
+	enum mqtt_version version = (enum mqtt_version)client->version;
+	enum mqtt_reason reason = mqtt_decode_unsubscribe(body, version, &packet);
+	if (reason != MQTT_SUCCESS) {
+		violation(shard, client, reason);
+		return;
+	}
+	struct subscribing in = {
+	    .shard = shard, .client = client, .session = session_at(shard, client->session)};
+	in.answer =
+	    answer_create(shard, client, MQTT_UNSUBACK, packet.packet_id, (uint32_t)packet.count);
+	struct slice filter;
+	for (uint32_t i = 0; mqtt_next_filter(&packet.entries, &filter); i++)
+		in.answer->entries[i].reason = leave_one(&in, filter);
+	answer_wait_store(shard, in.answer, &in.changes);
+	answer_ready(shard, in.answer); /* [MQTT-3.10.4-4] [MQTT-3.10.4-5] */
+}

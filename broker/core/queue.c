@@ -1,0 +1,57 @@
+/* queue.c - see queue.h. */
+#include "broker/core/queue.h"
+#include "broker/core/memory.h"
+
+#define ROOM_MIN 4u
+
+void delivery_finish(struct delivery *delivery, struct purse *purse)
+{
+	message_release(delivery->message, purse);
+	memory_free(delivery->many);
+	*delivery = (struct delivery){0};
+}
+
+static void resize(struct queue *queue, struct purse *purse, uint32_t room)
+{
+	struct delivery *ring = memory_get(room * sizeof *ring);
+	for (uint32_t i = 0; i < queue->count; i++)
+		ring[i] = queue->ring[(queue->head + i) & (queue->room - 1)];
+	memory_free(queue->ring);
+	purse_give(purse, queue->room * sizeof *ring);
+	purse_force(purse, room * sizeof *ring);
+	queue->ring = ring;
+	queue->room = room;
+	queue->head = 0;
+}
+
+void queue_push(struct queue *queue, struct purse *purse, struct delivery delivery)
+{
+	if (queue->count == queue->room)
+		resize(queue, purse, queue->room ? queue->room * 2 : ROOM_MIN);
+	queue->ring[(queue->head + queue->count++) & (queue->room - 1)] = delivery;
+	queue->bytes += delivery_weight(&delivery);
+}
+
+struct delivery queue_pop(struct queue *queue, struct purse *purse)
+{
+	must(queue->count > 0);
+	struct delivery delivery = queue->ring[queue->head];
+	queue->head = (queue->head + 1) & (queue->room - 1);
+	queue->bytes -= delivery_weight(&delivery);
+	if (--queue->count == 0) {
+		purse_give(purse, queue->room * sizeof delivery);
+		memory_free(queue->ring);
+		*queue = (struct queue){0};
+	} else if (queue->room > 64 && queue->count < queue->room / 8) {
+		resize(queue, purse, queue->room / 2);
+	}
+	return delivery;
+}
+
+void queue_clear(struct queue *queue, struct purse *purse)
+{
+	while (queue->count > 0) {
+		struct delivery delivery = queue_pop(queue, purse);
+		delivery_finish(&delivery, purse);
+	}
+}

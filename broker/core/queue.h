@@ -1,0 +1,61 @@
+/*
+ * queue.h - deliveries that wait: for room in a window, for a member, for a session
+ * to come back.  A growing ring, first in, first out.
+ *
+ * Ownership: a delivery in the queue owns one reference to its message and its
+ * list of subscription identifiers.  Thread: the shard's.
+ */
+#ifndef BROKER_CORE_QUEUE_H
+#define BROKER_CORE_QUEUE_H
+
+#include "proto/base.h"
+#include "broker/core/message.h"
+
+/* Subscription identifiers of one delivery. */
+struct identifiers {
+	uint32_t count;
+	uint32_t one[]; /* `count` of them */
+};
+
+/* One message on its way to one session. */
+struct delivery {
+	struct message *message;
+	struct identifiers *many; /* more than one identifier; NULL otherwise */
+	uint32_t identifier;	  /* the only one, or 0 for none */
+	uint8_t qos;		  /* of this delivery */
+	bool retain;		  /* the RETAIN flag that the subscriber sees */
+};
+
+/* Gives back what a delivery owns. */
+void delivery_finish(struct delivery *delivery, struct purse *purse);
+
+/* What a delivery counts for against max_queued_bytes and max_inflight_bytes. */
+static inline size_t delivery_weight(const struct delivery *d)
+{
+	return d->message->topic_len + d->message->properties_len + d->message->payload_len;
+}
+
+struct queue {
+	struct delivery *ring;
+	uint32_t room; /* a power of two, or 0 */
+	uint32_t head;
+	uint32_t count;
+	uint64_t bytes; /* sum of weights */
+};
+
+/* Takes the delivery over. */
+void queue_push(struct queue *queue, struct purse *purse, struct delivery delivery);
+
+/* The first one, borrowed; count > 0. */
+static inline struct delivery *queue_first(const struct queue *queue)
+{
+	return &queue->ring[queue->head];
+}
+
+/* Gives the first one; count > 0. */
+struct delivery queue_pop(struct queue *queue, struct purse *purse);
+
+/* Gives all back. */
+void queue_clear(struct queue *queue, struct purse *purse);
+
+#endif

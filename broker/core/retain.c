@@ -1,0 +1,388 @@
+/* retain.c - see retain.h: the home's side. */
+#include "broker/core/core.h"
+#include "proto/topic.h"
+
+struct retained {
+	struct message *message; /* owned */
+	uint32_t node;
+	uint32_t slot;
+	struct timer timer; /* message expiry */
+};
+
+/* Where a walk stands on one level. */
+struct scan_frame {
+	uint32_t node;
+	uint32_t child; /* the next one to look at, 0 for none */
+	uint32_t depth; /* levels of the filter used up */
+};
+
+struct scan_level {
+	uint64_t hash;
+	enum { LEVEL_LITERAL, LEVEL_PLUS, LEVEL_HASH } kind;
+};
+
+struct scan {
+	struct scan *next;
+	party_id party;
+	uint64_t ticket;
+	uint64_t session; /* who asked, for the answer to find it */
+	uint32_t frame_count;
+	uint32_t frame_room;
+	struct scan_frame *frames;
+	uint32_t level_count;
+	struct scan_level levels[];
+};
+
+#define LIMBO_MAX      65536u /* nodes that walks may hold back */
+#define STEPS_A_TURN   20000u /* nodes looked at for one request */
+#define BYTES_A_TURN   (256u * 1024)
+#define RETAINED_EXTRA 128u /* charged for each, above its message */
+
+void retained_init(struct retained_store *store, const uint8_t key[HASH_KEY_SIZE])
+{
+	*store = (struct retained_store){0};
+	trie_init(&store->trie, key, true);
+	slab_init(&store->entries, sizeof(struct retained *));
+}
+
+party_id retained_home(const struct shard *shard, struct slice topic)
+{
+	if (shard->parties == 1)
+		return 0;
+	return (party_id)(hash_keyed(shard->hash_key, topic) % shard->parties);
+}
+
+static struct retained *retained_at(const struct shard *shard, uint32_t slot)
+{
+	return *(struct retained **)slab_at(&shard->retained.entries, slot);
+}
+
+static struct retained *find(const struct shard *shard, uint32_t realm, struct slice topic)
+{
+	uint32_t node = trie_find(&shard->retained.trie, realm, topic);
+	uint32_t slot = node ? trie_node(&shard->retained.trie, node)->value : 0;
+	return slot ? retained_at(shard, slot) : NULL;
+}
+
+/* ---- counting, here and in all shards together ---- */
+
+static void count(struct shard *shard, const struct message *message, int sign)
+{
+	struct budget *all = shard->purse.budget;
+	int64_t bytes = (int64_t)message_size(message);
+	atomic_fetch_add_explicit(&all->retained, sign, memory_order_relaxed);
+	atomic_fetch_add_explicit(&all->retained_bytes, sign * bytes, memory_order_relaxed);
+	if (sign > 0) {
+		COUNT(shard, RETAINED);
+		COUNT_N(shard, RETAINED_BYTES, message->payload_len);
+	} else {
+		UNCOUNT(shard, RETAINED);
+		UNCOUNT_N(shard, RETAINED_BYTES, message->payload_len);
+	}
+}
+
+bool retained_full(struct shard *shard, const struct publication *p)
+{
+	const struct budget *all = shard->purse.budget;
+	const struct core_settings *settings = shard->settings;
+	const struct retained *old = find(shard, p->realm, p->topic);
+	uint64_t bytes = (uint64_t)atomic_load_explicit(&all->retained_bytes, memory_order_relaxed);
+	uint64_t number = (uint64_t)atomic_load_explicit(&all->retained, memory_order_relaxed);
+	uint64_t size = sizeof(struct message) + p->topic.len + p->properties.len + p->payload.len;
+	if (old) {
+		bytes -= message_size(old->message);
+		number--;
+	}
+	return p->payload.len > 0 && (number >= settings->max_retained_messages ||
+				      bytes + size > settings->max_retained_bytes);
+}
+
+/* ---- setting and clearing ---- */
+
+static void prune_limbo(struct retained_store *store)
+{
+	for (uint32_t i = 0; i < store->limbo_count; i++) {
+		trie_node(&store->trie, store->limbo[i])->pins--;
+		trie_prune(&store->trie, store->limbo[i]);
+	}
+	memory_free(store->limbo);
+	store->limbo = NULL;
+	store->limbo_count = store->limbo_room = 0;
+}
+
+static void free_scan(struct shard *shard, struct scan *scan)
+{
+	struct scan **link = &shard->retained.scans;
+	while (*link != scan)
+		link = &(*link)->next;
+	*link = scan->next;
+	memory_free(scan->frames);
+	memory_free(scan);
+	if (shard->retained.scans == NULL)
+		prune_limbo(&shard->retained);
+}
+
+static void scan_found(struct shard *shard, const struct scan *scan, struct message **messages,
+		       uint32_t n, bool last)
+{
+	struct mail *mail = mail_create(MAIL_RETAIN_FOUND, shard->party, scan->party, SLICE_NONE);
+	mail->ticket = scan->ticket;
+	mail->member.session = scan->session;
+	mail->last = last;
+	mail->messages = messages;
+	mail->count = n;
+	shard_post(shard, mail);
+}
+
+/* Memory first: who has walked longest gets no more. */
+static void end_oldest_scan(struct shard *shard)
+{
+	struct scan *oldest = shard->retained.scans;
+	while (oldest->next)
+		oldest = oldest->next;
+	COUNT(shard, DROPPED_RETAIN_LIMIT);
+	scan_found(shard, oldest, NULL, 0, true);
+	free_scan(shard, oldest);
+}
+
+static void release_node(struct shard *shard, uint32_t node)
+{
+	struct retained_store *store = &shard->retained;
+	trie_node(&store->trie, node)->value = 0;
+	if (store->scans == NULL) {
+		trie_prune(&store->trie, node);
+		return;
+	}
+	if (trie_node(&store->trie, node)->pins > 0)
+		return; /* it waits already */
+	trie_node(&store->trie, node)->pins++;
+	store->limbo = shard_grow(store->limbo, &store->limbo_room, store->limbo_count + 1,
+				  sizeof *store->limbo);
+	store->limbo[store->limbo_count++] = node;
+	while (store->limbo_count > LIMBO_MAX && store->scans)
+		end_oldest_scan(shard);
+}
+
+static void drop(struct shard *shard, struct retained *entry)
+{
+	count(shard, entry->message, -1);
+	timer_cancel(&shard->timers, &entry->timer);
+	message_release(entry->message, &shard->purse);
+	purse_give(&shard->purse, RETAINED_EXTRA);
+	slab_remove(&shard->retained.entries, entry->slot);
+	memory_free(entry);
+}
+
+static void clear(struct shard *shard, struct retained *entry)
+{
+	uint32_t node = entry->node;
+	drop(shard, entry);
+	release_node(shard, node);
+}
+
+static struct retained *make(struct shard *shard, const struct publication *p)
+{
+	struct retained_store *store = &shard->retained;
+	struct retained *entry = memory_get_zeroed(sizeof *entry);
+	purse_force(&shard->purse, RETAINED_EXTRA);
+	entry->timer.kind = TIMER_RETAINED;
+	entry->node = trie_add(&store->trie, p->realm, p->topic);
+	entry->slot = slab_add(&store->entries);
+	*(struct retained **)slab_at(&store->entries, entry->slot) = entry;
+	trie_node(&store->trie, entry->node)->value = entry->slot;
+	return entry;
+}
+
+static void arm_expiry(struct shard *shard, struct retained *entry)
+{
+	uint64_t due = entry->message->expires_ms;
+	uint32_t interval_s = shard->settings->retain_expiry_interval_s;
+	if (interval_s != UINT32_MAX && shard->now.ms + interval_s * 1000ull < due)
+		due = shard->now.ms + interval_s * 1000ull;
+	timer_cancel(&shard->timers, &entry->timer);
+	if (due != EXPIRES_NEVER)
+		timer_arm(&shard->timers, &entry->timer, due);
+}
+
+void retained_set(struct shard *shard, struct publication *p)
+{
+	struct retained *entry = find(shard, p->realm, p->topic);
+	if (p->payload.len == 0) {
+		if (entry)
+			clear(shard, entry);
+		return;
+	}
+	if (retained_full(shard, p) || topic_levels(p->topic) > TRIE_LEVELS_MAX) {
+		COUNT(shard, DROPPED_RETAIN_LIMIT);
+		return;
+	}
+	struct message *message = publication_message(shard, p);
+	if (message == NULL)
+		return;
+	if (entry) {
+		count(shard, entry->message, -1);
+		message_release(entry->message, &shard->purse);
+	} else {
+		entry = make(shard, p);
+	}
+	entry->message = message_share(message);
+	count(shard, message, 1);
+	arm_expiry(shard, entry);
+}
+
+void retained_timer(struct shard *shard, struct timer *timer)
+{
+	struct retained *entry =
+	    (struct retained *)((char *)timer - offsetof(struct retained, timer));
+	clear(shard, entry);
+}
+
+/* ---- walking ---- */
+
+static void push(struct scan *scan, const struct trie *trie, uint32_t node, uint32_t depth)
+{
+	scan->frames = shard_grow(scan->frames, &scan->frame_room, scan->frame_count + 1,
+				  sizeof *scan->frames);
+	uint32_t child = 0;
+	if (depth < scan->level_count) {
+		const struct scan_level *level = &scan->levels[depth];
+		child = level->kind == LEVEL_LITERAL ? trie_child(trie, node, level->hash)
+						     : trie_family(trie, node)->first_child;
+	}
+	scan->frames[scan->frame_count++] = (struct scan_frame){node, child, depth};
+}
+
+/* Is the node itself matched by the filter, `depth` levels of which are used up? */
+static bool matched(const struct scan *scan, uint32_t depth)
+{
+	return depth == scan->level_count ||
+	       (depth + 1 == scan->level_count && scan->levels[depth].kind == LEVEL_HASH);
+}
+
+/* The next child to go down to from the top frame, or 0. */
+static uint32_t next_child(const struct scan *scan, const struct trie *trie)
+{
+	struct scan_frame *top = &scan->frames[scan->frame_count - 1];
+	while (top->child != 0) {
+		uint32_t child = top->child;
+		bool literal = scan->levels[top->depth].kind == LEVEL_LITERAL;
+		top->child = literal ? 0 : trie_family(trie, child)->next_sibling;
+		/* [MQTT-4.7.2-1]; the first frame is the realm's root */
+		if (literal || scan->frame_count > 1 ||
+		    !(trie_node(trie, child)->flags & TRIE_DOLLAR))
+			return child;
+	}
+	return 0;
+}
+
+/* Moves on by one node; *slot is its retained message, 0 for none.  False at the end. */
+static bool scan_step(struct scan *scan, const struct trie *trie, uint32_t *slot)
+{
+	*slot = 0;
+	if (scan->frame_count == 0)
+		return false;
+	uint32_t child = next_child(scan, trie);
+	if (child == 0) {
+		scan->frame_count--;
+		return true;
+	}
+	uint32_t depth = scan->frames[scan->frame_count - 1].depth;
+	if (scan->levels[depth].kind != LEVEL_HASH)
+		depth++;
+	push(scan, trie, child, depth);
+	if (matched(scan, depth))
+		*slot = trie_node(trie, child)->value;
+	return true;
+}
+
+static struct scan *scan_create(struct shard *shard, const struct mail *mail)
+{
+	size_t levels = topic_levels(mail->text);
+	struct scan *scan = memory_get_zeroed(sizeof *scan + levels * sizeof scan->levels[0]);
+	scan->party = mail->from;
+	scan->ticket = mail->ticket;
+	scan->session = mail->member.session;
+	struct topic_cursor cursor = topic_cursor_of(mail->text);
+	struct slice level;
+	while (topic_next_level(&cursor, &level)) {
+		struct scan_level *at = &scan->levels[scan->level_count++];
+		at->hash = hash_keyed(shard->hash_key, level);
+		at->kind = slice_equal(level, SLICE_LITERAL("+"))   ? LEVEL_PLUS
+			   : slice_equal(level, SLICE_LITERAL("#")) ? LEVEL_HASH
+								    : LEVEL_LITERAL;
+	}
+	uint32_t root = trie_root(&shard->retained.trie, mail->realm);
+	if (root != 0)
+		push(scan, &shard->retained.trie, root, 0);
+	scan->next = shard->retained.scans;
+	shard->retained.scans = scan;
+	return scan;
+}
+
+static struct scan *find_scan(const struct shard *shard, const struct mail *mail)
+{
+	struct scan *scan = shard->retained.scans;
+	while (scan && (scan->party != mail->from || scan->ticket != mail->ticket))
+		scan = scan->next;
+	return scan;
+}
+
+/* MAIL_RETAIN_SCAN: the next few messages; the text comes with the first request only. */
+static void scan_go_on(struct shard *shard, const struct mail *mail)
+{
+	struct scan *scan = find_scan(shard, mail);
+	if (scan == NULL && mail->text.len == 0)
+		return; /* ended for want of memory; its `last` is on the way */
+	if (scan == NULL)
+		scan = scan_create(shard, mail);
+	struct message *found[MAIL_MESSAGES_MAX];
+	uint32_t n = 0, steps = 0, slot;
+	size_t bytes = 0;
+	bool more = true;
+	while (n < MAIL_MESSAGES_MAX && bytes < BYTES_A_TURN && steps++ < STEPS_A_TURN &&
+	       (more = scan_step(scan, &shard->retained.trie, &slot))) {
+		struct message *m = slot ? retained_at(shard, slot)->message : NULL;
+		if (m == NULL || m->expires_ms <= shard->now.ms)
+			continue;
+		bytes += message_size(m);
+		found[n++] = message_share(m);
+	}
+	struct message **messages = NULL;
+	if (n > 0) {
+		messages = memory_get(n * sizeof *messages);
+		memcpy(messages, found, n * sizeof *messages);
+	}
+	scan_found(shard, scan, messages, n, !more);
+	if (!more)
+		free_scan(shard, scan);
+}
+
+void retained_scan_mail(struct shard *shard, struct mail *mail)
+{
+	if (mail->type == MAIL_RETAIN_SCAN) {
+		scan_go_on(shard, mail);
+	} else if (mail->type == MAIL_RETAIN_STOP) {
+		struct scan *scan = find_scan(shard, mail);
+		if (scan)
+			free_scan(shard, scan);
+	} else {
+		struct publication publication = message_publication(mail->message);
+		retained_set(shard, &publication);
+	}
+}
+
+void retained_finish(struct shard *shard)
+{
+	struct retained_store *store = &shard->retained;
+	while (store->scans)
+		free_scan(shard, store->scans);
+	const struct index *edges = &store->trie.edges;
+	for (uint32_t i = 0; edges->slots && i <= edges->mask; i++) {
+		uint32_t node = edges->slots[i].number;
+		uint32_t slot = node ? trie_node(&store->trie, node)->value : 0;
+		if (slot != 0)
+			drop(shard, retained_at(shard, slot));
+	}
+	trie_finish(&store->trie);
+	slab_finish(&store->entries);
+}

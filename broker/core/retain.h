@@ -1,0 +1,79 @@
+/*
+ * retain.h - retained messages, MQTT 5.0 sections 3.3.1.3 and 3.8.3.1.
+ *
+ * A topic's retained message lives at the topic's home: hash of the topic.  A new
+ * subscription asks the homes for matching messages, after its barrier, a few at
+ * a time and no faster than the session takes them (struct retain_wait, at the
+ * session); each home walks its trie of topics step by step (struct scan).
+ *
+ * A message is passed over when a live retained publish of the same topic was
+ * delivered to the session in the meantime: it is newer.
+ *
+ * Nodes that a walk may stand on stay while walks are under way.  When too many
+ * wait to go, the oldest walk ends early: memory comes before completeness.
+ *
+ * Thread: the shard's.  In RAM only: a restart loses retained messages.
+ */
+#ifndef BROKER_CORE_RETAIN_H
+#define BROKER_CORE_RETAIN_H
+
+#include "broker/core/mail.h"
+#include "broker/core/timer.h"
+#include "broker/core/trie.h"
+
+struct shard;
+struct session;
+struct publication;
+struct retained;
+struct scan;
+
+/* ---- the home's side ---- */
+
+struct retained_store {
+	struct trie trie;    /* of topics; the value is a slot */
+	struct slab entries; /* of struct retained * */
+	struct scan *scans;  /* newest first */
+	uint32_t *limbo;     /* nodes to prune when no scan is under way */
+	uint32_t limbo_count;
+	uint32_t limbo_room;
+};
+
+void retained_init(struct retained_store *store, const uint8_t key[HASH_KEY_SIZE]);
+void retained_finish(struct shard *shard);
+
+party_id retained_home(const struct shard *shard, struct slice topic);
+
+/* Would this publication be refused for max_retained_*?  Known only at the topic's home. */
+bool retained_full(struct shard *shard, const struct publication *publication);
+
+/* Keeps a publication at its home, or clears it when the payload is empty. [MQTT-3.3.1-5]
+ * [MQTT-3.3.1-6] [MQTT-3.3.1-7] */
+void retained_set(struct shard *shard, struct publication *publication);
+
+/* MAIL_RETAIN, MAIL_RETAIN_SCAN, MAIL_RETAIN_STOP */
+void retained_scan_mail(struct shard *shard, struct mail *mail);
+
+void retained_timer(struct shard *shard, struct timer *timer);
+
+/* ---- the session's side ---- */
+
+/* One subscription whose retained messages are still coming. */
+struct retain_wait;
+
+/* Asks for the retained messages of a subscription that is in force. */
+void retain_begin(struct shard *shard, struct session *session, struct slice filter,
+		  uint8_t options, uint32_t identifier);
+
+/* Asks on where a session has room again. */
+void retain_continue(struct shard *shard, struct session *session);
+
+/* A live retained publish was delivered. */
+void retain_note_live(struct shard *shard, struct session *session, struct slice topic);
+
+/* The session ends, or unsubscribes: filter empty for all. */
+void retain_stop(struct shard *shard, struct session *session, struct slice filter);
+
+/* MAIL_RETAIN_FOUND */
+void retain_found(struct shard *shard, struct mail *mail);
+
+#endif

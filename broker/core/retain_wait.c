@@ -1,0 +1,165 @@
+/* retain_wait.c - see retain.h: the session's side. */
+#include "broker/core/core.h"
+#include "proto/topic.h"
+
+struct retain_wait {
+	struct retain_wait *next;
+	uint64_t ticket; /* of the scan under way */
+	party_id party;	 /* whom we ask now */
+	party_id last;	 /* the last one to ask */
+	bool asked;	 /* an answer is on its way */
+	bool begun;	 /* this party has the filter */
+	uint8_t options;
+	uint32_t identifier;
+	uint64_t *live; /* topics of live retained publishes, hashed */
+	uint32_t live_count;
+	uint32_t live_room;
+	size_t filter_len;
+	uint8_t filter[];
+};
+
+/* Beyond this a subscriber may see an older message after a newer one. */
+#define LIVE_MAX 16384u
+
+/* A session takes more while it has less than this waiting. */
+#define QUEUE_LOW  256u
+#define OUTBOX_LOW (128u * 1024)
+
+static struct slice filter_of(const struct retain_wait *wait)
+{
+	return slice_of(wait->filter, wait->filter_len);
+}
+
+static bool has_room(const struct shard *shard, const struct session *session)
+{
+	uint32_t low = shard->settings->max_queued_messages / 2;
+	if (session->queue.count >= (low < QUEUE_LOW ? low + 1 : QUEUE_LOW) ||
+	    session->queue.bytes > shard->settings->max_queued_bytes / 2)
+		return false;
+	return session->client == NULL || session->client->outbox.bytes < OUTBOX_LOW;
+}
+
+static void ask(struct shard *shard, const struct session *session, struct retain_wait *wait)
+{
+	struct slice text = wait->begun ? SLICE_NONE : filter_of(wait);
+	struct mail *mail = mail_create(MAIL_RETAIN_SCAN, shard->party, wait->party, text);
+	if (!wait->begun)
+		wait->ticket = ++shard->serial;
+	mail->realm = session->realm;
+	mail->ticket = wait->ticket;
+	mail->member.session = session->number;
+	wait->begun = true;
+	wait->asked = true;
+	shard_post(shard, mail);
+}
+
+void retain_begin(struct shard *shard, struct session *session, struct slice filter,
+		  uint8_t options, uint32_t identifier)
+{
+	struct retain_wait *wait = memory_get_zeroed(sizeof *wait + filter.len);
+	wait->options = options;
+	wait->identifier = identifier;
+	wait->filter_len = filter.len;
+	memcpy(wait->filter, filter.at, filter.len);
+	wait->last = (party_id)(shard->parties - 1);
+	if (!topic_filter_wild(filter))
+		wait->party = wait->last = retained_home(shard, filter);
+	purse_force(&shard->purse, sizeof *wait + filter.len);
+	wait->next = session->scans;
+	session->scans = wait;
+	if (has_room(shard, session))
+		ask(shard, session, wait);
+}
+
+static void free_wait(struct shard *shard, struct session *session, struct retain_wait *wait)
+{
+	struct retain_wait **link = &session->scans;
+	while (*link != wait)
+		link = &(*link)->next;
+	*link = wait->next;
+	purse_give(&shard->purse, sizeof *wait + wait->filter_len);
+	memory_free(wait->live);
+	memory_free(wait);
+}
+
+void retain_continue(struct shard *shard, struct session *session)
+{
+	for (struct retain_wait *wait = session->scans; wait; wait = wait->next) {
+		if (!has_room(shard, session))
+			return;
+		if (!wait->asked)
+			ask(shard, session, wait);
+	}
+}
+
+void retain_note_live(struct shard *shard, struct session *session, struct slice topic)
+{
+	uint64_t hash = hash_keyed(shard->hash_key, topic);
+	for (struct retain_wait *wait = session->scans; wait; wait = wait->next) {
+		if (wait->live_count >= LIVE_MAX)
+			continue;
+		wait->live = shard_grow(wait->live, &wait->live_room, wait->live_count + 1,
+					sizeof *wait->live);
+		wait->live[wait->live_count++] = hash;
+	}
+}
+
+static bool was_live(const struct shard *shard, const struct retain_wait *wait, struct slice topic)
+{
+	if (wait->live_count == 0)
+		return false;
+	uint64_t hash = hash_keyed(shard->hash_key, topic);
+	for (uint32_t i = 0; i < wait->live_count; i++)
+		if (wait->live[i] == hash)
+			return true;
+	return false;
+}
+
+void retain_stop(struct shard *shard, struct session *session, struct slice filter)
+{
+	for (struct retain_wait *wait = session->scans, *next; wait; wait = next) {
+		next = wait->next;
+		if (filter.len != 0 && !slice_equal(filter, filter_of(wait)))
+			continue;
+		if (wait->begun) {
+			struct mail *mail =
+			    mail_create(MAIL_RETAIN_STOP, shard->party, wait->party, SLICE_NONE);
+			mail->ticket = wait->ticket;
+			shard_post(shard, mail);
+		}
+		free_wait(shard, session, wait);
+	}
+}
+
+static void deliver_found(struct shard *shard, struct session *session,
+			  const struct retain_wait *wait, struct message *message)
+{
+	struct publication publication = message_publication(message);
+	uint8_t granted = wait->options & OPTION_QOS;
+	struct identifier_list identifiers = {&wait->identifier, wait->identifier != 0};
+	publication.found_retained = true;
+	deliver_to_session(shard, session, &publication,
+			   message->qos < granted ? message->qos : granted, true, identifiers);
+}
+
+void retain_found(struct shard *shard, struct mail *mail)
+{
+	struct session *session = session_by_number(shard, mail->member.session);
+	struct retain_wait *wait = session ? session->scans : NULL;
+	while (wait && (wait->ticket != mail->ticket || !wait->asked || wait->party != mail->from))
+		wait = wait->next;
+	if (wait == NULL)
+		return;
+	wait->asked = false;
+	for (uint32_t i = 0; i < mail->count; i++)
+		if (!was_live(shard, wait, message_topic(mail->messages[i])))
+			deliver_found(shard, session, wait, mail->messages[i]);
+	if (mail->last) {
+		wait->begun = false;
+		if (wait->party++ == wait->last) {
+			free_wait(shard, session, wait);
+			return;
+		}
+	}
+	retain_continue(shard, session);
+}

@@ -1,0 +1,236 @@
+/* route.c - see route.h. */
+#include "broker/core/core.h"
+
+struct route_party {
+	uint32_t next;
+	party_id party;
+};
+
+struct barrier {
+	uint32_t remaining;
+	uint32_t node; /* 0: not (or no longer) for a filter of ours */
+	struct barrier_waiter *waiters;
+};
+
+void routes_init(struct routes *routes, const uint8_t key[HASH_KEY_SIZE])
+{
+	*routes = (struct routes){0};
+	trie_init(&routes->trie, key, false);
+	slab_init(&routes->parties, sizeof(struct route_party));
+	slab_init(&routes->barriers, sizeof(struct barrier));
+}
+
+static struct barrier *barrier_at(const struct routes *routes, uint32_t n)
+{
+	return slab_at(&routes->barriers, n);
+}
+
+static void forget_waiters(struct barrier *barrier)
+{
+	while (barrier->waiters) {
+		struct barrier_waiter *waiter = barrier->waiters;
+		barrier->waiters = waiter->next;
+		memory_free(waiter);
+	}
+}
+
+void routes_finish(struct routes *routes)
+{
+	/* A free slot begins with the number of the next one, and its waiters are NULL. */
+	for (uint32_t n = 1; n < routes->barriers.used; n++)
+		forget_waiters(barrier_at(routes, n));
+	trie_finish(&routes->trie);
+	slab_finish(&routes->parties);
+	slab_finish(&routes->barriers);
+	index_finish(&routes->by_node);
+}
+
+/* ---- barriers ---- */
+
+uint32_t barrier_create(struct shard *shard, uint32_t remaining)
+{
+	uint32_t n = slab_add(&shard->routes.barriers);
+	barrier_at(&shard->routes, n)->remaining = remaining;
+	return n;
+}
+
+void barrier_wait(struct shard *shard, uint32_t n, struct barrier_waiter waiter)
+{
+	struct barrier *barrier = barrier_at(&shard->routes, n);
+	struct barrier_waiter *copy = memory_get(sizeof *copy);
+	*copy = waiter;
+	copy->next = barrier->waiters;
+	barrier->waiters = copy;
+}
+
+static uint32_t barrier_of_node(const struct routes *routes, uint32_t node)
+{
+	struct index_probe probe;
+	uint32_t n = index_first(&routes->by_node, hash_mix(node), &probe);
+	while (n != 0 && barrier_at(routes, n)->node != node)
+		n = index_next(&routes->by_node, &probe);
+	return n;
+}
+
+static void detach_from_node(struct routes *routes, uint32_t n)
+{
+	struct barrier *barrier = barrier_at(routes, n);
+	if (barrier->node)
+		index_remove(&routes->by_node, hash_mix(barrier->node), n);
+	barrier->node = 0;
+}
+
+static void tell(struct shard *shard, const struct barrier_waiter *waiter)
+{
+	if (waiter->answer) {
+		answer_arrived(shard, waiter->answer);
+		return;
+	}
+	struct mail *mail = mail_create(MAIL_ANSWER, shard->party, waiter->party, SLICE_NONE);
+	mail->ticket = waiter->ticket;
+	shard_post(shard, mail);
+}
+
+void barrier_answered(struct shard *shard, uint64_t ticket)
+{
+	uint32_t n = (uint32_t)ticket;
+	struct barrier *barrier = barrier_at(&shard->routes, n);
+	must(barrier->remaining > 0);
+	if (--barrier->remaining > 0)
+		return;
+	detach_from_node(&shard->routes, n);
+	struct barrier_waiter *waiter = barrier->waiters;
+	barrier->waiters = NULL;
+	slab_remove(&shard->routes.barriers, n);
+	while (waiter) {
+		struct barrier_waiter *next = waiter->next;
+		tell(shard, waiter);
+		memory_free(waiter);
+		waiter = next;
+	}
+}
+
+/* ---- telling the others ---- */
+
+static void mail_all(struct shard *shard, enum mail_type type, uint32_t node, uint64_t ticket)
+{
+	uint64_t path[TRIE_LEVELS_MAX + 1];
+	size_t count = trie_path(&shard->subscriptions.trie, node, path);
+	struct slice text = slice_of(path, count * sizeof path[0]);
+	for (party_id to = 0; to < shard->parties; to++) {
+		if (to == shard->party)
+			continue;
+		struct mail *mail = mail_create(type, shard->party, to, text);
+		mail->ticket = ticket;
+		shard_post(shard, mail);
+	}
+}
+
+uint32_t route_announce(struct shard *shard, uint32_t node, bool first)
+{
+	if (shard->parties == 1)
+		return 0;
+	if (!first)
+		return barrier_of_node(&shard->routes, node);
+	uint32_t n = barrier_create(shard, shard->parties - 1u);
+	barrier_at(&shard->routes, n)->node = node;
+	index_add(&shard->routes.by_node, hash_mix(node), n);
+	mail_all(shard, MAIL_ROUTE_ADD, node, n);
+	return n;
+}
+
+static void withdraw(struct shard *shard, uint32_t node)
+{
+	if (shard->parties == 1)
+		return;
+	uint32_t n = barrier_of_node(&shard->routes, node);
+	if (n != 0)
+		detach_from_node(&shard->routes, n);
+	mail_all(shard, MAIL_ROUTE_DEL, node, 0);
+}
+
+void route_unsubscribe(struct shard *shard, uint32_t subscription, uint32_t *head)
+{
+	struct subscriptions *table = &shard->subscriptions;
+	uint32_t node = subscription_at(table, subscription)->node;
+	bool last;
+	/* Pinned, so that the path is still there to be told. */
+	trie_node(&table->trie, node)->pins++;
+	subscription_remove(table, subscription, head, &last);
+	if (last)
+		withdraw(shard, node);
+	trie_node(&table->trie, node)->pins--;
+	trie_prune(&table->trie, node);
+}
+
+/* ---- what others told ---- */
+
+static void remove_party(struct routes *routes, uint32_t node, party_id party)
+{
+	uint32_t *link = &trie_node(&routes->trie, node)->value;
+	while (*link != 0) {
+		struct route_party *entry = slab_at(&routes->parties, *link);
+		if (entry->party == party) {
+			uint32_t n = *link;
+			*link = entry->next;
+			slab_remove(&routes->parties, n);
+			break;
+		}
+		link = &entry->next;
+	}
+	trie_prune(&routes->trie, node);
+}
+
+static void add_party(struct routes *routes, uint32_t node, party_id party)
+{
+	uint32_t n = slab_add(&routes->parties);
+	struct route_party *entry = slab_at(&routes->parties, n);
+	entry->party = party;
+	entry->next = trie_node(&routes->trie, node)->value;
+	trie_node(&routes->trie, node)->value = n;
+}
+
+void route_mail(struct shard *shard, const struct mail *mail)
+{
+	struct routes *routes = &shard->routes;
+	if (mail->type == MAIL_ROUTE_DEL) {
+		remove_party(routes, trie_find_path(&routes->trie, mail->text), mail->from);
+		return;
+	}
+	add_party(routes, trie_add_path(&routes->trie, mail->text), mail->from);
+	struct mail *answer = mail_create(MAIL_ANSWER, shard->party, mail->from, SLICE_NONE);
+	answer->ticket = mail->ticket;
+	shard_post(shard, answer);
+}
+
+struct route_walk {
+	struct shard *shard;
+	void *self;
+	void (*call)(void *self, party_id party);
+	uint32_t found;
+};
+
+static void walk_parties(void *self, uint32_t value)
+{
+	struct route_walk *walk = self;
+	struct shard *shard = walk->shard;
+	while (value != 0) {
+		const struct route_party *entry = slab_at(&shard->routes.parties, value);
+		value = entry->next;
+		if (shard->party_turn[entry->party] == shard->match_turn)
+			continue;
+		shard->party_turn[entry->party] = shard->match_turn;
+		walk->found++;
+		walk->call(walk->self, entry->party);
+	}
+}
+
+uint32_t route_match(struct shard *shard, uint32_t realm, struct slice topic, void *self,
+		     void (*call)(void *self, party_id party))
+{
+	if (shard->parties == 1)
+		return 0;
+	struct route_walk walk = {shard, self, call, 0};
+	trie_match(&shard->routes.trie, realm, topic, &walk, walk_parties);
+	return walk.found;
+}

@@ -1,0 +1,280 @@
+/*
+ * session.c - session state, MQTT 5.0 section 4.1: made, attached to a connection,
+ * detached, restored from the store, ended.
+ */
+#include "broker/core/core.h"
+#include "proto/topic.h"
+
+/* After a disconnect the row is told so late, so that a client that comes right back costs no
+ * commit. */
+#define LAZY_MS 5000
+
+/* What a session is charged, above its lists and queues. */
+static size_t session_cost(const struct session *session)
+{
+	return sizeof *session + session->client_id_len + 32;
+}
+
+/* ---- finding ---- */
+
+struct session *session_at(const struct shard *shard, uint32_t slot)
+{
+	return ((struct session_slot *)slab_at(&shard->sessions, slot))->session;
+}
+
+static uint64_t id_hash(const struct shard *shard, uint32_t realm, struct slice client_id)
+{
+	return hash_mix(hash_keyed(shard->hash_key, client_id) + realm);
+}
+
+struct session *session_find(const struct shard *shard, uint32_t realm, struct slice client_id)
+{
+	struct index_probe probe;
+	uint32_t n = index_first(&shard->session_index, id_hash(shard, realm, client_id), &probe);
+	while (n != 0) {
+		struct session *session = session_at(shard, n);
+		if (session->realm == realm && slice_equal(session_client_id(session), client_id))
+			return session;
+		n = index_next(&shard->session_index, &probe);
+	}
+	return NULL;
+}
+
+struct session *session_by_number(const struct shard *shard, uint64_t number)
+{
+	uint32_t slot = (uint32_t)number;
+	if (slot == 0 || slot >= shard->sessions.used)
+		return NULL;
+	struct session *session = session_at(shard, slot);
+	return session && session->number == number ? session : NULL;
+}
+
+/* ---- making and freeing ---- */
+
+struct session *session_create(struct shard *shard, uint32_t realm, struct slice client_id)
+{
+	struct session *session = memory_get_zeroed(sizeof *session);
+	uint32_t slot = slab_add(&shard->sessions);
+	((struct session_slot *)slab_at(&shard->sessions, slot))->session = session;
+	session->number = (uint64_t)++shard->generation << 32 | slot;
+	session->realm = realm;
+	session->client_id = memory_get(client_id.len);
+	session->client_id_len = (uint16_t)client_id.len;
+	memcpy(session->client_id, client_id.at, client_id.len);
+	session->id_hash = id_hash(shard, realm, client_id);
+	session->timer.kind = TIMER_SESSION;
+	index_add(&shard->session_index, session->id_hash, slot);
+	purse_force(&shard->purse, session_cost(session));
+	atomic_fetch_add_explicit(&shard->purse.budget->sessions, 1, memory_order_relaxed);
+	COUNT(shard, SESSIONS);
+	return session;
+}
+
+static void drop_queues(struct shard *shard, struct session *session)
+{
+	COUNT_N(shard, DROPPED_SESSION_END, session->queue.count);
+	UNCOUNT_N(shard, QUEUED, session->queue.count);
+	UNCOUNT_N(shard, QUEUED_BYTES, session->queue.bytes);
+	UNCOUNT_N(shard, INFLIGHT, session->inflight.count);
+	queue_clear(&session->queue, &shard->purse);
+	inflight_clear(&session->inflight, &shard->purse);
+	idset_destroy(session->inbound, &shard->purse);
+	session->inbound = NULL;
+}
+
+/* Leaves all groups and filters; the rows go along when there are any. */
+void session_drop_subscriptions(struct shard *shard, struct session *session,
+				struct changes *changes)
+{
+	retain_stop(shard, session, SLICE_NONE);
+	while (session->subscriptions) {
+		uint32_t n = session->subscriptions;
+		uint64_t row = subscription_at(&shard->subscriptions, n)->row;
+		if (row)
+			changes_delete(changes, STORE_DELETE_SUBSCRIPTION, row);
+		route_unsubscribe(shard, n, &session->subscriptions);
+		purse_give(&shard->purse, SUBSCRIPTION_COST);
+		UNCOUNT(shard, SUBSCRIPTIONS);
+	}
+	while (session->shared) {
+		if (session->shared->row)
+			changes_delete(changes, STORE_DELETE_SUBSCRIPTION, session->shared->row);
+		shared_leave(shard, session, session->shared);
+	}
+	session->subscription_count = 0;
+}
+
+void session_free(struct shard *shard, struct session *session)
+{
+	uint32_t slot = (uint32_t)session->number;
+	timer_cancel(&shard->timers, &session->timer);
+	drop_queues(shard, session);
+	will_free(shard, session->will);
+	index_remove(&shard->session_index, session->id_hash, slot);
+	((struct session_slot *)slab_at(&shard->sessions, slot))->session = NULL;
+	slab_remove(&shard->sessions, slot);
+	purse_give(&shard->purse, session_cost(session));
+	atomic_fetch_sub_explicit(&shard->purse.budget->sessions, 1, memory_order_relaxed);
+	UNCOUNT(shard, SESSIONS);
+	memory_free(session->client_id);
+	memory_free(session);
+}
+
+/* [MQTT-4.1.0-2]; a will that still waits goes out first, MQTT 5.0 section 3.1.2.5. */
+void session_end(struct shard *shard, struct session *session)
+{
+	struct changes changes = {0};
+	struct will *will = session->will;
+	session->will = NULL;
+	session_drop_subscriptions(shard, session, &changes);
+	if (session->stored)
+		changes_delete(&changes, STORE_DELETE_SESSION, session->row);
+	persist_send(shard, &changes, (struct waiter){0});
+	if (will)
+		will_publish(shard, session, will);
+	session_free(shard, session);
+}
+
+/* ---- connection and session ---- */
+
+void session_attach(struct shard *shard, struct session *session, struct client *client)
+{
+	must(session->client == NULL);
+	session->client = client;
+	client->session = (uint32_t)session->number;
+	timer_cancel(&shard->timers, &session->timer);
+	will_free(shard, session->will); /* [MQTT-3.1.3-9] */
+	session->will = NULL;
+	shared_state(shard, session, true);
+}
+
+static uint64_t due_after(const struct session *session, int64_t ms)
+{
+	int64_t due = session->detached_ms + ms;
+	return due < 0 ? 0 : (uint64_t)due;
+}
+
+/* Arms the session's timer for the next thing that its absence brings. */
+void session_arm(struct shard *shard, struct session *session)
+{
+	uint64_t due = UINT64_MAX;
+	uint32_t expiry_s = session->expiry_s;
+	if (expiry_s > shard->settings->session_expiry_max_s)
+		expiry_s = shard->settings->session_expiry_max_s;
+	if (expiry_s != UINT32_MAX)
+		due = due_after(session, (int64_t)expiry_s * 1000);
+	if (session->will && due_after(session, (int64_t)session->will->delay_s * 1000) < due)
+		due = due_after(session, (int64_t)session->will->delay_s * 1000);
+	if (session->stored && session->stored_connected && due_after(session, LAZY_MS) < due)
+		due = due_after(session, LAZY_MS);
+	if (due != UINT64_MAX)
+		timer_arm(&shard->timers, &session->timer, due);
+}
+
+void session_detach(struct shard *shard, struct session *session, bool publish_will)
+{
+	struct client *client = session->client;
+	struct will *will = client->will;
+	client->will = NULL;
+	client->session = 0;
+	session->client = NULL;
+	session->detached_ms = (int64_t)shard->now.ms;
+	session->detached_s = shard->now.wall_s;
+	shared_state(shard, session, false);
+	if (!publish_will) { /* [MQTT-3.14.4-3] */
+		will_free(shard, will);
+		will = NULL;
+	}
+	session->will = will;
+	if (session->expiry_s == 0) {
+		session_end(shard, session);
+		return;
+	}
+	if (will && will->delay_s == 0) {
+		session->will = NULL;
+		will_publish(shard, session, will);
+	}
+	inflight_mark_resend(&session->inflight);
+	session_arm(shard, session);
+}
+
+static void store_absence(struct shard *shard, struct session *session)
+{
+	struct changes changes = {0};
+	session->stored_connected = false;
+	changes_put_session(&changes, session, false, session->detached_s);
+	persist_send(shard, &changes, (struct waiter){0});
+}
+
+void session_timer(struct shard *shard, struct session *session)
+{
+	uint64_t now = shard->now.ms;
+	uint32_t expiry_s = session->expiry_s;
+	if (expiry_s > shard->settings->session_expiry_max_s)
+		expiry_s = shard->settings->session_expiry_max_s;
+	if (expiry_s != UINT32_MAX && due_after(session, (int64_t)expiry_s * 1000) <= now) {
+		COUNT(shard, SESSIONS_EXPIRED);
+		session_end(shard, session);
+		return;
+	}
+	if (session->will && due_after(session, (int64_t)session->will->delay_s * 1000) <= now) {
+		struct will *will = session->will;
+		session->will = NULL;
+		will_publish(shard, session, will);
+	}
+	if (session->stored && session->stored_connected && due_after(session, LAZY_MS) <= now)
+		store_absence(shard, session);
+	session_arm(shard, session);
+}
+
+/* ---- at start ---- */
+
+/*
+ * Expiry runs from the recorded disconnect; a session that was connected when the
+ * broker died counts from now.
+ */
+void session_restore(struct shard *shard, uint64_t row, const struct store_session *stored)
+{
+	struct session *session = session_create(shard, stored->realm, stored->client_id);
+	session->row = row;
+	session->stored = true;
+	session->expiry_s = session->stored_expiry_s = stored->expiry_s;
+	session->stored_connected = stored->connected;
+	uint64_t away_s = 0;
+	if (!stored->connected && stored->since_s < shard->now.wall_s)
+		away_s = shard->now.wall_s - stored->since_s;
+	session->detached_ms = (int64_t)shard->now.ms - (int64_t)away_s * 1000;
+	session->detached_s = shard->now.wall_s - away_s;
+	index_add(&shard->restore_index, hash_mix(row), (uint32_t)session->number);
+	session_arm(shard, session);
+}
+
+static struct session *find_by_row(const struct shard *shard, uint64_t row)
+{
+	struct index_probe probe;
+	uint32_t n = index_first(&shard->restore_index, hash_mix(row), &probe);
+	while (n != 0 && session_at(shard, n)->row != row)
+		n = index_next(&shard->restore_index, &probe);
+	return n ? session_at(shard, n) : NULL;
+}
+
+void session_restore_subscription(struct shard *shard, uint64_t row,
+				  const struct store_subscription *stored)
+{
+	struct session *session = find_by_row(shard, stored->session);
+	struct topic_filter parsed;
+	if (session == NULL)
+		return; /* it lives on another shard */
+	must(topic_filter_parse(stored->filter, true, &parsed));
+	if (parsed.share.len > 0) {
+		struct slice text = slice_after(stored->filter, sizeof "$share/" - 1);
+		struct shared_subscription *shared = shared_create(shard, session, text);
+		shared->identifier = stored->identifier;
+		shared->options = stored->options;
+		shared->row = row;
+		barrier_wait(shard, shared_join(shard, session, shared),
+			     (struct barrier_waiter){0});
+		return;
+	}
+	subscribe_plain(shard, session, stored->filter, stored->options, stored->identifier, row);
+}

@@ -1,0 +1,437 @@
+/* shard.c - see shard.h: events in, effects out. */
+#include "broker/core/core.h"
+#include "broker/core/answer.h"
+
+/* Mail to itself that one call handles at most; the rest waits for the next turn. */
+#define OWN_MAIL_A_TURN 64u
+
+/* ---- small things that everybody needs ---- */
+
+void *shard_grow(void *at, uint32_t *room, uint32_t need, size_t size)
+{
+	if (need <= *room)
+		return at;
+	uint32_t more = *room ? *room : 8;
+	while (more < need)
+		more *= 2;
+	*room = more;
+	return memory_resize(at, more * size);
+}
+
+struct effect *shard_effect(struct shard *shard, enum effect_type type, uint32_t link)
+{
+	if (shard->effect_count == shard->effect_room) {
+		shard->effect_room = shard->effect_room ? shard->effect_room * 2 : 64;
+		shard->effects =
+		    memory_resize(shard->effects, shard->effect_room * sizeof *shard->effects);
+	}
+	struct effect *effect = &shard->effects[shard->effect_count++];
+	*effect = (struct effect){.type = type, .link = link};
+	return effect;
+}
+
+void shard_post(struct shard *shard, struct mail *mail)
+{
+	if (mail->to != shard->party) {
+		shard_effect(shard, EFFECT_MAIL, 0)->mail = mail;
+		return;
+	}
+	if (shard->own_last)
+		shard->own_last->next = mail;
+	else
+		shard->own_first = mail;
+	shard->own_last = mail;
+}
+
+uint64_t shard_random(struct shard *shard)
+{
+	uint64_t number;
+	do
+		number = hash_next_random(shard->seed, &shard->random_counter);
+	while (number == 0); /* 0 means `none` wherever a row is named */
+	return number;
+}
+
+struct publisher shard_self(const struct shard *shard, const struct session *session)
+{
+	return (struct publisher){shard->party, session ? session->number : 0};
+}
+
+party_id shard_home(const struct shard *shard, struct slice client_id)
+{
+	return (party_id)(hash_keyed(shard->hash_key, client_id) % shard->parties);
+}
+
+/* ---- life ---- */
+
+struct shard *shard_create(const struct shard_setup *setup, struct moment now)
+{
+	struct shard *shard = memory_get_zeroed(sizeof *shard);
+	must(setup->parties >= 1 && setup->party < setup->parties);
+	shard->party = setup->party;
+	shard->parties = setup->parties;
+	shard->durable = setup->durable;
+	shard->now = now;
+	shard->settings = setup->settings;
+	shard->auth = setup->auth;
+	memcpy(shard->hash_key, setup->hash_key, sizeof shard->hash_key);
+	memcpy(shard->seed, setup->seed, sizeof shard->seed);
+	purse_init(&shard->purse, setup->budget);
+	slab_init(&shard->sessions, sizeof(struct session_slot));
+	subscriptions_init(&shard->subscriptions, shard->hash_key);
+	routes_init(&shard->routes, shard->hash_key);
+	shares_init(&shard->shares);
+	retained_init(&shard->retained, shard->hash_key);
+	persist_init(&shard->persist);
+	timer_wheel_init(&shard->timers, now.ms);
+	shard->party_turn = memory_get_zeroed(setup->parties * sizeof *shard->party_turn);
+	return shard;
+}
+
+static void free_effect(struct shard *shard, struct effect *effect)
+{
+	if (effect->mail)
+		mail_destroy(effect->mail, &shard->purse);
+	if (effect->type == EFFECT_MOVE)
+		memory_free((void *)(uintptr_t)effect->bytes.at);
+	memory_free(effect->batch);
+}
+
+static void free_sessions(struct shard *shard)
+{
+	struct index *index = &shard->session_index;
+	for (;;) {
+		uint32_t i = 0;
+		while (index->slots && i <= index->mask && index->slots[i].number == 0)
+			i++;
+		if (index->slots == NULL || i > index->mask)
+			return;
+		struct session *session = session_at(shard, index->slots[i].number);
+		struct changes changes = {0};
+		session->client = NULL;
+		session_drop_subscriptions(shard, session, &changes);
+		memory_free(changes.ops);
+		session_free(shard, session);
+	}
+}
+
+void shard_destroy(struct shard *shard)
+{
+	for (uint32_t i = 0; i < shard->link_room; i++)
+		if (shard->links[i])
+			client_free(shard, shard->links[i]);
+	free_sessions(shard);
+	shares_finish(shard);
+	retained_finish(shard);
+	answers_finish(shard);
+	routes_finish(&shard->routes);
+	subscriptions_finish(&shard->subscriptions);
+	persist_finish(&shard->persist);
+	for (size_t i = 0; i < shard->effect_count; i++)
+		free_effect(shard, &shard->effects[i]);
+	while (shard->own_first) {
+		struct mail *mail = shard->own_first;
+		shard->own_first = mail->next;
+		mail_destroy(mail, &shard->purse);
+	}
+	purse_finish(&shard->purse);
+	slab_finish(&shard->sessions);
+	index_finish(&shard->session_index);
+	index_finish(&shard->restore_index);
+	void *scratch[] = {shard->links,     shard->effects,	       shard->drained,
+			   shard->matches,   shard->match_identifiers, shard->match_groups,
+			   shard->party_turn};
+	for (size_t i = 0; i < sizeof scratch / sizeof scratch[0]; i++)
+		memory_free(scratch[i]);
+	memory_free(shard);
+}
+
+/* ---- events ---- */
+
+static void on_link_bytes(struct shard *shard, const struct event *event)
+{
+	struct client *client = client_of_link(shard, event->link);
+	COUNT_N(shard, BYTES_RECEIVED, event->bytes.len);
+	if (client)
+		client_bytes(shard, client, event->bytes);
+}
+
+static void on_link_closed(struct shard *shard, const struct event *event)
+{
+	struct client *client = client_of_link(shard, event->link);
+	if (client)
+		client_gone(shard, client);
+}
+
+static void on_mail_publish(struct shard *shard, struct mail *mail)
+{
+	struct publication publication = message_publication(mail->message);
+	if (publication.expires_ms > shard->now.ms)
+		deliver_here(shard, &publication);
+	else
+		COUNT(shard, DROPPED_EXPIRED);
+}
+
+static void on_mail_route(struct shard *shard, struct mail *mail)
+{
+	route_mail(shard, mail);
+}
+
+static void on_mail_answer(struct shard *shard, struct mail *mail)
+{
+	barrier_answered(shard, mail->ticket);
+}
+
+static void handle_mail(struct shard *shard, struct mail *mail)
+{
+	static void (*const handlers[MAIL_TYPES])(struct shard *, struct mail *) = {
+	    [MAIL_ROUTE_ADD] = on_mail_route,	[MAIL_ROUTE_DEL] = on_mail_route,
+	    [MAIL_ANSWER] = on_mail_answer,	[MAIL_PUBLISH] = on_mail_publish,
+	    [MAIL_RETAIN] = retained_scan_mail, [MAIL_RETAIN_SCAN] = retained_scan_mail,
+	    [MAIL_RETAIN_FOUND] = retain_found, [MAIL_RETAIN_STOP] = retained_scan_mail,
+	    [MAIL_SHARE_JOIN] = share_mail,	[MAIL_SHARE_LEAVE] = share_mail,
+	    [MAIL_SHARE_STATE] = share_mail,	[MAIL_SHARE_DELIVER] = share_mail,
+	    [MAIL_SHARE_RETURN] = share_mail,
+	};
+	must((unsigned)mail->type < MAIL_TYPES);
+	handlers[mail->type](shard, mail);
+	mail_destroy(mail, &shard->purse);
+}
+
+static void on_mail(struct shard *shard, const struct event *event)
+{
+	handle_mail(shard, event->mail);
+}
+
+static void on_stored(struct shard *shard, const struct event *event)
+{
+	persist_answered(shard, event->batch);
+}
+
+static void on_auth_answer(struct shard *shard, const struct event *event)
+{
+	struct client *client = client_of_link(shard, event->link);
+	if (client)
+		on_authenticated(shard, client, event->reason);
+}
+
+static void on_own_publish(struct shard *shard, const struct event *event)
+{
+	struct publication publication = {
+	    .retain = event->retain,
+	    .expires_ms = EXPIRES_NEVER,
+	    .topic = event->text,
+	    .payload = event->bytes,
+	};
+	publish(shard, &publication);
+	publication_finish(shard, &publication);
+}
+
+static void on_kick(struct shard *shard, const struct event *event)
+{
+	struct session *session = session_find(shard, 0, event->text);
+	if (session && session->client)
+		client_fail(shard, session->client, MQTT_ADMINISTRATIVE_ACTION,
+			    "disconnected by the operator");
+}
+
+static void on_settings(struct shard *shard, const struct event *event)
+{
+	shard->settings = event->settings;
+}
+
+static void on_timers(struct shard *shard, const struct event *event)
+{
+	(void)event;
+	struct timer *timer;
+	while ((timer = timer_next_due(&shard->timers, shard->now.ms)) != NULL) {
+		char *at = (char *)timer;
+		switch ((enum timer_kind)timer->kind) {
+		case TIMER_CLIENT:
+			client_timer(shard, (void *)(at - offsetof(struct client, timer)));
+			break;
+		case TIMER_SESSION:
+			session_timer(shard, (void *)(at - offsetof(struct session, timer)));
+			break;
+		case TIMER_RETAINED:
+			retained_timer(shard, timer);
+			break;
+		case TIMER_PERSIST:
+			persist_retry(shard);
+			break;
+		}
+	}
+}
+
+static void on_stop(struct shard *shard, const struct event *event)
+{
+	(void)event;
+	struct changes changes = {0};
+	shard->stopping = true;
+	for (uint32_t i = 0; i < shard->link_room; i++)
+		if (shard->links[i])
+			client_fail(shard, shard->links[i], MQTT_SERVER_SHUTTING_DOWN,
+				    "the broker is stopping");
+	for (uint32_t slot = 1; slot < shard->sessions.used; slot++) {
+		struct session *session = session_at(shard, slot);
+		if (session == NULL || !session->stored || !session->stored_connected)
+			continue;
+		session->stored_connected = false;
+		changes_put_session(&changes, session, false, session->detached_s);
+	}
+	persist_send(shard, &changes, (struct waiter){0});
+}
+
+static void on_restore_session(struct shard *shard, const struct event *event)
+{
+	session_restore(shard, event->row, event->session);
+}
+
+static void on_restore_subscription(struct shard *shard, const struct event *event)
+{
+	session_restore_subscription(shard, event->row, event->subscription);
+}
+
+/* Links whose socket has taken what was waiting: more may go. */
+static void pump_drained(struct shard *shard)
+{
+	uint32_t count = shard->drained_count;
+	for (uint32_t i = 0; i < count; i++) {
+		struct client *client = shard->drained[i];
+		if (client == NULL)
+			continue;
+		client->drained_told = false;
+		client->blocked = false;
+		if (client->state == CLIENT_UP)
+			session_pump(shard, session_at(shard, client->session));
+	}
+	shard->drained_count = 0;
+}
+
+static void handle_own_mail(struct shard *shard)
+{
+	for (unsigned i = 0; shard->own_first && i < OWN_MAIL_A_TURN; i++) {
+		struct mail *mail = shard->own_first;
+		shard->own_first = mail->next;
+		if (shard->own_first == NULL)
+			shard->own_last = NULL;
+		mail->next = NULL;
+		handle_mail(shard, mail);
+	}
+}
+
+void shard_handle(struct shard *shard, struct moment now, const struct event *event)
+{
+	static void (*const handlers[])(struct shard *, const struct event *) = {
+	    [EVENT_LINK_OPEN] = client_open,
+	    [EVENT_LINK_BYTES] = on_link_bytes,
+	    [EVENT_LINK_CLOSED] = on_link_closed,
+	    [EVENT_MAIL] = on_mail,
+	    [EVENT_STORED] = on_stored,
+	    [EVENT_AUTHENTICATED] = on_auth_answer,
+	    [EVENT_PUBLISH] = on_own_publish,
+	    [EVENT_KICK] = on_kick,
+	    [EVENT_SETTINGS] = on_settings,
+	    [EVENT_TIMERS] = on_timers,
+	    [EVENT_STOP] = on_stop,
+	    [EVENT_RESTORE_SESSION] = on_restore_session,
+	    [EVENT_RESTORE_SUBSCRIPTION] = on_restore_subscription,
+	};
+	shard->now = now;
+	if (shard->drained_count > 0)
+		pump_drained(shard);
+	handlers[event->type](shard, event);
+	if (shard->own_first)
+		handle_own_mail(shard);
+	happened_set(&shard->happened, HAPPENED_MEMORY, (uint64_t)shard->purse.charged);
+}
+
+/* ---- effects ---- */
+
+const struct effect *shard_effects(const struct shard *shard, size_t *count)
+{
+	*count = shard->effect_count;
+	return shard->effects;
+}
+
+void shard_effects_done(struct shard *shard)
+{
+	for (size_t i = 0; i < shard->effect_count; i++) {
+		const struct effect *effect = &shard->effects[i];
+		struct client *client = client_of_link(shard, effect->link);
+		if (effect->type == EFFECT_OUTPUT && client)
+			client->output_told = false;
+	}
+	shard->effect_count = 0;
+}
+
+size_t shard_output(struct shard *shard, uint32_t link, struct slice *out, size_t room)
+{
+	struct client *client = client_of_link(shard, link);
+	return client ? outbox_peek(&client->outbox, out, room) : 0;
+}
+
+static void tell_drained(struct shard *shard, struct client *client)
+{
+	if (client->drained_told)
+		return;
+	client->drained_told = true;
+	shard->drained = shard_grow(shard->drained, &shard->drained_room, shard->drained_count + 1,
+				    sizeof *shard->drained);
+	shard->drained[shard->drained_count++] = client;
+}
+
+bool shard_written(struct shard *shard, struct moment now, uint32_t link, size_t n)
+{
+	struct client *client = client_of_link(shard, link);
+	shard->now = now;
+	if (client == NULL)
+		return true;
+	COUNT_N(shard, BYTES_SENT, n);
+	outbox_take(&client->outbox, &shard->purse, n);
+	if (client->outbox.bytes > 0)
+		return false;
+	if (client->state == CLIENT_UP &&
+	    (client->blocked || session_at(shard, client->session)->scans))
+		tell_drained(shard, client);
+	return true;
+}
+
+uint64_t shard_next_timer(const struct shard *shard)
+{
+	if (shard->drained_count > 0 || shard->own_first)
+		return 0;
+	return timer_wheel_next_ms(&shard->timers);
+}
+
+bool shard_stopped(const struct shard *shard)
+{
+	return shard->stopping && shard->link_count == 0 && shard->persist.under_way == 0;
+}
+
+const struct happened *shard_happened(const struct shard *shard)
+{
+	return &shard->happened;
+}
+
+void shard_each_client(const struct shard *shard, void *self,
+		       void (*call)(void *self, const struct client_info *client))
+{
+	for (uint32_t slot = 1; slot < shard->sessions.used; slot++) {
+		const struct session *session = session_at(shard, slot);
+		if (session == NULL)
+			continue;
+		const struct client *client = session->client;
+		bool up = client && client->state == CLIENT_UP;
+		struct client_info info = {
+		    .client_id = session_client_id(session),
+		    .connected = up,
+		    .version = up ? client->version : 0,
+		    .subscriptions = session->subscription_count,
+		    .queued = session->queue.count,
+		    .inflight = session->inflight.count,
+		    .connected_s = up ? client->connected_s : 0,
+		};
+		call(self, &info);
+	}
+}

@@ -1,0 +1,155 @@
+/*
+ * shard.h - the MQTT broker as a pure machine.  `shard_handle(shard, now, event)`
+ * changes memory and fills an outbox of effects; nothing else happens: no socket,
+ * no file, no clock, no thread, no randomness but the seed.
+ *
+ * The shell's duties
+ *   - Link numbers are small dense integers that the shell chooses; one is in
+ *     use from EVENT_LINK_OPEN until the shell has sent EVENT_LINK_CLOSED for it
+ *     (always, also after EFFECT_CLOSE), or has carried out EFFECT_MOVE.
+ *   - After handling the events of a turn it carries out the effects, once, in
+ *     their order, and forgets them with shard_effects_done().  It never calls
+ *     shard_handle() while it carries out effects of the same turn.
+ *   - For each link named by EFFECT_OUTPUT it fetches bytes with shard_output(),
+ *     writes what the socket takes, and reports it with shard_written().
+ *   - It calls EVENT_TIMERS at shard_next_timer() or soon after.
+ *
+ * Ownership: as each event and effect says.  A shard owns its sessions, queues,
+ * routes and retained messages; messages are shared between shards by reference
+ * count and never change.
+ * Thread: one shard, one thread.
+ */
+#ifndef BROKER_CORE_SHARD_H
+#define BROKER_CORE_SHARD_H
+
+#include "proto/base.h"
+#include "proto/reason.h"
+#include "broker/core/mail.h"
+#include "broker/core/settings.h"
+
+struct shard;
+struct auth;
+struct budget;
+struct store_batch;
+struct store_session;
+struct store_subscription;
+
+/* Both clocks, read once a turn by the shell. */
+struct moment {
+	uint64_t ms;	 /* monotonic, counts during suspend (CLOCK_BOOTTIME) */
+	uint64_t wall_s; /* seconds since 1970 */
+};
+
+enum event_type {
+	EVENT_LINK_OPEN,     /* link, listener; opened_ms is when it was accepted */
+	EVENT_LINK_BYTES,    /* link, bytes (borrowed for the call): what one read gave */
+	EVENT_LINK_CLOSED,   /* link: it is gone; the number may be used again afterwards */
+	EVENT_MAIL,	     /* mail (taken) */
+	EVENT_STORED,	     /* batch (taken): committed, or failed */
+	EVENT_AUTHENTICATED, /* link, reason: the answer to AUTH_WAIT */
+	EVENT_PUBLISH,	     /* the broker's own message: topic, bytes = payload, retain; QoS 0 */
+	EVENT_KICK,	     /* text = client id: disconnect it (0x98); at its home shard */
+	EVENT_SETTINGS,	     /* settings: in force from now on */
+	EVENT_TIMERS,	     /* it is `now` */
+	EVENT_STOP, /* disconnect everybody (0x8B), publish no wills, store `not connected` */
+	EVENT_RESTORE_SESSION,	    /* at start: row, session (borrowed) */
+	EVENT_RESTORE_SUBSCRIPTION, /* at start, after all sessions: row, subscription (borrowed) */
+};
+
+struct event {
+	enum event_type type;
+	uint32_t link;
+	bool retain;
+	enum mqtt_reason reason;
+	uint64_t row;
+	uint64_t opened_ms;
+	struct slice bytes;
+	struct slice text;
+	const struct listener_settings *listener;
+	const struct core_settings *settings;
+	const struct store_session *session;
+	const struct store_subscription *subscription;
+	struct mail *mail;
+	struct store_batch *batch;
+};
+
+enum effect_type {
+	EFFECT_OUTPUT, /* link has bytes to write: shard_output() */
+	EFFECT_CLOSE,  /* write what is there (for a few seconds at most), then close the link */
+	EFFECT_MOVE,   /* give the link to `party`, with `bytes` (gives: free() them) as its first
+			  read */
+	EFFECT_READ,   /* read link (on) or leave its bytes in the socket (off) */
+	EFFECT_MAIL,   /* mail (gives) */
+	EFFECT_STORE,  /* batch (gives): commit it and answer with EVENT_STORED */
+};
+
+struct effect {
+	enum effect_type type;
+	uint32_t link;
+	party_id party;
+	bool on;
+	uint64_t opened_ms;
+	struct slice bytes;
+	struct mail *mail;
+	struct store_batch *batch;
+};
+
+/* How a shard is made. */
+struct shard_setup {
+	party_id party;	      /* its own number, 0 to parties - 1 */
+	uint16_t parties;     /* shards in all */
+	bool durable;	      /* there is a store: sessions with expiry > 0 are committed */
+	uint8_t hash_key[16]; /* the same for all shards: homes and tries */
+	uint8_t seed[16];     /* its own: assigned client identifiers, row numbers */
+	const struct core_settings *settings;
+	struct auth *auth;     /* borrowed for the shard's life */
+	struct budget *budget; /* memory of all shards together; budget.h */
+};
+
+struct shard *shard_create(const struct shard_setup *setup, struct moment now);
+
+/* Frees everything; effects not carried out are freed with it. */
+void shard_destroy(struct shard *shard);
+
+void shard_handle(struct shard *shard, struct moment now, const struct event *event);
+
+/* The effects of the turn; valid until the next call on this shard. */
+const struct effect *shard_effects(const struct shard *shard, size_t *count);
+void shard_effects_done(struct shard *shard);
+
+/*
+ * The next bytes to write on a link, as up to `room` slices (borrowed until
+ * shard_written or the next shard_handle); returns how many, 0 for none.
+ */
+size_t shard_output(struct shard *shard, uint32_t link, struct slice *out, size_t room);
+
+/* `n` bytes of them were written.  True when nothing is left for this link. */
+bool shard_written(struct shard *shard, struct moment now, uint32_t link, size_t n);
+
+/* When EVENT_TIMERS is due, in the milliseconds of struct moment; UINT64_MAX for never. */
+uint64_t shard_next_timer(const struct shard *shard);
+
+/* True when, after EVENT_STOP, all links are closed and all batches are answered. */
+bool shard_stopped(const struct shard *shard);
+
+/* Which shard a client id lives on: SipHash(client id) mod parties. */
+party_id shard_home(const struct shard *shard, struct slice client_id);
+
+/* Calls back for each session, for `metrino clients`; the id is borrowed for the call. */
+struct client_info {
+	struct slice client_id;
+	bool connected;
+	uint8_t version; /* enum mqtt_version, 0 when away */
+	uint32_t subscriptions;
+	uint32_t queued;
+	uint32_t inflight;
+	uint64_t connected_s; /* wall clock, 0 when away */
+};
+void shard_each_client(const struct shard *shard, void *self,
+		       void (*call)(void *self, const struct client_info *client));
+
+/* Counters and levels of a shard, readable from any thread: happened.h. */
+struct happened;
+const struct happened *shard_happened(const struct shard *shard);
+
+#endif

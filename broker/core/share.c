@@ -1,0 +1,307 @@
+/* share.c - see share.h: the home's side. */
+#include "broker/core/core.h"
+
+struct member {
+	struct share_member who;
+	bool online;
+};
+
+struct share_group {
+	uint32_t realm;
+	uint32_t slot;
+	uint32_t subscription; /* on behalf of all */
+	uint32_t count;
+	uint32_t room;
+	uint32_t turn; /* whose turn it is */
+	struct member *members;
+	struct queue queue; /* while nobody is online */
+	uint64_t hash;
+	size_t text_len;
+	uint8_t text[];
+};
+
+void shares_init(struct shares *shares)
+{
+	*shares = (struct shares){0};
+	slab_init(&shares->groups, sizeof(struct share_group *));
+}
+
+static struct share_group *group_at(const struct shard *shard, uint32_t slot)
+{
+	return *(struct share_group **)slab_at(&shard->shares.groups, slot);
+}
+
+static struct slice group_text(const struct share_group *group)
+{
+	return slice_of(group->text, group->text_len);
+}
+
+static struct share_group *find_group(const struct shard *shard, uint32_t realm, struct slice text)
+{
+	const struct index *index = &shard->shares.index;
+	struct index_probe probe;
+	uint32_t n = index_first(index, hash_keyed(shard->hash_key, text) + realm, &probe);
+	while (n != 0) {
+		struct share_group *group = group_at(shard, n);
+		if (group->realm == realm && slice_equal(group_text(group), text))
+			return group;
+		n = index_next(index, &probe);
+	}
+	return NULL;
+}
+
+/* "group/filter" without the group. */
+static struct slice filter_of(struct slice text)
+{
+	const uint8_t *slash = memchr(text.at, '/', text.len);
+	return slice_after(text, (size_t)(slash - text.at) + 1);
+}
+
+static struct share_group *make_group(struct shard *shard, uint32_t realm, struct slice text,
+				      bool *first)
+{
+	size_t size = sizeof(struct share_group) + text.len;
+	purse_force(&shard->purse, size);
+	struct share_group *group = memory_get_zeroed(size);
+	group->realm = realm;
+	group->text_len = text.len;
+	memcpy(group->text, text.at, text.len);
+	group->hash = hash_keyed(shard->hash_key, text) + realm;
+	group->slot = slab_add(&shard->shares.groups);
+	*(struct share_group **)slab_at(&shard->shares.groups, group->slot) = group;
+	index_add(&shard->shares.index, group->hash, group->slot);
+	group->subscription = subscription_add(&shard->subscriptions, realm, filter_of(text), true,
+					       group->slot, NULL, first);
+	return group;
+}
+
+static void free_group(struct shard *shard, struct share_group *group)
+{
+	COUNT_N(shard, DROPPED_SESSION_END, group->queue.count);
+	UNCOUNT_N(shard, QUEUED, group->queue.count);
+	UNCOUNT_N(shard, QUEUED_BYTES, group->queue.bytes);
+	queue_clear(&group->queue, &shard->purse);
+	purse_give(&shard->purse, sizeof *group + group->text_len);
+	memory_free(group->members);
+	memory_free(group);
+}
+
+static void drop_group(struct shard *shard, struct share_group *group)
+{
+	route_unsubscribe(shard, group->subscription, NULL);
+	index_remove(&shard->shares.index, group->hash, group->slot);
+	slab_remove(&shard->shares.groups, group->slot);
+	free_group(shard, group);
+}
+
+void shares_finish(struct shard *shard)
+{
+	struct slab *groups = &shard->shares.groups;
+	struct index *index = &shard->shares.index;
+	for (uint32_t i = 0; index->slots && i <= index->mask; i++)
+		if (index->slots[i].number)
+			free_group(shard, group_at(shard, index->slots[i].number));
+	slab_finish(groups);
+	index_finish(index);
+}
+
+static struct member *find_member(struct share_group *group, struct share_member who)
+{
+	for (uint32_t i = 0; i < group->count; i++)
+		if (group->members[i].who.party == who.party &&
+		    group->members[i].who.session == who.session)
+			return &group->members[i];
+	return NULL;
+}
+
+/* ---- giving messages out ---- */
+
+static struct member *next_online(struct share_group *group)
+{
+	for (uint32_t i = 0; i < group->count; i++) {
+		struct member *member = &group->members[group->turn++ % group->count];
+		if (member->online)
+			return member;
+	}
+	return NULL;
+}
+
+static void keep(struct shard *shard, struct share_group *group, struct publication *publication)
+{
+	const struct core_settings *settings = shard->settings;
+	if (publication->qos == 0 && !settings->queue_qos0_messages) {
+		COUNT(shard, DROPPED_AWAY);
+		return;
+	}
+	if (group->queue.count >= settings->max_queued_messages ||
+	    group->queue.bytes >= settings->max_queued_bytes) {
+		COUNT(shard, DROPPED_QUEUE_FULL);
+		return;
+	}
+	struct message *message = publication_message(shard, publication);
+	if (message == NULL)
+		return;
+	struct delivery delivery = {.message = message_share(message), .qos = publication->qos};
+	COUNT(shard, QUEUED);
+	COUNT_N(shard, QUEUED_BYTES, delivery_weight(&delivery));
+	queue_push(&group->queue, &shard->purse, delivery);
+}
+
+/* To a member on this shard; false when it is not there to take it. */
+static bool hand_over(struct shard *shard, const struct share_member *who,
+		      struct publication *publication)
+{
+	struct session *session = session_by_number(shard, who->session);
+	if (session == NULL || session->client == NULL)
+		return false;
+	uint8_t granted = who->options & OPTION_QOS;
+	bool retain = publication->retain && who->options & OPTION_RETAIN_AS_PUBLISHED;
+	struct identifier_list identifiers = {&who->identifier, who->identifier != 0};
+	deliver_to_session(shard, session, publication,
+			   publication->qos < granted ? publication->qos : granted, retain,
+			   identifiers);
+	return true;
+}
+
+static void give(struct shard *shard, struct share_group *group, struct publication *publication)
+{
+	for (struct member *member; (member = next_online(group)) != NULL;) {
+		if (member->who.party != shard->party) {
+			struct message *message = publication_message(shard, publication);
+			if (message == NULL)
+				return;
+			struct mail *mail = mail_create(MAIL_SHARE_DELIVER, shard->party,
+							member->who.party, group_text(group));
+			mail->realm = group->realm;
+			mail->member = member->who;
+			mail->message = message_share(message);
+			shard_post(shard, mail);
+			return;
+		}
+		if (hand_over(shard, &member->who, publication))
+			return;
+		member->online = false;
+	}
+	keep(shard, group, publication);
+}
+
+void share_deliver(struct shard *shard, uint32_t slot, struct publication *publication)
+{
+	give(shard, group_at(shard, slot), publication);
+}
+
+static void give_queue(struct shard *shard, struct share_group *group)
+{
+	uint32_t waiting = group->queue.count; /* what comes back is not tried again here */
+	while (waiting-- > 0) {
+		struct delivery delivery = queue_pop(&group->queue, &shard->purse);
+		UNCOUNT(shard, QUEUED);
+		UNCOUNT_N(shard, QUEUED_BYTES, delivery_weight(&delivery));
+		struct publication publication = message_publication(delivery.message);
+		if (publication.expires_ms <= shard->now.ms)
+			COUNT(shard, DROPPED_EXPIRED);
+		else
+			give(shard, group, &publication);
+		delivery_finish(&delivery, &shard->purse);
+	}
+}
+
+/* ---- mail ---- */
+
+static void add_member(struct share_group *group, struct share_member who, bool online)
+{
+	struct member *member = find_member(group, who);
+	if (member == NULL) {
+		group->members = shard_grow(group->members, &group->room, group->count + 1,
+					    sizeof *group->members);
+		member = &group->members[group->count++];
+	}
+	*member = (struct member){who, online};
+}
+
+static void join(struct shard *shard, const struct mail *mail)
+{
+	bool first = false;
+	struct share_group *group = find_group(shard, mail->realm, mail->text);
+	if (group == NULL)
+		group = make_group(shard, mail->realm, mail->text, &first);
+	add_member(group, mail->member, mail->online);
+	uint32_t node = subscription_at(&shard->subscriptions, group->subscription)->node;
+	uint32_t barrier = route_announce(shard, node, first);
+	struct barrier_waiter waiter = {.party = mail->from, .ticket = mail->ticket};
+	if (barrier == 0) {
+		struct mail *answer =
+		    mail_create(MAIL_ANSWER, shard->party, mail->from, SLICE_NONE);
+		answer->ticket = mail->ticket;
+		shard_post(shard, answer);
+	} else {
+		barrier_wait(shard, barrier, waiter);
+	}
+	if (mail->online)
+		give_queue(shard, group);
+}
+
+static void leave(struct shard *shard, const struct mail *mail)
+{
+	struct share_group *group = find_group(shard, mail->realm, mail->text);
+	struct member *member = group ? find_member(group, mail->member) : NULL;
+	if (member == NULL)
+		return;
+	*member = group->members[--group->count];
+	if (group->count == 0)
+		drop_group(shard, group);
+}
+
+static void state(struct shard *shard, const struct mail *mail)
+{
+	struct share_group *group = find_group(shard, mail->realm, mail->text);
+	struct member *member = group ? find_member(group, mail->member) : NULL;
+	if (member == NULL)
+		return;
+	member->online = mail->online;
+	if (mail->online)
+		give_queue(shard, group);
+}
+
+/* A message for a member here, sent by the group's home. */
+static void delivered(struct shard *shard, struct mail *mail)
+{
+	struct publication publication = message_publication(mail->message);
+	if (hand_over(shard, &mail->member, &publication))
+		return;
+	struct mail *back = mail_create(MAIL_SHARE_RETURN, shard->party, mail->from, mail->text);
+	back->realm = mail->realm;
+	back->member = mail->member;
+	back->message = message_share(mail->message);
+	shard_post(shard, back);
+}
+
+static void returned(struct shard *shard, struct mail *mail)
+{
+	struct share_group *group = find_group(shard, mail->realm, mail->text);
+	struct publication publication = message_publication(mail->message);
+	if (group == NULL)
+		COUNT(shard, DROPPED_SESSION_END);
+	else
+		give(shard, group, &publication);
+}
+
+void share_mail(struct shard *shard, struct mail *mail)
+{
+	switch (mail->type) {
+	case MAIL_SHARE_JOIN:
+		join(shard, mail);
+		return;
+	case MAIL_SHARE_LEAVE:
+		leave(shard, mail);
+		return;
+	case MAIL_SHARE_STATE:
+		state(shard, mail);
+		return;
+	case MAIL_SHARE_DELIVER:
+		delivered(shard, mail);
+		return;
+	default:
+		returned(shard, mail);
+	}
+}

@@ -1,0 +1,67 @@
+/*
+ * share.h - shared subscriptions, MQTT 5.0 section 4.8.2.
+ *
+ * A group lives at one shard, its home: hash of realm, share name and filter.
+ * The home subscribes to the filter on behalf of the group, and gives each
+ * message to one member: connected ones in turn; while none is connected the
+ * group keeps a queue of its own, with the limits of a session, gone with the
+ * last member.  A message on its way to a member that has just left comes back
+ * and goes to another; one that was sent stays with its member. [MQTT-4.8.2-4]
+ * [MQTT-4.8.2-5]
+ *
+ * Thread: the shard's.
+ */
+#ifndef BROKER_CORE_SHARE_H
+#define BROKER_CORE_SHARE_H
+
+#include "broker/core/index.h"
+#include "broker/core/mail.h"
+#include "broker/core/slab.h"
+
+struct shard;
+struct session;
+struct publication;
+struct pending_answer;
+
+/* The groups whose home this shard is. */
+struct shares {
+	struct slab groups; /* of struct share_group * */
+	struct index index; /* by realm and text */
+};
+
+/* A membership, kept by the member's session. */
+struct shared_subscription {
+	struct shared_subscription *next;
+	party_id home;
+	uint32_t identifier;
+	uint8_t options;
+	uint64_t row;
+	size_t text_len;
+	uint8_t text[]; /* "group/filter" */
+};
+
+void shares_init(struct shares *shares);
+void shares_finish(struct shard *shard);
+
+/* ---- the member's side ---- */
+
+struct shared_subscription *shared_find(const struct session *session, struct slice text);
+
+/* Joins or, when it is a member already, changes options.  Returns the barrier to wait for. */
+uint32_t shared_join(struct shard *shard, struct session *session,
+		     struct shared_subscription *shared);
+struct shared_subscription *shared_create(struct shard *shard, struct session *session,
+					  struct slice text);
+/* Leaves and frees. */
+void shared_leave(struct shard *shard, struct session *session, struct shared_subscription *shared);
+/* The session has come or gone: tells the homes. */
+void shared_state(struct shard *shard, const struct session *session, bool online);
+
+/* ---- the home's side ---- */
+
+void share_mail(struct shard *shard, struct mail *mail);
+
+/* Gives a publication to one member of the group in this slot. */
+void share_deliver(struct shard *shard, uint32_t group, struct publication *publication);
+
+#endif

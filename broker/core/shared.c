@@ -1,0 +1,80 @@
+/* shared.c - see share.h: the member's side of a shared subscription. */
+#include "broker/core/core.h"
+
+static struct slice text_of(const struct shared_subscription *shared)
+{
+	return slice_of(shared->text, shared->text_len);
+}
+
+struct shared_subscription *shared_find(const struct session *session, struct slice text)
+{
+	struct shared_subscription *shared = session->shared;
+	while (shared && !slice_equal(text_of(shared), text))
+		shared = shared->next;
+	return shared;
+}
+
+struct shared_subscription *shared_create(struct shard *shard, struct session *session,
+					  struct slice text)
+{
+	struct shared_subscription *shared = memory_get_zeroed(sizeof *shared + text.len);
+	shared->text_len = text.len;
+	memcpy(shared->text, text.at, text.len);
+	shared->home =
+	    (party_id)((hash_keyed(shard->hash_key, text) + session->realm) % shard->parties);
+	shared->next = session->shared;
+	session->shared = shared;
+	purse_force(&shard->purse, SUBSCRIPTION_COST + text.len);
+	COUNT(shard, SUBSCRIPTIONS);
+	COUNT(shard, SHARED_SUBSCRIPTIONS);
+	session->subscription_count++;
+	return shared;
+}
+
+static struct mail *mail_home(struct shard *shard, const struct session *session,
+			      const struct shared_subscription *shared, enum mail_type type)
+{
+	struct mail *mail = mail_create(type, shard->party, shared->home, text_of(shared));
+	mail->realm = session->realm;
+	mail->online = session->client != NULL;
+	mail->member = (struct share_member){
+	    .party = shard->party,
+	    .session = session->number,
+	    .identifier = shared->identifier,
+	    .options = shared->options,
+	};
+	return mail;
+}
+
+uint32_t shared_join(struct shard *shard, struct session *session,
+		     struct shared_subscription *shared)
+{
+	struct mail *mail = mail_home(shard, session, shared, MAIL_SHARE_JOIN);
+	uint32_t barrier = barrier_create(shard, 1);
+	mail->ticket = barrier;
+	shard_post(shard, mail);
+	return barrier;
+}
+
+void shared_leave(struct shard *shard, struct session *session, struct shared_subscription *shared)
+{
+	shard_post(shard, mail_home(shard, session, shared, MAIL_SHARE_LEAVE));
+	struct shared_subscription **link = &session->shared;
+	while (*link != shared)
+		link = &(*link)->next;
+	*link = shared->next;
+	purse_give(&shard->purse, SUBSCRIPTION_COST + shared->text_len);
+	UNCOUNT(shard, SUBSCRIPTIONS);
+	UNCOUNT(shard, SHARED_SUBSCRIPTIONS);
+	session->subscription_count--;
+	memory_free(shared);
+}
+
+void shared_state(struct shard *shard, const struct session *session, bool online)
+{
+	for (const struct shared_subscription *s = session->shared; s; s = s->next) {
+		struct mail *mail = mail_home(shard, session, s, MAIL_SHARE_STATE);
+		mail->online = online;
+		shard_post(shard, mail);
+	}
+}

@@ -1,0 +1,86 @@
+/* subscription.c - see subscription.h. */
+#include "broker/core/subscription.h"
+
+void subscriptions_init(struct subscriptions *table, const uint8_t key[HASH_KEY_SIZE])
+{
+	trie_init(&table->trie, key, false);
+	slab_init(&table->entries, sizeof(struct subscription));
+}
+
+void subscriptions_finish(struct subscriptions *table)
+{
+	trie_finish(&table->trie);
+	slab_finish(&table->entries);
+}
+
+uint32_t subscription_find(const struct subscriptions *table, uint32_t realm, struct slice filter,
+			   bool group, uint32_t owner)
+{
+	uint32_t node = trie_find(&table->trie, realm, filter);
+	uint32_t n = node ? trie_node(&table->trie, node)->value : 0;
+	while (n != 0) {
+		const struct subscription *s = subscription_at(table, n);
+		if (s->owner == owner && s->group == group)
+			return n;
+		n = s->next;
+	}
+	return 0;
+}
+
+uint32_t subscription_add(struct subscriptions *table, uint32_t realm, struct slice filter,
+			  bool group, uint32_t owner, uint32_t *head, bool *first)
+{
+	uint32_t node = trie_add(&table->trie, realm, filter);
+	uint32_t n = slab_add(&table->entries);
+	struct subscription *s = subscription_at(table, n);
+	struct trie_node *at = trie_node(&table->trie, node);
+	*first = at->value == 0;
+	s->node = node;
+	s->owner = owner;
+	s->group = group;
+	s->next = at->value;
+	if (s->next)
+		subscription_at(table, s->next)->previous = n;
+	at->value = n;
+	if (head) {
+		s->session_next = *head;
+		if (*head)
+			subscription_at(table, *head)->session_previous = n;
+		*head = n;
+	}
+	return n;
+}
+
+static void unlink_from_node(struct subscriptions *table, const struct subscription *s)
+{
+	if (s->previous)
+		subscription_at(table, s->previous)->next = s->next;
+	else
+		trie_node(&table->trie, s->node)->value = s->next;
+	if (s->next)
+		subscription_at(table, s->next)->previous = s->previous;
+}
+
+static void unlink_from_session(struct subscriptions *table, const struct subscription *s,
+				uint32_t *head)
+{
+	if (s->session_previous)
+		subscription_at(table, s->session_previous)->session_next = s->session_next;
+	else
+		*head = s->session_next;
+	if (s->session_next)
+		subscription_at(table, s->session_next)->session_previous = s->session_previous;
+}
+
+void subscription_remove(struct subscriptions *table, uint32_t n, uint32_t *head, bool *last)
+{
+	const struct subscription *s = subscription_at(table, n);
+	uint32_t node = s->node;
+	unlink_from_node(table, s);
+	if (head)
+		unlink_from_session(table, s, head);
+	slab_remove(&table->entries, n);
+	*last = trie_node(&table->trie, node)->value == 0;
+	if (*last)
+		trie_prune(&table->trie, node);
+}

@@ -1,0 +1,100 @@
+/*
+ * trie.h - topic filters (or topic names) as a tree of levels, kept flat: a node is
+ * 24 bytes in a slab, and an edge is an entry of one hash index under
+ * (parent, hash of the level).  A lookup costs its levels, whatever else is there.
+ *
+ * Levels are kept as 64-bit keyed hashes only, never as text (hash.h says what
+ * that means for equality).  "+" and "#" are levels like others.
+ * Each node may carry one 32-bit value of the owner's; 0 is none.  A node lives
+ * as long as it has a value, children or pins.
+ *
+ * Ownership: the trie owns its nodes.  Thread: one.
+ */
+#ifndef BROKER_CORE_TRIE_H
+#define BROKER_CORE_TRIE_H
+
+#include "proto/base.h"
+#include "broker/core/hash.h"
+#include "broker/core/index.h"
+#include "broker/core/slab.h"
+
+/* Filters are refused beyond this; names may be deeper, and match what "#" reaches. */
+#define TRIE_LEVELS_MAX 200u
+
+struct trie_node {
+	uint64_t level; /* hash */
+	uint32_t parent;
+	uint32_t value;
+	uint32_t children; /* how many */
+	uint8_t flags;	   /* TRIE_... */
+	uint8_t pins;	   /* kept although empty */
+};
+
+#define TRIE_HAS_PLUS 1u /* a child "+" */
+#define TRIE_HAS_HASH 2u /* a child "#" */
+#define TRIE_DOLLAR   4u /* a first level that begins with '$' */
+
+/* Only in a trie whose children can be enumerated. */
+struct trie_family {
+	uint32_t first_child;
+	uint32_t next_sibling;
+	uint32_t previous_sibling;
+};
+
+struct trie {
+	uint8_t key[HASH_KEY_SIZE];
+	uint64_t plus, hash; /* the hashes of "+" and "#" */
+	struct slab nodes;
+	struct slab families;
+	bool enumerable;
+	struct index edges;
+	uint32_t *frontier[2]; /* scratch of trie_match */
+	uint32_t frontier_room[2];
+};
+
+void trie_init(struct trie *trie, const uint8_t key[HASH_KEY_SIZE], bool enumerable);
+void trie_finish(struct trie *trie);
+
+static inline struct trie_node *trie_node(const struct trie *trie, uint32_t node)
+{
+	return slab_at(&trie->nodes, node);
+}
+
+static inline struct trie_family *trie_family(const struct trie *trie, uint32_t node)
+{
+	return slab_at(&trie->families, node);
+}
+
+/* The node of a filter or name, made if need be; at most TRIE_LEVELS_MAX levels. */
+uint32_t trie_add(struct trie *trie, uint32_t realm, struct slice text);
+
+/* The node, or 0. */
+uint32_t trie_find(const struct trie *trie, uint32_t realm, struct slice text);
+
+/*
+ * The path of a node as hashes, realm first: what shards tell each other instead
+ * of the text, which nobody keeps.  At most TRIE_LEVELS_MAX + 1 of them; how many.
+ */
+size_t trie_path(const struct trie *trie, uint32_t node, uint64_t out[TRIE_LEVELS_MAX + 1]);
+
+/* The node of such a path: made if need be, or found (0 for none). `path` need not be aligned. */
+uint32_t trie_add_path(struct trie *trie, struct slice path);
+uint32_t trie_find_path(const struct trie *trie, struct slice path);
+
+/* Removes the node if it has no value, child or pin, and its parents likewise. */
+void trie_prune(struct trie *trie, uint32_t node);
+
+/*
+ * Calls back for each filter node with a value that matches the name, once each,
+ * in no particular order. [MQTT-4.7.2-1]  The callback does not change the trie.
+ */
+void trie_match(struct trie *trie, uint32_t realm, struct slice name, void *self,
+		void (*call)(void *self, uint32_t value));
+
+/* Child of a node by the hash of its level; 0 for none. */
+uint32_t trie_child(const struct trie *trie, uint32_t parent, uint64_t level);
+
+/* The root of a realm, or 0 when it holds nothing. */
+uint32_t trie_root(const struct trie *trie, uint32_t realm);
+
+#endif
