@@ -176,9 +176,11 @@ format: ## lays the sources out as .clang-format says
 
 # ---- what is made from the programs
 
-example: $(OUT)/metrinod ## metrino.conf.example, from the table in the broker
+example: $(OUT)/metrinod ## metrino.conf.example and its manual page, from the table in the broker
 	$< --example-config >metrino.conf.new
 	mv metrino.conf.new metrino.conf.example
+	$< --config-manual >metrino.conf.5.new
+	mv metrino.conf.5.new docs/man/metrino.conf.5
 
 sbom: $(programs) ## the libraries inside the programs, with versions and licences (CycloneDX)
 	@scripts/setup test

@@ -56,6 +56,26 @@ struct outbound *inflight_add(struct inflight *inflight, struct purse *purse,
 	return entry;
 }
 
+void inflight_restore(struct inflight *inflight, struct purse *purse, struct delivery delivery,
+		      uint16_t id, enum inflight_state state)
+{
+	if (inflight->room == 0)
+		resize(inflight, purse, ROOM_MIN);
+	while (inflight->ring[id & (inflight->room - 1)].state != INFLIGHT_FREE ||
+	       (inflight->count >= inflight->room / 4 * 3 && inflight->room <= INFLIGHT_MAX))
+		resize(inflight, purse, inflight->room * 2);
+	inflight->ring[id & (inflight->room - 1)] = (struct outbound){
+	    .delivery = delivery,
+	    .order = inflight->next_order++,
+	    .id = id,
+	    .state = state,
+	};
+	inflight->count++;
+	inflight->last_id = id;
+	if (delivery.message)
+		inflight->bytes += delivery_weight(&delivery);
+}
+
 struct outbound *inflight_find(const struct inflight *inflight, uint16_t id)
 {
 	if (inflight->count == 0)

@@ -45,6 +45,10 @@ struct inflight {
 struct outbound *inflight_add(struct inflight *inflight, struct purse *purse,
 			      struct delivery delivery);
 
+/* Takes a delivery that was under way before, with its identifier, which is free. */
+void inflight_restore(struct inflight *inflight, struct purse *purse, struct delivery delivery,
+		      uint16_t id, enum inflight_state state);
+
 /* The entry with this identifier, or NULL. Valid until the next add or remove. */
 struct outbound *inflight_find(const struct inflight *inflight, uint16_t id);
 

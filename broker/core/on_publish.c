@@ -21,6 +21,8 @@ static enum mqtt_reason check(const struct shard *shard, const struct client *cl
 		return MQTT_QOS_NOT_SUPPORTED; /* [MQTT-3.2.2-11] */
 	if (p->retain && !shard->settings->retain_available)
 		return MQTT_RETAIN_NOT_SUPPORTED; /* [MQTT-3.2.2-14] */
+	if (p->payload.len > shard->settings->message_size_limit)
+		return MQTT_PACKET_TOO_LARGE;
 	return MQTT_SUCCESS;
 }
 

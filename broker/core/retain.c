@@ -196,9 +196,6 @@ static struct retained *make(struct shard *shard, const struct publication *p)
 static void arm_expiry(struct shard *shard, struct retained *entry)
 {
 	uint64_t due = entry->message->expires_ms;
-	uint32_t interval_s = shard->settings->retain_expiry_interval_s;
-	if (interval_s != UINT32_MAX && shard->now.ms + interval_s * 1000ull < due)
-		due = shard->now.ms + interval_s * 1000ull;
 	timer_cancel(&shard->timers, &entry->timer);
 	if (due != EXPIRES_NEVER)
 		timer_arm(&shard->timers, &entry->timer, due);
@@ -368,6 +365,18 @@ void retained_scan_mail(struct shard *shard, struct mail *mail)
 	} else {
 		struct publication publication = message_publication(mail->message);
 		retained_set(shard, &publication);
+	}
+}
+
+void retained_each(const struct shard *shard, void *self,
+		   void (*call)(void *self, struct message *message))
+{
+	const struct index *edges = &shard->retained.trie.edges;
+	for (uint32_t i = 0; edges->slots && i <= edges->mask; i++) {
+		uint32_t node = edges->slots[i].number;
+		uint32_t slot = node ? trie_node(&shard->retained.trie, node)->value : 0;
+		if (slot != 0)
+			call(self, retained_at(shard, slot)->message);
 	}
 }
 

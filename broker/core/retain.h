@@ -53,6 +53,10 @@ void retained_set(struct shard *shard, struct publication *publication);
 /* MAIL_RETAIN, MAIL_RETAIN_SCAN, MAIL_RETAIN_STOP */
 void retained_scan_mail(struct shard *shard, struct mail *mail);
 
+/* Calls back for each retained message; the callback changes nothing. */
+void retained_each(const struct shard *shard, void *self,
+		   void (*call)(void *self, struct message *message));
+
 void retained_timer(struct shard *shard, struct timer *timer);
 
 /* ---- the session's side ---- */

@@ -31,9 +31,9 @@ struct core_settings {
 	bool queue_qos0_messages; /* for sessions that are away */
 	uint16_t receive_maximum; /* granted to publishers */
 	bool retain_available;
-	uint32_t retain_expiry_interval_s; /* UINT32_MAX: never */
 	uint32_t max_retained_messages;
 	uint64_t max_retained_bytes;
+	uint32_t message_size_limit;	   /* largest payload taken */
 	uint32_t max_packet_size;	   /* the largest control packet taken, 20 or more */
 	uint32_t max_subscriptions;	   /* per session */
 	uint64_t memory_limit;		   /* bytes in all shards together */

@@ -1,0 +1,40 @@
+/*
+ * command.h - what the household tells a worker, by mailbox.
+ *
+ * Ownership: one allocation with its texts behind it; whoever carries it out
+ * destroys it.  It owns a reference of its census.
+ * Thread: made by one, destroyed by another.
+ */
+#ifndef BROKER_COMMAND_H
+#define BROKER_COMMAND_H
+
+#include "proto/base.h"
+
+struct census;
+struct core_settings;
+
+enum command_type {
+	COMMAND_PUBLISH,  /* text = topic, payload: retained, QoS 0, from the broker itself */
+	COMMAND_SETTINGS, /* settings (borrowed, longer than any worker needs them) */
+	COMMAND_CENSUS,	  /* census: add all clients */
+	COMMAND_KICK, /* text = client id, census: add the client if it is connected; disconnect it
+		       */
+	COMMAND_STOP,
+	COMMAND_TYPES
+};
+
+struct command {
+	enum command_type type;
+	struct slice text;
+	struct slice payload;
+	struct census *census; /* NULL for none */
+	const struct core_settings *settings;
+};
+
+/* Copies both slices; the rest is zero. */
+struct command *command_create(enum command_type type, struct slice text, struct slice payload);
+
+/* Ends its part in the census, if it has one, and frees. */
+void command_destroy(struct command *command);
+
+#endif

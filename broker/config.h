@@ -1,0 +1,86 @@
+/*
+ * config.h - the broker's configuration, read from a file in mosquitto's grammar
+ * (metrino.conf(5); keys in config.def, one line each).
+ *
+ * Ownership: config_create() and config_read() allocate everything that the
+ * struct points to; config_destroy() frees it.  Immutable once read: a reload
+ * makes a new one, and the old one lives until the last link that carries its
+ * listener settings is gone (the household keeps old ones; they are small).
+ * Thread: made and freed by the main thread, read by all.
+ */
+#ifndef BROKER_CONFIG_H
+#define BROKER_CONFIG_H
+
+#include <stdio.h>
+
+#include "broker/core/settings.h"
+
+enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON };
+enum ip_logging { IP_LOGGING_NONE, IP_LOGGING_TRUNCATE, IP_LOGGING_FULL };
+
+/* A place where clients connect. */
+struct config_listener {
+	uint16_t port;
+	const char *address;	    /* NULL: every address */
+	const char *bind_interface; /* NULL: any */
+	int socket_domain;	    /* AF_UNSPEC, AF_INET or AF_INET6 */
+	uint32_t max_connections;   /* UINT32_MAX: unlimited */
+	struct listener_settings settings;
+};
+
+struct config {
+	const char *file;      /* NULL: the embedded default */
+	bool embedded_default; /* no configuration file: loopback only, anonymous */
+	size_t listener_count;
+	struct config_listener *listeners;
+	struct core_settings core;
+	uint32_t workers; /* 1 or more */
+	uint32_t global_max_connections;
+	bool set_tcp_nodelay;
+	bool persistence;
+	const char *persistence_location; /* absolute or as written; never NULL when persistence */
+	uint32_t sys_interval_s;	  /* 0: no $SYS */
+	const char *user;		  /* to become when started as root; NULL: stay */
+	const char *pid_file;		  /* NULL: none */
+	const char *admin_address;	  /* NULL: no admin listener */
+	uint16_t admin_port;
+	const char *admin_token_file; /* NULL: none */
+	/* log */
+	bool log_stderr, log_stdout, log_syslog; /* log_dest; log_file apart */
+	int log_facility;			 /* syslog's LOG_DAEMON or LOG_LOCAL0 to 7 */
+	const char *log_file;
+	uint32_t log_types; /* bits of enum log_level: log.h */
+	enum log_format log_format;
+	bool log_timestamp;
+	const char *log_timestamp_format; /* NULL: ISO 8601 UTC */
+	bool connection_messages;
+	enum ip_logging ip_logging;
+	/* sentences to log at start: keys with another meaning or no effect */
+	size_t notice_count;
+	char **notices;
+	struct config_memory *memory; /* what the pointers above point to */
+};
+
+/* The embedded default: loopback `port` (1883), anonymous, data in the state directory. */
+struct config *config_create_default(uint16_t port, struct failure *failure);
+
+/*
+ * Reads a file and what it includes.  NULL when anything is wrong: then
+ * *problems is a text of one line per problem ("file:line: key: what is wrong;
+ * what would be right"), all of them, to be freed by the caller.
+ * `port` > 0 (from -p) sets the port of the default listener.
+ */
+struct config *config_read(const char *file, uint16_t port, char **problems);
+
+void config_destroy(struct config *config);
+
+/* Writes what the broker would do: listeners, data directory, limits; for --test-config. */
+void config_describe(const struct config *config, FILE *out);
+
+/* Writes metrino.conf.example, from the same table: every key, its default, its meaning. */
+void config_write_example(int fd);
+
+/* Writes the list of keys of metrino.conf(5), from the same table, as man page source. */
+void config_write_manual(int fd);
+
+#endif

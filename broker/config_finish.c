@@ -1,0 +1,242 @@
+/*
+ * config_finish.c - what only the whole file can tell: which listeners are
+ * opened, which limit wins, what would surprise.
+ */
+#include "broker/config_internal.h"
+
+#include <arpa/inet.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+#define DEFAULT_PORT 1883
+bool config_is_loopback(const char *address)
+{
+	struct in_addr v4;
+	struct in6_addr v6;
+	if (strcmp(address, "localhost") == 0)
+		return true;
+	if (inet_pton(AF_INET, address, &v4) == 1)
+		return ntohl(v4.s_addr) >> 24 == 127;
+	return inet_pton(AF_INET6, address, &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6);
+}
+
+/* Keys of all listeners, and the key of one listener that goes before it. */
+static const struct {
+	const char *shared, *own;
+} preferences[] = {
+    {"allow_anonymous", "listener_allow_anonymous"},
+    {"auto_id_prefix", "listener_auto_id_prefix"},
+};
+
+static bool has_own_value(const struct config_draft *draft, const char *shared)
+{
+	for (size_t i = 0; i < sizeof(preferences) / sizeof(preferences[0]); i++) {
+		if (strcmp(preferences[i].shared, shared) == 0)
+			return draft->set[config_find_key(preferences[i].own) - config_keys].file;
+	}
+	return false;
+}
+
+static void copy_shared(const struct config_reader *reader, struct config_draft *draft)
+{
+	for (size_t i = 0; i < config_line_count; i++) {
+		const struct config_key *key = &config_keys[i];
+		if (key->scope != SCOPE_SHARED || has_own_value(draft, key->name))
+			continue;
+		memcpy((uint8_t *)&draft->value + key->offset,
+		       (const uint8_t *)&reader->shared + key->offset, key->size);
+	}
+}
+
+static void open_listener(struct config_reader *reader, const struct config_draft *from)
+{
+	struct config *config = reader->config;
+	struct config_draft draft = *from;
+	const size_t size = (config->listener_count + 1) * sizeof(*config->listeners);
+	copy_shared(reader, &draft);
+	draft.value.settings.number = (uint32_t)config->listener_count;
+	config->listeners = realloc(config->listeners, size);
+	must(config->listeners != NULL);
+	config->listeners[config->listener_count++] = draft.value;
+}
+
+void config_open_loopback(struct config_reader *reader, uint16_t port)
+{
+	static const struct {
+		int domain;
+		const char *address;
+	} places[] = {{AF_INET, "127.0.0.1"}, {AF_INET6, "::1"}};
+	const int asked = reader->drafts[0].value.socket_domain;
+	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+		if (asked != AF_UNSPEC && asked != places[i].domain)
+			continue;
+		struct config_draft draft = reader->drafts[0];
+		draft.value.port = port;
+		draft.value.address = places[i].address;
+		open_listener(reader, &draft);
+	}
+}
+
+/* Keys that stand above the first listener line and so belong to none that is opened. */
+static void refuse_stray_keys(struct config_reader *reader)
+{
+	for (size_t i = 0; i < config_line_count; i++) {
+		if (!reader->drafts[0].set[i].file)
+			continue;
+		reader->at = reader->drafts[0].set[i];
+		config_problem(reader, config_keys[i].name,
+			       "stands above the first listener line and would change nothing; "
+			       "right would be to write it below the listener that it is for");
+	}
+}
+
+static void open_default_listener(struct config_reader *reader, uint16_t port)
+{
+	struct config_draft *draft = &reader->drafts[0];
+	draft->value.port = port;
+	if (reader->bind_address || draft->value.bind_interface) {
+		draft->value.address = reader->bind_address;
+		open_listener(reader, draft);
+		return;
+	}
+	config_open_loopback(reader, port);
+	config_notice(reader, (struct config_place){reader->config->file, 0},
+		      "there is no listener line, so port %u is open on loopback only and no other "
+		      "device can connect; to open it to every network write the two lines "
+		      "`listener %u` and `allow_anonymous true`; then anyone who reaches the port "
+		      "may read and write every message",
+		      (unsigned)port, (unsigned)port);
+}
+
+static const char *shown_address(const struct config_listener *listener)
+{
+	return listener->address ? listener->address : "every address";
+}
+
+static bool same_text(const char *a, const char *b)
+{
+	return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+static void refuse_same_place(struct config_reader *reader)
+{
+	const struct config *config = reader->config;
+	for (size_t i = 0; i < config->listener_count; i++) {
+		for (size_t j = 0; j < i; j++) {
+			const struct config_listener *a = &config->listeners[i];
+			const struct config_listener *b = &config->listeners[j];
+			if (a->port != b->port || !same_text(a->address, b->address) ||
+			    !same_text(a->bind_interface, b->bind_interface) ||
+			    a->socket_domain != b->socket_domain)
+				continue;
+			reader->at.line = 0;
+			config_problem(reader, "listener",
+				       "port %u on %s is opened twice; right would be another port "
+				       "or address for one of them",
+				       (unsigned)a->port, shown_address(a));
+		}
+	}
+}
+
+static void open_listeners(struct config_reader *reader, uint16_t command_line_port)
+{
+	const bool default_written = reader->port || reader->bind_address;
+	const bool others = reader->draft_count > 1;
+	const uint16_t written = reader->port ? reader->port : DEFAULT_PORT;
+	if (others && command_line_port)
+		config_notice(reader, (struct config_place){reader->config->file, 0},
+			      "-p %u changes nothing, because the file has listener lines",
+			      (unsigned)command_line_port);
+	if (!others || default_written)
+		open_default_listener(reader,
+				      command_line_port && !others ? command_line_port : written);
+	else
+		refuse_stray_keys(reader);
+	for (size_t i = 1; i < reader->draft_count; i++)
+		open_listener(reader, &reader->drafts[i]);
+	refuse_same_place(reader);
+}
+
+static void warn_about_locked_doors(struct config_reader *reader)
+{
+	const struct config *config = reader->config;
+	size_t locked = 0;
+	for (size_t i = 0; i < config->listener_count; i++)
+		locked += !config->listeners[i].settings.allow_anonymous;
+	if (locked == 0)
+		return;
+	config_notice(
+	    reader, (struct config_place){config->file, 0},
+	    "allow_anonymous is false on %s and no way to log in is configured: every "
+	    "client will be refused there; write `allow_anonymous true` to let everyone in "
+	    "who reaches the port (passwords are not in this version)",
+	    locked == config->listener_count ? "every listener" : "some listeners");
+}
+
+/* Open doors are what the file asks for; that they are open is said once at each start. */
+static void warn_about_open_doors(struct config_reader *reader)
+{
+	const struct config *config = reader->config;
+	for (size_t i = 0; i < config->listener_count; i++) {
+		const struct config_listener *listener = &config->listeners[i];
+		if (!listener->settings.allow_anonymous ||
+		    (listener->address && config_is_loopback(listener->address)))
+			continue;
+		config_notice(reader, (struct config_place){config->file, 0},
+			      "anyone who reaches port %u on %s may read and write every message",
+			      (unsigned)listener->port, shown_address(listener));
+	}
+}
+
+static void settle_expiry(struct config_reader *reader)
+{
+	uint32_t *max_s = &reader->config->core.session_expiry_max_s;
+	if (reader->client_expiration_s == UINT32_MAX)
+		return;
+	if (reader->client_expiration_s <= *max_s) {
+		*max_s = reader->client_expiration_s;
+		return;
+	}
+	config_notice(
+	    reader, reader->set[config_find_key("persistent_client_expiration") - config_keys],
+	    "persistent_client_expiration is longer than session_expiry_max; sessions are "
+	    "kept for %u days at most",
+	    *max_s / 86400);
+}
+
+static void settle_data_directory(struct config_reader *reader)
+{
+	struct config *config = reader->config;
+	if (!config->persistence || config->persistence_location)
+		return;
+	config->persistence_location = config_state_directory(config);
+	if (!config->persistence_location)
+		config_problem(reader, "persistence_location",
+			       "is not written and no place for data is known; right would be to "
+			       "write it, or to set HOME");
+}
+
+static void check_admin_listener(struct config_reader *reader)
+{
+	const struct config *config = reader->config;
+	if (!config->admin_address || config_is_loopback(config->admin_address) ||
+	    config->admin_token_file)
+		return;
+	reader->at = reader->set[config_find_key("admin_listener") - config_keys];
+	config_problem(
+	    reader, "admin_listener",
+	    "'%.60s' is not loopback and admin_token_file is not written; right would be "
+	    "to write it, or 127.0.0.1",
+	    config->admin_address);
+}
+
+void config_finish(struct config_reader *reader, uint16_t command_line_port)
+{
+	check_admin_listener(reader);
+	reader->at = (struct config_place){reader->config->file, 0};
+	settle_expiry(reader);
+	settle_data_directory(reader);
+	open_listeners(reader, command_line_port);
+	warn_about_locked_doors(reader);
+	warn_about_open_doors(reader);
+}

@@ -1,0 +1,288 @@
+/* control.c - see control.h. */
+#include "broker/control.h"
+#include <errno.h>
+#include <jansson.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+/* A client id of 65,535 bytes, each escaped as \u00xx, and the rest of a request. */
+#define REQUEST_MAX (6u * 65536u + 1024u)
+#define PATIENCE_MS 5000
+#define PATIENCE_S  (PATIENCE_MS / 1000)
+#define WAITING_MAX 8
+
+struct control {
+	struct control_source source;
+	struct sockaddr_un address;
+	int listening;
+	int stop; /* eventfd: readable when the thread is to end */
+	pthread_t thread;
+	char request[REQUEST_MAX];
+};
+
+/* ---- answers */
+
+static const char too_busy[] = "the broker is too busy to answer: try again";
+
+static void say(FILE *out, json_t *line)
+{
+	must(line);
+	json_dumpf(line, out, JSON_COMPACT);
+	fputc('\n', out);
+	json_decref(line);
+}
+
+static void say_error(FILE *out, const char *sentence)
+{
+	say(out, json_pack("{s:b, s:s}", "ok", 0, "error", sentence));
+}
+
+static void count_clients(struct control *control, const json_t *request, FILE *out)
+{
+	uint64_t connected = 0;
+	uint64_t sessions = 0;
+
+	(void)request;
+	control->source.count(control->source.self, &connected, &sessions);
+	say(out, json_pack("{s:b, s:I, s:I}", "ok", 1, "connected", (json_int_t)connected,
+			   "sessions", (json_int_t)sessions));
+}
+
+static json_t *describe(const struct client_info *client)
+{
+	json_t *line = json_object();
+
+	json_object_set_new(
+	    line, "client_id",
+	    json_stringn_nocheck((const char *)client->client_id.at, client->client_id.len));
+	json_object_set_new(line, "connected", json_boolean(client->connected));
+	json_object_set_new(line, "version", json_integer(client->version));
+	json_object_set_new(line, "subscriptions", json_integer(client->subscriptions));
+	json_object_set_new(line, "queued", json_integer(client->queued));
+	json_object_set_new(line, "inflight", json_integer(client->inflight));
+	json_object_set_new(line, "connected_at", json_integer((json_int_t)client->connected_s));
+	return line;
+}
+
+static void list_clients(struct control *control, const json_t *request, FILE *out)
+{
+	struct census *census = control->source.list(control->source.self);
+	size_t count = 0;
+
+	(void)request;
+	if (census_wait(census, PATIENCE_MS)) {
+		const struct client_info *clients = census_clients(census, &count);
+
+		for (size_t i = 0; i < count; i++)
+			say(out, describe(&clients[i]));
+		say(out, json_pack("{s:b, s:I}", "ok", 1, "count", (json_int_t)count));
+	} else {
+		say_error(out, too_busy);
+	}
+	census_release(census);
+}
+
+static void kick_client(struct control *control, const json_t *request, FILE *out)
+{
+	const json_t *id = json_object_get(request, "client_id");
+	size_t count = 0;
+
+	if (!json_is_string(id)) {
+		say_error(out, "clients.kick needs \"client_id\", a string");
+		return;
+	}
+	struct slice client_id = slice_of(json_string_value(id), json_string_length(id));
+	struct census *census = control->source.kick(control->source.self, client_id);
+
+	if (census_wait(census, PATIENCE_MS)) {
+		census_clients(census, &count);
+		if (count > 0)
+			say(out, json_pack("{s:b, s:I}", "ok", 1, "kicked", (json_int_t)count));
+		else
+			say_error(out, "no client with this client id is connected");
+	} else {
+		say_error(out, too_busy);
+	}
+	census_release(census);
+}
+
+static const struct {
+	const char *name;
+	void (*run)(struct control *control, const json_t *request, FILE *out);
+} commands[] = {
+    {"clients.count", count_clients},
+    {"clients.list", list_clients},
+    {"clients.kick", kick_client},
+};
+
+static void answer(struct control *control, const char *text, FILE *out)
+{
+	json_t *request = json_loads(text, 0, NULL);
+	const char *name = json_string_value(json_object_get(request, "command"));
+	size_t i = 0;
+	size_t known = sizeof(commands) / sizeof(commands[0]);
+
+	while (i < known && !(name && strcmp(name, commands[i].name) == 0))
+		i++;
+	if (i < known)
+		commands[i].run(control, request, out);
+	else if (name)
+		say_error(
+		    out, "unknown command: clients.count, clients.list and clients.kick are known");
+	else
+		say_error(out, "a request is one line of JSON: {\"command\":\"clients.count\"}");
+	json_decref(request);
+}
+
+/* ---- connections */
+
+static bool may_ask(int fd)
+{
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+
+	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 &&
+	       (peer.uid == 0 || peer.uid == geteuid());
+}
+
+/* One line, at most; false when the peer took too long, closed, or the broker stops. */
+static bool read_request(struct control *control, int fd)
+{
+	struct pollfd waits[2] = {{.fd = fd, .events = POLLIN},
+				  {.fd = control->stop, .events = POLLIN}};
+	size_t have = 0;
+
+	while (have < REQUEST_MAX - 1) {
+		if (poll(waits, 2, PATIENCE_MS) <= 0 || waits[1].revents)
+			return false;
+		ssize_t n = read(fd, control->request + have, REQUEST_MAX - 1 - have);
+
+		if (n <= 0)
+			return false;
+		have += (size_t)n;
+		control->request[have] = '\0';
+		if (memchr(control->request + have - (size_t)n, '\n', (size_t)n))
+			return true;
+	}
+	return false;
+}
+
+static void serve(struct control *control, int fd)
+{
+	struct timeval patience = {.tv_sec = PATIENCE_S};
+	FILE *out = fdopen(fd, "w");
+
+	if (!out) {
+		close(fd);
+		return;
+	}
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
+	if (!may_ask(fd))
+		say_error(out, "only root and the broker's own user may ask");
+	else if (read_request(control, fd))
+		answer(control, control->request, out);
+	else
+		say_error(out, "a request is one line, sent within 5 seconds");
+	fclose(out);
+}
+
+static void *run(void *self)
+{
+	struct control *control = self;
+	struct pollfd waits[2] = {{.fd = control->listening, .events = POLLIN},
+				  {.fd = control->stop, .events = POLLIN}};
+
+	while (poll(waits, 2, -1) < 0 || !waits[1].revents) {
+		int fd = accept4(control->listening, NULL, NULL, SOCK_CLOEXEC);
+
+		if (fd >= 0)
+			serve(control, fd);
+		else if (errno == EMFILE || errno == ENFILE)
+			poll(&waits[1], 1, PATIENCE_MS); /* no spinning: it waits in the queue */
+	}
+	return NULL;
+}
+
+/* ---- life */
+
+static bool listen_at(struct control *control, struct failure *failure)
+{
+	const char *path = control->address.sun_path;
+
+	control->stop = eventfd(0, EFD_CLOEXEC);
+	control->listening = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (control->stop < 0 || control->listening < 0)
+		return failure_set(failure, "cannot make the control socket: %s", strerror(errno));
+	/* The data directory is locked by us, so what is there is left over. */
+	unlink(path);
+	/* fchmod() before bind() gives the file its mode from the first moment. */
+	if (fchmod(control->listening, S_IRUSR | S_IWUSR) == 0 &&
+	    bind(control->listening, (const struct sockaddr *)&control->address,
+		 sizeof(control->address)) == 0 &&
+	    listen(control->listening, WAITING_MAX) == 0)
+		return true;
+	return failure_set(failure, "cannot make the control socket %s: %s", path, strerror(errno));
+}
+
+static bool start(struct control *control, struct failure *failure)
+{
+	int error = pthread_create(&control->thread, NULL, run, control);
+
+	if (error != 0)
+		return failure_set(failure, "cannot start the thread of the control socket: %s",
+				   strerror(error));
+	pthread_setname_np(control->thread, "control");
+	return true;
+}
+
+static void close_all(struct control *control)
+{
+	if (control->listening >= 0)
+		close(control->listening);
+	if (control->stop >= 0)
+		close(control->stop);
+	free(control);
+}
+
+struct control *control_create(const char *directory, const struct control_source *source,
+			       struct failure *failure)
+{
+	struct control *control = calloc(1, sizeof(*control));
+
+	must(control);
+	control->source = *source;
+	control->listening = -1;
+	control->stop = -1;
+	control->address.sun_family = AF_UNIX;
+	int len = snprintf(control->address.sun_path, sizeof(control->address.sun_path),
+			   "%s/" CONTROL_SOCKET_NAME, directory);
+
+	if (len < 0 || (size_t)len >= sizeof(control->address.sun_path))
+		failure_set(failure,
+			    "the path of the data directory is too long for a socket in it: at "
+			    "most %zu characters",
+			    sizeof(control->address.sun_path) - sizeof("/" CONTROL_SOCKET_NAME));
+	else if (listen_at(control, failure) && start(control, failure))
+		return control;
+	close_all(control);
+	return NULL;
+}
+
+void control_destroy(struct control *control)
+{
+	uint64_t one = 1;
+
+	if (!control)
+		return;
+	must(write(control->stop, &one, sizeof(one)) == sizeof(one));
+	must(pthread_join(control->thread, NULL) == 0);
+	unlink(control->address.sun_path);
+	close_all(control);
+}

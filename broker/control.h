@@ -1,0 +1,56 @@
+/*
+ * control.h - the socket control.sock in the data directory, where the `metrino`
+ * command talks to the running broker.
+ *
+ * Protocol: a stream socket; one request per connection, one line of JSON, answered
+ * by lines of JSON; the last line has "ok", and then the broker closes.
+ *
+ *	{"command":"clients.count"}
+ *	{"ok":true,"connected":2,"sessions":3}
+ *
+ *	{"command":"clients.list"}
+ *	{"client_id":"a","connected":true,"version":5,"subscriptions":1,"queued":0,
+ *	 "inflight":0,"connected_at":1700000000}        one line for each client
+ *	{"ok":true,"count":1}
+ *
+ *	{"command":"clients.kick","client_id":"a"}
+ *	{"ok":true,"kicked":1}
+ *
+ *	{"ok":false,"error":"a sentence"}
+ *
+ * "version" is 3 (MQTT 3.1), 4 (3.1.1) or 5 while connected, else 0; "connected_at"
+ * is seconds since 1970 while connected, else 0.
+ *
+ * Who may ask: root and the user that the broker runs as (SO_PEERCRED); the socket
+ * has mode 0600.
+ *
+ * Ownership: borrows the source's self; the socket file is removed at the end.
+ * Failure: control_create(), with the way out.
+ * Thread: one of its own, which calls the source; created and destroyed by the main thread.
+ */
+#ifndef BROKER_CONTROL_H
+#define BROKER_CONTROL_H
+
+#include "broker/census.h"
+
+struct control;
+
+#define CONTROL_SOCKET_NAME "control.sock"
+
+struct control_source {
+	void *self;
+	void (*count)(void *self, uint64_t *connected, uint64_t *sessions);
+	/* Answered later, by all workers; the caller waits for it and releases it. */
+	struct census *(*list)(void *self);
+	/* Likewise: the clients that were disconnected. */
+	struct census *(*kick)(void *self, struct slice client_id);
+};
+
+/* Listens in `directory`; the source is copied.  NULL when that fails. */
+struct control *control_create(const char *directory, const struct control_source *source,
+			       struct failure *failure);
+
+/* Ends the thread; frees.  NULL is allowed. */
+void control_destroy(struct control *control);
+
+#endif

@@ -1,0 +1,152 @@
+/*
+ * household_count.c - numbers and clients for whoever asks: /metrics and /health,
+ * $SYS, the log, the control socket.
+ *
+ * Thread: any; everything read here is atomic or does not change.
+ */
+#include "broker/household_internal.h"
+#include "broker/log.h"
+#include <dirent.h>
+
+static void raise_maximum(struct household *house, uint64_t connected)
+{
+	uint64_t maximum = atomic_load_explicit(&house->clients_maximum, memory_order_relaxed);
+
+	while (connected > maximum &&
+	       !atomic_compare_exchange_weak(&house->clients_maximum, &maximum, connected))
+		;
+}
+
+static void count_listeners(const struct household *house, struct metrics *metrics)
+{
+	metrics->connections_refused =
+	    atomic_load_explicit(&house->all.refused, memory_order_relaxed);
+	for (size_t i = 0; i < house->listener_count; i++) {
+		const struct listener *listener = &house->listeners[i];
+
+		metrics->connections_refused +=
+		    atomic_load_explicit(&listener->limit.refused, memory_order_relaxed);
+		metrics->no_descriptor +=
+		    atomic_load_explicit(&listener->no_descriptor, memory_order_relaxed);
+	}
+}
+
+void household_gather(struct household *house, struct metrics *metrics)
+{
+	struct moment now = moment_now();
+	int64_t limit = atomic_load_explicit(&house->budget.limit, memory_order_relaxed);
+
+	*metrics = (struct metrics){.started_s = house->started_s,
+				    .uptime_s = (now.ms - house->started_ms) / 1000,
+				    .workers = house->worker_count,
+				    .log_lost = log_lost(),
+				    .memory_limit = (uint64_t)limit};
+	for (uint16_t i = 0; i < house->worker_count; i++)
+		metrics_add_shard(metrics, shard_happened(house->workers[i].shard));
+	count_listeners(house, metrics);
+	if (house->store_thread) {
+		struct store_thread_counters store = store_thread_counters(house->store_thread);
+
+		metrics->store_commits = store.commits;
+		metrics->store_batches = store.batches;
+	}
+	raise_maximum(house, metrics_level(metrics, HAPPENED_CLIENTS_CONNECTED));
+	metrics->clients_maximum =
+	    atomic_load_explicit(&house->clients_maximum, memory_order_relaxed);
+}
+
+const char *household_trouble(const struct household *house)
+{
+	uint64_t now_ms = moment_now().ms;
+	int state = atomic_load(&house->state);
+
+	if (state != HOUSEHOLD_SERVING)
+		return state == HOUSEHOLD_STARTING ? "the broker starts" : "the broker stops";
+	if (atomic_load(&house->store_lost))
+		return "the store cannot be used any more";
+	for (uint16_t i = 0; i < house->worker_count; i++)
+		if (worker_busy_ms(&house->workers[i], now_ms) > HOUSEHOLD_STUCK_MS)
+			return "a worker does not answer";
+	return NULL;
+}
+
+/* ---- the admin listener */
+
+static uint64_t count_descriptors(void)
+{
+	DIR *directory = opendir("/proc/self/fd");
+	uint64_t count = 0;
+
+	if (!directory)
+		return 0;
+	while (readdir(directory))
+		count++;
+	closedir(directory);
+	return count - 3; /* ".", ".." and the one that reads */
+}
+
+static void gather_for_admin(void *self, struct metrics *metrics)
+{
+	household_gather(self, metrics);
+	metrics->open_descriptors = count_descriptors();
+}
+
+static const char *trouble_for_admin(void *self)
+{
+	return household_trouble(self);
+}
+
+struct admin_source household_admin_source(struct household *house)
+{
+	return (struct admin_source){.self = house,
+				     .metrics = gather_for_admin,
+				     .trouble = trouble_for_admin,
+				     .listeners = house->listeners,
+				     .listener_count = house->listener_count};
+}
+
+/* ---- the control socket */
+
+static void count_clients(void *self, uint64_t *connected, uint64_t *sessions)
+{
+	struct metrics metrics;
+
+	household_gather(self, &metrics);
+	*connected = metrics_level(&metrics, HAPPENED_CLIENTS_CONNECTED);
+	*sessions = metrics_level(&metrics, HAPPENED_SESSIONS);
+}
+
+static void ask(struct worker *worker, enum command_type type, struct slice text,
+		struct census *census)
+{
+	struct command *command = command_create(type, text, SLICE_NONE);
+
+	command->census = census;
+	worker_tell(worker, command);
+}
+
+static struct census *list_clients(void *self)
+{
+	const struct household *house = self;
+	struct census *census = census_create(house->worker_count);
+
+	for (uint16_t i = 0; i < house->worker_count; i++)
+		ask(&house->workers[i], COMMAND_CENSUS, SLICE_NONE, census);
+	return census;
+}
+
+static struct census *kick_client(void *self, struct slice client_id)
+{
+	const struct household *house = self;
+	struct census *census = census_create(1);
+	party_id home = shard_home(house->workers[0].shard, client_id);
+
+	ask(&house->workers[home], COMMAND_KICK, client_id, census);
+	return census;
+}
+
+struct control_source household_control_source(struct household *house)
+{
+	return (struct control_source){
+	    .self = house, .count = count_clients, .list = list_clients, .kick = kick_client};
+}

@@ -1,0 +1,101 @@
+/*
+ * household_internal.h - the struct that the files of the household share; nobody
+ * else includes it.
+ *
+ * Thread: members are the main thread's, but for the atomic ones and those that do
+ * not change between the start of the threads and their end.
+ */
+#ifndef BROKER_HOUSEHOLD_INTERNAL_H
+#define BROKER_HOUSEHOLD_INTERNAL_H
+
+#include "broker/admin.h"
+#include "broker/config.h"
+#include "broker/control.h"
+#include "broker/core/budget.h"
+#include "broker/metrics.h"
+#include "broker/net/listener.h"
+#include "broker/options.h"
+#include "broker/store_thread.h"
+#include "broker/sys_tree.h"
+#include "broker/worker.h"
+
+/* How far it has come. */
+enum household_state {
+	HOUSEHOLD_STARTING,
+	HOUSEHOLD_SERVING,
+	HOUSEHOLD_STOPPING,
+};
+
+struct household {
+	const struct options *options;
+	/* All that were in force, the last one now: links carry settings of older ones. */
+	struct config **configs;
+	size_t config_count;
+	struct config *config;
+
+	_Atomic int state; /* enum household_state */
+	uint64_t started_s;
+	uint64_t started_ms;
+	int signals; /* signalfd */
+	int bell;    /* eventfd: a worker ended, or the store must not be used any more */
+
+	int directory;	     /* the data directory, locked; -1 for none */
+	struct store *store; /* NULL: nothing is durable */
+	struct store_thread *store_thread;
+	_Atomic bool store_lost;	 /* lmdb_store_poisoned() */
+	_Atomic uint64_t store_failures; /* batches not committed */
+	struct failure store_failure;	 /* why the last was not; the storage thread's */
+	uint64_t store_told_ms;		 /* when that was said last; likewise */
+
+	struct connection_limit all; /* global_max_connections */
+	struct listener *listeners;  /* by number in the configuration at the start */
+	size_t listener_count;
+
+	struct budget budget;
+	struct worker *workers;
+	uint16_t worker_count;
+
+	struct admin *admin;	 /* NULL for none */
+	struct control *control; /* NULL for none */
+
+	struct sys_tree sys_tree;
+	uint64_t sys_due_ms;
+	uint64_t watchdog_due_ms;
+	uint64_t report_due_ms;
+	struct metrics reported;			     /* what the log has told */
+	uint64_t *refused_reported, *no_descriptor_reported; /* by listener */
+	uint64_t all_refused_reported;
+	_Atomic uint64_t clients_maximum;
+};
+
+/* The longest that one turn of a worker may take. */
+#define HOUSEHOLD_STUCK_MS 10000u
+
+/* household_open.c: everything that may fail for reasons outside of us, before there are threads.
+ */
+bool household_open(struct household *house, struct failure *failure);
+void household_close(struct household *house);
+
+/* household_restore.c */
+bool household_make_workers(struct household *house, struct failure *failure);
+bool household_restore(struct household *house, struct failure *failure);
+
+/* household_watch.c: until a signal ends it; gives the exit code. */
+int household_watch(struct household *house);
+/* Waits until the workers have ended.  False when it took too long. */
+bool household_await_workers(struct household *house);
+void household_update_sys_tree(struct household *house, uint64_t now_ms);
+
+/* household_count.c */
+void household_gather(struct household *house, struct metrics *metrics);
+struct admin_source household_admin_source(struct household *house);
+struct control_source household_control_source(struct household *house);
+/* Why the broker does not serve; NULL when it does. */
+const char *household_trouble(const struct household *house);
+
+/* household_reload.c */
+void household_reload(struct household *house);
+/* Takes a configuration into the list and into force. */
+void household_adopt_config(struct household *house, struct config *config);
+
+#endif

@@ -1,0 +1,226 @@
+/*
+ * household_open.c - what may be missing in the world around us, in the order in
+ * which a privilege is needed for it: descriptors, the data directory, the ports, the
+ * pid file; then the user switch; then the store, whose files belong to that user.
+ */
+#include "broker/household_internal.h"
+#include "broker/log.h"
+#include "broker/privileges.h"
+#include "storage/directory.h"
+#include "storage/lmdb_store.h"
+#include <errno.h>
+#include <inttypes.h>
+#include <pwd.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* Below this a broker of some size runs out; the way out is said. */
+#define FILES_ENOUGH 4096u
+
+static void raise_file_limit(void)
+{
+	struct failure failure;
+	uint64_t soft;
+	uint64_t hard;
+
+	if (!privileges_raise_file_limit(&soft, &hard, &failure))
+		log_write(LOG_LEVEL_WARNING, "limits", "%s", failure.text);
+	else if (soft < FILES_ENOUGH)
+		log_write(LOG_LEVEL_WARNING, "limits",
+			  "only %" PRIu64 " files may be open, so about as many clients can be "
+			  "connected; `ulimit -Hn` or systemd's LimitNOFILE raises that",
+			  soft);
+	else
+		log_write(LOG_LEVEL_DEBUG, "limits", "up to %" PRIu64 " files may be open", soft);
+}
+
+/* ---- the data directory */
+
+static bool open_directory_as(struct household *house, const char *user, bool *created,
+			      struct failure *failure)
+{
+	const char *path = house->config->persistence_location;
+
+	if (!user || !privileges_is_root())
+		return directory_open(path, created, &house->directory, failure);
+	errno = 0;
+	const struct passwd *owner = getpwnam(user);
+
+	if (!owner)
+		return failure_set(failure, "user: there is no user \"%s\" on this machine", user);
+	uid_t uid = owner->pw_uid;
+	gid_t gid = owner->pw_gid;
+
+	return privileges_hand_over_directory(path, user, failure) &&
+	       directory_open_for(path, uid, gid, created, &house->directory, failure);
+}
+
+static bool open_directory(struct household *house, struct failure *failure)
+{
+	const struct config *config = house->config;
+	bool created = false;
+
+	if (!config->persistence) {
+		log_write(LOG_LEVEL_NOTICE, "start",
+			  "persistence is false: nothing is written to disk, sessions end with the "
+			  "broker, and there is no control socket");
+		return true;
+	}
+	if (!open_directory_as(house, config->user, &created, failure))
+		return failure_context(failure, "data directory");
+	log_write(LOG_LEVEL_NOTICE, "start", "data directory %s%s", config->persistence_location,
+		  created ? " (new)" : "");
+	return true;
+}
+
+static bool open_store(struct household *house, struct failure *failure)
+{
+	if (house->directory < 0)
+		return true;
+	house->store = lmdb_store_open(house->config->persistence_location, failure);
+	return house->store != NULL;
+}
+
+/* ---- listeners */
+
+/* The other half of loopback: a machine without IPv6 is not worth a word. */
+static bool may_be_absent(const struct config *config, size_t i)
+{
+	const struct config_listener *half = &config->listeners[i];
+	const struct config_listener *before = i > 0 ? half - 1 : NULL;
+
+	return before && half->address && before->address && strcmp(half->address, "::1") == 0 &&
+	       strcmp(before->address, "127.0.0.1") == 0 && before->port == half->port;
+}
+
+static void tell_listener(const struct listener *listener, bool allow_anonymous)
+{
+	for (size_t i = 0; i < listener->address_count; i++)
+		log_write_listener(LOG_LEVEL_NOTICE, "listen", listener->number,
+				   "listening on %s (%s, %s)", listener->names[i],
+				   listener->loopback ? "this machine only" : "open to the network",
+				   allow_anonymous ? "anonymous" : "nobody may log in yet");
+}
+
+static bool open_one(struct household *house, size_t i, struct failure *failure)
+{
+	const struct config_listener *from = &house->config->listeners[i];
+	struct listener *listener = &house->listeners[i];
+	struct listener_place place = {.port = from->port,
+				       .address = from->address,
+				       .bind_interface = from->bind_interface,
+				       .socket_domain = from->socket_domain,
+				       .no_delay = house->config->set_tcp_nodelay};
+
+	listener->all = &house->all;
+	listener->number = (uint32_t)i;
+	atomic_init(&listener->limit.max, from->max_connections);
+	atomic_init(&listener->settings, &from->settings);
+	if (listener_open(listener, &place, house->config->workers, failure)) {
+		tell_listener(listener, from->settings.allow_anonymous);
+		return true;
+	}
+	if (!listener->absent || !may_be_absent(house->config, i))
+		return false;
+	log_write_listener(LOG_LEVEL_DEBUG, "listen", listener->number, "%s", failure->text);
+	return true;
+}
+
+/* Who starts a broker for the first time will want to reach it from another device. */
+static void tell_way_to_network(const struct config *config)
+{
+	if (!config->embedded_default)
+		return;
+	log_write(LOG_LEVEL_NOTICE, "listen",
+		  "other devices cannot connect; to open the port to the network put these two "
+		  "lines into a file and give it with -c:");
+	log_write(LOG_LEVEL_NOTICE, "listen", "    listener %u", config->listeners[0].port);
+	log_write(LOG_LEVEL_NOTICE, "listen", "    allow_anonymous true");
+}
+
+static bool open_listeners(struct household *house, struct failure *failure)
+{
+	const struct config *config = house->config;
+
+	atomic_init(&house->all.max, config->global_max_connections);
+	house->listeners = calloc(config->listener_count, sizeof(*house->listeners));
+	house->refused_reported = calloc(config->listener_count, sizeof(uint64_t));
+	house->no_descriptor_reported = calloc(config->listener_count, sizeof(uint64_t));
+	must(house->listeners && house->refused_reported && house->no_descriptor_reported);
+	house->listener_count = config->listener_count;
+	for (size_t i = 0; i < house->listener_count; i++)
+		if (!open_one(house, i, failure))
+			return false;
+	tell_way_to_network(config);
+	return true;
+}
+
+static bool open_admin(struct household *house, struct failure *failure)
+{
+	const struct config *config = house->config;
+
+	if (!config->admin_address)
+		return true;
+	house->admin = admin_open(config->admin_address, config->admin_port,
+				  config->admin_token_file, failure);
+	if (house->admin)
+		log_write(LOG_LEVEL_NOTICE, "listen", "metrics and health on port %u",
+			  admin_port(house->admin));
+	return house->admin != NULL;
+}
+
+/* ---- all of it */
+
+static bool become_user(const struct config *config, struct failure *failure)
+{
+	if (config->user && !privileges_become(config->user, failure))
+		return false;
+	if (privileges_is_root())
+		log_write(LOG_LEVEL_WARNING, "start",
+			  "running as root; `user NAME` makes the broker give that up");
+	return privileges_forbid_dumps(failure);
+}
+
+static void greet(const struct config *config)
+{
+	log_write(LOG_LEVEL_NOTICE, "start",
+		  "metrinod " METRINO_VERSION " starts with %u workers%s%s", config->workers,
+		  config->file ? ", as " : "", config->file ? config->file : "");
+	for (size_t i = 0; i < config->notice_count; i++)
+		log_write(LOG_LEVEL_NOTICE, "config", "%s", config->notices[i]);
+}
+
+bool household_open(struct household *house, struct failure *failure)
+{
+	const struct config *config = house->config;
+	struct moment now = moment_now();
+
+	house->started_s = now.wall_s;
+	house->started_ms = now.ms;
+	greet(config);
+	raise_file_limit();
+	return open_directory(house, failure) && open_listeners(house, failure) &&
+	       open_admin(house, failure) &&
+	       (!config->pid_file || privileges_write_pid_file(config->pid_file, failure)) &&
+	       become_user(config, failure) && open_store(house, failure);
+}
+
+void household_close(struct household *house)
+{
+	if (house->store)
+		store_close(house->store);
+	if (house->directory >= 0)
+		close(house->directory);
+	for (size_t i = 0; i < house->listener_count; i++)
+		listener_close(&house->listeners[i]);
+	free(house->listeners);
+	free(house->refused_reported);
+	free(house->no_descriptor_reported);
+	/* As another user we may not be allowed to: then the next start overwrites it. */
+	if (house->config->pid_file && atomic_load(&house->state) == HOUSEHOLD_STOPPING)
+		unlink(house->config->pid_file);
+	if (house->signals >= 0)
+		close(house->signals);
+	if (house->bell >= 0)
+		close(house->bell);
+}

@@ -1,0 +1,188 @@
+/*
+ * household_reload.c - HUP: the configuration is read again.  What can change while
+ * clients are connected does; what cannot is named.  A file with problems changes
+ * nothing.
+ *
+ * Connections keep the listener settings that they came with, so a configuration is
+ * kept until the end; one is a few kilobytes.
+ */
+#include "broker/household_internal.h"
+#include "broker/log.h"
+#include "broker/notify.h"
+#include <stdlib.h>
+
+void household_adopt_config(struct household *house, struct config *config)
+{
+	house->configs =
+	    realloc(house->configs, (house->config_count + 1) * sizeof(*house->configs));
+	must(house->configs);
+	house->configs[house->config_count++] = config;
+	house->config = config;
+}
+
+static bool same_text(const char *a, const char *b)
+{
+	return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+static bool same_place(const struct config_listener *a, const struct config_listener *b)
+{
+	return a->port == b->port && same_text(a->address, b->address) &&
+	       same_text(a->bind_interface, b->bind_interface) &&
+	       a->socket_domain == b->socket_domain;
+}
+
+/* ---- what needs a restart */
+
+static bool differ_workers(const struct config *a, const struct config *b)
+{
+	return a->workers != b->workers;
+}
+
+static bool differ_data(const struct config *a, const struct config *b)
+{
+	return a->persistence != b->persistence ||
+	       !same_text(a->persistence_location, b->persistence_location);
+}
+
+static bool differ_user(const struct config *a, const struct config *b)
+{
+	return !same_text(a->user, b->user);
+}
+
+static bool differ_pid_file(const struct config *a, const struct config *b)
+{
+	return !same_text(a->pid_file, b->pid_file);
+}
+
+static bool differ_admin(const struct config *a, const struct config *b)
+{
+	return !same_text(a->admin_address, b->admin_address) || a->admin_port != b->admin_port ||
+	       !same_text(a->admin_token_file, b->admin_token_file);
+}
+
+static bool differ_no_delay(const struct config *a, const struct config *b)
+{
+	return a->set_tcp_nodelay != b->set_tcp_nodelay;
+}
+
+static bool differ_places(const struct config *a, const struct config *b)
+{
+	if (a->listener_count != b->listener_count)
+		return true;
+	for (size_t i = 0; i < a->listener_count; i++)
+		if (!same_place(&a->listeners[i], &b->listeners[i]))
+			return true;
+	return false;
+}
+
+static const struct {
+	const char *keys;
+	bool (*differ)(const struct config *a, const struct config *b);
+} fixed[] = {
+    {"workers", differ_workers},
+    {"persistence and persistence_location", differ_data},
+    {"user", differ_user},
+    {"pid_file", differ_pid_file},
+    {"admin_listener and admin_token_file", differ_admin},
+    {"set_tcp_nodelay", differ_no_delay},
+    {"ports and addresses of listeners", differ_places},
+};
+
+/* Compared with the configuration of the start: that is what is in force of these. */
+static void tell_fixed(const struct household *house, const struct config *next)
+{
+	for (size_t i = 0; i < sizeof(fixed) / sizeof(fixed[0]); i++)
+		if (fixed[i].differ(house->configs[0], next))
+			log_write(LOG_LEVEL_WARNING, "reload", "%s: a change needs a restart",
+				  fixed[i].keys);
+}
+
+/* ---- what changes */
+
+/* The listener that was opened for a place, by its number at the start. */
+static struct listener *find_listener(struct household *house, const struct config_listener *from)
+{
+	for (size_t i = 0; i < house->listener_count; i++)
+		if (same_place(&house->configs[0]->listeners[i], from))
+			return &house->listeners[i];
+	return NULL;
+}
+
+static void change_listeners(struct household *house, struct config *next)
+{
+	for (size_t i = 0; i < next->listener_count; i++) {
+		struct config_listener *from = &next->listeners[i];
+		struct listener *listener = find_listener(house, from);
+
+		if (!listener)
+			continue;
+		from->settings.number = listener->number;
+		atomic_store_explicit(&listener->limit.max, from->max_connections,
+				      memory_order_relaxed);
+		atomic_store_explicit(&listener->settings, &from->settings, memory_order_release);
+	}
+	atomic_store_explicit(&house->all.max, next->global_max_connections, memory_order_relaxed);
+}
+
+static void change_core(struct household *house, const struct config *next)
+{
+	uint64_t limit = next->core.memory_limit;
+
+	atomic_store_explicit(&house->budget.limit, limit > INT64_MAX ? INT64_MAX : (int64_t)limit,
+			      memory_order_relaxed);
+	for (uint16_t i = 0; i < house->worker_count; i++) {
+		struct command *command = command_create(COMMAND_SETTINGS, SLICE_NONE, SLICE_NONE);
+
+		command->settings = &next->core;
+		worker_tell(&house->workers[i], command);
+	}
+}
+
+static void tell_problems(char *problems)
+{
+	char *rest = problems;
+
+	for (char *line; (line = strsep(&rest, "\n"));)
+		if (line[0])
+			log_write(LOG_LEVEL_ERROR, "reload", "%s", line);
+	log_write(LOG_LEVEL_ERROR, "reload", "the configuration of before stays in force");
+	free(problems);
+}
+
+/* Also opens the log file anew, so that it can be moved away. */
+static void change_log(const struct config *next)
+{
+	struct failure failure;
+
+	if (!log_open(next, &failure))
+		log_write(LOG_LEVEL_ERROR, "reload", "%s", failure.text);
+}
+
+static void change_all(struct household *house, struct config *next)
+{
+	change_log(next);
+	tell_fixed(house, next);
+	change_listeners(house, next);
+	household_adopt_config(house, next);
+	change_core(house, next);
+	if (next->sys_interval_s > 0)
+		house->sys_due_ms = moment_now().ms;
+	for (size_t i = 0; i < next->notice_count; i++)
+		log_write(LOG_LEVEL_NOTICE, "config", "%s", next->notices[i]);
+	log_write(LOG_LEVEL_NOTICE, "reload", "the configuration was read again");
+}
+
+void household_reload(struct household *house)
+{
+	char *problems = NULL;
+
+	notify_reloading();
+	struct config *next = options_read_config(house->options, &problems);
+
+	if (next)
+		change_all(house, next);
+	else
+		tell_problems(problems);
+	notify_ready();
+}

@@ -1,0 +1,110 @@
+/*
+ * household_restore.c - the shards are made, learn the sessions and subscriptions
+ * that the store kept, and tell each other about them, all before a client is served:
+ * so no publish can miss a subscription of before the restart.
+ */
+#include "broker/household_internal.h"
+#include "broker/log.h"
+#include "auth/anonymous.h"
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <sys/random.h>
+
+static bool fill_random(void *at, size_t len, struct failure *failure)
+{
+	/* Up to 256 bytes come whole or not at all: getrandom(2). */
+	if (getrandom(at, len, 0) == (ssize_t)len)
+		return true;
+	return failure_set(failure, "the system gives no random numbers: %s", strerror(errno));
+}
+
+static void add_listeners(struct household *house, struct worker *worker)
+{
+	for (size_t i = 0; i < house->listener_count; i++)
+		worker_add_listener(worker, &house->listeners[i]);
+}
+
+bool household_make_workers(struct household *house, struct failure *failure)
+{
+	const struct config *config = house->config;
+	struct shard_setup setup = {.parties = (uint16_t)config->workers,
+				    .durable = house->store != NULL,
+				    .settings = &config->core,
+				    .auth = auth_anonymous(),
+				    .budget = &house->budget};
+
+	budget_init(&house->budget, config->core.memory_limit);
+	house->workers = calloc(config->workers, sizeof(*house->workers));
+	must(house->workers);
+	if (!fill_random(setup.hash_key, sizeof(setup.hash_key), failure))
+		return false;
+	while (house->worker_count < setup.parties) {
+		setup.party = house->worker_count;
+		if (!fill_random(setup.seed, sizeof(setup.seed), failure) ||
+		    !worker_init(house->workers, &setup, failure))
+			return false;
+		add_listeners(house, &house->workers[house->worker_count++]);
+	}
+	return true;
+}
+
+struct restoring {
+	struct household *house;
+	uint64_t sessions;
+	uint64_t subscriptions;
+};
+
+static void restore_session(void *self, uint64_t row, const struct store_session *session)
+{
+	struct restoring *restoring = self;
+	struct worker *workers = restoring->house->workers;
+	party_id home = shard_home(workers[0].shard, session->client_id);
+
+	worker_restore(
+	    &workers[home],
+	    &(struct event){.type = EVENT_RESTORE_SESSION, .row = row, .session = session});
+	restoring->sessions++;
+}
+
+/* Only the shard that has the session takes the row. */
+static void restore_subscription(void *self, uint64_t row,
+				 const struct store_subscription *subscription)
+{
+	struct restoring *restoring = self;
+
+	for (uint16_t i = 0; i < restoring->house->worker_count; i++)
+		worker_restore(&restoring->house->workers[i],
+			       &(struct event){.type = EVENT_RESTORE_SUBSCRIPTION,
+					       .row = row,
+					       .subscription = subscription});
+	restoring->subscriptions++;
+}
+
+static void settle(struct household *house)
+{
+	bool more;
+
+	do {
+		more = false;
+		for (uint16_t i = 0; i < house->worker_count; i++)
+			more = worker_settle(&house->workers[i]) || more;
+	} while (more);
+}
+
+bool household_restore(struct household *house, struct failure *failure)
+{
+	struct restoring restoring = {.house = house};
+	struct store_visitor visitor = {
+	    .self = &restoring, .session = restore_session, .subscription = restore_subscription};
+
+	if (!house->store)
+		return true;
+	if (!store_load(house->store, &visitor, failure))
+		return false;
+	settle(house);
+	log_write(LOG_LEVEL_INFO, "restore",
+		  "%" PRIu64 " sessions with %" PRIu64 " subscriptions are back",
+		  restoring.sessions, restoring.subscriptions);
+	return true;
+}

@@ -1,0 +1,39 @@
+/* main.c - metrinod: the command line, then the household. */
+#include "broker/household.h"
+#include "broker/options.h"
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static void write_text(const char *text)
+{
+	/* Nothing can be done about a failure here. */
+	if (write(STDERR_FILENO, text, strlen(text)) < 0)
+		return;
+}
+
+/* A condition of ours was wrong: its place is all that a report needs.  abort(3) goes on to end us.
+ */
+static void on_abort(int number)
+{
+	(void)number;
+	write_text("metrinod: a mistake of this program, please report it: ");
+	write_text(must_failed_text);
+	write_text("\n");
+}
+
+int main(int argc, char **argv)
+{
+	struct options options;
+	struct failure failure;
+
+	signal(SIGABRT, on_abort);
+	if (!options_parse(&options, argc, argv, &failure)) {
+		fprintf(stderr, "metrinod: %s\n", failure.text);
+		return EXIT_FAILURE;
+	}
+	if (options.task != OPTIONS_RUN)
+		return options_do_task(&options);
+	return household_run(&options);
+}

@@ -1,0 +1,143 @@
+/* metrics.c - see metrics.h. */
+#include "broker/metrics.h"
+#include "broker/options.h"
+#include "broker/sys_tree.h"
+#include <inttypes.h>
+#include <stdio.h>
+
+struct counter {
+	const char *name;
+	const char *type;
+	const char *help;
+	enum happened_name happened;
+};
+
+static const struct counter counters[] = {
+#define COUNTER(name, metric, help) {metric, "counter", help, HAPPENED_##name},
+#define LEVEL(name, metric, help)   {metric, "gauge", help, HAPPENED_##name},
+#define DROPPED(name, reason)
+#include "broker/core/happened.def"
+#undef COUNTER
+#undef LEVEL
+#undef DROPPED
+};
+
+static const struct {
+	const char *reason;
+	enum happened_name happened;
+} drops[] = {
+#define COUNTER(name, metric, help)
+#define LEVEL(name, metric, help)
+#define DROPPED(name, reason) {reason, HAPPENED_##name},
+#include "broker/core/happened.def"
+#undef COUNTER
+#undef LEVEL
+#undef DROPPED
+};
+
+/* What the process counts, beside the shards. */
+static const struct {
+	const char *name;
+	const char *type;
+	const char *help;
+	size_t offset;
+} others[] = {
+    {"uptime_seconds", "gauge", "Time since the start", offsetof(struct metrics, uptime_s)},
+    {"start_time_seconds", "gauge", "When the broker started, since 1970",
+     offsetof(struct metrics, started_s)},
+    {"workers", "gauge", "Worker threads", offsetof(struct metrics, workers)},
+    {"clients_maximum", "gauge", "The most clients connected at a time",
+     offsetof(struct metrics, clients_maximum)},
+    {"connections_refused_total", "counter",
+     "Connections refused by max_connections or global_max_connections",
+     offsetof(struct metrics, connections_refused)},
+    {"connections_without_descriptor_total", "counter",
+     "Connections closed for want of a file descriptor", offsetof(struct metrics, no_descriptor)},
+    {"open_descriptors", "gauge", "Open file descriptors",
+     offsetof(struct metrics, open_descriptors)},
+    {"memory_limit_bytes", "gauge", "memory_limit", offsetof(struct metrics, memory_limit)},
+    {"store_commits_total", "counter", "Transactions committed",
+     offsetof(struct metrics, store_commits)},
+    {"store_batches_total", "counter", "Batches answered by the store",
+     offsetof(struct metrics, store_batches)},
+    {"log_lost_lines_total", "counter", "Lines of the log that could not be written",
+     offsetof(struct metrics, log_lost)},
+};
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+void metrics_add_shard(struct metrics *metrics, const struct happened *shard)
+{
+	for (enum happened_name i = 0; i < HAPPENED_NAMES; i++)
+		metrics->happened[i] += happened_get(shard, i);
+}
+
+uint64_t metrics_level(const struct metrics *metrics, enum happened_name name)
+{
+	uint64_t value = metrics->happened[name];
+
+	return value > INT64_MAX ? 0 : value;
+}
+
+uint64_t metrics_dropped(const struct metrics *metrics)
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < COUNT(drops); i++)
+		sum += metrics->happened[drops[i].happened];
+	return sum;
+}
+
+static void write_one(FILE *out, const char *name, const char *type, const char *help,
+		      uint64_t value)
+{
+	fprintf(out, "# HELP metrino_%s %s\n# TYPE metrino_%s %s\nmetrino_%s %" PRIu64 "\n", name,
+		help, name, type, name, value);
+}
+
+static void write_drops(FILE *out, const struct metrics *metrics)
+{
+	fputs("# HELP metrino_messages_dropped_total Deliveries not made\n"
+	      "# TYPE metrino_messages_dropped_total counter\n",
+	      out);
+	for (size_t i = 0; i < COUNT(drops); i++)
+		fprintf(out, "metrino_messages_dropped_total{reason=\"%s\"} %" PRIu64 "\n",
+			drops[i].reason, metrics->happened[drops[i].happened]);
+}
+
+/* "clients/connected" becomes broker_clients_connected. */
+static void write_sys(void *self, const char *topic, uint64_t value)
+{
+	FILE *out = self;
+	char name[SYS_TREE_TOPIC_SIZE];
+	size_t i = 0;
+
+	for (; topic[i]; i++)
+		name[i] = topic[i] == '/' || topic[i] == ' ' ? '_' : topic[i];
+	name[i] = '\0';
+	fprintf(out, "# TYPE broker_%s untyped\nbroker_%s %" PRIu64 "\n", name, name, value);
+}
+
+char *metrics_text(const struct metrics *metrics, size_t *len)
+{
+	char *text = NULL;
+	FILE *out = open_memstream(&text, len);
+
+	must(out);
+	fputs("# HELP metrino_build_info Always 1\n# TYPE metrino_build_info gauge\n"
+	      "metrino_build_info{version=\"" METRINO_VERSION "\"} 1\n",
+	      out);
+	for (size_t i = 0; i < COUNT(counters); i++)
+		write_one(out, counters[i].name, counters[i].type, counters[i].help,
+			  metrics_level(metrics, counters[i].happened));
+	write_drops(out, metrics);
+	for (size_t i = 0; i < COUNT(others); i++) {
+		uint64_t value;
+
+		memcpy(&value, (const char *)metrics + others[i].offset, sizeof(value));
+		write_one(out, others[i].name, others[i].type, others[i].help, value);
+	}
+	sys_tree_each_number(metrics, out, write_sys);
+	must(fclose(out) == 0);
+	return text;
+}

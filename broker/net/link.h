@@ -1,0 +1,84 @@
+/*
+ * link.h - the connections of one worker, by number.
+ *
+ * A link is what the shell knows of a connection: its stream, its listener and
+ * how far its life has come.  Numbers are small and dense, for the shard keeps an
+ * array by them.
+ *
+ * Ownership: the table owns its links' memory, not their sockets.  Memory per
+ * link is fixed (below) and comes in pages, which do not move.
+ * Failure: none; without memory for a page the process ends.
+ * Thread: the worker's.
+ */
+#ifndef BROKER_NET_LINK_H
+#define BROKER_NET_LINK_H
+
+#include "broker/net/stream.h"
+
+struct listener;
+struct listener_settings;
+
+enum link_state {
+	LINK_FREE,
+	LINK_OPEN,
+	LINK_CLOSING,	/* the core closed it; its last bytes wait for the socket */
+	LINK_LINGERING, /* the core has forgotten it; we wait for the peer to close */
+	LINK_BROKEN,	/* to be closed and freed at the end of the turn */
+};
+
+struct link {
+	struct stream stream;
+	const struct listener_settings *settings; /* as they were when it was accepted */
+	struct listener *listener;
+	uint32_t serial;    /* changes with each use of the number */
+	uint32_t next_free; /* LINK_FREE: the next free number */
+	uint8_t state;	    /* enum link_state */
+	uint8_t held;	    /* LINK_HELD_*: reasons not to read */
+	bool unsent;	    /* the socket did not take all: waits to be writable */
+	uint8_t armed;	    /* what epoll waits for: LINK_ARMED_* */
+};
+
+#define LINK_HELD_CORE	   1u /* EFFECT_READ off */
+#define LINK_HELD_PRESSURE 2u /* too much mail of its making waits */
+#define LINK_ARMED_IN	   1u
+#define LINK_ARMED_OUT	   2u
+
+/* Counted for each idle connection. */
+_Static_assert(sizeof(struct link) <= 56, "a link is small");
+
+#define LINK_PAGE 256u
+#define LINK_NONE UINT32_MAX
+
+struct link_table {
+	struct link **pages;
+	uint32_t page_count;
+	uint32_t used; /* links not LINK_FREE */
+	uint32_t free; /* the number to be given out next, LINK_NONE for none */
+};
+
+void link_table_init(struct link_table *table);
+
+/* Frees the memory; all links must be free. */
+void link_table_finish(struct link_table *table);
+
+/* A link in state LINK_OPEN, all else zero but the serial; its number in *number. */
+struct link *link_table_take(struct link_table *table, uint32_t *number);
+
+/* The number may be given out again. */
+void link_table_free(struct link_table *table, uint32_t number);
+
+/* The link of a number, whatever its state; NULL for a number never used. */
+static inline struct link *link_table_at(const struct link_table *table, uint32_t number)
+{
+	if (number / LINK_PAGE >= table->page_count)
+		return NULL;
+	return &table->pages[number / LINK_PAGE][number % LINK_PAGE];
+}
+
+/* Numbers are below this. */
+static inline uint32_t link_table_end(const struct link_table *table)
+{
+	return table->page_count * LINK_PAGE;
+}
+
+#endif

@@ -1,0 +1,244 @@
+/* listener.c - see listener.h. */
+#include "broker/net/listener.h"
+#include <arpa/inet.h>
+#include <errno.h>
+#include <net/if.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+bool connection_limit_enter(struct connection_limit *limit)
+{
+	uint32_t max = atomic_load_explicit(&limit->max, memory_order_relaxed);
+
+	if (atomic_fetch_add_explicit(&limit->open, 1, memory_order_relaxed) < max)
+		return true;
+	connection_limit_leave(limit);
+	atomic_fetch_add_explicit(&limit->refused, 1, memory_order_relaxed);
+	return false;
+}
+
+void connection_limit_leave(struct connection_limit *limit)
+{
+	atomic_fetch_sub_explicit(&limit->open, 1, memory_order_relaxed);
+}
+
+static void set_port(struct sockaddr_storage *address, uint16_t port)
+{
+	if (address->ss_family == AF_INET6)
+		((struct sockaddr_in6 *)address)->sin6_port = htons(port);
+	else
+		((struct sockaddr_in *)address)->sin_port = htons(port);
+}
+
+static uint16_t port_of(const struct sockaddr_storage *address)
+{
+	return ntohs(address->ss_family == AF_INET6
+			 ? ((const struct sockaddr_in6 *)address)->sin6_port
+			 : ((const struct sockaddr_in *)address)->sin_port);
+}
+
+static bool is_loopback(const struct sockaddr_storage *address)
+{
+	if (address->ss_family == AF_INET6)
+		return IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)address)->sin6_addr);
+	return ntohl(((const struct sockaddr_in *)address)->sin_addr.s_addr) >> 24 == 127;
+}
+
+static void name_address(const struct sockaddr_storage *address, char name[LISTENER_NAME_SIZE])
+{
+	char host[INET6_ADDRSTRLEN] = "?";
+	bool six = address->ss_family == AF_INET6;
+	const void *at = six ? (const void *)&((const struct sockaddr_in6 *)address)->sin6_addr
+			     : (const void *)&((const struct sockaddr_in *)address)->sin_addr;
+
+	inet_ntop(address->ss_family, at, host, sizeof(host));
+	snprintf(name, LISTENER_NAME_SIZE, six ? "[%s]:%u" : "%s:%u", host, port_of(address));
+}
+
+/* Errno of a bind or a socket as a sentence for people, with the way out. */
+static bool explain(struct listener *listener, const struct sockaddr_storage *address, int error,
+		    struct failure *failure)
+{
+	unsigned int port = port_of(address);
+	char name[LISTENER_NAME_SIZE];
+
+	name_address(address, name);
+	listener->absent = error == EADDRNOTAVAIL || error == EAFNOSUPPORT;
+	if (error == EADDRINUSE)
+		return failure_set(failure,
+				   "port %u is in use: is another broker running? stop it "
+				   "(`ss -ltnp 'sport = :%u'` names it) or choose another port "
+				   "with -p or `listener`",
+				   port, port);
+	if (error == EACCES)
+		return failure_set(failure,
+				   "port %u needs a privilege, as all below 1024: start as root "
+				   "with `user`, or give the program CAP_NET_BIND_SERVICE, or "
+				   "choose a port above 1023",
+				   port);
+	if (error == EADDRNOTAVAIL)
+		return failure_set(failure,
+				   "the address of %s is not on this machine: `ip address` lists "
+				   "those that are; leave it out to listen on all",
+				   name);
+	if (error == EAFNOSUPPORT)
+		return failure_set(failure, "this machine has no IPv%d, which %s needs",
+				   address->ss_family == AF_INET6 ? 6 : 4, name);
+	return failure_set(failure, "cannot listen on %s: %s", name, strerror(error));
+}
+
+static bool set(int fd, int level, int option)
+{
+	int on = 1;
+
+	return setsockopt(fd, level, option, &on, sizeof(on)) == 0;
+}
+
+/*
+ * SO_REUSEPORT would let a second broker of the same user share our port in
+ * silence, so a socket without it asks first whether the port is free.
+ */
+static int open_socket(const struct listener_place *place, const struct sockaddr_storage *address,
+		       socklen_t len, bool share)
+{
+	int fd = socket(address->ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return -1;
+	if (set(fd, SOL_SOCKET, SO_REUSEADDR) && (!share || set(fd, SOL_SOCKET, SO_REUSEPORT)) &&
+	    (address->ss_family != AF_INET6 || set(fd, IPPROTO_IPV6, IPV6_V6ONLY)) &&
+	    /* Inherited by every connection that is accepted here. */
+	    (!place->no_delay || set(fd, IPPROTO_TCP, TCP_NODELAY)) &&
+	    (!place->bind_interface ||
+	     setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, place->bind_interface,
+			(socklen_t)strlen(place->bind_interface) + 1) == 0) &&
+	    bind(fd, (const struct sockaddr *)address, len) == 0)
+		return fd;
+	int error = errno;
+
+	close(fd);
+	errno = error;
+	return -1;
+}
+
+/* Keeps the port that the kernel chose, for the other workers and addresses. */
+static bool learn_port(struct listener *listener, int fd, struct sockaddr_storage *address)
+{
+	socklen_t len = sizeof(*address);
+
+	if (getsockname(fd, (struct sockaddr *)address, &len) != 0)
+		return false;
+	listener->port = port_of(address);
+	return true;
+}
+
+static bool open_sockets(struct listener *listener, const struct listener_place *place,
+			 struct sockaddr_storage *address, socklen_t len, int *sockets)
+{
+	int probe = open_socket(place, address, len, false);
+
+	if (probe < 0)
+		return false;
+	bool learnt = learn_port(listener, probe, address);
+
+	close(probe);
+	if (!learnt)
+		return false;
+	for (size_t i = 0; i < listener->workers; i++) {
+		sockets[i] = open_socket(place, address, len, true);
+		if (sockets[i] < 0 || listen(sockets[i], SOMAXCONN) != 0)
+			return false;
+	}
+	return true;
+}
+
+static bool open_address(struct listener *listener, const struct listener_place *place,
+			 const struct addrinfo *info, struct failure *failure)
+{
+	size_t first = listener->address_count * listener->workers;
+	size_t end = first + listener->workers;
+	int *sockets = realloc(listener->sockets, end * sizeof(int));
+	struct sockaddr_storage address = {0};
+
+	must(sockets);
+	for (size_t i = first; i < end; i++)
+		sockets[i] = -1;
+	listener->sockets = sockets;
+	memcpy(&address, info->ai_addr, info->ai_addrlen);
+	set_port(&address, listener->port);
+	if (open_sockets(listener, place, &address, info->ai_addrlen, sockets + first)) {
+		listener->loopback = listener->loopback && is_loopback(&address);
+		name_address(&address, listener->names[listener->address_count++]);
+		return true;
+	}
+	int error = errno;
+
+	for (size_t i = first; i < end; i++)
+		if (sockets[i] >= 0)
+			close(sockets[i]);
+	return explain(listener, &address, error, failure);
+}
+
+/*
+ * Without an address the listener opens 0.0.0.0 and [::]; one of the two may be
+ * missing from the machine.
+ */
+static bool open_addresses(struct listener *listener, const struct listener_place *place,
+			   const struct addrinfo *list, struct failure *failure)
+{
+	for (const struct addrinfo *info = list; info; info = info->ai_next) {
+		if (listener->address_count == LISTENER_ADDRESSES_MAX)
+			break;
+		if (open_address(listener, place, info, failure))
+			continue;
+		if (place->address || !listener->absent)
+			return false;
+	}
+	return listener->address_count > 0;
+}
+
+bool listener_open(struct listener *listener, const struct listener_place *place, size_t workers,
+		   struct failure *failure)
+{
+	struct addrinfo hints = {.ai_family = place->socket_domain,
+				 .ai_socktype = SOCK_STREAM,
+				 .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
+	struct addrinfo *list = NULL;
+	char service[8];
+
+	if (place->bind_interface && if_nametoindex(place->bind_interface) == 0)
+		return failure_set(failure,
+				   "there is no network interface \"%s\": `ip link` lists them",
+				   place->bind_interface);
+	snprintf(service, sizeof(service), "%u", place->port);
+	int error = getaddrinfo(place->address, service, &hints, &list);
+
+	if (error != 0)
+		return failure_set(failure, "cannot find the address \"%s\" of listener %u: %s",
+				   place->address ? place->address : "", place->port,
+				   gai_strerror(error));
+	listener->port = place->port;
+	listener->workers = workers;
+	listener->loopback = true;
+	bool opened = open_addresses(listener, place, list, failure);
+
+	freeaddrinfo(list);
+	if (!opened)
+		listener_close(listener);
+	return opened;
+}
+
+void listener_close(struct listener *listener)
+{
+	for (size_t i = 0; i < listener->address_count * listener->workers; i++)
+		if (listener->sockets[i] >= 0)
+			close(listener->sockets[i]);
+	free(listener->sockets);
+	listener->sockets = NULL;
+	listener->address_count = 0;
+}

@@ -1,0 +1,68 @@
+/*
+ * listener.h - a place where clients connect: its sockets, one for each address
+ * and worker (SO_REUSEPORT, so that the kernel spreads connections without a
+ * lock), and who may come in at all.
+ *
+ * Ownership: listener_open() allocates the sockets; listener_close() closes all.
+ * Settings are borrowed and may be swapped for connections to come.
+ * Failure: a sentence that names the port, the cause and the way out.
+ * Thread: opened and closed by the main thread while no worker runs; the atomic
+ * members are for all.
+ */
+#ifndef BROKER_NET_LISTENER_H
+#define BROKER_NET_LISTENER_H
+
+#include "broker/core/settings.h"
+#include <stdatomic.h>
+
+/* How many connections may be open: of one listener, or of all together. */
+struct connection_limit {
+	_Atomic uint32_t open;
+	_Atomic uint32_t max; /* UINT32_MAX: no limit */
+	_Atomic uint64_t refused;
+};
+
+/* Counts one in; false, and counts a refusal, when it is full. */
+bool connection_limit_enter(struct connection_limit *limit);
+void connection_limit_leave(struct connection_limit *limit);
+
+#define LISTENER_ADDRESSES_MAX 8
+#define LISTENER_NAME_SIZE     64
+
+struct listener {
+	const struct listener_settings *_Atomic settings;
+	struct connection_limit limit;
+	struct connection_limit *all;	/* borrowed: the limit of all listeners together */
+	_Atomic uint64_t no_descriptor; /* connections closed since there was no descriptor */
+	uint32_t number;		/* in the configuration, from 0 */
+	uint16_t port;
+	bool loopback; /* reachable from this machine only */
+	bool absent;   /* why it could not be opened: this machine has no such address */
+	size_t address_count;
+	size_t workers;
+	char names[LISTENER_ADDRESSES_MAX][LISTENER_NAME_SIZE]; /* "127.0.0.1:1883", "[::1]:1883" */
+	int *sockets;						/* address_count x workers */
+};
+
+/* Where a listener is to be; the strings are borrowed for the call. */
+struct listener_place {
+	uint16_t port;		    /* 0: the kernel chooses one */
+	const char *address;	    /* NULL: every address, IPv4 and IPv6 */
+	const char *bind_interface; /* NULL: any */
+	int socket_domain;	    /* AF_UNSPEC, AF_INET or AF_INET6 */
+	bool no_delay;
+};
+
+/* Binds and listens.  `listener` is zeroed but for limit.max, all, number and settings. */
+bool listener_open(struct listener *listener, const struct listener_place *place, size_t workers,
+		   struct failure *failure);
+
+void listener_close(struct listener *listener);
+
+/* The socket of one address and one worker. */
+static inline int listener_socket(const struct listener *listener, size_t address, size_t worker)
+{
+	return listener->sockets[address * listener->workers + worker];
+}
+
+#endif

@@ -1,0 +1,579 @@
+/* loop.c - see loop.h. */
+#include "broker/net/loop.h"
+#include "broker/net/listener.h"
+#include "broker/net/tcp.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+/* More than this many writes for one link would be unfair to the others. */
+#define WRITES_MAX 4
+
+/* What epoll gives back: a link's number, or one of these kinds above it. */
+#define DATA_DOOR (UINT64_C(1) << 32)
+#define DATA_WAKE (UINT64_C(2) << 32)
+
+static uint64_t clock_ms(clockid_t clock)
+{
+	struct timespec t;
+
+	clock_gettime(clock, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+struct moment moment_now(void)
+{
+	return (struct moment){.ms = clock_ms(CLOCK_BOOTTIME),
+			       .wall_s = clock_ms(CLOCK_REALTIME) / 1000};
+}
+
+static int open_spare(void)
+{
+	return open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+bool loop_init(struct loop *loop, struct shard *shard, int wake, struct failure *failure)
+{
+	struct epoll_event event = {.events = EPOLLIN, .data.u64 = DATA_WAKE};
+
+	*loop = (struct loop){.shard = shard, .now = moment_now()};
+	link_table_init(&loop->links);
+	loop->buffer = malloc(LOOP_READ_SIZE);
+	must(loop->buffer);
+	loop->epoll = epoll_create1(EPOLL_CLOEXEC);
+	loop->spare = open_spare();
+	if (loop->epoll >= 0 && loop->spare >= 0 &&
+	    epoll_ctl(loop->epoll, EPOLL_CTL_ADD, wake, &event) == 0)
+		return true;
+	failure_set(failure, "cannot make a worker's epoll: %s", strerror(errno));
+	loop_finish(loop);
+	return false;
+}
+
+void loop_finish(struct loop *loop)
+{
+	for (uint32_t number = 0; number < link_table_end(&loop->links); number++) {
+		struct link *link = link_table_at(&loop->links, number);
+
+		if (link->state == LINK_FREE)
+			continue;
+		link->stream.class->close(&link->stream);
+		connection_limit_leave(&link->listener->limit);
+		connection_limit_leave(link->listener->all);
+		link_table_free(&loop->links, number);
+	}
+	link_table_finish(&loop->links);
+	patience_finish(&loop->flushing);
+	patience_finish(&loop->lingering);
+	patience_finish(&loop->paused);
+	if (loop->epoll >= 0)
+		close(loop->epoll);
+	if (loop->spare >= 0)
+		close(loop->spare);
+	free(loop->gone);
+	free(loop->doors);
+	free(loop->buffer);
+	*loop = (struct loop){.epoll = -1, .spare = -1};
+}
+
+/* ---- links */
+
+/* What epoll should wait for, given what the link waits for. */
+static void arm(struct loop *loop, uint32_t number, struct link *link)
+{
+	uint8_t want =
+	    (uint8_t)((link->held ? 0u : LINK_ARMED_IN) | (link->unsent ? LINK_ARMED_OUT : 0u));
+
+	if (want == link->armed)
+		return;
+	struct epoll_event event = {.data.u64 = number};
+
+	event.events = (want & LINK_ARMED_IN ? (uint32_t)EPOLLIN : 0u) |
+		       (want & LINK_ARMED_OUT ? (uint32_t)EPOLLOUT : 0u);
+	must(epoll_ctl(loop->epoll, EPOLL_CTL_MOD, link->stream.fd, &event) == 0);
+	link->armed = want;
+}
+
+static void add_gone(struct loop *loop, uint32_t number)
+{
+	if (loop->gone_count == loop->gone_room) {
+		loop->gone_room = loop->gone_room > 0 ? loop->gone_room * 2 : LOOP_READY_MAX;
+		loop->gone = realloc(loop->gone, loop->gone_room * sizeof(*loop->gone));
+		must(loop->gone);
+	}
+	loop->gone[loop->gone_count++] = number;
+}
+
+/* The connection failed or ended, or we end it: no more bytes either way. */
+static void break_link(struct loop *loop, uint32_t number, struct link *link)
+{
+	if (link->state == LINK_BROKEN)
+		return;
+	link->state = LINK_BROKEN;
+	add_gone(loop, number);
+}
+
+static void close_link(struct loop *loop, uint32_t number, struct link *link)
+{
+	link->stream.class->close(&link->stream);
+	connection_limit_leave(&link->listener->limit);
+	connection_limit_leave(link->listener->all);
+	link_table_free(&loop->links, number);
+}
+
+/* Takes a connected socket in.  The limits have been entered already. */
+static bool add_link(struct loop *loop, struct stream stream, struct listener *listener,
+		     const struct listener_settings *settings, uint64_t opened_ms, uint32_t *number)
+{
+	struct link *link = link_table_take(&loop->links, number);
+	struct epoll_event event = {.events = EPOLLIN, .data.u64 = *number};
+
+	link->stream = stream;
+	link->listener = listener;
+	link->settings = settings;
+	link->armed = LINK_ARMED_IN;
+	if (epoll_ctl(loop->epoll, EPOLL_CTL_ADD, stream.fd, &event) != 0) {
+		close_link(loop, *number, link);
+		return false;
+	}
+	shard_handle(loop->shard, loop->now,
+		     &(struct event){.type = EVENT_LINK_OPEN,
+				     .link = *number,
+				     .listener = settings,
+				     .opened_ms = opened_ms});
+	return true;
+}
+
+static bool makes_pressure(const struct loop *loop, size_t first_effect)
+{
+	size_t count;
+	const struct effect *effects = shard_effects(loop->shard, &count);
+
+	for (size_t i = first_effect; i < count; i++)
+		if (effects[i].type == EFFECT_MAIL && effects[i].mail->type == MAIL_PUBLISH &&
+		    loop->pressed[effects[i].mail->to])
+			return true;
+	return false;
+}
+
+static void pause_link(struct loop *loop, uint32_t number, struct link *link)
+{
+	link->held |= LINK_HELD_PRESSURE;
+	arm(loop, number, link);
+	patience_add(&loop->paused,
+		     (struct patience_entry){.until_ms = loop->now.ms + LOOP_PAUSE_MS,
+					     .link = number,
+					     .serial = link->serial});
+}
+
+static void give_bytes(struct loop *loop, uint32_t number, struct link *link, struct slice bytes)
+{
+	size_t effects = 0;
+
+	if (loop->pressed)
+		shard_effects(loop->shard, &effects);
+	shard_handle(loop->shard, loop->now,
+		     &(struct event){.type = EVENT_LINK_BYTES, .link = number, .bytes = bytes});
+	if (loop->pressed && makes_pressure(loop, effects))
+		pause_link(loop, number, link);
+}
+
+static void read_link(struct loop *loop, uint32_t number, struct link *link)
+{
+	ssize_t n = link->stream.class->read(&link->stream, loop->buffer, LOOP_READ_SIZE);
+
+	if (n == STREAM_END || n == STREAM_GONE) {
+		if (link->state == LINK_LINGERING)
+			close_link(loop, number, link);
+		else
+			break_link(loop, number, link);
+	} else if (n > 0 && link->state == LINK_OPEN) {
+		give_bytes(loop, number, link, slice_of(loop->buffer, (size_t)n));
+	}
+}
+
+/* The core is done with the link: waits for the peer to take the last bytes and close. */
+static void linger(struct loop *loop, uint32_t number, struct link *link)
+{
+	link->stream.class->finish(&link->stream);
+	ssize_t n = link->stream.class->read(&link->stream, loop->buffer, LOOP_READ_SIZE);
+
+	if (n == STREAM_END || n == STREAM_GONE) {
+		break_link(loop, number, link);
+		return;
+	}
+	link->state = LINK_LINGERING;
+	arm(loop, number, link);
+	add_gone(loop, number);
+	patience_add(&loop->lingering,
+		     (struct patience_entry){.until_ms = loop->now.ms + LOOP_LINGER_MS,
+					     .link = number,
+					     .serial = link->serial});
+}
+
+/* One write: true when there may be more to write and the socket may take it. */
+static bool write_some(struct loop *loop, uint32_t number, struct link *link)
+{
+	struct slice slices[STREAM_SLICES_MAX];
+	size_t count = shard_output(loop->shard, number, slices, STREAM_SLICES_MAX);
+	size_t total = 0;
+
+	link->unsent = false;
+	if (count == 0)
+		return false;
+	for (size_t i = 0; i < count; i++)
+		total += slices[i].len;
+	ssize_t n = link->stream.class->write(&link->stream, slices, count);
+
+	if (n == STREAM_GONE) {
+		break_link(loop, number, link);
+		return false;
+	}
+	link->unsent =
+	    n == STREAM_AGAIN || !shard_written(loop->shard, loop->now, number, (size_t)n);
+	return link->unsent && n == (ssize_t)total;
+}
+
+static void write_link(struct loop *loop, uint32_t number, struct link *link)
+{
+	for (int i = 0; i < WRITES_MAX; i++)
+		if (!write_some(loop, number, link))
+			break;
+	if (link->state == LINK_BROKEN)
+		return;
+	if (link->state == LINK_CLOSING && !link->unsent)
+		linger(loop, number, link);
+	else
+		arm(loop, number, link);
+}
+
+static struct link *living(struct loop *loop, uint32_t number)
+{
+	struct link *link = link_table_at(&loop->links, number);
+
+	return link && (link->state == LINK_OPEN || link->state == LINK_CLOSING) ? link : NULL;
+}
+
+void loop_output(struct loop *loop, uint32_t number)
+{
+	struct link *link = living(loop, number);
+
+	/* While the socket is full its turn comes with EPOLLOUT. */
+	if (link && !link->unsent)
+		write_link(loop, number, link);
+}
+
+void loop_close(struct loop *loop, uint32_t number)
+{
+	struct link *link = living(loop, number);
+
+	if (!link || link->state == LINK_CLOSING)
+		return;
+	link->state = LINK_CLOSING;
+	link->held = 0;
+	if (link->unsent)
+		arm(loop, number, link);
+	else
+		write_link(loop, number, link);
+	if (link->state == LINK_CLOSING)
+		patience_add(&loop->flushing,
+			     (struct patience_entry){.until_ms = loop->now.ms + LOOP_FLUSH_MS,
+						     .link = number,
+						     .serial = link->serial});
+}
+
+void loop_read(struct loop *loop, uint32_t number, bool on)
+{
+	struct link *link = living(loop, number);
+
+	if (!link || link->state != LINK_OPEN)
+		return;
+	if (on)
+		link->held &= (uint8_t)~LINK_HELD_CORE;
+	else
+		link->held |= LINK_HELD_CORE;
+	arm(loop, number, link);
+}
+
+struct moved_link *loop_release(struct loop *loop, uint32_t number, uint64_t opened_ms,
+				struct slice bytes)
+{
+	struct link *link = living(loop, number);
+
+	if (!link) {
+		/* The effect is older than the end of the connection. */
+		free((void *)(uintptr_t)bytes.at);
+		return NULL;
+	}
+	struct moved_link *moved = malloc(sizeof(*moved));
+
+	must(moved && epoll_ctl(loop->epoll, EPOLL_CTL_DEL, link->stream.fd, NULL) == 0);
+	*moved = (struct moved_link){.stream = link->stream,
+				     .listener = link->listener,
+				     .settings = link->settings,
+				     .opened_ms = opened_ms,
+				     .bytes = bytes};
+	link_table_free(&loop->links, number);
+	return moved;
+}
+
+void loop_adopt(struct loop *loop, struct moved_link *moved)
+{
+	uint32_t number;
+
+	if (add_link(loop, moved->stream, moved->listener, moved->settings, moved->opened_ms,
+		     &number) &&
+	    moved->bytes.len > 0)
+		give_bytes(loop, number, link_table_at(&loop->links, number), moved->bytes);
+	free((void *)(uintptr_t)moved->bytes.at);
+	free(moved);
+}
+
+void moved_link_destroy(struct moved_link *moved)
+{
+	moved->stream.class->close(&moved->stream);
+	connection_limit_leave(&moved->listener->limit);
+	connection_limit_leave(moved->listener->all);
+	free((void *)(uintptr_t)moved->bytes.at);
+	free(moved);
+}
+
+bool loop_settle(struct loop *loop)
+{
+	size_t count = loop->gone_count;
+
+	for (size_t i = 0; i < count; i++) {
+		uint32_t number = loop->gone[i];
+		struct link *link = link_table_at(&loop->links, number);
+
+		if (link->state == LINK_BROKEN)
+			close_link(loop, number, link);
+		shard_handle(loop->shard, loop->now,
+			     &(struct event){.type = EVENT_LINK_CLOSED, .link = number});
+	}
+	loop->gone_count = 0;
+	return count > 0;
+}
+
+/* ---- doors */
+
+void loop_add_door(struct loop *loop, struct listener *listener, int fd)
+{
+	struct epoll_event event = {.events = EPOLLIN, .data.u64 = DATA_DOOR | loop->door_count};
+
+	loop->doors = realloc(loop->doors, (loop->door_count + 1) * sizeof(*loop->doors));
+	must(loop->doors);
+	loop->doors[loop->door_count++] = (struct loop_door){listener, fd};
+	must(epoll_ctl(loop->epoll, EPOLL_CTL_ADD, fd, &event) == 0);
+}
+
+void loop_close_doors(struct loop *loop)
+{
+	/* Who connects from now on is refused, instead of waiting in the kernel's queue. */
+	for (size_t i = 0; i < loop->door_count; i++) {
+		epoll_ctl(loop->epoll, EPOLL_CTL_DEL, loop->doors[i].fd, NULL);
+		shutdown(loop->doors[i].fd, SHUT_RDWR);
+	}
+	loop->door_count = 0;
+	loop->rest_until_ms = 0;
+}
+
+static void watch_doors(struct loop *loop, uint32_t events)
+{
+	for (size_t i = 0; i < loop->door_count; i++) {
+		struct epoll_event event = {.events = events, .data.u64 = DATA_DOOR | i};
+
+		must(epoll_ctl(loop->epoll, EPOLL_CTL_MOD, loop->doors[i].fd, &event) == 0);
+	}
+}
+
+/* Nothing can be accepted: instead of spinning, the doors are left alone for a while. */
+static void rest(struct loop *loop)
+{
+	loop->rest_until_ms = loop->now.ms + LOOP_REST_MS;
+	watch_doors(loop, 0);
+}
+
+/*
+ * Without a free descriptor the connection would stay in the queue and wake us for
+ * ever; so the spare one is given up to take the connection and close it.
+ */
+static bool turn_away(struct loop *loop, const struct loop_door *door)
+{
+	if (loop->spare < 0)
+		loop->spare = open_spare();
+	if (loop->spare < 0)
+		return false;
+	close(loop->spare);
+	int fd = accept4(door->fd, NULL, NULL, SOCK_CLOEXEC);
+
+	if (fd >= 0) {
+		close(fd);
+		atomic_fetch_add_explicit(&door->listener->no_descriptor, 1, memory_order_relaxed);
+	}
+	loop->spare = open_spare();
+	return fd >= 0;
+}
+
+static void let_in(struct loop *loop, struct listener *listener, int fd)
+{
+	uint32_t number;
+
+	if (!connection_limit_enter(&listener->limit)) {
+		close(fd);
+	} else if (!connection_limit_enter(listener->all)) {
+		connection_limit_leave(&listener->limit);
+		close(fd);
+	} else {
+		add_link(loop, tcp_stream_of(fd), listener,
+			 atomic_load_explicit(&listener->settings, memory_order_acquire),
+			 loop->now.ms, &number);
+	}
+}
+
+/* False when there is nothing more to accept now. */
+static bool accept_one(struct loop *loop, const struct loop_door *door)
+{
+	int fd = accept4(door->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+	if (fd >= 0) {
+		let_in(loop, door->listener, fd);
+		return true;
+	}
+	switch (errno) {
+	case EAGAIN:
+		return false;
+	case EMFILE:
+	case ENFILE:
+		if (turn_away(loop, door))
+			return true;
+		rest(loop);
+		return false;
+	case ENOBUFS:
+	case ENOMEM:
+		rest(loop);
+		return false;
+	default: /* a connection that ended before it was accepted: accept(2), "Error handling" */
+		return true;
+	}
+}
+
+static void serve_door(struct loop *loop, const struct loop_door *door)
+{
+	for (int i = 0; i < LOOP_ACCEPTS_MAX; i++)
+		if (!accept_one(loop, door))
+			return;
+}
+
+/* ---- the turn */
+
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+static int timeout_of(const struct loop *loop, uint64_t until_ms)
+{
+	if (until_ms == 0)
+		return 0;
+	until_ms = earlier(until_ms, patience_next(&loop->flushing));
+	until_ms = earlier(until_ms, patience_next(&loop->lingering));
+	until_ms = earlier(until_ms, patience_next(&loop->paused));
+	if (loop->rest_until_ms != 0)
+		until_ms = earlier(until_ms, loop->rest_until_ms);
+	if (until_ms == UINT64_MAX)
+		return -1;
+	/* The turn may have taken long: its own moment is not good enough here. */
+	uint64_t now_ms = clock_ms(CLOCK_BOOTTIME);
+
+	return until_ms <= now_ms ? 0 : (int)earlier(until_ms - now_ms, INT_MAX);
+}
+
+void loop_wait(struct loop *loop, uint64_t until_ms)
+{
+	int n = epoll_wait(loop->epoll, loop->ready, LOOP_READY_MAX, timeout_of(loop, until_ms));
+
+	must(n >= 0 || errno == EINTR);
+	loop->ready_count = n > 0 ? (size_t)n : 0;
+	loop->now = moment_now();
+}
+
+static void serve_link(struct loop *loop, uint32_t number, uint32_t events)
+{
+	struct link *link = link_table_at(&loop->links, number);
+
+	if (events & EPOLLOUT && living(loop, number))
+		write_link(loop, number, link);
+	if (link->state == LINK_BROKEN || link->state == LINK_FREE)
+		return;
+	if (events & EPOLLIN)
+		read_link(loop, number, link);
+	else if (events & (EPOLLHUP | EPOLLERR) && link->state != LINK_LINGERING)
+		break_link(loop, number, link); /* also when we do not read: it is dead */
+	else if (events & (EPOLLHUP | EPOLLERR))
+		close_link(loop, number, link);
+}
+
+/* The link of an entry, if it still is in the state that was waited in. */
+static struct link *still(struct loop *loop, struct patience_entry entry, enum link_state state)
+{
+	struct link *link = link_table_at(&loop->links, entry.link);
+
+	return link->serial == entry.serial && link->state == state ? link : NULL;
+}
+
+static void read_again(struct loop *loop, struct patience_entry entry)
+{
+	struct link *link = still(loop, entry, LINK_OPEN);
+
+	if (!link)
+		return;
+	link->held &= (uint8_t)~LINK_HELD_PRESSURE;
+	arm(loop, entry.link, link);
+}
+
+static void serve_deadlines(struct loop *loop)
+{
+	struct patience_entry entry;
+	struct link *link;
+
+	while (patience_due(&loop->flushing, loop->now.ms, &entry))
+		if ((link = still(loop, entry, LINK_CLOSING)))
+			break_link(loop, entry.link, link);
+	while (patience_due(&loop->lingering, loop->now.ms, &entry))
+		if ((link = still(loop, entry, LINK_LINGERING)))
+			close_link(loop, entry.link, link);
+	while (patience_due(&loop->paused, loop->now.ms, &entry))
+		read_again(loop, entry);
+	if (loop->rest_until_ms != 0 && loop->rest_until_ms <= loop->now.ms) {
+		loop->rest_until_ms = 0;
+		watch_doors(loop, EPOLLIN);
+	}
+}
+
+void loop_resume(struct loop *loop)
+{
+	struct patience_entry entry;
+
+	while (patience_due(&loop->paused, UINT64_MAX, &entry))
+		read_again(loop, entry);
+}
+
+void loop_serve(struct loop *loop)
+{
+	for (size_t i = 0; i < loop->ready_count; i++) {
+		uint64_t data = loop->ready[i].data.u64;
+		uint32_t number = (uint32_t)data;
+
+		if (data < DATA_DOOR)
+			serve_link(loop, number, loop->ready[i].events);
+		else if ((data & DATA_DOOR) && number < loop->door_count)
+			serve_door(loop, &loop->doors[number]);
+	}
+	loop->ready_count = 0;
+	serve_deadlines(loop);
+}

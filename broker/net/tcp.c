@@ -1,0 +1,55 @@
+/* tcp.c - see tcp.h. */
+#include "broker/net/tcp.h"
+#include <errno.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+static ssize_t outcome(ssize_t n)
+{
+	if (n >= 0)
+		return n;
+	return errno == EAGAIN || errno == EINTR ? STREAM_AGAIN : STREAM_GONE;
+}
+
+static ssize_t tcp_read(struct stream *stream, uint8_t *at, size_t room)
+{
+	return outcome(recv(stream->fd, at, room, 0));
+}
+
+static ssize_t tcp_write(struct stream *stream, const struct slice *slices, size_t count)
+{
+	struct iovec vector[STREAM_SLICES_MAX];
+
+	must(count <= STREAM_SLICES_MAX);
+	for (size_t i = 0; i < count; i++) {
+		/* struct iovec serves reading too, so it has no const. */
+		vector[i].iov_base = (void *)(uintptr_t)slices[i].at;
+		vector[i].iov_len = slices[i].len;
+	}
+	struct msghdr message = {.msg_iov = vector, .msg_iovlen = count};
+	return outcome(sendmsg(stream->fd, &message, MSG_NOSIGNAL));
+}
+
+static void tcp_finish(struct stream *stream)
+{
+	shutdown(stream->fd, SHUT_WR);
+}
+
+static void tcp_close(struct stream *stream)
+{
+	close(stream->fd);
+	stream->fd = -1;
+}
+
+const struct stream_class tcp_stream = {
+    .read = tcp_read,
+    .write = tcp_write,
+    .finish = tcp_finish,
+    .close = tcp_close,
+};
+
+struct stream tcp_stream_of(int fd)
+{
+	return (struct stream){.class = &tcp_stream, .fd = fd};
+}

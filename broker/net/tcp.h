@@ -1,0 +1,16 @@
+/*
+ * tcp.h - plain TCP as a stream, and what is set on its sockets.
+ *
+ * Thread: as stream.h.
+ */
+#ifndef BROKER_NET_TCP_H
+#define BROKER_NET_TCP_H
+
+#include "broker/net/stream.h"
+
+extern const struct stream_class tcp_stream;
+
+/* Takes a connected, non-blocking socket. */
+struct stream tcp_stream_of(int fd);
+
+#endif

@@ -1,0 +1,187 @@
+/*
+ * options.c - the command line: read, and the tasks that are not to serve.
+ */
+#include "broker/options.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "broker/config.h"
+#include "broker/log.h"
+
+#define SEE_HELP "; see metrinod --help"
+
+static const char help[] =
+    "metrinod " METRINO_VERSION ", an MQTT broker\n"
+    "\n"
+    "usage: metrinod [-c FILE] [-p PORT] [-v | -q] [-d]\n"
+    "\n"
+    "  -c, --config-file FILE  read the configuration from FILE (metrino.conf(5))\n"
+    "  -p, --port PORT         the port of the default listener, on loopback\n"
+    "  -v, --verbose           log everything, to stderr\n"
+    "  -q, --quiet             log errors only\n"
+    "  -d, --daemon            go to the background\n"
+    "      --test-config       say all that is wrong with the configuration, and end\n"
+    "      --example-config    print a configuration file with every key, and end\n"
+    "      --config-manual     print the source of metrino.conf(5), and end\n"
+    "  -h, --help              print this, and end\n"
+    "      --version           print the version, and end\n"
+    "\n"
+    "Without -c: port 1883 on loopback, anonymous, data in the state directory.\n";
+
+enum { LONG_TEST_CONFIG = 256, LONG_EXAMPLE, LONG_MANUAL, LONG_VERSION };
+
+static const struct option long_options[] = {
+    {"config-file", required_argument, NULL, 'c'},
+    {"port", required_argument, NULL, 'p'},
+    {"verbose", no_argument, NULL, 'v'},
+    {"quiet", no_argument, NULL, 'q'},
+    {"daemon", no_argument, NULL, 'd'},
+    {"help", no_argument, NULL, 'h'},
+    {"test-config", no_argument, NULL, LONG_TEST_CONFIG},
+    {"example-config", no_argument, NULL, LONG_EXAMPLE},
+    {"config-manual", no_argument, NULL, LONG_MANUAL},
+    {"version", no_argument, NULL, LONG_VERSION},
+    {NULL, 0, NULL, 0},
+};
+
+static bool set_port(struct options *options, const char *text, struct failure *failure)
+{
+	char *end = NULL;
+	const unsigned long port = strtoul(text, &end, 10);
+	if (text[0] < '0' || text[0] > '9' || *end || port < 1 || port > UINT16_MAX)
+		return failure_set(failure, "-p '%.40s' is not a port; right would be 1 to 65535",
+				   text);
+	options->port = (uint16_t)port;
+	return true;
+}
+
+static bool set_option(struct options *options, int option, struct failure *failure)
+{
+	switch (option) {
+	case 'c':
+		options->config_file = optarg;
+		return true;
+	case 'p':
+		return set_port(options, optarg, failure);
+	case 'v':
+		options->verbose = true;
+		return true;
+	case 'q':
+		options->quiet = true;
+		return true;
+	case 'd':
+		options->daemon = true;
+		return true;
+	case 'h':
+		options->task = OPTIONS_HELP;
+		return true;
+	case LONG_TEST_CONFIG:
+		options->task = OPTIONS_TEST_CONFIG;
+		return true;
+	case LONG_EXAMPLE:
+		options->task = OPTIONS_EXAMPLE_CONFIG;
+		return true;
+	case LONG_MANUAL:
+		options->task = OPTIONS_CONFIG_MANUAL;
+		return true;
+	default:
+		must(option == LONG_VERSION);
+		options->task = OPTIONS_VERSION;
+		return true;
+	}
+}
+
+bool options_parse(struct options *options, int argc, char **argv, struct failure *failure)
+{
+	*options = (struct options){.task = OPTIONS_RUN};
+	optind = 0; /* glibc: begin anew, for a second call */
+	opterr = 0; /* we say it ourselves */
+	for (;;) {
+		const int at = optind ? optind : 1;
+		const int option = getopt_long(argc, argv, "+:c:p:vqdh", long_options, NULL);
+		if (option == -1)
+			break;
+		if (option == ':')
+			return failure_set(failure, "%.40s needs a value" SEE_HELP, argv[at]);
+		if (option == '?')
+			return failure_set(failure, "%.40s is not an option of metrinod" SEE_HELP,
+					   argv[at]);
+		if (!set_option(options, option, failure))
+			return false;
+	}
+	if (optind < argc)
+		return failure_set(failure,
+				   "'%.40s' is not understood; a configuration file is given as "
+				   "-c FILE" SEE_HELP,
+				   argv[optind]);
+	if (options->verbose && options->quiet)
+		return failure_set(failure, "-v and -q exclude each other; leave one out");
+	return true;
+}
+
+static struct config *make_config(const struct options *options, char **problems)
+{
+	*problems = NULL;
+	if (options->config_file)
+		return config_read(options->config_file, options->port, problems);
+	struct failure failure;
+	struct config *config = config_create_default(options->port, &failure);
+	if (!config && asprintf(problems, "%s\n", failure.text) < 0)
+		*problems = NULL;
+	return config;
+}
+
+struct config *options_read_config(const struct options *options, char **problems)
+{
+	struct config *config = make_config(options, problems);
+	if (!config)
+		return NULL;
+	if (options->verbose) {
+		config->log_types = LOG_TYPES_ALL;
+		config->log_stderr = true;
+	}
+	if (options->quiet)
+		config->log_types &= LOG_TYPE(LOG_LEVEL_ERROR);
+	return config;
+}
+
+static int test_config(const struct options *options)
+{
+	char *problems = NULL;
+	struct config *config = options_read_config(options, &problems);
+	if (!config) {
+		fputs(problems ? problems : "out of memory\n", stderr);
+		free(problems);
+		return EXIT_FAILURE;
+	}
+	config_describe(config, stdout);
+	puts("configuration is right");
+	config_destroy(config);
+	return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+int options_do_task(const struct options *options)
+{
+	switch (options->task) {
+	case OPTIONS_TEST_CONFIG:
+		return test_config(options);
+	case OPTIONS_EXAMPLE_CONFIG:
+		config_write_example(STDOUT_FILENO);
+		return EXIT_SUCCESS;
+	case OPTIONS_CONFIG_MANUAL:
+		config_write_manual(STDOUT_FILENO);
+		return EXIT_SUCCESS;
+	case OPTIONS_HELP:
+		fputs(help, stdout);
+		break;
+	case OPTIONS_VERSION:
+		puts("metrinod " METRINO_VERSION);
+		break;
+	case OPTIONS_RUN:
+		must(options->task != OPTIONS_RUN);
+	}
+	return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

@@ -1,0 +1,459 @@
+/* worker.c - see worker.h. */
+#include "broker/worker.h"
+#include "broker/census.h"
+#include "broker/core/budget.h"
+#include "broker/core/mail.h"
+#include "broker/net/listener.h"
+#include "broker/store_thread.h"
+#include <malloc.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+
+/* While somebody is pressed we look this often whether it is over. */
+#define PRESSED_WAIT_MS 2u
+
+/* Effects of restored rows are carried out when so many have come together. */
+#define RESTORE_EFFECTS_MAX 4096u
+
+bool worker_init(struct worker *all, const struct shard_setup *setup, struct failure *failure)
+{
+	struct worker *worker = &all[setup->party];
+
+	*worker = (struct worker){.party = setup->party, .all = all, .count = setup->parties};
+	if (!mailbox_init(&worker->mailbox, failure))
+		return false;
+	worker->shard = shard_create(setup, moment_now());
+	if (!loop_init(&worker->loop, worker->shard, worker->mailbox.bell, failure)) {
+		shard_destroy(worker->shard);
+		mailbox_finish(&worker->mailbox);
+		*worker = (struct worker){0};
+		return false;
+	}
+	worker->trays = calloc(worker->count, sizeof(*worker->trays));
+	worker->pressed = calloc(worker->count, sizeof(*worker->pressed));
+	must(worker->trays && worker->pressed);
+	return true;
+}
+
+void worker_add_listener(struct worker *worker, struct listener *listener)
+{
+	for (size_t i = 0; i < listener->address_count; i++)
+		loop_add_door(&worker->loop, listener, listener_socket(listener, i, worker->party));
+}
+
+/* ---- effects */
+
+static void put_in_tray(struct worker *worker, const struct effect *effect)
+{
+	struct mail *mail = effect->mail;
+
+	must(mail->to < worker->count);
+	struct tray *tray = &worker->trays[mail->to];
+	struct parcels *list = mail->type == MAIL_ANSWER ? &tray->answers : &tray->parcels;
+
+	tray->weight += mail_weight(mail);
+	parcels_add(list, (struct parcel){.type = PARCEL_MAIL, .mail = mail});
+}
+
+static void send_link(struct worker *worker, const struct effect *effect)
+{
+	struct moved_link *moved =
+	    loop_release(&worker->loop, effect->link, effect->opened_ms, effect->bytes);
+
+	must(effect->party < worker->count && effect->party != worker->party);
+	if (moved)
+		parcels_add(&worker->trays[effect->party].parcels,
+			    (struct parcel){.type = PARCEL_LINK, .link = moved});
+}
+
+static void store(struct worker *worker, struct store_batch *batch)
+{
+	if (worker->store)
+		store_thread_submit(worker->store, batch);
+	else
+		parcels_add(&worker->early, (struct parcel){.type = PARCEL_STORED, .batch = batch});
+}
+
+static void carry_out(struct worker *worker, const struct effect *effect)
+{
+	switch (effect->type) {
+	case EFFECT_OUTPUT:
+		loop_output(&worker->loop, effect->link);
+		break;
+	case EFFECT_CLOSE:
+		loop_close(&worker->loop, effect->link);
+		break;
+	case EFFECT_MOVE:
+		send_link(worker, effect);
+		break;
+	case EFFECT_READ:
+		loop_read(&worker->loop, effect->link, effect->on);
+		break;
+	case EFFECT_MAIL:
+		put_in_tray(worker, effect);
+		break;
+	case EFFECT_STORE:
+		store(worker, effect->batch);
+		break;
+	}
+}
+
+/* Writing is a call on the shard and may move or lengthen the list: it is looked up each time. */
+static bool next_effect(const struct worker *worker, size_t i, struct effect *effect)
+{
+	size_t count;
+	const struct effect *effects = shard_effects(worker->shard, &count);
+
+	if (i < count)
+		*effect = effects[i];
+	return i < count;
+}
+
+static void carry_out_all(struct worker *worker)
+{
+	struct effect effect;
+
+	do {
+		for (size_t i = 0; next_effect(worker, i, &effect); i++)
+			carry_out(worker, &effect);
+		shard_effects_done(worker->shard);
+	} while (loop_settle(&worker->loop));
+}
+
+static void post_trays(struct worker *worker)
+{
+	for (uint16_t i = 0; i < worker->count; i++) {
+		struct tray *tray = &worker->trays[i];
+
+		mailbox_post(&worker->all[i].mailbox, tray->parcels.at, tray->parcels.count,
+			     tray->weight);
+		parcels_clear(&tray->parcels);
+		tray->weight = 0;
+	}
+	for (uint16_t i = 0; i < worker->count; i++) {
+		struct tray *tray = &worker->trays[i];
+
+		mailbox_post(&worker->all[i].mailbox, tray->answers.at, tray->answers.count, 0);
+		parcels_clear(&tray->answers);
+	}
+}
+
+/* Who has too much mail?  One that was pressed stays so until half of it is gone. */
+static void feel_pressure(struct worker *worker)
+{
+	bool any = false;
+
+	for (uint16_t i = 0; i < worker->count; i++) {
+		uint64_t weight = mailbox_weight(&worker->all[i].mailbox);
+
+		worker->pressed[i] =
+		    weight > (worker->pressed[i] ? WORKER_MAIL_MAX / 2 : WORKER_MAIL_MAX);
+		any = any || worker->pressed[i];
+	}
+	if (worker->loop.pressed && !any)
+		loop_resume(&worker->loop);
+	worker->loop.pressed = any ? worker->pressed : NULL;
+}
+
+static void finish_turn(struct worker *worker)
+{
+	carry_out_all(worker);
+	post_trays(worker);
+	feel_pressure(worker);
+}
+
+void worker_restore(struct worker *worker, const struct event *event)
+{
+	size_t count;
+
+	shard_handle(worker->shard, worker->loop.now, event);
+	shard_effects(worker->shard, &count);
+	if (count >= RESTORE_EFFECTS_MAX)
+		finish_turn(worker);
+}
+
+/* ---- commands */
+
+static void handle(struct worker *worker, const struct event *event)
+{
+	shard_handle(worker->shard, worker->loop.now, event);
+}
+
+static void do_publish(struct worker *worker, const struct command *command)
+{
+	handle(worker, &(struct event){.type = EVENT_PUBLISH,
+				       .text = command->text,
+				       .bytes = command->payload,
+				       .retain = true});
+}
+
+static void do_settings(struct worker *worker, const struct command *command)
+{
+	handle(worker, &(struct event){.type = EVENT_SETTINGS, .settings = command->settings});
+}
+
+static void count_in(void *self, const struct client_info *client)
+{
+	census_add(self, client);
+}
+
+static void do_census(struct worker *worker, const struct command *command)
+{
+	shard_each_client(worker->shard, command->census, count_in);
+}
+
+static void count_in_if_meant(void *self, const struct client_info *client)
+{
+	const struct command *command = self;
+
+	if (client->connected && slice_equal(client->client_id, command->text))
+		census_add(command->census, client);
+}
+
+static void do_kick(struct worker *worker, const struct command *command)
+{
+	shard_each_client(worker->shard, (void *)(uintptr_t)command, count_in_if_meant);
+	handle(worker, &(struct event){.type = EVENT_KICK, .text = command->text});
+}
+
+static void do_stop(struct worker *worker, const struct command *command)
+{
+	(void)command;
+	loop_close_doors(&worker->loop);
+	worker->stopping = true;
+	worker->stop_until_ms = worker->loop.now.ms + WORKER_STOP_MS;
+	handle(worker, &(struct event){.type = EVENT_STOP});
+}
+
+typedef void command_doer(struct worker *worker, const struct command *command);
+
+static command_doer *const doers[COMMAND_TYPES] = {
+    [COMMAND_PUBLISH] = do_publish, [COMMAND_SETTINGS] = do_settings, [COMMAND_CENSUS] = do_census,
+    [COMMAND_KICK] = do_kick,	    [COMMAND_STOP] = do_stop,
+};
+
+/* ---- the turn */
+
+static void open_parcel(struct worker *worker, const struct parcel *parcel)
+{
+	switch (parcel->type) {
+	case PARCEL_MAIL:
+		handle(worker, &(struct event){.type = EVENT_MAIL, .mail = parcel->mail});
+		break;
+	case PARCEL_STORED:
+		handle(worker, &(struct event){.type = EVENT_STORED, .batch = parcel->batch});
+		break;
+	case PARCEL_LINK:
+		loop_adopt(&worker->loop, parcel->link);
+		break;
+	case PARCEL_COMMAND:
+		doers[parcel->command->type](worker, parcel->command);
+		command_destroy(parcel->command);
+		break;
+	}
+}
+
+static uint64_t wait_until(const struct worker *worker)
+{
+	uint64_t until_ms = shard_next_timer(worker->shard);
+
+	if (worker->loop.pressed && until_ms > worker->loop.now.ms + PRESSED_WAIT_MS)
+		until_ms = worker->loop.now.ms + PRESSED_WAIT_MS;
+	if (worker->stopping && until_ms > worker->stop_until_ms)
+		until_ms = worker->stop_until_ms;
+	if (worker->load >= WORKER_LOAD && until_ms > worker->period_ms + WORKER_CALM_MS)
+		until_ms = worker->period_ms + WORKER_CALM_MS;
+	return until_ms;
+}
+
+/* Events of the turn just waited for. */
+static void count_load(struct worker *worker, size_t events)
+{
+	uint64_t now_ms = worker->loop.now.ms;
+
+	worker->load += events;
+	worker->period_load += events;
+	if (now_ms < worker->period_ms + WORKER_CALM_MS)
+		return;
+	if (worker->load >= WORKER_LOAD && worker->period_load < WORKER_CALM) {
+		malloc_trim(0);
+		worker->load = 0;
+	}
+	worker->period_load = 0;
+	worker->period_ms = now_ms;
+}
+
+static size_t open_mailbox(struct worker *worker)
+{
+	size_t count;
+	const struct parcel *parcels = mailbox_take(&worker->mailbox, &count);
+
+	for (size_t i = 0; i < count; i++)
+		open_parcel(worker, &parcels[i]);
+	return count;
+}
+
+static bool look_at_clock(struct worker *worker)
+{
+	if (shard_next_timer(worker->shard) > worker->loop.now.ms)
+		return false;
+	handle(worker, &(struct event){.type = EVENT_TIMERS});
+	return true;
+}
+
+bool worker_settle(struct worker *worker)
+{
+	worker->loop.now = moment_now();
+	finish_turn(worker);
+	bool mail = open_mailbox(worker) > 0;
+	bool timers = look_at_clock(worker);
+
+	finish_turn(worker);
+	return mail || timers;
+}
+
+static void turn(struct worker *worker)
+{
+	uint64_t until_ms = mailbox_sleep(&worker->mailbox) ? wait_until(worker) : 0;
+
+	atomic_store_explicit(&worker->busy_since_ms, 0, memory_order_relaxed);
+	loop_wait(&worker->loop, until_ms);
+	atomic_store_explicit(&worker->busy_since_ms, worker->loop.now.ms, memory_order_relaxed);
+	size_t events = worker->loop.ready_count;
+
+	loop_serve(&worker->loop);
+	events += open_mailbox(worker);
+	look_at_clock(worker);
+	finish_turn(worker);
+	count_load(worker, events);
+}
+
+/* Peers that are to take their last bytes get the time for it: loop.h. */
+static bool is_over(const struct worker *worker)
+{
+	return worker->stopping &&
+	       ((shard_stopped(worker->shard) && worker->loop.links.used == 0) ||
+		worker->loop.now.ms >= worker->stop_until_ms);
+}
+
+static void *run(void *self)
+{
+	struct worker *worker = self;
+
+	finish_turn(worker);
+	while (!is_over(worker))
+		turn(worker);
+	atomic_store_explicit(&worker->busy_since_ms, 0, memory_order_relaxed);
+	atomic_store_explicit(&worker->ended, true, memory_order_release);
+	must(eventfd_write(worker->end_bell, 1) == 0);
+	return NULL;
+}
+
+bool worker_start(struct worker *worker, const struct worker_needs *needs, struct failure *failure)
+{
+	char name[16];
+
+	worker->store = needs->store;
+	worker->end_bell = needs->end_bell;
+	for (size_t i = 0; i < worker->early.count; i++)
+		store(worker, worker->early.at[i].batch);
+	parcels_finish(&worker->early);
+	int error = pthread_create(&worker->thread, NULL, run, worker);
+
+	if (error != 0)
+		return failure_set(failure, "cannot start a worker thread: %s", strerror(error));
+	worker->started = true;
+	snprintf(name, sizeof(name), "worker %u", worker->party);
+	pthread_setname_np(worker->thread, name);
+	return true;
+}
+
+/* ---- from other threads */
+
+void worker_tell(struct worker *worker, struct command *command)
+{
+	struct parcel parcel = {.type = PARCEL_COMMAND, .command = command};
+
+	mailbox_post(&worker->mailbox, &parcel, 1, 0);
+}
+
+void worker_post_stored(struct worker *worker, struct store_batch *batch)
+{
+	struct parcel parcel = {.type = PARCEL_STORED, .batch = batch};
+
+	mailbox_post(&worker->mailbox, &parcel, 1, 0);
+}
+
+uint64_t worker_busy_ms(const struct worker *worker, uint64_t now_ms)
+{
+	uint64_t since_ms = atomic_load_explicit(&worker->busy_since_ms, memory_order_relaxed);
+
+	return since_ms == 0 || since_ms > now_ms ? 0 : now_ms - since_ms;
+}
+
+bool worker_ended(const struct worker *worker)
+{
+	return atomic_load_explicit(&worker->ended, memory_order_acquire);
+}
+
+void worker_join(struct worker *worker)
+{
+	if (worker->started)
+		must(pthread_join(worker->thread, NULL) == 0);
+	worker->started = false;
+}
+
+/* The shards' purses are of no account any more, so an empty one will do. */
+static void discard_mail(struct mail *mail)
+{
+	struct budget budget;
+	struct purse purse;
+
+	budget_init(&budget, 0);
+	purse_init(&purse, &budget);
+	mail_destroy(mail, &purse);
+}
+
+static void discard(const struct parcel *parcel)
+{
+	switch (parcel->type) {
+	case PARCEL_MAIL:
+		discard_mail(parcel->mail);
+		break;
+	case PARCEL_STORED:
+		free(parcel->batch);
+		break;
+	case PARCEL_LINK:
+		moved_link_destroy(parcel->link);
+		break;
+	case PARCEL_COMMAND:
+		command_destroy(parcel->command);
+		break;
+	}
+}
+
+void worker_finish(struct worker *worker)
+{
+	size_t count;
+
+	if (!worker->shard)
+		return;
+	const struct parcel *parcels = mailbox_take(&worker->mailbox, &count);
+
+	for (size_t i = 0; i < count; i++)
+		discard(&parcels[i]);
+	for (size_t i = 0; i < worker->early.count; i++)
+		discard(&worker->early.at[i]);
+	parcels_finish(&worker->early);
+	loop_finish(&worker->loop);
+	shard_destroy(worker->shard);
+	mailbox_finish(&worker->mailbox);
+	for (uint16_t i = 0; i < worker->count; i++) {
+		parcels_finish(&worker->trays[i].parcels);
+		parcels_finish(&worker->trays[i].answers);
+	}
+	free(worker->trays);
+	free(worker->pressed);
+	*worker = (struct worker){0};
+}

@@ -1,0 +1,114 @@
+/*
+ * worker.h - a thread with its shard, its epoll and its mailbox: the shell that
+ * turns sockets, mail and time into the shard's events and its effects into deeds.
+ *
+ * One turn: wait; ready links, then the mailbox, then timers become events; the
+ * effects are carried out; mail for others is posted, one lock and at most one
+ * wake-up for each of them.  Answers (MAIL_ANSWER) are posted last, after all
+ * other mail to everybody: mail.h says why.
+ *
+ * Too much mail waiting for a worker (WORKER_MAIL_MAX) makes the others stop
+ * reading the links that make more of it, until it falls, for 1 s at most.
+ *
+ * Before the start the main thread plays the worker's part: worker_restore() and
+ * worker_settle().  What is to be stored meanwhile is kept until there is a storage
+ * thread.
+ *
+ * Ownership: the worker owns its shard, loop and mailbox.
+ * Failure: worker_init() and worker_start().
+ * Thread: init, add_listener, restore, settle, start, finish: the main thread.
+ * worker_tell(), worker_post_stored() and the readings: any.
+ */
+#ifndef BROKER_WORKER_H
+#define BROKER_WORKER_H
+
+#include "broker/command.h"
+#include "broker/mailbox.h"
+#include "broker/net/loop.h"
+#include "broker/core/shard.h"
+
+#define WORKER_MAIL_MAX (UINT64_C(8) << 20)
+#define WORKER_STOP_MS	10000u
+
+struct listener;
+struct store_thread;
+
+/*
+ * Memory that the peak of a load needed goes back to the system once WORKER_LOAD
+ * events have passed and then a period of WORKER_CALM_MS brought fewer than
+ * WORKER_CALM of them.
+ */
+#define WORKER_LOAD    10000u
+#define WORKER_CALM    100u
+#define WORKER_CALM_MS 5000u
+
+/* What is to be posted to one worker at the end of the turn. */
+struct tray {
+	struct parcels parcels;
+	struct parcels answers;
+	uint64_t weight;
+};
+
+struct worker {
+	struct shard *shard;
+	struct loop loop;
+	struct mailbox mailbox;
+	party_id party;
+	struct worker *all; /* every worker, by party */
+	uint16_t count;
+	struct store_thread *store; /* NULL before the start, and when nothing is durable */
+	struct parcels early;	    /* batches from before the start */
+	struct tray *trays;	    /* by party */
+	bool *pressed;		    /* by party: WORKER_MAIL_MAX waits there */
+	uint64_t load;		    /* events since memory was last given back */
+	uint64_t period_load;	    /* of those, since period_ms */
+	uint64_t period_ms;
+	bool stopping;
+	uint64_t stop_until_ms;
+	int end_bell; /* eventfd of the household: rung when the thread ends */
+	pthread_t thread;
+	bool started;
+	_Atomic uint64_t busy_since_ms; /* of this turn; 0: waits */
+	_Atomic bool ended;
+};
+
+/* Makes the worker of setup->party; `all` has room for setup->parties of them. */
+bool worker_init(struct worker *all, const struct shard_setup *setup, struct failure *failure);
+
+/* Before the start: accept connections on the listener's sockets of this worker. */
+void worker_add_listener(struct worker *worker, struct listener *listener);
+
+/* Before the start: a row of the store, for the shard (EVENT_RESTORE_*). */
+void worker_restore(struct worker *worker, const struct event *event);
+
+/* Before the start: handles what other shards sent; true when there was something to do. */
+bool worker_settle(struct worker *worker);
+
+/* What is needed to run; borrowed until the worker has ended. */
+struct worker_needs {
+	struct store_thread *store; /* NULL when nothing is durable */
+	int end_bell;		    /* an eventfd: rung when the worker's thread ends */
+};
+
+/* All workers are made, restored and settled. */
+bool worker_start(struct worker *worker, const struct worker_needs *needs, struct failure *failure);
+
+/* Takes the command. */
+void worker_tell(struct worker *worker, struct command *command);
+
+/* Takes a batch that the storage thread answered. */
+void worker_post_stored(struct worker *worker, struct store_batch *batch);
+
+/* For how long its turn has gone on: more than some seconds means that it is stuck. */
+uint64_t worker_busy_ms(const struct worker *worker, uint64_t now_ms);
+
+/* True when the thread has nothing more to do after COMMAND_STOP. */
+bool worker_ended(const struct worker *worker);
+
+/* Waits for the thread. */
+void worker_join(struct worker *worker);
+
+/* Destroys what waits in the mailbox, closes what is open.  All workers are joined. */
+void worker_finish(struct worker *worker);
+
+#endif

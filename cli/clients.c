@@ -1,0 +1,280 @@
+/*
+ * clients.c - `metrino clients`: asks the running broker who is there, over
+ * control.sock in its data directory (broker/control.h has the protocol).
+ * Client identifiers go to the operator's terminal only, control characters escaped.
+ */
+#include "cli/command.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#define SOCKET_NAME "control.sock"
+
+static const char usage[] =
+    "Asks the running broker about its clients.\n\n"
+    "Usage: metrino clients [count | list | kick ID] [--data DIR | --socket PATH] [--json]\n\n"
+    "  count          how many clients are connected, and how many sessions there are\n"
+    "  list           one line for each client\n"
+    "  kick ID        disconnect a client\n"
+    "  --data DIR     the broker's data directory, which holds control.sock\n"
+    "  --socket PATH  the socket itself\n"
+    "  --json         the broker's answer as it is, one JSON object a line\n";
+
+struct request {
+	const char *command; /* count, list or kick */
+	const char *client_id;
+	const char *data;
+	const char *socket;
+	bool json;
+	bool help;
+};
+
+static bool read_arguments(struct request *r, int argc, char **argv, struct failure *failure)
+{
+	for (int i = 0; i < argc; i++) {
+		const char *word = argv[i];
+		const bool takes = strcmp(word, "--data") == 0 || strcmp(word, "--socket") == 0 ||
+				   strcmp(word, "kick") == 0;
+
+		if (takes && i + 1 >= argc)
+			return failure_set(failure, "%s argument given but no %s specified.", word,
+					   *word == 'k' ? "client id" : "path");
+		if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0)
+			r->help = true;
+		else if (strcmp(word, "--json") == 0)
+			r->json = true;
+		else if (strcmp(word, "--data") == 0)
+			r->data = argv[++i];
+		else if (strcmp(word, "--socket") == 0)
+			r->socket = argv[++i];
+		else if (r->command != NULL)
+			return failure_set(failure, "One command at a time: '%.80s' is too many.",
+					   word);
+		else if (strcmp(word, "count") == 0 || strcmp(word, "list") == 0)
+			r->command = word;
+		else if (takes) {
+			r->command = word;
+			r->client_id = argv[++i];
+		} else {
+			return failure_set(failure,
+					   "Unknown argument '%.80s'. It must be count, list, "
+					   "kick ID, --data DIR, --socket PATH or --json.",
+					   word);
+		}
+	}
+	if (r->command == NULL)
+		r->command = "count";
+	return true;
+}
+
+/* Opens DIR/name, DIR being `folder` and `inner`; -1 and errno when that is not possible. */
+static int open_socket(const char *folder, const char *inner)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	const int n = snprintf(address.sun_path, sizeof(address.sun_path), "%s%s", folder, inner);
+	int fd;
+
+	if (n < 0 || (size_t)n >= sizeof(address.sun_path)) {
+		errno = ENAMETOOLONG;
+		return -1;
+	}
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd >= 0 && connect(fd, (const struct sockaddr *)&address, sizeof(address)) != 0) {
+		const int error = errno;
+
+		close(fd);
+		errno = error;
+		return -1;
+	}
+	return fd;
+}
+
+/* Where a broker's data directory may be, as the broker itself chooses it, then ./var. */
+static int search_socket(struct failure *failure)
+{
+	const struct {
+		const char *folder, *inner;
+	} places[] = {
+	    {getenv("STATE_DIRECTORY"), "/" SOCKET_NAME},
+	    {getenv("XDG_STATE_HOME"), "/metrino/" SOCKET_NAME},
+	    {getenv("HOME"), "/.local/state/metrino/" SOCKET_NAME},
+	    {"/var/lib/metrino", "/" SOCKET_NAME},
+	    {"./var", "/" SOCKET_NAME},
+	};
+
+	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+		int fd = places[i].folder != NULL && *places[i].folder != '\0'
+			     ? open_socket(places[i].folder, places[i].inner)
+			     : -1;
+
+		if (fd >= 0)
+			return fd;
+		if (places[i].folder != NULL && errno == EACCES) {
+			failure_set(failure,
+				    "%.200s%s: permission denied; ask as root or as the broker's "
+				    "own user.",
+				    places[i].folder, places[i].inner);
+			return -1;
+		}
+	}
+	failure_set(failure, "No running broker found; say where its data directory is with "
+			     "--data DIR.");
+	return -1;
+}
+
+static int reach_broker(const struct request *r, struct failure *failure)
+{
+	int fd;
+
+	if (r->socket == NULL && r->data == NULL)
+		return search_socket(failure);
+	fd = r->socket != NULL ? open_socket(r->socket, "") : open_socket(r->data, "/" SOCKET_NAME);
+	if (fd < 0)
+		failure_set(failure, "%.300s: %s; is the broker running there?",
+			    r->socket != NULL ? r->socket : r->data, strerror(errno));
+	return fd;
+}
+
+static bool send_request(FILE *stream, const struct request *r, struct failure *failure)
+{
+	char command[32];
+	json_t *object;
+	bool good;
+
+	snprintf(command, sizeof(command), "clients.%s", r->command);
+	object = json_pack("{s:s, s:s*}", "command", command, "client_id", r->client_id);
+	if (object == NULL)
+		return failure_set(failure, "The client id is not UTF-8.");
+	good = json_dumpf(object, stream, JSON_COMPACT) == 0 && fputc('\n', stream) != EOF &&
+	       fflush(stream) == 0;
+	json_decref(object);
+	return good || failure_set(failure, "control socket: %s.", strerror(errno));
+}
+
+/* A client identifier is anybody's text: nothing in it may steer the terminal. */
+static void print_escaped(struct slice text)
+{
+	for (size_t i = 0; i < text.len; i++) {
+		const uint8_t c = text.at[i];
+		const uint8_t next = i + 1 < text.len ? text.at[i + 1] : 0;
+
+		if (c < 32 || c == 127 || c == '\\')
+			printf("\\x%02x", c);
+		else if (c == 0xc2 && next >= 0x80 && next < 0xa0) /* U+0080 to U+009F */
+			printf("\\x%02x\\x%02x", c, text.at[++i]);
+		else
+			putchar(c);
+	}
+}
+
+static long long number_in(const json_t *object, const char *name)
+{
+	return json_integer_value(json_object_get(object, name));
+}
+
+static const char *version_name(long long version)
+{
+	return version == 5 ? "5.0" : version == 4 ? "3.1.1" : version == 3 ? "3.1" : "-";
+}
+
+static void print_client(const json_t *client)
+{
+	const json_t *id = json_object_get(client, "client_id");
+	const time_t since = (time_t)number_in(client, "connected_at");
+	char text[32] = "-";
+	struct tm utc;
+
+	if (since > 0 && gmtime_r(&since, &utc) != NULL)
+		strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &utc);
+	printf("%-3s %-5s %5lld %7lld %8lld %-20s ",
+	       json_is_true(json_object_get(client, "connected")) ? "yes" : "no",
+	       version_name(number_in(client, "version")), number_in(client, "subscriptions"),
+	       number_in(client, "queued"), number_in(client, "inflight"), text);
+	print_escaped(slice_of(json_string_value(id), json_string_length(id)));
+	putchar('\n');
+}
+
+static void print_result(const struct request *r, const json_t *answer)
+{
+	if (strcmp(r->command, "count") == 0)
+		printf("%lld connected, %lld sessions\n", number_in(answer, "connected"),
+		       number_in(answer, "sessions"));
+	else if (strcmp(r->command, "kick") == 0)
+		printf("%lld disconnected\n", number_in(answer, "kicked"));
+}
+
+/* One line of the answer; *done when it was the last one. */
+static bool take_line(const struct request *r, const char *line, size_t len, bool *done,
+		      struct failure *failure)
+{
+	json_t *object = json_loadb(line, len, JSON_ALLOW_NUL, NULL);
+	const json_t *ok = json_object_get(object, "ok");
+	const char *error = json_string_value(json_object_get(object, "error"));
+	bool good = true;
+
+	*done = ok != NULL;
+	if (!json_is_object(object))
+		good = failure_set(failure, "The broker's answer is not understood; is it another "
+					    "version?");
+	else if (ok != NULL && !json_is_true(ok))
+		good = failure_set(failure, "%.400s", error != NULL ? error : "refused");
+	else if (r->json)
+		fwrite(line, len, 1, stdout);
+	else if (ok == NULL)
+		print_client(object);
+	else
+		print_result(r, object);
+	json_decref(object);
+	return good;
+}
+
+static bool ask(const struct request *r, FILE *stream, struct failure *failure)
+{
+	char *line = NULL;
+	size_t room = 0;
+	ssize_t len;
+	bool done = false;
+	bool good = send_request(stream, r, failure);
+
+	if (good && !r->json && strcmp(r->command, "list") == 0)
+		puts("ON  MQTT   SUBS  QUEUED INFLIGHT SINCE                CLIENT ID");
+	while (good && !done && (len = getline(&line, &room, stream)) > 0)
+		good = take_line(r, line, (size_t)len, &done, failure);
+	if (good && !done)
+		good = failure_set(failure, "The broker closed the connection without an answer.");
+	free(line);
+	return good;
+}
+
+int command_clients(int argc, char **argv)
+{
+	struct request request = {0};
+	struct failure failure;
+	FILE *stream;
+	bool good;
+	int fd;
+
+	if (!read_arguments(&request, argc, argv, &failure)) {
+		fprintf(stderr, "Error: %s\n\nUse 'metrino clients --help' to see usage.\n",
+			failure.text);
+		return 1;
+	}
+	if (request.help) {
+		fputs(usage, stdout);
+		return 0;
+	}
+	fd = reach_broker(&request, &failure);
+	stream = fd >= 0 ? fdopen(fd, "r+e") : NULL;
+	good = stream != NULL && ask(&request, stream, &failure);
+	if (stream != NULL)
+		fclose(stream);
+	if (!good)
+		fprintf(stderr, "Error: %s\n", failure.text);
+	return good ? 0 : 1;
+}

@@ -1,0 +1,42 @@
+/*
+ * command.h - the sub-commands of `metrino`, and what pub and sub share.
+ * Each takes the arguments after its own name and returns the exit status.
+ */
+#ifndef CLI_COMMAND_H
+#define CLI_COMMAND_H
+
+#include "cli/client.h"
+#include "cli/options.h"
+
+#define EXIT_TIMED_OUT 27
+
+typedef int run_command(int argc, char **argv);
+
+run_command command_pub, command_sub, command_clients;
+
+/*
+ * Reads the options of pub or sub.  True: go on; false: leave with *status, help or
+ * a complaint was printed.
+ */
+bool command_options(struct options *o, int argc, char **argv, int *status);
+
+/* A client and what it is set up with; command_finish() frees what it holds. */
+struct command_link {
+	const struct options *options;
+	struct client client;
+	struct client_settings settings;
+	struct mqtt_properties properties[PACKET_TYPES];
+	char name[64]; /* a client identifier made up here */
+	struct buffer prefixed;
+};
+
+/* Connects.  Returns 0, or the exit status after printing why not. */
+int command_connect(struct command_link *link, const struct options *o,
+		    const struct client_events *events, void *user);
+
+/* Prints "Error: sentence" unless --quiet; returns 1. */
+int command_failed(const struct options *o, const struct failure *failure);
+
+void command_finish(struct command_link *link);
+
+#endif

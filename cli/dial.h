@@ -1,0 +1,22 @@
+/*
+ * dial.h - opens a connection to a host: every address of a name is tried in
+ * turn, IPv6 and IPv4, each with a time limit.  Blocking; the socket it gives is
+ * non-blocking and closed on exec.
+ */
+#ifndef CLI_DIAL_H
+#define CLI_DIAL_H
+
+#include "proto/base.h"
+
+struct dial_target {
+	const char *host;
+	uint16_t port;
+	const char *bind_address; /* NULL: any */
+	bool nodelay;
+	int timeout_ms; /* for each address */
+};
+
+/* A connected socket, or -1 and a failure in the words of the operating system. */
+int dial(const struct dial_target *target, struct failure *failure);
+
+#endif

@@ -1,0 +1,52 @@
+/* main.c - the `metrino` command: finds the sub-command and runs it. */
+#include "cli/command.h"
+
+#include <stdio.h>
+
+#ifndef METRINO_VERSION
+#define METRINO_VERSION "0.1.0"
+#endif
+
+static const struct {
+	const char *name;
+	run_command *run;
+	const char *help;
+} commands[] = {
+    {"pub", command_pub, "publish messages, with the flags of mosquitto_pub"},
+    {"sub", command_sub, "subscribe and print messages, with the flags of mosquitto_sub"},
+    {"clients", command_clients, "count, list or disconnect the running broker's clients"},
+};
+
+#define COMMANDS (sizeof(commands) / sizeof(commands[0]))
+
+static void print_usage(FILE *out)
+{
+	fputs("Usage: metrino COMMAND [arguments]\n\n", out);
+	for (size_t i = 0; i < COMMANDS; i++)
+		fprintf(out, "  %-8s %s\n", commands[i].name, commands[i].help);
+	fputs("\n'metrino COMMAND --help' tells more; --version says which version this is.\n",
+	      out);
+}
+
+int main(int argc, char **argv)
+{
+	const char *name = argc > 1 ? argv[1] : "";
+
+	for (size_t i = 0; i < COMMANDS; i++) {
+		if (strcmp(commands[i].name, name) == 0)
+			return commands[i].run(argc - 2, argv + 2);
+	}
+	if (strcmp(name, "--version") == 0) {
+		puts("metrino " METRINO_VERSION);
+		return 0;
+	}
+	if (strcmp(name, "-h") == 0 || strcmp(name, "--help") == 0) {
+		print_usage(stdout);
+		return 0;
+	}
+	if (*name != '\0')
+		fprintf(stderr, "Error: Unknown command '%.80s'. It must be one of these:\n\n",
+			name);
+	print_usage(stderr);
+	return 1;
+}

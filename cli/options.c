@@ -1,0 +1,522 @@
+#include "cli/options.h"
+
+#include "proto/topic.h"
+
+#include <strings.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define PUB  OPTION_PUB
+#define SUB  OPTION_SUB
+#define BOTH (OPTION_PUB | OPTION_SUB)
+
+struct flag;
+typedef bool take_option(struct options *o, const struct flag *flag, const char *value,
+			 struct failure *failure);
+
+/* One line a flag: both names, who has it, what its value is called, where it goes. */
+struct flag {
+	const char *letter; /* "-p", or NULL */
+	const char *name;   /* "--port", or NULL */
+	unsigned programs;
+	const char *value; /* what its value is called; NULL: it has none */
+	take_option *take;
+	size_t field; /* for the general ones of take_* */
+	uint64_t minimum, maximum;
+	const char *help;
+};
+
+static take_option take_true, take_text, take_list, take_u8, take_u16, take_u32, take_password;
+static take_option take_version, take_session_expiry, take_url, take_payload, take_chance;
+static take_option take_delay, take_nothing, take_absent;
+
+#define AT(field) offsetof(struct options, field)
+#define ABSENT	  take_absent, 0, 0, 0, NULL
+
+static const struct flag flags[] = {
+    {"-A", NULL, BOTH, "bind address", take_text, AT(bind_address), 0, 0,
+     "connect from this local address"},
+    {"-C", NULL, SUB, "count", take_u32, AT(count), 1, UINT32_MAX, "leave after so many messages"},
+    {"-c", "--disable-clean-session", BOTH, NULL, take_true, AT(keep_session), 0, 0,
+     "resume the session of this client identifier, and leave one"},
+    {"-D", "--property", BOTH, NULL, take_nothing, 0, 0, 0,
+     "COMMAND PROPERTY VALUE: add a property of MQTT 5.0 to a packet"},
+    {"-d", "--debug", BOTH, NULL, take_true, AT(debug), 0, 0, "show the packets"},
+    {"-E", NULL, SUB, NULL, take_true, AT(exit_after_subscribing), 0, 0,
+     "leave when all subscriptions are acknowledged"},
+    {"-F", NULL, SUB, "format", take_text, AT(format), 0, 0,
+     "print messages like this; see metrino-sub(1)"},
+    {"-f", "--file", PUB, "file", take_payload, PAYLOAD_FILE, 0, 0, "send what a file holds"},
+    {"-h", "--host", BOTH, "host", take_text, AT(host), 0, 0,
+     "the broker's name or address (localhost)"},
+    {"-I", "--id-prefix", BOTH, "id prefix", take_text, AT(client_id_prefix), 0, 0,
+     "client identifier = this and the process's number"},
+    {"-i", "--id", BOTH, "id", take_text, AT(client_id), 0, 0, "client identifier"},
+    {"-k", "--keepalive", BOTH, "keepalive", take_u16, AT(keep_alive_s), 5, 65535,
+     "keep alive in seconds (60)"},
+    {"-L", "--url", BOTH, "URL", take_url, 0, 0, 0,
+     "mqtt://[user[:password]@]host[:port]/topic, all at once"},
+    {"-l", "--stdin-line", PUB, NULL, take_payload, PAYLOAD_LINES, 0, 0,
+     "send every line of the standard input as a message"},
+    {"-M", NULL, PUB, "max_inflight", take_u16, AT(inflight_max), 1, 65535,
+     "unacknowledged messages at most (20)"},
+    {"-m", "--message", PUB, "message", take_payload, PAYLOAD_TEXT, 0, 0, "send this"},
+    {"-N", NULL, SUB, NULL, take_true, AT(no_newline), 0, 0, "no new line after a message"},
+    {"-n", "--null-message", PUB, NULL, take_payload, PAYLOAD_EMPTY, 0, 0, "send an empty message"},
+    {"-P", "--pw", BOTH, "password", take_password, 0, 0, 0,
+     "password; others on this computer may see it: prefer METRINO_PASSWORD or the "
+     "options file"},
+    {"-p", "--port", BOTH, "port", take_u16, AT(port), 1, 65535, "the broker's port (1883)"},
+    {"-q", "--qos", BOTH, "QoS", take_u8, AT(qos), 0, 2, "quality of service (0)"},
+    {"-R", NULL, SUB, NULL, take_true, AT(no_retained), 0, 0, "do not print retained messages"},
+    {"-r", "--retain", PUB, NULL, take_true, AT(retain), 0, 0, "the broker shall retain it"},
+    {"-s", "--stdin-file", PUB, NULL, take_payload, PAYLOAD_STDIN, 0, 0,
+     "send the whole standard input as one message"},
+    {"-T", "--filter-out", SUB, "topic filter", take_list, AT(filter_out), 0, 0,
+     "do not print what matches; may be repeated"},
+    {"-t", "--topic", SUB, "topic", take_list, AT(topics), 0, 0,
+     "subscribe to this filter; may be repeated"},
+    {"-t", "--topic", PUB, "topic", take_list, AT(topics), 0, 0, "publish to this topic"},
+    {"-U", "--unsubscribe", SUB, "unsubscribe topic", take_list, AT(unsubscribe), 0, 0,
+     "unsubscribe from this filter; may be repeated"},
+    {"-u", "--username", BOTH, "username", take_text, AT(user_name), 0, 0, "user name"},
+    {"-V", "--protocol-version", BOTH, "version", take_version, 0, 0, 0, "5, 311 (default) or 31"},
+    {"-v", "--verbose", SUB, NULL, take_true, AT(verbose), 0, 0, "print \"topic payload\""},
+    {"-W", NULL, SUB, "timeout", take_u32, AT(timeout_s), 1, 2147483,
+     "leave after so many seconds, with status 27"},
+    {"-x", "--session-expiry-interval", BOTH, "session expiry interval", take_session_expiry, 0, 0,
+     0, "session expiry in seconds, -1 for never (MQTT 5.0)"},
+    {NULL, "--help", BOTH, NULL, take_true, AT(help), 0, 0, "show this"},
+    {NULL, "--nodelay", BOTH, NULL, take_true, AT(nodelay), 0, 0, "send small packets at once"},
+    {NULL, "--pretty", SUB, NULL, take_true, AT(pretty), 0, 0, "%j and %J on several lines"},
+    {NULL, "--quiet", BOTH, NULL, take_true, AT(quiet), 0, 0, "no messages about errors"},
+    {NULL, "--random-filter", SUB, "chance", take_chance, 0, 0, 0,
+     "print this percentage of the messages"},
+    {NULL, "--remove-retained", SUB, NULL, take_true, AT(remove_retained), 0, 0,
+     "clear every retained message that comes"},
+    {NULL, "--repeat", PUB, "count", take_u32, AT(repeat), 1, 2147483647,
+     "send the message so many times"},
+    {NULL, "--repeat-delay", PUB, "time", take_delay, 0, 0, 0, "seconds between repeated messages"},
+    {NULL, "--retain-as-published", SUB, NULL, take_true, AT(retain_as_published), 0, 0,
+     "keep the retain flag as it was published (MQTT 5.0)"},
+    {NULL, "--retained-only", SUB, NULL, take_true, AT(retained_only), 0, 0,
+     "retained messages only; leave at the first other one"},
+    {NULL, "--will-payload", BOTH, "will payload", take_text, AT(will_payload), 0, 0,
+     "what the will says"},
+    {NULL, "--will-qos", BOTH, "will QoS", take_u8, AT(will_qos), 0, 2, "the will's QoS (0)"},
+    {NULL, "--will-retain", BOTH, NULL, take_true, AT(will_retain), 0, 0,
+     "the will shall be retained"},
+    {NULL, "--will-topic", BOTH, "will topic", take_text, AT(will_topic), 0, 0,
+     "have the broker publish a will here"},
+    /* parts that do not exist yet */
+    {"-S", NULL, BOTH, NULL, ABSENT},
+    {NULL, "--cafile", BOTH, "file", ABSENT},
+    {NULL, "--capath", BOTH, "dir", ABSENT},
+    {NULL, "--cert", BOTH, "file", ABSENT},
+    {NULL, "--ciphers", BOTH, "ciphers", ABSENT},
+    {NULL, "--insecure", BOTH, NULL, ABSENT},
+    {NULL, "--key", BOTH, "file", ABSENT},
+    {NULL, "--keyform", BOTH, "keyform", ABSENT},
+    {NULL, "--proxy", BOTH, "proxy url", ABSENT},
+    {NULL, "--psk", BOTH, "key", ABSENT},
+    {NULL, "--psk-identity", BOTH, "identity", ABSENT},
+    {NULL, "--tls-alpn", BOTH, "protocol", ABSENT},
+    {NULL, "--tls-engine", BOTH, "engine", ABSENT},
+    {NULL, "--tls-engine-kpass-sha1", BOTH, "kpass sha1", ABSENT},
+    {NULL, "--tls-use-os-certs", BOTH, NULL, ABSENT},
+    {NULL, "--tls-version", BOTH, "version", ABSENT},
+    {NULL, "--unix", BOTH, "socket path", ABSENT},
+};
+
+#define FLAGS (sizeof(flags) / sizeof(flags[0]))
+
+static void *field_of(struct options *o, const struct flag *flag)
+{
+	return (char *)o + flag->field;
+}
+
+static const char *flag_name(const struct flag *flag)
+{
+	return flag->letter != NULL ? flag->letter : flag->name;
+}
+
+static bool take_true(struct options *o, const struct flag *flag, const char *value,
+		      struct failure *failure)
+{
+	(void)value;
+	(void)failure;
+	*(bool *)field_of(o, flag) = true;
+	return true;
+}
+
+static bool take_text(struct options *o, const struct flag *flag, const char *value,
+		      struct failure *failure)
+{
+	(void)failure;
+	*(const char **)field_of(o, flag) = value;
+	return true;
+}
+
+static bool take_list(struct options *o, const struct flag *flag, const char *value,
+		      struct failure *failure)
+{
+	struct text_list *list = field_of(o, flag);
+
+	(void)failure;
+	if (o->program == OPTION_PUB)
+		list->count = 0; /* one topic: the last one said */
+	text_list_add(list, value);
+	return true;
+}
+
+static bool take_number(const struct flag *flag, const char *value, uint64_t *number,
+			struct failure *failure)
+{
+	if (options_number(value, flag->minimum, flag->maximum, number))
+		return true;
+	return failure_set(failure,
+			   "Invalid %s given: %.40s. It must be between %llu and %llu inclusive.",
+			   flag->value, value, (unsigned long long)flag->minimum,
+			   (unsigned long long)flag->maximum);
+}
+
+static bool take_u8(struct options *o, const struct flag *flag, const char *value,
+		    struct failure *failure)
+{
+	uint64_t number;
+
+	if (!take_number(flag, value, &number, failure))
+		return false;
+	*(uint8_t *)field_of(o, flag) = (uint8_t)number;
+	return true;
+}
+
+static bool take_u16(struct options *o, const struct flag *flag, const char *value,
+		     struct failure *failure)
+{
+	uint64_t number;
+
+	if (!take_number(flag, value, &number, failure))
+		return false;
+	*(uint16_t *)field_of(o, flag) = (uint16_t)number;
+	return true;
+}
+
+static bool take_u32(struct options *o, const struct flag *flag, const char *value,
+		     struct failure *failure)
+{
+	uint64_t number;
+
+	if (!take_number(flag, value, &number, failure))
+		return false;
+	*(uint32_t *)field_of(o, flag) = (uint32_t)number;
+	return true;
+}
+
+static bool take_password(struct options *o, const struct flag *flag, const char *value,
+			  struct failure *failure)
+{
+	(void)flag;
+	(void)failure;
+	o->password = options_keep(o, slice_text(value));
+	return true;
+}
+
+static bool take_version(struct options *o, const struct flag *flag, const char *value,
+			 struct failure *failure)
+{
+	static const struct {
+		const char *name;
+		enum mqtt_version version;
+	} versions[] = {
+	    {"5", MQTT_VERSION_5_0},	 {"mqttv5", MQTT_VERSION_5_0},
+	    {"311", MQTT_VERSION_3_1_1}, {"mqttv311", MQTT_VERSION_3_1_1},
+	    {"31", MQTT_VERSION_3_1},	 {"mqttv31", MQTT_VERSION_3_1},
+	};
+
+	(void)flag;
+	for (size_t i = 0; i < sizeof(versions) / sizeof(versions[0]); i++) {
+		if (strcmp(versions[i].name, value) == 0) {
+			o->version = versions[i].version;
+			return true;
+		}
+	}
+	return failure_set(failure,
+			   "Invalid protocol version argument given: '%.20s'. It must be "
+			   "5, 311 or 31.",
+			   value);
+}
+
+static bool take_session_expiry(struct options *o, const struct flag *flag, const char *value,
+				struct failure *failure)
+{
+	uint64_t number = UINT32_MAX;
+
+	(void)flag;
+	if (strcmp(value, "-1") != 0 && strcmp(value, "\u221e") != 0 &&
+	    !options_number(value, 0, UINT32_MAX, &number))
+		return failure_set(failure,
+				   "session-expiry-interval not a number: '%.40s'. It must be "
+				   "seconds, or -1 for never.",
+				   value);
+	o->session_expiry_s = (uint32_t)number;
+	o->has_session_expiry = true;
+	return true;
+}
+
+static bool take_payload(struct options *o, const struct flag *flag, const char *value,
+			 struct failure *failure)
+{
+	if (o->source != PAYLOAD_NONE)
+		return failure_set(failure, "Only one type of message can be sent at once.");
+	o->source = (enum payload_source)flag->field;
+	o->payload = value;
+	return true;
+}
+
+/* A number with a fraction; nothing after it. */
+static bool read_real(const char *text, double minimum, double maximum, double *number)
+{
+	char *end;
+
+	*number = strtod(text, &end);
+	return end != text && *end == '\0' && *number >= minimum && *number <= maximum;
+}
+
+static bool take_chance(struct options *o, const struct flag *flag, const char *value,
+			struct failure *failure)
+{
+	(void)flag;
+	if (!read_real(value, 0.1, 100, &o->chance))
+		return failure_set(failure, "--random-filter chance must be between 0.1-100.0");
+	return true;
+}
+
+static bool take_delay(struct options *o, const struct flag *flag, const char *value,
+		       struct failure *failure)
+{
+	double seconds;
+
+	(void)flag;
+	if (!read_real(value, 0, 2147483, &seconds))
+		return failure_set(failure, "--repeat-delay argument must be >=0.0.");
+	o->repeat_delay_ms = (uint32_t)(seconds * 1000);
+	return true;
+}
+
+/* -D: options_read() reads its words itself. */
+static bool take_nothing(struct options *o, const struct flag *flag, const char *value,
+			 struct failure *failure)
+{
+	(void)o;
+	(void)flag;
+	(void)value;
+	(void)failure;
+	return true;
+}
+
+static bool take_absent(struct options *o, const struct flag *flag, const char *value,
+			struct failure *failure)
+{
+	(void)o;
+	(void)value;
+	return failure_set(failure,
+			   "%s: not in this version. Only plain TCP connections to a host "
+			   "and port are.",
+			   flag_name(flag));
+}
+
+/* user:password@, with %XX decoded. */
+static const char *keep_decoded(struct options *o, struct slice text)
+{
+	struct buffer b = {0};
+	const char *kept;
+
+	for (size_t i = 0; i < text.len; i++) {
+		char hex[3] = {0};
+		char *end;
+		long byte;
+
+		if (text.at[i] == '%' && i + 2 < text.len) {
+			memcpy(hex, text.at + i + 1, 2);
+			byte = strtol(hex, &end, 16);
+			if (end == hex + 2 && byte > 0) {
+				buffer_add_byte(&b, (char)byte, 1);
+				i += 2;
+				continue;
+			}
+		}
+		buffer_add_byte(&b, (char)text.at[i], 1);
+	}
+	kept = options_keep(o, buffer_slice(&b));
+	buffer_finish(&b);
+	return kept;
+}
+
+static void take_url_user(struct options *o, struct slice user)
+{
+	const uint8_t *colon = user.len > 0 ? memchr(user.at, ':', user.len) : NULL;
+
+	if (colon != NULL) {
+		const size_t name_len = (size_t)(colon - user.at);
+
+		o->password = keep_decoded(o, slice_after(user, name_len + 1));
+		user.len = name_len;
+	}
+	o->user_name = keep_decoded(o, user);
+}
+
+/* host, host:port or [IPv6]:port */
+static bool take_url_host(struct options *o, struct slice host, struct failure *failure)
+{
+	const char *text = options_keep(o, host);
+	const char *port = strrchr(text, ':');
+	const char *bracket = strchr(text, ']');
+	uint64_t number;
+	size_t len = strlen(text);
+
+	if (port != NULL && (bracket == NULL || port > bracket)) {
+		if (!options_number(port + 1, 1, 65535, &number))
+			return failure_set(failure, "Invalid URL for -L argument specified - the "
+						    "port must be between 1 and 65535.");
+		o->port = (uint16_t)number;
+		len = (size_t)(port - text);
+	}
+	if (text[0] == '[' && bracket != NULL)
+		o->host = options_keep(o, slice_of(text + 1, (size_t)(bracket - text) - 1));
+	else
+		o->host = options_keep(o, slice_of(text, len));
+	return true;
+}
+
+static bool take_url(struct options *o, const struct flag *flag, const char *value,
+		     struct failure *failure)
+{
+	const char *rest, *slash, *at;
+
+	(void)flag;
+	if (strncasecmp(value, "mqtts://", 8) == 0)
+		return failure_set(failure, "mqtts:// (TLS): not in this version.");
+	if (strncasecmp(value, "mqtt://", 7) != 0)
+		return failure_set(failure, "unsupported URL scheme. It must be mqtt://.");
+	rest = value + 7;
+	slash = strchr(rest, '/');
+	if (slash == NULL)
+		return failure_set(failure,
+				   "Invalid URL for -L argument specified - topic missing.");
+	at = memrchr(rest, '@', (size_t)(slash - rest));
+	if (at != NULL) {
+		take_url_user(o, slice_of(rest, (size_t)(at - rest)));
+		rest = at + 1;
+	}
+	text_list_add(&o->topics, options_keep(o, slice_text(slash + 1)));
+	return take_url_host(o, slice_of(rest, (size_t)(slash - rest)), failure);
+}
+
+/* Letters to change, add or remove until one word is the other (Levenshtein). */
+static size_t word_distance(const char *a, const char *b)
+{
+	size_t row[64];
+	const size_t len = strlen(b);
+
+	if (len >= sizeof(row) / sizeof(row[0]))
+		return SIZE_MAX;
+	for (size_t j = 0; j <= len; j++)
+		row[j] = j;
+	for (size_t i = 1; a[i - 1] != '\0'; i++) {
+		size_t diagonal = row[0];
+
+		row[0] = i;
+		for (size_t j = 1; j <= len; j++) {
+			const size_t changed = diagonal + (a[i - 1] != b[j - 1]);
+			const size_t shorter = (row[j] < row[j - 1] ? row[j] : row[j - 1]) + 1;
+
+			diagonal = row[j];
+			row[j] = changed < shorter ? changed : shorter;
+		}
+	}
+	return row[len];
+}
+
+static bool unknown_flag(const struct options *o, const char *word, struct failure *failure)
+{
+	size_t best = strlen(word) < 4 ? 1 : 3;
+	const char *nearest = NULL;
+
+	for (size_t i = 0; i < FLAGS; i++) {
+		const char *names[] = {flags[i].letter, flags[i].name};
+
+		for (size_t j = 0; j < 2; j++) {
+			size_t distance;
+
+			if (names[j] == NULL || (flags[i].programs & o->program) == 0)
+				continue;
+			distance = word_distance(word, names[j]);
+			if (distance < best || (distance == best && nearest == NULL)) {
+				best = distance;
+				nearest = names[j];
+			}
+		}
+	}
+	if (nearest != NULL)
+		return failure_set(failure, "Unknown option '%.80s'. Did you mean '%s'?", word,
+				   nearest);
+	return failure_set(failure, "Unknown option '%.80s'.", word);
+}
+
+static const struct flag *find_flag(const struct options *o, const char *word)
+{
+	for (size_t i = 0; i < FLAGS; i++) {
+		const struct flag *f = &flags[i];
+
+		if ((f->programs & o->program) == 0)
+			continue;
+		if ((f->letter != NULL && strcmp(f->letter, word) == 0) ||
+		    (f->name != NULL && strcmp(f->name, word) == 0))
+			return f;
+	}
+	return NULL;
+}
+
+bool options_read(struct options *o, int argc, char **argv, struct failure *failure)
+{
+	for (int i = 0; i < argc && !o->help; i++) {
+		const struct flag *f = find_flag(o, argv[i]);
+		int used = f != NULL && f->value != NULL ? 1 : 0;
+
+		if (f == NULL)
+			return unknown_flag(o, argv[i], failure);
+		/* What is absent is said so, with a value or without. */
+		if (f->take == take_absent)
+			return take_absent(o, f, NULL, failure);
+		if (f->take == take_nothing) {
+			if (!options_read_property(o, argv + i + 1, argc - i - 1, &used, failure))
+				return false;
+		} else if (used > 0 && i + 1 >= argc) {
+			return failure_set(failure, "%s argument given but no %s specified.",
+					   flag_name(f), f->value);
+		} else if (!f->take(o, f, used > 0 ? argv[i + 1] : NULL, failure)) {
+			return false;
+		}
+		if (f->take == take_password)
+			memset(argv[i + 1], '*', strlen(argv[i + 1]));
+		i += used;
+	}
+	return true;
+}
+
+void options_print_help(enum option_program program)
+{
+	for (size_t i = 0; i < FLAGS; i++) {
+		const struct flag *f = &flags[i];
+		char names[64];
+
+		if ((f->programs & program) == 0 || f->help == NULL)
+			continue;
+		snprintf(names, sizeof(names), "%s%s%s%s%s", f->letter != NULL ? f->letter : "",
+			 f->letter != NULL && f->name != NULL ? ", " : "",
+			 f->name != NULL ? f->name : "", f->value != NULL ? " " : "",
+			 f->value != NULL ? f->value : "");
+		printf("  %-34s %s\n", names, f->help);
+	}
+}

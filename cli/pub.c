@@ -1,0 +1,202 @@
+/* pub.c - `metrino pub`: publishes one message, several times, or every line of a stream. */
+#include "cli/command.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define READ_SIZE   65536u
+#define PAYLOAD_MAX 268435455u
+
+struct publisher {
+	const struct options *options;
+	struct command_link link;
+	struct failure failure;
+};
+
+static void on_message(struct client *client, const struct mqtt_publish *publish)
+{
+	/* Left over in a session that -c resumed; this program shows nothing. */
+	(void)client;
+	(void)publish;
+}
+
+static void on_answer(struct client *client, uint8_t type, uint16_t packet_id, struct slice reasons)
+{
+	const struct publisher *p = client->user;
+
+	(void)type;
+	if (reasons.len > 0 && mqtt_reason_is_error(reasons.at[0]) && !p->options->quiet)
+		fprintf(stderr, "Warning: Publish %u failed: %s.\n", packet_id,
+			mqtt_reason_text(reasons.at[0]));
+}
+
+static const struct client_events events = {on_message, on_answer};
+
+static bool publish(struct publisher *p, struct slice payload)
+{
+	struct mqtt_publish message = {
+	    .qos = p->options->qos,
+	    .retain = p->options->retain,
+	    .topic = slice_text(p->options->topics.at[0]),
+	    .payload = payload,
+	    .properties = options_properties(p->options, MQTT_PUBLISH),
+	};
+	struct client *c = &p->link.client;
+
+	while (client_is_full(c) || (message.qos > 0 && !client_may_publish(c))) {
+		if (!client_step(c, -1, -1, &p->failure))
+			return false;
+	}
+	return client_publish(c, &message, &p->failure);
+}
+
+/* Until every message was answered and everything is written. */
+static bool wait_answers(struct publisher *p)
+{
+	struct client *c = &p->link.client;
+
+	while (c->unanswered > 0 || c->out.len > 0) {
+		/* Nothing answers QoS 0: wait for room to write, not for something to read. */
+		if (!client_step(c, -1, c->unanswered > 0 ? -1 : client_now_ms() + 10, &p->failure))
+			return false;
+	}
+	return true;
+}
+
+static bool wait_delay(struct publisher *p)
+{
+	const int64_t until_ms = client_now_ms() + p->options->repeat_delay_ms;
+
+	while (client_now_ms() < until_ms) {
+		if (!client_step(&p->link.client, -1, until_ms, &p->failure))
+			return false;
+	}
+	return true;
+}
+
+static bool publish_repeatedly(struct publisher *p, struct slice payload)
+{
+	for (uint32_t i = 0; i < p->options->repeat; i++) {
+		if (i > 0 && p->options->repeat_delay_ms > 0 && !wait_delay(p))
+			return false;
+		if (!publish(p, payload) || !wait_answers(p))
+			return false;
+	}
+	return true;
+}
+
+/* Every line without its end; a last line may have none. */
+static bool publish_whole_lines(struct publisher *p, struct buffer *input)
+{
+	size_t used = 0;
+	const uint8_t *end;
+
+	while (input->len > used &&
+	       (end = memchr(input->at + used, '\n', input->len - used)) != NULL) {
+		const size_t line_end = (size_t)(end - input->at);
+
+		if (!publish(p, slice_of(input->at + used, line_end - used)))
+			return false;
+		used = line_end + 1;
+	}
+	buffer_drop(input, used);
+	return true;
+}
+
+static bool publish_lines(struct publisher *p)
+{
+	struct buffer input = {0};
+	bool good = true;
+	ssize_t n = 1;
+
+	while (good && n != 0) {
+		good = client_step(&p->link.client, STDIN_FILENO, -1, &p->failure);
+		if (!good || !p->link.client.other_ready)
+			continue;
+		n = read(STDIN_FILENO, buffer_reserve(&input, READ_SIZE), READ_SIZE);
+		if (n < 0 && errno != EINTR && errno != EAGAIN)
+			good = failure_set(&p->failure, "standard input: %s.", strerror(errno));
+		if (n > 0)
+			input.len += (size_t)n;
+		good = good && publish_whole_lines(p, &input);
+	}
+	if (good && input.len > 0)
+		good = publish(p, buffer_slice(&input));
+	buffer_finish(&input);
+	return good && wait_answers(p);
+}
+
+static bool read_all(int fd, struct buffer *out)
+{
+	ssize_t n;
+
+	do {
+		n = read(fd, buffer_reserve(out, READ_SIZE), READ_SIZE);
+		if (n > 0)
+			out->len += (size_t)n;
+	} while ((n > 0 && out->len <= PAYLOAD_MAX) || (n < 0 && errno == EINTR));
+	return n == 0;
+}
+
+/* What one message holds; true also when there is nothing to load. */
+static bool load_payload(const struct options *o, struct buffer *payload, struct failure *failure)
+{
+	int fd = STDIN_FILENO;
+	bool read_well;
+
+	if (o->source == PAYLOAD_TEXT)
+		buffer_add_text(payload, o->payload);
+	if (o->source != PAYLOAD_FILE && o->source != PAYLOAD_STDIN)
+		return true;
+	if (o->source == PAYLOAD_FILE)
+		fd = open(o->payload, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return failure_set(failure, "Unable to open file \"%.300s\": %s.", o->payload,
+				   strerror(errno));
+	read_well = read_all(fd, payload);
+	if (!read_well)
+		failure_set(failure, "Unable to read %.300s: %s.",
+			    o->source == PAYLOAD_FILE ? o->payload : "standard input",
+			    payload->len > PAYLOAD_MAX ? "longer than 268435455 bytes"
+						       : strerror(errno));
+	if (fd != STDIN_FILENO)
+		close(fd);
+	return read_well;
+}
+
+static int run(struct publisher *p, struct slice payload)
+{
+	int status = command_connect(&p->link, p->options, &events, p);
+
+	if (status == 0) {
+		if (p->options->source == PAYLOAD_LINES ? publish_lines(p)
+							: publish_repeatedly(p, payload))
+			client_disconnect(&p->link.client);
+		else
+			status = command_failed(p->options, &p->failure);
+	}
+	command_finish(&p->link);
+	return status;
+}
+
+int command_pub(int argc, char **argv)
+{
+	struct options options;
+	struct publisher publisher = {.options = &options};
+	struct buffer payload = {0};
+	int status;
+
+	options_init(&options, OPTION_PUB);
+	if (command_options(&options, argc, argv, &status)) {
+		if (load_payload(&options, &payload, &publisher.failure))
+			status = run(&publisher, buffer_slice(&payload));
+		else
+			status = command_failed(&options, &publisher.failure);
+	}
+	buffer_finish(&payload);
+	options_finish(&options);
+	return status;
+}

@@ -1,0 +1,203 @@
+/* plant.c - faults on purpose, between core and oracle. */
+#include "tests/sim/plant.h"
+#include "broker/core/mail.h"
+#include "storage/store.h"
+#include "tests/sim/device.h"
+
+static const struct {
+	const char *check;
+	const char *what;
+} plants[] = {
+    {"", "nothing"},
+#define PLANT(name, check, what) {check, what},
+#include "tests/sim/plant.def"
+#undef PLANT
+};
+
+const char *plant_what(enum plant plant)
+{
+	return plants[plant].what;
+}
+
+const char *plant_check(enum plant plant)
+{
+	return plants[plant].check;
+}
+
+/* Is it this plant's turn?  Now and then, so that the rest of the world goes on. */
+static bool strikes(struct world *world, enum plant plant, uint32_t permille)
+{
+	if (world->plant != plant || !rng_chance(&world->rng, permille))
+		return false;
+	if (!world->plant_used)
+		world_trace(world, "plant: %s", plants[plant].what);
+	world->plant_used = true;
+	return true;
+}
+
+bool plant_loses_mail(struct world *world, const struct mail *mail)
+{
+	if (mail->from == mail->to)
+		return false;
+	switch (mail->type) {
+	case MAIL_PUBLISH:
+		return strikes(world, PLANT_LOSE_PUBLISH_MAIL, 100);
+	case MAIL_RETAIN:
+		return strikes(world, PLANT_LOSE_RETAIN_MAIL, 300);
+	case MAIL_SHARE_DELIVER:
+		return strikes(world, PLANT_LOSE_SHARE_MAIL, 200);
+	default:
+		return false;
+	}
+}
+
+bool plant_forgets_batch(struct world *world, const struct store_batch *batch)
+{
+	bool subscription = false, session = false;
+	for (size_t i = 0; i < batch->count; i++) {
+		subscription = subscription || batch->ops[i].type == STORE_PUT_SUBSCRIPTION;
+		session = session || batch->ops[i].type == STORE_PUT_SESSION;
+	}
+	/* A session that is missing would make orphans of its subscriptions. */
+	if (subscription && !session)
+		return strikes(world, PLANT_FORGET_SUBSCRIPTION, 300);
+	return session && !subscription && batch->count == 1 &&
+	       strikes(world, PLANT_FORGET_SESSION, 300);
+}
+
+/* ---- packets ---- */
+
+static bool decode(const struct device *client, uint8_t *packet, size_t len,
+		   struct mqtt_publish *out)
+{
+	struct frame frame;
+	return frame_cut(slice_of(packet, len), &frame) == FRAME_WHOLE &&
+	       frame.type == MQTT_PUBLISH &&
+	       mqtt_decode_publish(frame.flags, frame.body, client->version, out) == MQTT_SUCCESS;
+}
+
+/* Slices of a decoded packet point into it; here it is ours to spoil. */
+static uint8_t *writable(struct slice slice)
+{
+	return (uint8_t *)(uintptr_t)slice.at;
+}
+
+static void change_property(struct world *world, const struct mqtt_publish *publish)
+{
+	struct slice raw = publish->properties.raw;
+	for (size_t i = 0; i + 4 <= raw.len; i++)
+		if (memcmp(raw.at + i, "prop", 4) == 0 &&
+		    strikes(world, PLANT_CHANGE_PROPERTY, 500)) {
+			writable(raw)[i] = 'q';
+			return;
+		}
+}
+
+static void change_identifier(struct world *world, const struct mqtt_publish *publish)
+{
+	struct slice raw = publish->properties.raw;
+	if (!mqtt_has(&publish->properties, MQTT_PROPERTY_SUBSCRIPTION_IDENTIFIER))
+		return;
+	uint8_t last = (uint8_t)publish->properties.subscription_identifier;
+	for (size_t i = 0; i + 2 <= raw.len; i++)
+		if (raw.at[i] == MQTT_PROPERTY_SUBSCRIPTION_IDENTIFIER && raw.at[i + 1] == last &&
+		    last < 99 && strikes(world, PLANT_CHANGE_IDENTIFIER, 500)) {
+			writable(raw)[i + 1] = 99;
+			return;
+		}
+}
+
+static void change_expiry(struct world *world, const struct mqtt_publish *publish)
+{
+	struct slice raw = publish->properties.raw;
+	if (!mqtt_has(&publish->properties, MQTT_PROPERTY_MESSAGE_EXPIRY_INTERVAL))
+		return;
+	for (size_t i = 0; i + 5 <= raw.len; i++)
+		if (raw.at[i] == MQTT_PROPERTY_MESSAGE_EXPIRY_INTERVAL && raw.at[i + 1] == 0 &&
+		    raw.at[i + 4] == (uint8_t)publish->properties.message_expiry_s &&
+		    strikes(world, PLANT_CHANGE_EXPIRY, 500)) {
+			writable(raw)[i + 4] = 200;
+			return;
+		}
+}
+
+static bool is_will(const struct mqtt_publish *publish)
+{
+	return publish->topic.len > 2 && memcmp(publish->topic.at, "w/", 2) == 0;
+}
+
+static int hold(struct world *world, const struct device *client, const uint8_t *packet, size_t len)
+{
+	if (world->held.len > 0)
+		return 1;
+	bytes_append(&world->held, slice_of(packet, len));
+	world->held_client = client->index;
+	return 0;
+}
+
+static int plant_publish(struct world *world, struct device *client, uint8_t *packet, size_t len,
+			 const struct mqtt_publish *publish)
+{
+	bool witness = client->index == world->oracle->witness;
+	change_property(world, publish);
+	change_identifier(world, publish);
+	change_expiry(world, publish);
+	if (publish->payload.len > 9 && strikes(world, PLANT_CHANGE_PAYLOAD, 100))
+		writable(publish->payload)[publish->payload.len - 1] ^= 1;
+	if (!publish->retain && strikes(world, PLANT_SET_RETAIN, 200))
+		packet[0] |= 1;
+	if (publish->qos > 0 && !publish->dup && strikes(world, PLANT_SET_DUP, 200))
+		packet[0] |= 8;
+	if (publish->qos == 1 && strikes(world, PLANT_SWALLOW_QOS1, 50))
+		return 0;
+	if (publish->qos == 1 && publish->topic.len > 0 && strikes(world, PLANT_LATE, 300))
+		return hold(world, client, packet, len);
+	if (witness && is_will(publish) && strikes(world, PLANT_LOSE_WILL, 500))
+		return 0;
+	if (witness && is_will(publish) && publish->qos == 0 &&
+	    strikes(world, PLANT_TWICE_WILL, 700))
+		return 2;
+	if (publish->qos == 0 && !is_will(publish) && strikes(world, PLANT_TWICE_QOS0, 100))
+		return 2;
+	return publish->qos == 2 && strikes(world, PLANT_TWICE_QOS2, 100) ? 2 : 1;
+}
+
+int plant_packet(struct world *world, struct device *client, uint8_t *packet, size_t len)
+{
+	static const struct {
+		uint8_t type;
+		enum plant plant;
+	} swallows[] = {
+	    {MQTT_PUBACK, PLANT_SWALLOW_PUBACK},
+	    {MQTT_PINGRESP, PLANT_SWALLOW_PINGRESP},
+	    {MQTT_SUBACK, PLANT_SWALLOW_SUBACK},
+	};
+	struct mqtt_publish publish;
+	if (world->plant == PLANT_NONE)
+		return 1;
+	if (strikes(world, PLANT_LEAK_MEMORY, 5))
+		atomic_fetch_add(&world->budget.used, 65536);
+	for (size_t i = 0; i < sizeof(swallows) / sizeof(swallows[0]); i++)
+		if (packet[0] >> 4 == swallows[i].type && strikes(world, swallows[i].plant, 100))
+			return 0;
+	if (packet[0] >> 4 == MQTT_CONNACK && packet[3] == 0 &&
+	    strikes(world, PLANT_SESSION_PRESENT, 200))
+		packet[2] ^= 1;
+	if (decode(client, packet, len, &publish))
+		return plant_publish(world, client, packet, len, &publish);
+	return 1;
+}
+
+void plant_held(struct world *world, struct device *client)
+{
+	static const unsigned lateness = 2; /* the packet itself, and one behind it */
+	struct frame frame;
+	if (world->held.len == 0 || world->held_client % 64 != client->index)
+		return;
+	world->held_client += 64;
+	if (world->held_client / 64 < lateness)
+		return;
+	must(frame_cut(slice_of(world->held.at, world->held.len), &frame) == FRAME_WHOLE);
+	device_packet(world, client, &frame);
+	world->held.len = 0;
+}

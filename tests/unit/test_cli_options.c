@@ -1,0 +1,242 @@
+/* test_cli_options.c - the flags of metrino pub and metrino sub. */
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "cli/options.h"
+
+#define WORDS_MAX 40
+
+/* Words in one text, divided by blanks, as options; argv is changed by the reader, so copied. */
+static bool gather(struct options *o, enum option_program program, const char *text,
+		   struct failure *failure)
+{
+	static char copy[512];
+	char *argv[WORDS_MAX];
+	int argc = 0;
+
+	snprintf(copy, sizeof(copy), "%s", text);
+	for (char *word = strtok(copy, " "); word != NULL; word = strtok(NULL, " "))
+		argv[argc++] = word;
+	unsetenv("XDG_CONFIG_HOME");
+	unsetenv("HOME");
+	options_init(o, program);
+	failure->text[0] = '\0';
+	return options_gather(o, argc, argv, failure);
+}
+
+static void expect_complaint(enum option_program program, const char *words, const char *complaint)
+{
+	struct failure failure;
+	struct options o;
+
+	ck_assert_msg(!gather(&o, program, words, &failure), "%s", words);
+	ck_assert_msg(strstr(failure.text, complaint) != NULL, "%s: %s", words, failure.text);
+	options_finish(&o);
+}
+
+START_TEST(flags_set_what_they_say)
+{
+	struct failure failure;
+	struct options o;
+
+	ck_assert(gather(&o, OPTION_SUB,
+			 "-h h --port 99 -q 2 -t a -t b/# -T c -v -N -C 3 -W 4 -k 7 --id me -V 5 "
+			 "-x -1",
+			 &failure));
+	ck_assert_str_eq(o.host, "h");
+	ck_assert_uint_eq(o.port, 99);
+	ck_assert_uint_eq(o.qos, 2);
+	ck_assert_uint_eq(o.topics.count, 2);
+	ck_assert_str_eq(o.topics.at[1], "b/#");
+	ck_assert_str_eq(o.filter_out.at[0], "c");
+	ck_assert(o.verbose && o.no_newline);
+	ck_assert_uint_eq(o.count, 3);
+	ck_assert_uint_eq(o.timeout_s, 4);
+	ck_assert_uint_eq(o.keep_alive_s, 7);
+	ck_assert_int_eq(o.version, MQTT_VERSION_5_0);
+	ck_assert_uint_eq(o.session_expiry_s, UINT32_MAX);
+	options_finish(&o);
+}
+END_TEST
+
+START_TEST(the_last_topic_is_published_to)
+{
+	struct failure failure;
+	struct options o;
+
+	ck_assert(
+	    gather(&o, OPTION_PUB, "-t a -m x -t b --repeat 3 --repeat-delay 0.25", &failure));
+	ck_assert_uint_eq(o.topics.count, 1);
+	ck_assert_str_eq(o.topics.at[0], "b");
+	ck_assert_uint_eq(o.repeat_delay_ms, 250);
+	options_finish(&o);
+}
+END_TEST
+
+START_TEST(url_in_one)
+{
+	struct failure failure;
+	struct options o;
+
+	ck_assert(gather(&o, OPTION_SUB, "-L mqtt://us%40er:p%3aw@[::1]:99/a/b", &failure));
+	ck_assert_str_eq(o.host, "::1");
+	ck_assert_uint_eq(o.port, 99);
+	ck_assert_str_eq(o.user_name, "us@er");
+	ck_assert_str_eq(o.password, "p:w");
+	ck_assert_str_eq(o.topics.at[0], "a/b");
+	options_finish(&o);
+	ck_assert(gather(&o, OPTION_SUB, "-L mqtt://host/t", &failure));
+	ck_assert_str_eq(o.host, "host");
+	ck_assert_uint_eq(o.port, 1883);
+	ck_assert_ptr_null(o.user_name);
+	options_finish(&o);
+}
+END_TEST
+
+START_TEST(properties_of_packets)
+{
+	struct mqtt_properties p;
+	struct failure failure;
+	struct options o;
+
+	ck_assert(
+	    gather(&o, OPTION_PUB,
+		   "-t a -m x -D publish user-property k v -D PUBLISH message-expiry-interval "
+		   "9 -D connect receive-maximum 3",
+		   &failure));
+	ck_assert_int_eq(o.version, MQTT_VERSION_5_0);
+	p = options_properties(&o, MQTT_PUBLISH);
+	ck_assert(mqtt_has(&p, MQTT_PROPERTY_MESSAGE_EXPIRY_INTERVAL));
+	ck_assert_uint_eq(p.message_expiry_s, 9);
+	ck_assert(slice_equal(p.user, SLICE_LITERAL("\x26\0\1k\0\1v")));
+	ck_assert_uint_eq(options_properties(&o, MQTT_CONNECT).receive_maximum, 3);
+	options_finish(&o);
+}
+END_TEST
+
+START_TEST(a_password_does_not_stay_in_the_arguments)
+{
+	char flag[] = "-P", secret[] = "secret";
+	char *argv[] = {flag, secret};
+	struct failure failure;
+	struct options o;
+
+	options_init(&o, OPTION_PUB);
+	ck_assert(options_read(&o, 2, argv, &failure));
+	ck_assert_str_eq(o.password, "secret");
+	ck_assert_str_eq(secret, "******");
+	options_finish(&o);
+}
+END_TEST
+
+START_TEST(complaints_name_what_would_be_right)
+{
+	const struct {
+		enum option_program program;
+		const char *words, *complaint;
+	} cases[] = {
+	    {OPTION_PUB, "-t a -m x --prot 1", "Did you mean '--port'?"},
+	    {OPTION_PUB, "-t a -m x --retian", "Did you mean '--retain'?"},
+	    {OPTION_SUB, "-t a -m x", "Unknown option '-m'"},
+	    {OPTION_PUB, "-t a", "Both topic and message must be supplied."},
+	    {OPTION_PUB, "-t a/+ -m x", "does it contain '+' or '#'?"},
+	    {OPTION_PUB, "-t a -m x -n", "Only one type of message"},
+	    {OPTION_PUB, "-p", "-p argument given but no port specified."},
+	    {OPTION_PUB, "-p 65536", "between 1 and 65535"},
+	    {OPTION_PUB, "-t a -m x -q 3", "Invalid QoS given: 3"},
+	    {OPTION_PUB, "-t a -m x -k 4", "between 5 and 65535"},
+	    {OPTION_PUB, "-t a -m x -i a -I b", "cannot be used together"},
+	    {OPTION_PUB, "-t a -m x -c", "must provide a client id"},
+	    {OPTION_PUB, "-t a -m x -P p", "needs a user name"},
+	    {OPTION_PUB, "-t a -m x --will-payload p", "no will topic given"},
+	    {OPTION_PUB, "-t a -m x --will-topic #", "Invalid will topic"},
+	    {OPTION_PUB, "-t a -m x -x foo", "not a number"},
+	    {OPTION_PUB, "-t a -m x -D publish foo 1", "Invalid property name"},
+	    {OPTION_PUB, "-t a -m x -D foo foo 1", "Invalid command"},
+	    {OPTION_PUB, "-t a -m x -D publish will-delay-interval 1", "not allowed for publish"},
+	    {OPTION_PUB, "-D publish message-expiry-interval abc", "must be a number"},
+	    {OPTION_PUB, "-t a -m x -D publish user-property a", "not enough arguments"},
+	    {OPTION_SUB, "-t #a", "are all '+' and '#' wildcards correct?"},
+	    {OPTION_SUB, "-t a -R --retained-only", "makes no sense"},
+	    {OPTION_SUB, "-t a -F %z", "Invalid format specifier 'z'."},
+	    {OPTION_SUB, "-t a --random-filter 0", "between 0.1-100.0"},
+	    {OPTION_SUB, "", "You must specify a topic"},
+	    {OPTION_SUB, "-L http://a/b", "unsupported URL scheme"},
+	    {OPTION_SUB, "-L mqtt://a", "topic missing"},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		expect_complaint(cases[i].program, cases[i].words, cases[i].complaint);
+}
+END_TEST
+
+START_TEST(absent_parts_are_never_ignored)
+{
+	const char *const flags[] = {"--cafile f",
+				     "--capath d",
+				     "--cert f",
+				     "--key f",
+				     "--insecure",
+				     "--psk aa",
+				     "--psk-identity i",
+				     "--tls-version tlsv1.2",
+				     "--tls-alpn mqtt",
+				     "--ciphers c",
+				     "--proxy p",
+				     "--unix s",
+				     "-S",
+				     "--tls-use-os-certs",
+				     "-L mqtts://a/b"};
+
+	for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++)
+		expect_complaint(OPTION_SUB, flags[i], "not in this version");
+}
+END_TEST
+
+START_TEST(options_file)
+{
+	char path[] = "/tmp/metrino-options-XXXXXX";
+	const int fd = mkstemp(path);
+	FILE *file = fdopen(fd, "w");
+	struct failure failure;
+	struct options o;
+
+	ck_assert_ptr_nonnull(file);
+	fputs("# -q 1\n\n-p 99\n  --debug\n-m hello  world\n-D publish user-property a b c\n-q 9\n",
+	      file);
+	ck_assert_int_eq(fclose(file), 0);
+	options_init(&o, OPTION_PUB);
+	ck_assert(!options_read_file(&o, path, &failure));
+	ck_assert_ptr_nonnull(strstr(failure.text, ":7: Invalid QoS given: 9"));
+	ck_assert_uint_eq(o.port, 99);
+	ck_assert(o.debug);
+	ck_assert_uint_eq(o.qos, 0);
+	ck_assert_str_eq(o.payload, "hello  world");
+	ck_assert(slice_equal(options_properties(&o, MQTT_PUBLISH).user,
+			      SLICE_LITERAL("\x26\0\1a\0\3b c")));
+	options_finish(&o);
+	ck_assert_int_eq(unlink(path), 0);
+	ck_assert(options_read_file(&o, path, &failure));
+}
+END_TEST
+
+Suite *cli_options_suite(void);
+
+Suite *cli_options_suite(void)
+{
+	Suite *suite = suite_create("cli_options");
+	TCase *all = tcase_create("all");
+
+	tcase_add_test(all, flags_set_what_they_say);
+	tcase_add_test(all, the_last_topic_is_published_to);
+	tcase_add_test(all, url_in_one);
+	tcase_add_test(all, properties_of_packets);
+	tcase_add_test(all, a_password_does_not_stay_in_the_arguments);
+	tcase_add_test(all, complaints_name_what_would_be_right);
+	tcase_add_test(all, absent_parts_are_never_ignored);
+	tcase_add_test(all, options_file);
+	suite_add_tcase(suite, all);
+	return suite;
+}

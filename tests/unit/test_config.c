@@ -1,0 +1,249 @@
+/*
+ * test_config.c - every key of config.def with a value that is right and one
+ * that is wrong; the defaults.  Whole files: test_config_files.c.
+ */
+#include <sys/socket.h>
+#include <syslog.h>
+
+#include "broker/log.h"
+#include "tests/unit/config_files.h"
+
+/* Where a value must arrive, and what it must be there. */
+#define IN_CONFIG(field)                                                                           \
+	false, offsetof(struct config, field), sizeof(((struct config *)NULL)->field)
+#define IN_LISTENER(field)                                                                         \
+	true, offsetof(struct config_listener, field),                                             \
+	    sizeof(((struct config_listener *)NULL)->field)
+#define SETTINGS(field) IN_LISTENER(settings.field)
+
+static const struct key_case {
+	const char *key, *right, *wrong;
+	bool in_listener;
+	size_t offset, size;
+	uint64_t number;  /* what arrives, unless: */
+	const char *text; /* what arrives in a text or a slice */
+} key_cases[] = {
+    {"listener", "1999 192.0.2.1", "65536", IN_LISTENER(port), 1999, NULL},
+    {"listener", "1999 192.0.2.1", "1883 a b", IN_LISTENER(address), 0, "192.0.2.1"},
+    {"bind_interface", "eth0", "a-name-that-is-too-long", IN_LISTENER(bind_interface), 0, "eth0"},
+    {"socket_domain", "ipv6", "ipv5", IN_LISTENER(socket_domain), AF_INET6, NULL},
+    {"protocol", "mqtt", "http", IN_LISTENER(port), 1883, NULL},
+    {"protocol", "mqtt", "websockets", IN_LISTENER(port), 1883, NULL},
+    {"max_connections", "77", "0", IN_LISTENER(max_connections), 77, NULL},
+    {"max_connections", "unlimited", "-2", IN_LISTENER(max_connections), UINT32_MAX, NULL},
+    {"max_connections", "-1", "12x", IN_LISTENER(max_connections), UINT32_MAX, NULL},
+    {"max_qos", "1", "3", SETTINGS(max_qos), 1, NULL},
+    {"maximum_qos", "0", "-1", SETTINGS(max_qos), 0, NULL},
+    {"max_topic_alias", "0", "65536", SETTINGS(max_topic_alias), 0, NULL},
+    {"max_topic_alias_broker", "65535", "unlimited", SETTINGS(max_topic_alias_broker), 65535, NULL},
+    {"accept_protocol_versions", "3, 5", "6", SETTINGS(accept_3_1_1), 0, NULL},
+    {"accept_protocol_versions", "4", ",", SETTINGS(accept_3_1_1), 1, NULL},
+    {"listener_allow_anonymous", "true", "yes", SETTINGS(allow_anonymous), 1, NULL},
+    {"listener_auto_id_prefix", "mine-", "", SETTINGS(auto_id_prefix), 0, "mine-"},
+    {"use_username_as_clientid", "true", "2", SETTINGS(use_user_name_as_client_id), 1, NULL},
+    {"port", "1884", "0", IN_LISTENER(port), 1884, NULL},
+    {"bind_address", "192.0.2.7", "a b", IN_LISTENER(address), 0, "192.0.2.7"},
+    {"set_tcp_nodelay", "TRUE", "on", IN_CONFIG(set_tcp_nodelay), 1, NULL},
+    {"allow_anonymous", "1", "maybe", SETTINGS(allow_anonymous), 1, NULL},
+    {"allow_zero_length_clientid", "false", "no", SETTINGS(allow_zero_length_client_id), 0, NULL},
+    {"auto_id_prefix", "two words", "", SETTINGS(auto_id_prefix), 0, "two words"},
+    {"clientid_prefixes", "sensor-", "", SETTINGS(client_id_prefixes), 0, "sensor-"},
+    {"max_keepalive", "60", "0", SETTINGS(max_keep_alive_s), 60, NULL},
+    {"max_keepalive", "unlimited", "65536", SETTINGS(max_keep_alive_s), 0, NULL},
+    {"server_reference", "other.example:1883", "", SETTINGS(server_reference), 0,
+     "other.example:1883"},
+    {"global_max_clients", "5", "0", IN_CONFIG(core.sessions_max), 5, NULL},
+    {"global_max_connections", "6", "4294967295", IN_CONFIG(global_max_connections), 6, NULL},
+    {"connect_timeout", "3", "0", IN_CONFIG(core.connect_timeout_ms), 3000, NULL},
+    {"response_information", "replies/", "", IN_CONFIG(core.response_information), 0, "replies/"},
+    {"max_inflight_messages", "20", "0", IN_CONFIG(core.max_inflight_messages), 20, NULL},
+    {"max_inflight_bytes", "4096", "0", IN_CONFIG(core.max_inflight_bytes), 4096, NULL},
+    {"receive_maximum", "9", "65536", IN_CONFIG(core.receive_maximum), 9, NULL},
+    {"max_queued_messages", "8", "0", IN_CONFIG(core.max_queued_messages), 8, NULL},
+    {"max_queued_bytes", "unlimited", "0", IN_CONFIG(core.max_queued_bytes), UINT64_MAX, NULL},
+    {"queue_policy", "drop_old", "drop", IN_CONFIG(core.queue_policy), QUEUE_DROP_OLD, NULL},
+    {"queue_qos0_messages", "true", "x", IN_CONFIG(core.queue_qos0_messages), 1, NULL},
+    {"max_packet_size", "20", "19", IN_CONFIG(core.max_packet_size), 20, NULL},
+    {"max_packet_size", "268435460", "268435461", IN_CONFIG(core.max_packet_size), 268435460, NULL},
+    {"message_size_limit", "1000", "0", IN_CONFIG(core.message_size_limit), 1000, NULL},
+    {"persistent_client_expiration", "2h", "2", IN_CONFIG(core.session_expiry_max_s), 7200, NULL},
+    {"persistent_client_expiration", "2w", "0d", IN_CONFIG(core.session_expiry_max_s), 1209600,
+     NULL},
+    {"persistent_client_expiration", "2y", "d", IN_CONFIG(core.session_expiry_max_s), 2592000,
+     NULL},
+    {"session_expiry_max", "45s", "31d", IN_CONFIG(core.session_expiry_max_s), 45, NULL},
+    {"session_expiry_max", "1m", "1y", IN_CONFIG(core.session_expiry_max_s), 2592000, NULL},
+    {"retain_available", "false", "3", IN_CONFIG(core.retain_available), 0, NULL},
+    {"max_retained_messages", "4", "0", IN_CONFIG(core.max_retained_messages), 4, NULL},
+    {"max_retained_bytes", "99999999999", "0", IN_CONFIG(core.max_retained_bytes), 99999999999,
+     NULL},
+    {"ack_when", "accepted", "delivered", IN_CONFIG(persistence), 1, NULL},
+    {"workers", "256", "257", IN_CONFIG(workers), 256, NULL},
+    {"memory_limit", "16777216", "16777215", IN_CONFIG(core.memory_limit), 16777216, NULL},
+    {"memory_limit", "unlimited", "99999999999999999999", IN_CONFIG(core.memory_limit), UINT64_MAX,
+     NULL},
+    {"persistence", "false", "none", IN_CONFIG(persistence), 0, NULL},
+    {"persistence_location", "/a b/c", "", IN_CONFIG(persistence_location), 0, "/a b/c"},
+    {"durability", "power", "process", IN_CONFIG(persistence), 1, NULL},
+    {"sys_interval", "0", "86401", IN_CONFIG(sys_interval_s), 0, NULL},
+    {"user", "nobody", "", IN_CONFIG(user), 0, "nobody"},
+    {"pid_file", "/run/m.pid", "", IN_CONFIG(pid_file), 0, "/run/m.pid"},
+    {"include_dir", "/proc/sys/net", "/nowhere/at/all", IN_CONFIG(persistence), 1, NULL},
+    {"admin_listener", "8080", "0", IN_CONFIG(admin_port), 8080, NULL},
+    {"admin_listener", "8080", "8080 192.0.2.1", IN_CONFIG(admin_address), 0, "127.0.0.1"},
+    {"admin_token_file", "/t", "", IN_CONFIG(admin_token_file), 0, "/t"},
+    {"log_dest", "file /l o g", "file", IN_CONFIG(log_file), 0, "/l o g"},
+    {"log_dest", "syslog", "topic", IN_CONFIG(log_syslog), 1, NULL},
+    {"log_dest", "stdout", "/var/log/x", IN_CONFIG(log_stderr), 0, NULL},
+    {"log_type", "error debug", "errors", IN_CONFIG(log_types),
+     LOG_TYPE(LOG_LEVEL_ERROR) | LOG_TYPE(LOG_LEVEL_DEBUG), NULL},
+    {"log_type", "all", "info", IN_CONFIG(log_types), LOG_TYPES_ALL, NULL},
+    {"log_facility", "3", "8", IN_CONFIG(log_facility), LOG_LOCAL3, NULL},
+    {"log_format", "json", "xml", IN_CONFIG(log_format), LOG_FORMAT_JSON, NULL},
+    {"log_timestamp", "false", "x", IN_CONFIG(log_timestamp), 0, NULL},
+    {"log_timestamp_format", "%H:%M", "", IN_CONFIG(log_timestamp_format), 0, "%H:%M"},
+    {"connection_messages", "true", "x", IN_CONFIG(connection_messages), 1, NULL},
+    {"ip_logging", "truncate", "some", IN_CONFIG(ip_logging), IP_LOGGING_TRUNCATE, NULL},
+};
+
+#define KEY_CASES (int)(sizeof(key_cases) / sizeof(key_cases[0]))
+
+static uint64_t number_at(const uint8_t *at, size_t size)
+{
+	uint64_t number = 0;
+	memcpy(&number, at,
+	       size); /* on a machine that puts the low byte first, as all of ours do */
+	return number;
+}
+
+static void assert_arrived(const struct key_case *row, const struct config *config)
+{
+	const uint8_t *house =
+	    row->in_listener ? (const uint8_t *)&config->listeners[0] : (const uint8_t *)config;
+	const uint8_t *field = house + row->offset;
+	if (!row->text) {
+		ck_assert_msg(number_at(field, row->size) == row->number, "%s %s became %llu",
+			      row->key, row->right,
+			      (unsigned long long)number_at(field, row->size));
+	} else if (row->size == sizeof(struct slice)) {
+		struct slice slice;
+		memcpy(&slice, field, sizeof(slice));
+		ck_assert(slice_equal(slice, slice_text(row->text)));
+	} else {
+		const char *text;
+		memcpy(&text, field, sizeof(text));
+		ck_assert_str_eq(text, row->text);
+	}
+}
+
+START_TEST(test_key_takes_right_value)
+{
+	const struct key_case *row = &key_cases[_i];
+	char line[256];
+	snprintf(line, sizeof(line), "%s %s\n", row->key, row->right);
+	struct config *config = read_right(line);
+	assert_arrived(row, config);
+	config_destroy(config);
+}
+END_TEST
+
+START_TEST(test_key_refuses_wrong_value)
+{
+	const struct key_case *row = &key_cases[_i];
+	char line[256], says[64];
+	snprintf(line, sizeof(line), "\n%s %s\n", row->key, row->wrong);
+	snprintf(says, sizeof(says), "main.conf:2: %s: ", row->key);
+	read_wrong(line, says);
+	read_wrong(line, "right would be");
+}
+END_TEST
+
+START_TEST(test_every_working_key_has_a_case)
+{
+	for (size_t i = 0; i < config_line_count; i++) {
+		const struct config_key *key = &config_keys[i];
+		bool found = key->section || key->status != STATUS_WORKS;
+		for (int j = 0; j < KEY_CASES && !found; j++)
+			found = strcmp(key_cases[j].key, key->name) == 0;
+		ck_assert_msg(found, "no case for %s", key->name);
+	}
+}
+END_TEST
+
+START_TEST(test_keys_that_do_not_work_say_so)
+{
+	for (size_t i = 0; i < config_line_count; i++) {
+		const struct config_key *key = &config_keys[i];
+		char line[128], says[64];
+		if (key->section || key->status == STATUS_WORKS)
+			continue;
+		snprintf(line, sizeof(line), "%s true\n", key->name);
+		if (key->status == STATUS_NO_EFFECT) {
+			struct config *config = read_right(line);
+			ck_assert(has_notice(config, "has no effect"));
+			config_destroy(config);
+			continue;
+		}
+		snprintf(says, sizeof(says), "main.conf:1: %s", key->name);
+		read_wrong(line, says);
+		read_wrong(line,
+			   key->status == STATUS_REFUSED ? "is refused: " : "not in this version");
+		if (key->harmless) {
+			snprintf(line, sizeof(line), "%s %s\n", key->name, key->harmless);
+			config_destroy(read_right(line));
+		}
+	}
+}
+END_TEST
+
+START_TEST(test_keys_stand_once)
+{
+	for (size_t i = 0; i < config_line_count; i++) {
+		if (config_keys[i].name)
+			ck_assert_ptr_eq(config_find_key(config_keys[i].name), &config_keys[i]);
+	}
+}
+END_TEST
+
+/* Every default is written twice: in the table's text and, read back, here. */
+START_TEST(test_defaults)
+{
+	struct config *config = read_right("");
+	ck_assert_uint_eq(config->core.connect_timeout_ms, 10000);
+	ck_assert_uint_eq(config->core.connect_bytes_max, 262144);
+	ck_assert_uint_eq(config->core.session_expiry_max_s, 30 * 86400);
+	ck_assert_uint_eq(config->core.sessions_max, UINT32_MAX);
+	ck_assert_uint_eq(config->core.max_inflight_messages, 512);
+	ck_assert_uint_eq(config->core.max_queued_messages, 10000);
+	ck_assert_uint_eq(config->core.max_queued_bytes, 16 << 20);
+	ck_assert_uint_eq(config->core.receive_maximum, 1024);
+	ck_assert_uint_eq(config->core.max_packet_size, 16 << 20);
+	ck_assert_uint_eq(config->core.max_subscriptions, 1000000);
+	ck_assert_uint_ge(config->core.memory_limit, 1 << 20);
+	ck_assert(config->core.retain_available && config->persistence);
+	ck_assert_str_eq(config->persistence_location, "/state/one");
+	ck_assert_uint_eq(config->log_types, LOG_TYPES_NORMAL);
+	ck_assert(config->log_stderr && !config->log_stdout && !config->log_syslog);
+	const struct listener_settings *settings = &config->listeners[0].settings;
+	ck_assert(!settings->allow_anonymous && settings->allow_zero_length_client_id);
+	ck_assert(settings->accept_3_1 && settings->accept_3_1_1 && settings->accept_5_0);
+	ck_assert(settings->max_qos == 2 && settings->max_keep_alive_s == 65535);
+	ck_assert(slice_equal(settings->auto_id_prefix, SLICE_LITERAL("auto-")));
+	config_destroy(config);
+}
+END_TEST
+
+Suite *config_suite(void)
+{
+	Suite *suite = suite_create("config");
+	TCase *keys = tcase_create("keys");
+	tcase_add_checked_fixture(keys, make_directory, remove_directory);
+	tcase_add_loop_test(keys, test_key_takes_right_value, 0, KEY_CASES);
+	tcase_add_loop_test(keys, test_key_refuses_wrong_value, 0, KEY_CASES);
+	tcase_add_test(keys, test_every_working_key_has_a_case);
+	tcase_add_test(keys, test_keys_that_do_not_work_say_so);
+	tcase_add_test(keys, test_keys_stand_once);
+	tcase_add_test(keys, test_defaults);
+	suite_add_tcase(suite, keys);
+	return suite;
+}

@@ -1,0 +1,367 @@
+/*
+ * test_config_files.c - the semantics of whole configuration files, the
+ * documents made from the table, and files that are not text.
+ */
+#include <sys/stat.h>
+
+#include "broker/log.h"
+#include "tests/unit/config_files.h"
+
+/* The text of a file, to be freed. */
+static char *text_of(const char *path)
+{
+	FILE *file = fopen(path, "r");
+	ck_assert_msg(file != NULL, "%s: not there", path);
+	char *text = calloc(1, 1 << 18);
+	ck_assert_ptr_nonnull(text);
+	ck_assert_uint_lt(fread(text, 1, (1 << 18) - 1, file), (1 << 18) - 1);
+	fclose(file);
+	return text;
+}
+
+static char *text_written_by(void (*writes)(int fd))
+{
+	char path[128];
+	snprintf(path, sizeof(path), "%s/written", directory);
+	FILE *file = fopen(path, "w");
+	ck_assert_ptr_nonnull(file);
+	writes(fileno(file));
+	fclose(file);
+	return text_of(path);
+}
+
+/* Uncomments "#key value" where the value is not <in words>. */
+static char *uncommented(const char *example)
+{
+	char *text = calloc(1, strlen(example) + 1);
+	ck_assert_ptr_nonnull(text);
+	for (const char *line = example; *line;) {
+		const size_t len = strcspn(line, "\n");
+		if (line[0] == '#' && line[1] >= 'a' && line[1] <= 'z' && !memchr(line, '<', len))
+			strncat(text, line + 1, len);
+		line += len + (line[len] == '\n');
+	}
+	return text;
+}
+
+START_TEST(test_example_is_the_defaults)
+{
+	char *example = text_written_by(config_write_example);
+	char *text = uncommented(example);
+	ck_assert_ptr_nonnull(strstr(text, "max_queued_messages 10000\n"));
+	struct config *written = read_right(text);
+	struct config *silent = read_right("");
+	ck_assert_uint_eq(written->listener_count, silent->listener_count);
+	for (size_t i = 0; i < config_line_count; i++) {
+		const struct config_key *key = &config_keys[i];
+		if (key->section || key->size == 0 || key->type == TYPE_TEXT ||
+		    key->type == TYPE_SLICE || key->type == TYPE_VERSIONS)
+			continue;
+		const bool global = key->scope == SCOPE_GLOBAL;
+		const uint8_t *a = global ? (uint8_t *)written : (uint8_t *)&written->listeners[0];
+		const uint8_t *b = global ? (uint8_t *)silent : (uint8_t *)&silent->listeners[0];
+		ck_assert_msg(memcmp(a + key->offset, b + key->offset, key->size) == 0, "%s",
+			      key->name);
+	}
+	config_destroy(written);
+	config_destroy(silent);
+	free(text);
+	free(example);
+}
+END_TEST
+
+START_TEST(test_documents_are_made_from_the_table)
+{
+	char *example = text_written_by(config_write_example);
+	char *kept = text_of("metrino.conf.example");
+	ck_assert_msg(
+	    strcmp(example, kept) == 0,
+	    "metrino.conf.example is old: metrinod --example-config > metrino.conf.example");
+	free(example);
+	free(kept);
+	example = text_written_by(config_write_manual);
+	kept = text_of("docs/man/metrino.conf.5");
+	ck_assert_msg(strcmp(example, kept) == 0,
+		      "the manual is old: metrinod --config-manual > docs/man/metrino.conf.5");
+	free(example);
+	free(kept);
+}
+END_TEST
+
+START_TEST(test_embedded_default)
+{
+	struct failure failure;
+	struct config *config = config_create_default(0, &failure);
+	ck_assert_ptr_nonnull(config);
+	ck_assert(config->embedded_default && config->listener_count == 2);
+	ck_assert_str_eq(config->listeners[0].address, "127.0.0.1");
+	ck_assert_str_eq(config->listeners[1].address, "::1");
+	ck_assert_uint_eq(config->listeners[1].port, 1883);
+	ck_assert_uint_eq(config->listeners[1].settings.number, 1);
+	ck_assert(config->listeners[0].settings.allow_anonymous);
+	ck_assert(has_notice(config, "no configuration file"));
+	config_destroy(config);
+	config = config_create_default(1999, &failure);
+	ck_assert_uint_eq(config->listeners[0].port, 1999);
+	config_destroy(config);
+}
+END_TEST
+
+START_TEST(test_state_directory)
+{
+	ck_assert_int_eq(unsetenv("STATE_DIRECTORY"), 0);
+	ck_assert_int_eq(setenv("XDG_STATE_HOME", "/xdg", 1), 0);
+	struct config *config = read_right("");
+	ck_assert_str_eq(config->persistence_location, "/xdg/metrino");
+	config_destroy(config);
+	ck_assert_int_eq(unsetenv("XDG_STATE_HOME"), 0);
+	ck_assert_int_eq(setenv("HOME", "/home/somebody", 1), 0);
+	config = read_right("");
+	ck_assert_str_eq(config->persistence_location, geteuid() == 0
+							   ? "/var/lib/metrino"
+							   : "/home/somebody/.local/state/metrino");
+	config_destroy(config);
+}
+END_TEST
+
+/* An empty file admits nobody, opens loopback only, and says both. */
+START_TEST(test_file_without_listener)
+{
+	struct config *config = read_right("");
+	ck_assert_uint_eq(config->listener_count, 2);
+	ck_assert(config_is_loopback(config->listeners[0].address));
+	ck_assert(config_is_loopback(config->listeners[1].address));
+	ck_assert(!config->listeners[0].settings.allow_anonymous);
+	ck_assert(has_notice(config, "`listener 1883` and `allow_anonymous true`"));
+	ck_assert(has_notice(config, "every client will be refused"));
+	config_destroy(config);
+	config = read_right("port 1884\nsocket_domain ipv4\nallow_anonymous true\n");
+	ck_assert_uint_eq(config->listener_count, 1);
+	ck_assert_str_eq(config->listeners[0].address, "127.0.0.1");
+	ck_assert_uint_eq(config->listeners[0].port, 1884);
+	ck_assert(!has_notice(config, "refused"));
+	config_destroy(config);
+}
+END_TEST
+
+START_TEST(test_listeners)
+{
+	struct config *config = read_right("listener 1883\n"
+					   "max_qos 1\n"
+					   "listener 1884 ::1\n"
+					   "listener_allow_anonymous true\n"
+					   "max_keepalive 99\n"
+					   "auto_id_prefix all-\n"
+					   "listener 1885\n"
+					   "listener_auto_id_prefix own-\n");
+	ck_assert_uint_eq(config->listener_count, 3);
+	const struct config_listener *at = config->listeners;
+	ck_assert(at[0].port == 1883 && !at[0].address && at[0].settings.max_qos == 1);
+	ck_assert(at[1].port == 1884 && at[1].settings.max_qos == 2);
+	ck_assert_str_eq(at[1].address, "::1");
+	ck_assert(!at[0].settings.allow_anonymous && at[1].settings.allow_anonymous);
+	ck_assert(at[0].settings.max_keep_alive_s == 99 && at[2].settings.max_keep_alive_s == 99);
+	ck_assert(slice_equal(at[1].settings.auto_id_prefix, SLICE_LITERAL("all-")));
+	ck_assert(slice_equal(at[2].settings.auto_id_prefix, SLICE_LITERAL("own-")));
+	ck_assert_uint_eq(at[2].settings.number, 2);
+	ck_assert(has_notice(config, "allow_anonymous is false on some listeners"));
+	config_destroy(config);
+	read_wrong("max_connections 5\nlistener 1883\n",
+		   "main.conf:1: max_connections: stands above");
+	read_wrong("listener 1883\nlistener 1883\n", "opened twice");
+	read_wrong("listener 0 /run/mqtt.sock\n", "Unix socket, which is not in this version");
+	config = read_right("listener 1883\nallow_anonymous true\n");
+	ck_assert(has_notice(config, "anyone who reaches port 1883 on every address"));
+	config_destroy(config);
+}
+END_TEST
+
+START_TEST(test_port_of_the_command_line)
+{
+	char *problems = NULL;
+	write_bytes(main_file, "port 1884\n", 10);
+	struct config *config = config_read(main_file, 1999, &problems);
+	ck_assert_uint_eq(config->listeners[0].port, 1999);
+	config_destroy(config);
+	write_bytes(main_file, "listener 1884\n", 14);
+	config = config_read(main_file, 1999, &problems);
+	ck_assert_uint_eq(config->listener_count, 1);
+	ck_assert_uint_eq(config->listeners[0].port, 1884);
+	ck_assert(has_notice(config, "-p 1999 changes nothing"));
+	config_destroy(config);
+}
+END_TEST
+
+START_TEST(test_all_problems_at_once)
+{
+	char *problems = NULL;
+	ck_assert_ptr_null(read_text("max_qos 9\nallow_anonymus true\nworkers 0\n", &problems));
+	ck_assert_ptr_nonnull(strstr(problems, ":1: max_qos: "));
+	ck_assert_ptr_nonnull(strstr(problems, ":2: allow_anonymus: "));
+	ck_assert_ptr_nonnull(strstr(problems, "'allow_anonymous'"));
+	ck_assert_ptr_nonnull(strstr(problems, ":3: workers: "));
+	free(problems);
+}
+END_TEST
+
+START_TEST(test_nearest_key)
+{
+	ck_assert_str_eq(config_nearest_key("listner"), "listener");
+	ck_assert_str_eq(config_nearest_key("Max_QoS"), "max_qos");
+	ck_assert_ptr_null(config_nearest_key("entirely_something_else"));
+	ck_assert_ptr_null(config_nearest_key(""));
+}
+END_TEST
+
+START_TEST(test_written_twice)
+{
+	struct config *config = read_right("workers 2\nworkers 3\n");
+	ck_assert_uint_eq(config->workers, 3);
+	config_destroy(config);
+	read_wrong("user a\nworkers 3\nuser b\n", "main.conf:3: user: was already written at");
+	config = read_right("log_dest stdout\nlog_dest syslog\nlog_type error\nlog_type debug\n");
+	ck_assert(config->log_stdout && config->log_syslog && !config->log_stderr);
+	ck_assert_uint_eq(config->log_types, LOG_TYPE(LOG_LEVEL_ERROR) | LOG_TYPE(LOG_LEVEL_DEBUG));
+	config_destroy(config);
+}
+END_TEST
+
+START_TEST(test_other_meaning_is_said)
+{
+	struct config *config = read_right("persistent_client_expiration 2m\nport 1883\n");
+	ck_assert(has_notice(config, "longer than session_expiry_max"));
+	ck_assert(has_notice(config, "port opens loopback only"));
+	config_destroy(config);
+}
+END_TEST
+
+static void write_part(const char *name, const char *text)
+{
+	char path[192];
+	snprintf(path, sizeof(path), "%s/parts/%s", directory, name);
+	write_bytes(path, text, strlen(text));
+}
+
+START_TEST(test_include_dir)
+{
+	char path[128], text[256];
+	snprintf(path, sizeof(path), "%s/parts", directory);
+	ck_assert_int_eq(mkdir(path, 0700), 0);
+	write_part("b.conf", "workers 3\n");
+	write_part("B.conf", "workers 2\n");
+	write_part("c.txt", "nonsense\n");
+	snprintf(text, sizeof(text), "include_dir %s\nmax_qos 1\n", path);
+	struct config *config = read_right(text);
+	ck_assert_uint_eq(config->workers, 3); /* b comes after B, byte for byte */
+	ck_assert_uint_eq(config->listeners[0].settings.max_qos, 1);
+	config_destroy(config);
+	write_part("a.conf", "\nworkers x\n");
+	read_wrong(text, "parts/a.conf:2: workers: ");
+	write_part("a.conf", text);
+	read_wrong(text, "works in the main file only");
+	snprintf(text, sizeof(text), "include_dir %s\n", directory);
+	read_wrong(text, "the main file includes itself");
+}
+END_TEST
+
+static void read_wrong_bytes(const char *bytes, size_t len, const char *says)
+{
+	char *problems = NULL;
+	write_bytes(main_file, bytes, len);
+	ck_assert_ptr_null(config_read(main_file, 0, &problems));
+	ck_assert_msg(strstr(problems, says) != NULL, "'%s' is not in: %s", says, problems);
+	free(problems);
+}
+
+START_TEST(test_files_that_are_not_text)
+{
+	static char bytes[1200000];
+	char *problems = NULL;
+	read_wrong_bytes("workers 2\0\n", 11, "main.conf:1: a NUL byte");
+	read_wrong_bytes("\nuser \xC3\x28\n", 9, "main.conf:2: not UTF-8");
+	read_wrong_bytes("user a\x1B[2J\n", 11, "a control character");
+	memset(bytes, 'a', sizeof(bytes));
+	read_wrong_bytes(bytes, 9000, "main.conf:1: the line is longer than 8191 bytes");
+	read_wrong_bytes(bytes, sizeof(bytes), "larger than 1 MiB");
+	memset(bytes, '\n', sizeof(bytes));
+	read_wrong_bytes(bytes, sizeof(bytes), "larger than 1 MiB");
+	ck_assert_ptr_null(config_read(directory, 0, &problems));
+	ck_assert_ptr_nonnull(strstr(problems, "Is a directory"));
+	free(problems);
+	ck_assert_ptr_null(config_read("/nowhere/at.conf", 0, &problems));
+	ck_assert_ptr_nonnull(strstr(problems, "/nowhere/at.conf: cannot be opened: No such file"));
+	free(problems);
+}
+END_TEST
+
+START_TEST(test_line_ends_and_marks)
+{
+	struct config *config =
+	    read_right("\xEF\xBB\xBFworkers 2\r\n# \xC3\x28\r\n\t max_qos \t 1 \r\n"
+		       "pid_file /a  b");
+	ck_assert_uint_eq(config->workers, 2);
+	ck_assert_uint_eq(config->listeners[0].settings.max_qos, 1);
+	ck_assert_str_eq(config->pid_file, "/a  b");
+	config_destroy(config);
+}
+END_TEST
+
+static uint32_t next_random(uint32_t *state)
+{
+	*state ^= *state << 13;
+	*state ^= *state >> 17;
+	*state ^= *state << 5;
+	return *state;
+}
+
+/* Whatever the bytes are: a configuration, or a text that says what is wrong. */
+START_TEST(test_random_bytes)
+{
+	char *example = text_written_by(config_write_example);
+	char *text = uncommented(example);
+	const size_t len = strlen(text);
+	uint32_t state = 20260101;
+	char *bytes = malloc(len);
+	ck_assert_ptr_nonnull(bytes);
+	for (int round = 0; round < 400; round++) {
+		memcpy(bytes, text, len);
+		for (uint32_t i = next_random(&state) % 60; i > 0; i--)
+			bytes[next_random(&state) % len] = (char)next_random(&state);
+		const size_t from = next_random(&state) % len;
+		write_bytes(main_file, bytes + from, len - from);
+		char *problems = NULL;
+		struct config *config = config_read(main_file, 0, &problems);
+		ck_assert((config == NULL) == (problems != NULL));
+		config_destroy(config);
+		free(problems);
+	}
+	free(bytes);
+	free(text);
+	free(example);
+}
+END_TEST
+
+Suite *config_files_suite(void)
+{
+	Suite *suite = suite_create("config_files");
+	TCase *files = tcase_create("files");
+	tcase_add_checked_fixture(files, make_directory, remove_directory);
+	tcase_set_timeout(files, 30);
+	tcase_add_test(files, test_example_is_the_defaults);
+	tcase_add_test(files, test_documents_are_made_from_the_table);
+	tcase_add_test(files, test_embedded_default);
+	tcase_add_test(files, test_state_directory);
+	tcase_add_test(files, test_file_without_listener);
+	tcase_add_test(files, test_listeners);
+	tcase_add_test(files, test_port_of_the_command_line);
+	tcase_add_test(files, test_all_problems_at_once);
+	tcase_add_test(files, test_nearest_key);
+	tcase_add_test(files, test_written_twice);
+	tcase_add_test(files, test_other_meaning_is_said);
+	tcase_add_test(files, test_include_dir);
+	tcase_add_test(files, test_files_that_are_not_text);
+	tcase_add_test(files, test_line_ends_and_marks);
+	tcase_add_test(files, test_random_bytes);
+	suite_add_tcase(suite, files);
+	return suite;
+}
