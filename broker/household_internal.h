@@ -47,6 +47,8 @@ struct household {
 	struct failure store_failure;	 /* why the last was not; the storage thread's */
 	uint64_t store_told_ms;		 /* when that was said last; likewise */
 
+	bool pid_file_written;
+
 	struct connection_limit all; /* global_max_connections */
 	struct listener *listeners;  /* by number in the configuration at the start */
 	size_t listener_count;

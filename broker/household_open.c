@@ -171,6 +171,14 @@ static bool open_admin(struct household *house, struct failure *failure)
 
 /* ---- all of it */
 
+static bool write_pid_file(struct household *house, struct failure *failure)
+{
+	const char *path = house->config->pid_file;
+
+	house->pid_file_written = path && privileges_write_pid_file(path, failure);
+	return !path || house->pid_file_written;
+}
+
 static bool become_user(const struct config *config, struct failure *failure)
 {
 	if (config->user && !privileges_become(config->user, failure))
@@ -184,8 +192,8 @@ static bool become_user(const struct config *config, struct failure *failure)
 static void greet(const struct config *config)
 {
 	log_write(LOG_LEVEL_NOTICE, "start",
-		  "metrinod " METRINO_VERSION " starts with %u workers%s%s", config->workers,
-		  config->file ? ", as " : "", config->file ? config->file : "");
+		  "metrinod " METRINO_VERSION " starts: %u workers%s%s", config->workers,
+		  config->file ? ", " : "", config->file ? config->file : "");
 	for (size_t i = 0; i < config->notice_count; i++)
 		log_write(LOG_LEVEL_NOTICE, "config", "%s", config->notices[i]);
 }
@@ -200,8 +208,7 @@ bool household_open(struct household *house, struct failure *failure)
 	greet(config);
 	raise_file_limit();
 	return open_directory(house, failure) && open_listeners(house, failure) &&
-	       open_admin(house, failure) &&
-	       (!config->pid_file || privileges_write_pid_file(config->pid_file, failure)) &&
+	       open_admin(house, failure) && write_pid_file(house, failure) &&
 	       become_user(config, failure) && open_store(house, failure);
 }
 
@@ -217,8 +224,8 @@ void household_close(struct household *house)
 	free(house->refused_reported);
 	free(house->no_descriptor_reported);
 	/* As another user we may not be allowed to: then the next start overwrites it. */
-	if (house->config->pid_file && atomic_load(&house->state) == HOUSEHOLD_STOPPING)
-		unlink(house->config->pid_file);
+	if (house->pid_file_written)
+		unlink(house->configs[0]->pid_file);
 	if (house->signals >= 0)
 		close(house->signals);
 	if (house->bell >= 0)

@@ -48,14 +48,18 @@ static void make_line(struct subscriber *s, const struct mqtt_publish *p)
 		if (!format_write(&s->line, o->format, &message) && !o->quiet)
 			fprintf(stderr, "Error: Message payload is not valid JSON on topic %.*s.\n",
 				(int)p->topic.len, (const char *)p->topic.at);
-	} else {
+	} else if (p->payload.len > 0) {
 		if (o->verbose) {
 			buffer_add(&s->line, p->topic);
-			buffer_add_text(&s->line, p->payload.len > 0 ? " " : " (null)");
+			buffer_add_byte(&s->line, ' ', 1);
 		}
 		buffer_add(&s->line, p->payload);
+	} else if (o->verbose && !o->no_newline) {
+		buffer_add(&s->line, p->topic);
+		buffer_add_text(&s->line, " (null)");
 	}
-	if (!o->no_newline)
+	/* An empty payload alone prints nothing, not even the end of its line. */
+	if (!o->no_newline && (o->format != NULL || s->line.len > 0))
 		buffer_add_byte(&s->line, '\n', 1);
 }
 

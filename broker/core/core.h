@@ -121,6 +121,7 @@ struct session {
 	uint32_t subscriptions; /* head of its list, 0 for none */
 	uint32_t subscription_count;
 	struct shared_subscription *shared; /* its memberships */
+	uint16_t last_share;		    /* number last given to one */
 	struct retain_wait *scans;	    /* retained messages still to come */
 	struct idset *inbound; /* QoS 2 received, not released; NULL when there never was one */
 	struct inflight inflight;

@@ -266,10 +266,10 @@ static bool make_room(struct shard *shard, struct session *session, size_t weigh
 }
 
 static struct delivery make_delivery(struct message *message, uint8_t qos, bool retain,
-				     struct identifier_list identifiers)
+				     uint16_t share, struct identifier_list identifiers)
 {
 	struct delivery delivery = {
-	    .message = message_share(message), .qos = qos, .retain = retain};
+	    .message = message_share(message), .qos = qos, .retain = retain, .share = share};
 	if (identifiers.count == 1) {
 		delivery.identifier = identifiers.at[0];
 	} else if (identifiers.count > 1) {
@@ -312,7 +312,8 @@ void deliver_to_session(struct shard *shard, struct session *session,
 	struct message *message = publication_message(shard, publication);
 	if (message == NULL)
 		return;
-	struct delivery delivery = make_delivery(message, qos, retain, identifiers);
+	struct delivery delivery =
+	    make_delivery(message, qos, retain, publication->share, identifiers);
 	if (now) {
 		begin(shard, session, delivery);
 		return;

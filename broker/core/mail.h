@@ -46,6 +46,7 @@ struct share_member {
 	uint64_t session;    /* number of its session at that party, never re-used */
 	uint32_t identifier; /* subscription identifier, 0 for none */
 	uint8_t options;     /* options byte of the subscription */
+	uint16_t membership; /* its number within the session */
 };
 
 #define MAIL_MESSAGES_MAX 64

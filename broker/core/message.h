@@ -40,6 +40,7 @@ struct publication {
 	uint32_t realm;
 	uint8_t qos;
 	bool retain;
+	uint16_t share;	     /* on its way to a member of a shared subscription: its membership */
 	bool found_retained; /* sent because of a subscription, from the retained messages */
 	struct publisher publisher;
 	uint64_t expires_ms;

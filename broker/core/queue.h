@@ -24,6 +24,7 @@ struct delivery {
 	uint32_t identifier;	  /* the only one, or 0 for none */
 	uint8_t qos;		  /* of this delivery */
 	bool retain;		  /* the RETAIN flag that the subscriber sees */
+	uint16_t share;		  /* the membership it came by, 0 for none (share.h) */
 };
 
 /* Gives back what a delivery owns. */

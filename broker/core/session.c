@@ -99,7 +99,7 @@ void session_drop_subscriptions(struct shard *shard, struct session *session,
 	while (session->shared) {
 		if (session->shared->row)
 			changes_delete(changes, STORE_DELETE_SUBSCRIPTION, session->shared->row);
-		shared_leave(shard, session, session->shared);
+		shared_end(shard, session, session->shared);
 	}
 	session->subscription_count = 0;
 }
@@ -272,8 +272,7 @@ void session_restore_subscription(struct shard *shard, uint64_t row,
 		shared->identifier = stored->identifier;
 		shared->options = stored->options;
 		shared->row = row;
-		barrier_wait(shard, shared_join(shard, session, shared),
-			     (struct barrier_waiter){0});
+		shared_join(shard, session, shared); /* nobody waits for it */
 		return;
 	}
 	subscribe_plain(shard, session, stored->filter, stored->options, stored->identifier, row);

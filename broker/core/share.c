@@ -157,9 +157,11 @@ static bool hand_over(struct shard *shard, const struct share_member *who,
 	uint8_t granted = who->options & OPTION_QOS;
 	bool retain = publication->retain && who->options & OPTION_RETAIN_AS_PUBLISHED;
 	struct identifier_list identifiers = {&who->identifier, who->identifier != 0};
+	publication->share = who->membership;
 	deliver_to_session(shard, session, publication,
 			   publication->qos < granted ? publication->qos : granted, retain,
 			   identifiers);
+	publication->share = 0;
 	return true;
 }
 

@@ -33,6 +33,7 @@ struct shares {
 struct shared_subscription {
 	struct shared_subscription *next;
 	party_id home;
+	uint16_t id; /* of the membership, within its session */
 	uint32_t identifier;
 	uint8_t options;
 	uint64_t row;
@@ -54,6 +55,13 @@ struct shared_subscription *shared_create(struct shard *shard, struct session *s
 					  struct slice text);
 /* Leaves and frees. */
 void shared_leave(struct shard *shard, struct session *session, struct shared_subscription *shared);
+/*
+ * Leaves because the session ends: what the group gave it and it has not begun, or
+ * not acknowledged with QoS 1, goes back for other members (MQTT 5.0 section
+ * 4.8.2); a QoS 2 delivery that was begun does not. [MQTT-4.8.2-5]
+ */
+void shared_end(struct shard *shard, struct session *session, struct shared_subscription *shared);
+
 /* The session has come or gone: tells the homes. */
 void shared_state(struct shard *shard, const struct session *session, bool online);
 

@@ -14,6 +14,22 @@ struct shared_subscription *shared_find(const struct session *session, struct sl
 	return shared;
 }
 
+static bool id_taken(const struct session *session, uint16_t id)
+{
+	for (const struct shared_subscription *s = session->shared; s; s = s->next)
+		if (s->id == id)
+			return true;
+	return false;
+}
+
+static uint16_t free_id(struct session *session)
+{
+	do
+		session->last_share++;
+	while (session->last_share == 0 || id_taken(session, session->last_share));
+	return session->last_share;
+}
+
 struct shared_subscription *shared_create(struct shard *shard, struct session *session,
 					  struct slice text)
 {
@@ -22,6 +38,7 @@ struct shared_subscription *shared_create(struct shard *shard, struct session *s
 	memcpy(shared->text, text.at, text.len);
 	shared->home =
 	    (party_id)((hash_keyed(shard->hash_key, text) + session->realm) % shard->parties);
+	shared->id = free_id(session);
 	shared->next = session->shared;
 	session->shared = shared;
 	purse_force(&shard->purse, SUBSCRIPTION_COST + text.len);
@@ -42,6 +59,7 @@ static struct mail *mail_home(struct shard *shard, const struct session *session
 	    .session = session->number,
 	    .identifier = shared->identifier,
 	    .options = shared->options,
+	    .membership = shared->id,
 	};
 	return mail;
 }
@@ -56,9 +74,8 @@ uint32_t shared_join(struct shard *shard, struct session *session,
 	return barrier;
 }
 
-void shared_leave(struct shard *shard, struct session *session, struct shared_subscription *shared)
+static void forget(struct shard *shard, struct session *session, struct shared_subscription *shared)
 {
-	shard_post(shard, mail_home(shard, session, shared, MAIL_SHARE_LEAVE));
 	struct shared_subscription **link = &session->shared;
 	while (*link != shared)
 		link = &(*link)->next;
@@ -68,6 +85,43 @@ void shared_leave(struct shard *shard, struct session *session, struct shared_su
 	UNCOUNT(shard, SHARED_SUBSCRIPTIONS);
 	session->subscription_count--;
 	memory_free(shared);
+}
+
+void shared_leave(struct shard *shard, struct session *session, struct shared_subscription *shared)
+{
+	shard_post(shard, mail_home(shard, session, shared, MAIL_SHARE_LEAVE));
+	forget(shard, session, shared);
+}
+
+static void give_back(struct shard *shard, const struct session *session,
+		      const struct shared_subscription *shared, const struct delivery *delivery)
+{
+	if (delivery->share != shared->id || delivery->message == NULL)
+		return;
+	struct mail *mail = mail_home(shard, session, shared, MAIL_SHARE_RETURN);
+	mail->message = message_share(delivery->message);
+	shard_post(shard, mail);
+}
+
+void shared_end(struct shard *shard, struct session *session, struct shared_subscription *shared)
+{
+	struct queue *queue = &session->queue;
+	struct inflight *inflight = &session->inflight;
+	struct outbound *entry;
+	/* First of all the group must know that this member takes nothing more. */
+	struct mail *leave = mail_home(shard, session, shared, MAIL_SHARE_LEAVE);
+	shard_post(shard, leave);
+	inflight_mark_resend(inflight);
+	while ((entry = inflight_next_resend(inflight)) != NULL) { /* in their order */
+		entry->resend = false;
+		inflight->to_resend--;
+		if (entry->state == INFLIGHT_PUBACK)
+			give_back(shard, session, shared, &entry->delivery);
+	}
+	for (uint32_t i = 0; i < queue->count; i++)
+		give_back(shard, session, shared,
+			  &queue->ring[(queue->head + i) & (queue->room - 1)]);
+	forget(shard, session, shared);
 }
 
 void shared_state(struct shard *shard, const struct session *session, bool online)

@@ -19,6 +19,7 @@ FORMATS = [
     "%5A|%10C|%D|%5E|%5F|%5P|%10R|%5S|", "%05A|%-12C|%05E|%05F|%-10R|%05S|%-5E|%-5S|%-5A|%10.2R|%.1C|",
     "%U|%I|%30I|%-30I|%.4I|", "@Y-@m-@d @@ @H @Z @%", r"\\ \0 \a \e \n \r \t \v", "%j", "%J", "%%|%5%|", "é",
 ]
+SETTLE_S = 0.5
 PROPERTIES = sum((["-D", "publish", *words.split()] for words in (
     "content-type text/plain", "response-topic resp/t", "correlation-data corr", "message-expiry-interval 100",
     "payload-format-indicator 1", "user-property k1 v1", "user-property k2 v2", "user-property k1 v3")), [])
@@ -44,13 +45,10 @@ class CommandTest(BrokerTest):
         process.communicate()
 
     def subscribed(self, *args):
-        """A subscriber that is in place: its first message, retained, is waited for."""
+        """A subscriber with time enough to be in place: it prints nothing that would say so."""
         process = self.start(*args)
-        self.wait_subscribed(args)
+        time.sleep(SETTLE_S)
         return process
-
-    def wait_subscribed(self, _args):
-        time.sleep(0.3)
 
     def pub(self, *args, stdin=b"", program="metrino", env=None):
         command = METRINO + ["pub"] if program == "metrino" else [tool("mosquitto_pub")]
@@ -72,7 +70,7 @@ class SameAsMosquitto(CommandTest):
         topic = self.name() + "/tail"
         args = ["-t", topic, "-C", str(len(payloads)), *args]
         ours, theirs = self.start("metrino", *args), self.start("mosquitto", *args)
-        self.wait_subscribed(args)
+        time.sleep(SETTLE_S)
         for payload in payloads:
             done = self.pub("-t", topic, "-q", "1", "-s" if payload else "-n", *publish, stdin=payload)
             self.assertEqual(done.returncode, 0, done.stderr)
@@ -189,7 +187,7 @@ class PublishAndSubscribe(CommandTest):
         with tempfile.TemporaryDirectory() as folder:
             (pathlib.Path(folder) / "mosquitto_sub").write_text(f"# comment\n-C 1\n-t {topic}\n-v\n")
             subscriber = self.start("-q", "1", env=dict(os.environ, XDG_CONFIG_HOME=folder))
-            time.sleep(0.3)
+            time.sleep(SETTLE_S)
             self.pub("-t", topic, "-m", "x")
             self.assertEqual(self.finish(subscriber)[0], f"{topic} x\n".encode())
 

@@ -142,23 +142,6 @@ class Restart(OwnBrokerTest):
         self.again()
         self.reaches(self.resumed("twice"), "t")
 
-    @own_only("QoS 2 records")
-    def test_open_qos2_exchange_is_not_sent_twice(self):
-        """A publisher that got PUBREC resends after the restart: no second delivery."""
-        subscriber, publisher = self.lasting("sub"), self.lasting("pub")
-        subscriber.subscribe("t", 2)
-        publisher.send(wire.publish("t", b"once", 2, 11))
-        self.assertEqual(subscriber.message().payload, b"once")
-        publisher.expect(wire.PUBREC)
-        time.sleep(0.2)  # the subscriber's PUBCOMP
-        self.again()
-        subscriber, publisher = self.resumed("sub"), self.resumed("pub")
-        publisher.send(wire.publish("t", b"once", 2, 11, dup=True))
-        self.assertEqual(publisher.expect(wire.PUBREC).packet_id, 11)
-        publisher.send(wire.ack(wire.PUBREL, 11))
-        self.assertEqual(publisher.expect(wire.PUBCOMP).packet_id, 11)
-        subscriber.silent(0.3)
-
     def test_hundreds_of_sessions(self):
         for n in range(300):
             self.lasting(f"many-{n}").subscribe(f"many/{n}", 1)

@@ -277,7 +277,9 @@ static void check_ack_reason(struct world *world, struct device *client, const s
 	if (!mqtt_reason_allowed(ack->reason, ack->type))
 		fault(world, client, "ack-reason", "a reason code that may not stand here",
 		      ack->reason);
-	if (ack->reason == MQTT_PACKET_IDENTIFIER_NOT_FOUND && client->broker_forgot)
+	/* "Not an error during recovery", MQTT 5.0 section 3.7.2.1. */
+	if (ack->reason == MQTT_PACKET_IDENTIFIER_NOT_FOUND &&
+	    (client->broker_forgot || world->oracle->sessions[client->index].connections > 1))
 		return;
 	if (ack->reason >= 0x80 && !world_refuses(world))
 		fault(world, client, "ack-reason", "refused for no reason", ack->reason);

@@ -175,25 +175,37 @@ void oracle_suback(struct world *world, struct oracle_sub *sub, uint8_t code)
 	old->may_end_seq = seq;
 }
 
+/* One UNSUBSCRIBE ends all that SUBSCRIBEs before it made, answered or not. */
+static bool same_filter(const struct oracle_sub *a, const struct oracle_sub *b)
+{
+	return a->client == b->client && a->epoch == b->epoch && strcmp(a->text, b->text) == 0;
+}
+
 void oracle_unsubscribe(struct world *world, struct oracle_sub *sub)
 {
+	struct oracle *oracle = world->oracle;
 	uint64_t seq = world_next_seq(world);
-	for (; sub != NULL; sub = sub->replaces)
-		if (sub->must_end_seq == NEVER)
-			sub->must_end_seq = seq;
+	for (size_t i = 0; i < oracle->sub_count; i++) {
+		if (!same_filter(oracle->subs[i], sub))
+			continue;
+		oracle->subs[i]->unsubscribed = true;
+		if (oracle->subs[i]->must_end_seq == NEVER)
+			oracle->subs[i]->must_end_seq = seq;
+	}
 }
 
 void oracle_unsuback(struct world *world, struct oracle_sub *sub, uint8_t code)
 {
+	struct oracle *oracle = world->oracle;
 	uint64_t seq = world_next_seq(world);
-	if (code >= 0x80) {
-		if (world->profile.refuse == 0)
-			world_fault(world, "suback", "client %u: UNSUBACK 0x%02x for %s",
-				    sub->client, code, sub->text);
-		return;
-	}
+	if (code >= 0x80 && world->profile.refuse == 0)
+		world_fault(world, "suback", "client %u: UNSUBACK 0x%02x for %s", sub->client, code,
+			    sub->text);
 	/* Where the disk refuses, a restart may bring it back. */
-	for (; sub != NULL && world->profile.refuse == 0; sub = sub->replaces)
-		if (sub->may_end_seq == NEVER)
-			sub->may_end_seq = seq;
+	if (world->profile.refuse > 0)
+		return;
+	for (size_t i = 0; i < oracle->sub_count; i++)
+		if (same_filter(oracle->subs[i], sub) && oracle->subs[i]->unsubscribed &&
+		    oracle->subs[i]->may_end_seq == NEVER)
+			oracle->subs[i]->may_end_seq = seq;
 }

@@ -69,7 +69,7 @@ struct oracle_sub {
 	uint64_t must_end_seq; /* UNSUBSCRIBE, a new SUBSCRIBE or the session's end was asked for */
 	uint64_t may_end_seq;  /* it cannot be in force any more */
 	uint64_t replaced_seq; /* SUBSCRIBE was sent again; NEVER: was not */
-	bool refused;
+	bool refused, unsubscribed;
 	/* SUBSCRIBE again without a gap: what held through all of the chain. */
 	uint64_t must_from_seq; /* NEVER while not sure */
 	uint8_t chain_qos;

@@ -36,6 +36,16 @@ static void end_may(struct world *world, unsigned client)
 			oracle->subs[i]->may_end_seq = seq;
 }
 
+/*
+ * Was the DISCONNECT on this link surely acted upon?  It may be lost with the line,
+ * or overtaken by the client's next connection.
+ */
+static bool left_for_sure(const struct world *world, unsigned client, const struct link *link)
+{
+	const struct link *newer = world->clients[client].link;
+	return link->unread == 0 && (newer == NULL || newer == link);
+}
+
 /* ---- wills ---- */
 
 static void decide(struct world *world, struct oracle_will *will, enum will_state state)
@@ -52,8 +62,7 @@ static void decide(struct world *world, struct oracle_will *will, enum will_stat
 /* The connection that carried it has ended for the broker. */
 static void will_begins(struct world *world, struct oracle_will *will, uint32_t session_expiry_s)
 {
-	/* A DISCONNECT may be overtaken by the next connection, or lost. */
-	bool clean = will->disconnect_sent && will->link->unread == 0;
+	bool clean = will->disconnect_sent && left_for_sure(world, will->client, will->link);
 	if (world->stopping || (clean && !will->with_will)) {
 		decide(world, will, WILL_NO);
 		return;
@@ -246,7 +255,7 @@ static void session_waits(struct world *world, struct oracle_session *session,
 	session->end_max_ms = world->now_ms + expiry + EXPIRY_SLACK_MS;
 	if (!session->asked_end)
 		session->end_min_ms = world->now_ms + expiry - EXPIRY_SLACK_MS;
-	else if (link->unread == 0)
+	else if (left_for_sure(world, (unsigned)(session - world->oracle->sessions), link))
 		session->end_max_ms = world->now_ms;
 }
 

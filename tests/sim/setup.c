@@ -159,8 +159,9 @@ void setup_connection(struct world *world, struct device *client)
 		return;
 	client->clean =
 	    client->expiry_s == 0 && (client->version != MQTT_VERSION_5_0 || rng_chance(rng, 500));
-	if (!client->drained && !client->sharer && rng_chance(rng, 50))
-		client->clean = client->version == MQTT_VERSION_5_0;
+	if (client->version == MQTT_VERSION_5_0 && !client->drained && !client->sharer &&
+	    rng_chance(rng, 50))
+		client->clean = true;
 	if (client->start_anew) {
 		client->clean = true;
 		if (client->version != MQTT_VERSION_5_0)

@@ -114,7 +114,7 @@ START_TEST(json_payloads)
 	    {"[0.1,1e20,1.0,true,null,{}]", "%J", "27,\"payload\":[0.1,1e+20,1,true,null,{}]}"},
 	    /* mosquitto_sub would write 9.2233720368547758e+18 and lose the number. */
 	    {"9223372036854775807", "%J", "19,\"payload\":9223372036854775807}"},
-	    {"123456789012345678901234", "%J", "24,\"payload\":1.2345678901234568e+23}"},
+	    {"123456789012345678901234", "%J", "24,\"payload\":1.2345678901234569e+23}"},
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
