@@ -1,4 +1,5 @@
 /* admin.c - see admin.h. */
+#include "proto/version.h"
 #include "broker/admin.h"
 #include "broker/net/listener.h"
 #include "broker/options.h"

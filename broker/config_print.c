@@ -2,6 +2,7 @@
  * config_print.c - what people read about a configuration: the example file,
  * the manual page, the report of --test-config.  All from the table.
  */
+#include "proto/version.h"
 #include "broker/config_internal.h"
 
 #include <stdlib.h>

@@ -1,4 +1,5 @@
 /* household.c - see household.h. */
+#include "proto/version.h"
 #include "broker/household.h"
 #include "broker/household_internal.h"
 #include "broker/log.h"

@@ -3,12 +3,12 @@
  * which a privilege is needed for it: descriptors, the data directory, the ports, the
  * pid file; then the user switch; then the store, whose files belong to that user.
  */
+#include "proto/version.h"
 #include "broker/household_internal.h"
 #include "broker/log.h"
 #include "broker/privileges.h"
 #include "storage/directory.h"
 #include "storage/lmdb_store.h"
-#include <errno.h>
 #include <inttypes.h>
 #include <pwd.h>
 #include <stdlib.h>
@@ -34,6 +34,16 @@ static void raise_file_limit(void)
 		log_write(LOG_LEVEL_DEBUG, "limits", "up to %" PRIu64 " files may be open", soft);
 }
 
+static bool check_user(const struct config *config, struct failure *failure)
+{
+	if (!config->user || !privileges_is_root() || getpwnam(config->user))
+		return true;
+	return failure_set(failure,
+			   "user: there is no user \"%s\" on this machine; `adduser --system "
+			   "--group --no-create-home %s` makes it",
+			   config->user, config->user);
+}
+
 /* ---- the data directory */
 
 static bool open_directory_as(struct household *house, const char *user, bool *created,
@@ -43,11 +53,9 @@ static bool open_directory_as(struct household *house, const char *user, bool *c
 
 	if (!user || !privileges_is_root())
 		return directory_open(path, created, &house->directory, failure);
-	errno = 0;
 	const struct passwd *owner = getpwnam(user);
 
-	if (!owner)
-		return failure_set(failure, "user: there is no user \"%s\" on this machine", user);
+	must(owner);
 	uid_t uid = owner->pw_uid;
 	gid_t gid = owner->pw_gid;
 
@@ -191,9 +199,8 @@ static bool become_user(const struct config *config, struct failure *failure)
 
 static void greet(const struct config *config)
 {
-	log_write(LOG_LEVEL_NOTICE, "start",
-		  "metrinod " METRINO_VERSION " starts: %u workers%s%s", config->workers,
-		  config->file ? ", " : "", config->file ? config->file : "");
+	log_write(LOG_LEVEL_NOTICE, "start", "metrinod " METRINO_VERSION " starts: %u workers%s%s",
+		  config->workers, config->file ? ", " : "", config->file ? config->file : "");
 	for (size_t i = 0; i < config->notice_count; i++)
 		log_write(LOG_LEVEL_NOTICE, "config", "%s", config->notices[i]);
 }
@@ -207,9 +214,10 @@ bool household_open(struct household *house, struct failure *failure)
 	house->started_ms = now.ms;
 	greet(config);
 	raise_file_limit();
-	return open_directory(house, failure) && open_listeners(house, failure) &&
-	       open_admin(house, failure) && write_pid_file(house, failure) &&
-	       become_user(config, failure) && open_store(house, failure);
+	return check_user(config, failure) && open_directory(house, failure) &&
+	       open_listeners(house, failure) && open_admin(house, failure) &&
+	       write_pid_file(house, failure) && become_user(config, failure) &&
+	       open_store(house, failure);
 }
 
 void household_close(struct household *house)

@@ -1,4 +1,5 @@
 /* metrics.c - see metrics.h. */
+#include "proto/version.h"
 #include "broker/metrics.h"
 #include "broker/options.h"
 #include "broker/sys_tree.h"

@@ -1,6 +1,7 @@
 /*
  * options.c - the command line: read, and the tasks that are not to serve.
  */
+#include "proto/version.h"
 #include "broker/options.h"
 
 #include <getopt.h>

@@ -10,8 +10,6 @@
 
 #include "proto/base.h"
 
-#define METRINO_VERSION "0.1.0"
-
 struct config;
 
 enum options_task {

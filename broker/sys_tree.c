@@ -1,4 +1,5 @@
 /* sys_tree.c - see sys_tree.h. */
+#include "proto/version.h"
 #include "broker/sys_tree.h"
 #include "broker/options.h"
 #include <inttypes.h>

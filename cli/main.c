@@ -1,11 +1,8 @@
 /* main.c - the `metrino` command: finds the sub-command and runs it. */
+#include "proto/version.h"
 #include "cli/command.h"
 
 #include <stdio.h>
-
-#ifndef METRINO_VERSION
-#define METRINO_VERSION "0.1.0"
-#endif
 
 static const struct {
 	const char *name;

@@ -365,6 +365,8 @@ void broker_kill(struct world *world)
 	if (!world->up)
 		return;
 	world->up = false;
+	if (!world->stopping)
+		world->stop_ms = world->now_ms;
 	world_trace(world, "broker dies");
 	for (size_t i = 0; i < world->link_count; i++)
 		link_broker_died(world, world->links[i]);
@@ -380,6 +382,7 @@ void broker_kill(struct world *world)
 		shard_destroy(world->shards[i].core);
 		world->shards[i].core = NULL;
 	}
+	oracle_broker_gone(world);
 	disk_kill(world);
 	purse_finish(&world->purse);
 	int64_t used = atomic_load(&world->budget.used);
@@ -410,6 +413,7 @@ void broker_stop(struct world *world)
 		return;
 	world_trace(world, "broker stops");
 	world->stopping = true;
+	world->stop_ms = world->now_ms;
 	for (uint16_t i = 0; i < world->shard_count; i++) {
 		handle(world, i, (struct event){.type = EVENT_STOP});
 		broker_wake(world, i);

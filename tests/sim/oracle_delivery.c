@@ -53,6 +53,8 @@ static bool could_cause(const struct view *view, const struct oracle_sub *sub)
 		return false;
 	if (sub->may_end_seq < m->sent_seq)
 		return false;
+	if (sub->group != 0)
+		return true; /* it may have waited in the queue of a group that others had made */
 	return m->acked_ms == NEVER || sub->sent_ms <= m->acked_ms + MAIL_SLACK_MS;
 }
 
@@ -175,7 +177,12 @@ static void check_expiry(const struct view *view)
 		if (!m->will && m->acked_ms < view->client->connect_ms &&
 		    p->message_expiry_s >
 			m->expiry_s - (view->client->connect_ms - m->acked_ms) / 1000 + 1)
-			fault(view, "expiry", "message expiry was not counted down");
+			world_fault(
+			    view->world, "expiry",
+			    "client %u got m%08x with a message expiry of %u of %u s, %llu s "
+			    "after its PUBLISH was acknowledged",
+			    view->client->index, m->number, p->message_expiry_s, m->expiry_s,
+			    (unsigned long long)(world->now_ms - m->acked_ms) / 1000);
 	}
 	if (m->expiry_s == 0 || m->will || view->publish->dup || m->acked_ms == NEVER)
 		return;
@@ -231,9 +238,7 @@ static void check_count(struct view *view)
 	bool restarted = oracle->restart_seq > m->sent_seq;
 	if (m->qos == 2 && !restarted)
 		again = 0;
-	unsigned allowed = live_allowance(view) + again + retained_allowance(view);
-	if (view->publish->qos < 2)
-		allowed += got->again;
+	unsigned allowed = live_allowance(view) + again + retained_allowance(view) + got->again;
 	if (view->client->sharer)
 		return; /* counted by group, at the end */
 	if ((unsigned)(got->live + got->retained) > allowed)
@@ -247,7 +252,9 @@ static void check_order(const struct view *view)
 	const struct oracle_message *m = view->message;
 	unsigned client = view->client->index;
 	unsigned slot = m->publisher == ORACLE_BROKER ? WORLD_CLIENTS_MAX : m->publisher;
-	if (view->publish->retain || view->client->sharer || m->will)
+	/* One of QoS 1 that had to be sent again counts as a new one. */
+	if (view->publish->retain || view->client->sharer || m->will ||
+	    (m->qos == 1 && m->sends > 1))
 		return;
 	for (const struct oracle_message *later = oracle->latest[slot]; later != m;
 	     later = later->previous) {
@@ -261,11 +268,16 @@ static void check_order(const struct view *view)
 	}
 }
 
+/* A DUP of one that came before through the same group is no other one. */
 static void count_groups(const struct view *view, struct oracle_got *got)
 {
-	for (size_t i = 0; i < view->identifier_count; i++)
-		if (view->identifiers[i] >= ORACLE_GROUP_IDENTIFIER)
-			got->by_group[view->identifiers[i] - ORACLE_GROUP_IDENTIFIER]++;
+	for (size_t i = 0; i < view->identifier_count; i++) {
+		if (view->identifiers[i] < ORACLE_GROUP_IDENTIFIER)
+			continue;
+		uint8_t *count = &got->by_group[view->identifiers[i] - ORACLE_GROUP_IDENTIFIER];
+		if (!view->publish->dup || *count == 0)
+			++*count;
+	}
 }
 
 static void count_it(struct view *view, bool first)
@@ -275,8 +287,7 @@ static void count_it(struct view *view, bool first)
 	world->oracle->delivered++;
 	if (view->publish->dup && !first)
 		got->again++;
-	else
-		count_groups(view, got);
+	count_groups(view, got);
 	if (view->retained) {
 		got->retained++;
 		return;

@@ -187,6 +187,8 @@ void oracle_connack(struct world *world, struct device *client, bool present)
 	session->expiry_s = client->expiry_s;
 	session->end_min_ms = client->expiry_s == 0 ? 0 : NEVER;
 	session->end_max_ms = NEVER;
+	if (client->link->gone_ms != NEVER)
+		session->end_min_ms = 0; /* the line had broken behind this CONNACK */
 	world_next_seq(world);
 }
 
@@ -286,9 +288,9 @@ void oracle_broker_gone(struct world *world)
 			decide(world, will, WILL_NO);
 		else if (will->state == WILL_PENDING)
 			decide(world, will,
-			       will->due_max_ms + WILL_SLACK_MS < world->now_ms ? WILL_YES
-			       : will->due_min_ms > world->now_ms		? WILL_NO
-										: WILL_MAYBE);
+			       will->due_max_ms + WILL_SLACK_MS < world->stop_ms ? WILL_YES
+			       : will->due_min_ms > world->stop_ms		 ? WILL_NO
+										 : WILL_MAYBE);
 	}
 	for (unsigned i = 0; i < world->client_count; i++) {
 		struct oracle_session *session = &oracle->sessions[i];

@@ -112,7 +112,6 @@ static void come_back(struct world *world, uint64_t killed, void *arg)
 		world_at(world, 200, come_back, killed, NULL);
 		return;
 	}
-	oracle_broker_gone(world);
 	broker_start(world);
 	oracle_broker_back(world, killed != 0);
 }
@@ -122,7 +121,6 @@ static void go_away(struct world *world)
 	bool kill = rng_chance(&world->rng, 500);
 	if (kill) {
 		broker_kill(world);
-		oracle_broker_gone(world);
 	} else {
 		broker_stop(world);
 	}

@@ -1,6 +1,7 @@
 /*
  * test_options.c - the command line, and the tasks that only print.
  */
+#include "proto/version.h"
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
