@@ -2,7 +2,6 @@
 #include "proto/version.h"
 #include "broker/admin.h"
 #include "broker/net/listener.h"
-#include "broker/options.h"
 #include <errno.h>
 #include <jansson.h>
 #include <microhttpd.h>

@@ -1,7 +1,6 @@
 /* metrics.c - see metrics.h. */
 #include "proto/version.h"
 #include "broker/metrics.h"
-#include "broker/options.h"
 #include "broker/sys_tree.h"
 #include <inttypes.h>
 #include <stdio.h>

@@ -1,7 +1,6 @@
 /* sys_tree.c - see sys_tree.h. */
 #include "proto/version.h"
 #include "broker/sys_tree.h"
-#include "broker/options.h"
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
