@@ -64,6 +64,7 @@ struct household {
 	uint64_t sys_due_ms;
 	uint64_t watchdog_due_ms;
 	uint64_t report_due_ms;
+	uint64_t exhaustion_due_ms;			     /* not to be said again before */
 	struct metrics reported;			     /* what the log has told */
 	uint64_t *refused_reported, *no_descriptor_reported; /* by listener */
 	uint64_t all_refused_reported;

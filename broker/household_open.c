@@ -6,6 +6,7 @@
 #include "proto/version.h"
 #include "broker/household_internal.h"
 #include "broker/log.h"
+#include "broker/notify.h"
 #include "broker/privileges.h"
 #include "storage/directory.h"
 #include "storage/lmdb_store.h"
@@ -16,6 +17,8 @@
 
 /* Below this a broker of some size runs out; the way out is said. */
 #define FILES_ENOUGH 4096u
+
+#define INHERITED_MAX 16
 
 static void raise_file_limit(void)
 {
@@ -101,6 +104,42 @@ static bool may_be_absent(const struct config *config, size_t i)
 	       strcmp(before->address, "127.0.0.1") == 0 && before->port == half->port;
 }
 
+/* Sockets that systemd opened: LISTEN_FDS. */
+struct inherited {
+	int fds[INHERITED_MAX];
+	size_t count;
+};
+
+static bool find_inherited(struct inherited *inherited, struct failure *failure)
+{
+	int count = notify_inherited_sockets();
+
+	inherited->count = count > 0 ? (size_t)count : 0;
+	if (inherited->count > INHERITED_MAX)
+		return failure_set(failure, "systemd gives %d sockets; %d are possible", count,
+				   INHERITED_MAX);
+	for (int i = 0; i < count; i++)
+		inherited->fds[i] = NOTIFY_FIRST_SOCKET + i;
+	return true;
+}
+
+/* One that nobody serves would take connections and leave them waiting. */
+static bool check_inherited(const struct inherited *inherited, struct failure *failure)
+{
+	char name[LISTENER_NAME_SIZE];
+
+	for (size_t i = 0; i < inherited->count; i++) {
+		if (inherited->fds[i] < 0)
+			continue;
+		listener_name_socket(inherited->fds[i], name);
+		return failure_set(failure,
+				   "systemd gives a socket at %s, and no listener line is for it; "
+				   "write `listener PORT`, or take ListenStream= out of the unit",
+				   name);
+	}
+	return true;
+}
+
 static void tell_listener(const struct listener *listener, bool allow_anonymous)
 {
 	for (size_t i = 0; i < listener->address_count; i++)
@@ -110,7 +149,8 @@ static void tell_listener(const struct listener *listener, bool allow_anonymous)
 				   allow_anonymous ? "anonymous" : "nobody may log in yet");
 }
 
-static bool open_one(struct household *house, size_t i, struct failure *failure)
+static bool open_one(struct household *house, size_t i, struct inherited *inherited,
+		     struct failure *failure)
 {
 	const struct config_listener *from = &house->config->listeners[i];
 	struct listener *listener = &house->listeners[i];
@@ -118,7 +158,9 @@ static bool open_one(struct household *house, size_t i, struct failure *failure)
 				       .address = from->address,
 				       .bind_interface = from->bind_interface,
 				       .socket_domain = from->socket_domain,
-				       .no_delay = house->config->set_tcp_nodelay};
+				       .no_delay = house->config->set_tcp_nodelay,
+				       .inherited = inherited->fds,
+				       .inherited_count = inherited->count};
 
 	listener->all = &house->all;
 	listener->number = (uint32_t)i;
@@ -156,9 +198,13 @@ static bool open_listeners(struct household *house, struct failure *failure)
 	house->no_descriptor_reported = calloc(config->listener_count, sizeof(uint64_t));
 	must(house->listeners && house->refused_reported && house->no_descriptor_reported);
 	house->listener_count = config->listener_count;
-	for (size_t i = 0; i < house->listener_count; i++)
-		if (!open_one(house, i, failure))
-			return false;
+	struct inherited inherited;
+	bool opened = find_inherited(&inherited, failure);
+
+	for (size_t i = 0; opened && i < house->listener_count; i++)
+		opened = open_one(house, i, &inherited, failure);
+	if (!opened || !check_inherited(&inherited, failure))
+		return false;
 	tell_way_to_network(config);
 	return true;
 }

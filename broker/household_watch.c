@@ -85,16 +85,29 @@ static uint64_t more_than(uint64_t *reported, const _Atomic uint64_t *counter)
 static void report_listener(struct household *house, size_t i)
 {
 	struct listener *listener = &house->listeners[i];
-	uint64_t closed = more_than(&house->no_descriptor_reported[i], &listener->no_descriptor);
 
 	log_count(LOG_LEVEL_WARNING, "refused", listener->number, "max_connections",
 		  more_than(&house->refused_reported[i], &listener->limit.refused),
 		  REPORT_MS / 1000);
-	if (closed > 0)
-		log_write_listener(LOG_LEVEL_ERROR, "refused", listener->number,
-				   "out of file descriptors: %" PRIu64 " connections were closed; "
-				   "raise the limit (`ulimit -Hn`, or systemd's LimitNOFILE)",
-				   closed);
+}
+
+/* That one is said at the next occasion, then once a minute: it needs somebody's hand. */
+static void report_exhaustion(struct household *house, uint64_t now_ms)
+{
+	uint64_t closed = 0;
+
+	if (now_ms < house->exhaustion_due_ms)
+		return;
+	for (size_t i = 0; i < house->listener_count; i++)
+		closed += more_than(&house->no_descriptor_reported[i],
+				    &house->listeners[i].no_descriptor);
+	if (closed == 0)
+		return;
+	log_write(LOG_LEVEL_ERROR, "refused",
+		  "out of file descriptors: %" PRIu64 " connections were closed; raise the limit "
+		  "(`ulimit -Hn`, or systemd's LimitNOFILE)",
+		  closed);
+	house->exhaustion_due_ms = now_ms + REPORT_MS;
 }
 
 static void report(struct household *house, uint64_t now_ms)
@@ -209,6 +222,7 @@ static void meet_deadlines(struct household *house)
 
 	if (now_ms >= house->sys_due_ms)
 		household_update_sys_tree(house, now_ms);
+	report_exhaustion(house, now_ms);
 	if (now_ms >= house->report_due_ms)
 		report(house, now_ms);
 	if (now_ms >= house->watchdog_due_ms)

@@ -66,7 +66,8 @@ static bool make_directory(const char *path, struct failure *failure)
 	if (strlen(path) >= sizeof(part))
 		return failure_set(failure, "%.100s...: the path is too long", path);
 	memcpy(part, path, strlen(path) + 1);
-	for (char *slash = strchr(part + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+	for (char *slash = strchr(part + 1, '/'); slash && slash[1];
+	     slash = strchr(slash + 1, '/')) {
 		*slash = '\0';
 		if (mkdir(part, 0755) != 0 && errno != EEXIST)
 			return failure_set(failure, "%s cannot be made: %s", part, strerror(errno));

@@ -2,7 +2,7 @@
 #include "broker/core/answer.h"
 #include "broker/core/core.h"
 
-struct pending_answer *answer_create(struct shard *shard, const struct client *client, uint8_t type,
+struct pending_answer *answer_create(struct shard *shard, struct client *client, uint8_t type,
 				     uint16_t packet_id, uint32_t count)
 {
 	size_t size = sizeof(struct pending_answer) + count * sizeof(struct answer_entry);
@@ -15,6 +15,7 @@ struct pending_answer *answer_create(struct shard *shard, const struct client *c
 	answer->session = session_at(shard, client->session)->number;
 	answer->count = count;
 	answer->waits = 1; /* for answer_ready() */
+	client->unanswered++;
 	answer->next = shard->pending_answers;
 	if (answer->next)
 		answer->next->previous = answer;
@@ -153,6 +154,7 @@ static void leave(struct shard *shard, struct pending_answer *answer)
 		undo(shard, session, answer);
 	struct client *client = session ? session->client : NULL;
 	if (client && client->serial == answer->serial && client->state == CLIENT_UP) {
+		client_answered(shard, client);
 		if (answer->refused && answer->type == MQTT_UNSUBACK &&
 		    client->version != MQTT_VERSION_5_0)
 			client_fail(shard, client, MQTT_UNSPECIFIED_ERROR, NULL);

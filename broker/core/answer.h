@@ -44,7 +44,7 @@ struct pending_answer {
 	struct answer_entry entries[];
 };
 
-struct pending_answer *answer_create(struct shard *shard, const struct client *client, uint8_t type,
+struct pending_answer *answer_create(struct shard *shard, struct client *client, uint8_t type,
 				     uint16_t packet_id, uint32_t count);
 
 /* Keeps the filter of an entry. */

@@ -8,6 +8,9 @@
 /* How long a client that is being closed may take to read what is left for it. */
 #define LINGER_MS 5000u
 
+/* Answers that may lie unread, and requests that may be under way, before we stop reading. */
+#define REPLY_BYTES_MAX (1024u * 1024)
+#define UNANSWERED_MAX	256u
 struct client *client_of_link(const struct shard *shard, uint32_t link)
 {
 	return link < shard->link_room ? shard->links[link] : NULL;
@@ -85,7 +88,18 @@ uint8_t *client_reserve(struct shard *shard, struct client *client, size_t n)
 void client_send(struct shard *shard, struct client *client, const uint8_t *packet, size_t n)
 {
 	memcpy(client_reserve(shard, client, n), packet, n);
+	client->reply_bytes += (uint32_t)n;
 	COUNT(shard, PACKETS_SENT);
+}
+
+/*
+ * Does a client owe us reading?  Answers are never dropped, so one that sends and
+ * does not read, or asks for more than the store can keep up with, is not read
+ * either until it has caught up: the memory that it can occupy stays bounded.
+ */
+static bool client_overdue(const struct client *client)
+{
+	return client->reply_bytes > REPLY_BYTES_MAX || client->unanswered >= UNANSWERED_MAX;
 }
 
 bool client_fits(const struct client *client, size_t packet_size)
@@ -290,7 +304,7 @@ static void move(struct shard *shard, struct client *client, struct slice packet
 
 static bool reads_on(const struct client *client)
 {
-	return client->state == CLIENT_LOBBY || client->state == CLIENT_UP;
+	return client->state == CLIENT_LOBBY || (client->state == CLIENT_UP && !client->waiting);
 }
 
 /*
@@ -315,6 +329,10 @@ static bool take_packets(struct shard *shard, struct client *client, struct slic
 		if (client->moving) {
 			move(shard, client, packet, *bytes);
 			return false;
+		}
+		if (client->state == CLIENT_UP && client_overdue(client)) {
+			client->waiting = true;
+			shard_effect(shard, EFFECT_READ, client->link)->on = false;
 		}
 	}
 	return client->state != CLIENT_CLOSING;
@@ -374,4 +392,23 @@ void client_resume_reading(struct shard *shard, struct client *client)
 	shard_effect(shard, EFFECT_READ, client->link)->on = true;
 	if (client->partial_len > 0)
 		take_partial(shard, client);
+}
+
+void client_go_on(struct shard *shard, struct client *client)
+{
+	client->blocked = false;
+	if (client->state != CLIENT_UP)
+		return;
+	session_pump(shard, session_at(shard, client->session));
+	if (!client->waiting || client_overdue(client))
+		return;
+	client->waiting = false;
+	client_resume_reading(shard, client);
+}
+
+void client_answered(struct shard *shard, struct client *client)
+{
+	client->unanswered--;
+	if (client->waiting)
+		shard_soon(shard, client);
 }

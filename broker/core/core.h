@@ -78,6 +78,7 @@ struct client {
 	bool output_told;  /* EFFECT_OUTPUT is in this turn's effects */
 	bool drained_told; /* in shard->drained */
 	bool blocked;	   /* deliveries wait for the outbox to empty */
+	bool waiting;	   /* nothing is read: client_overdue() */
 	bool problem_information;
 	bool moving; /* its home is move_to */
 	party_id move_to;
@@ -86,9 +87,11 @@ struct client {
 	uint16_t topic_alias_maximum; /* ours towards the client, already bounded */
 	uint32_t maximum_packet_size; /* the client's */
 	uint32_t
-	    sent_unfinished; /* PUBLISHes of this connection without their last acknowledgement */
-	uint32_t session;    /* number of its session, 0 before */
-	uint64_t serial;     /* never re-used, so that a late answer finds nobody */
+	    sent_unfinished;  /* PUBLISHes of this connection without their last acknowledgement */
+	uint32_t session;     /* number of its session, 0 before */
+	uint32_t unanswered;  /* SUBSCRIBEs and UNSUBSCRIBEs under way */
+	uint32_t reply_bytes; /* answers written since the outbox was last empty */
+	uint64_t serial;      /* never re-used, so that a late answer finds nobody */
 	uint64_t opened_ms;
 	uint64_t last_packet_ms;
 	uint64_t connected_s;
@@ -250,6 +253,12 @@ uint8_t *client_reserve(struct shard *shard, struct client *client, size_t n);
 void client_told(struct shard *shard, struct client *client); /* bytes were appended */
 void client_send(struct shard *shard, struct client *client, const uint8_t *packet, size_t n);
 void client_free(struct shard *shard, struct client *client);
+/* One of its SUBSCRIBEs or UNSUBSCRIBEs is answered. */
+void client_answered(struct shard *shard, struct client *client);
+/* The socket has taken all that there was, or an answer is out: goes on with what had to wait. */
+void client_go_on(struct shard *shard, struct client *client);
+/* shard.c: goes on in the next call of shard_handle(). */
+void shard_soon(struct shard *shard, struct client *client);
 bool client_fits(const struct client *client, size_t packet_size);
 
 /* on_connect.c */

@@ -54,11 +54,9 @@ static inline uint32_t index_next(const struct index *index, struct index_probe 
 static inline uint32_t index_first(const struct index *index, uint64_t hash,
 				   struct index_probe *probe)
 {
-	if (index->count == 0)
-		return 0;
 	uint32_t tag = (uint32_t)(hash >> 32);
 	*probe = (struct index_probe){tag, tag};
-	return index_next(index, probe);
+	return index->count == 0 ? 0 : index_next(index, probe);
 }
 
 #endif

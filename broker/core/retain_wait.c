@@ -56,6 +56,7 @@ static void ask(struct shard *shard, const struct session *session, struct retai
 void retain_begin(struct shard *shard, struct session *session, struct slice filter,
 		  uint8_t options, uint32_t identifier)
 {
+	retain_stop(shard, session, filter); /* asked for again: from the start */
 	struct retain_wait *wait = memory_get_zeroed(sizeof *wait + filter.len);
 	wait->options = options;
 	wait->identifier = identifier;

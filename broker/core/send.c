@@ -137,6 +137,7 @@ void send_ack(struct shard *shard, struct client *client, uint8_t type, uint16_t
 	write_u8(&w, (uint8_t)(type << 4 | (type == MQTT_PUBREL ? 2 : 0)));
 	write_u8(&w, n);
 	write_u16(&w, packet_id);
+	client->reply_bytes += 2u + n;
 	if (with_reason)
 		write_u8(&w, (uint8_t)reason);
 	COUNT(shard, PACKETS_SENT);

@@ -301,11 +301,13 @@ static void pump_drained(struct shard *shard)
 		if (client == NULL)
 			continue;
 		client->drained_told = false;
-		client->blocked = false;
-		if (client->state == CLIENT_UP)
-			session_pump(shard, session_at(shard, client->session));
+		shard->drained[i] = NULL;
+		client_go_on(shard, client);
 	}
-	shard->drained_count = 0;
+	/* Going on may have added some: they are for the next call. */
+	shard->drained_count -= count;
+	memmove(shard->drained, shard->drained + count,
+		shard->drained_count * sizeof *shard->drained);
 }
 
 static void handle_own_mail(struct shard *shard)
@@ -371,7 +373,7 @@ size_t shard_output(struct shard *shard, uint32_t link, struct slice *out, size_
 	return client ? outbox_peek(&client->outbox, out, room) : 0;
 }
 
-static void tell_drained(struct shard *shard, struct client *client)
+void shard_soon(struct shard *shard, struct client *client)
 {
 	if (client->drained_told)
 		return;
@@ -389,11 +391,15 @@ bool shard_written(struct shard *shard, struct moment now, uint32_t link, size_t
 		return true;
 	COUNT_N(shard, BYTES_SENT, n);
 	outbox_take(&client->outbox, &shard->purse, n);
+	if (client->waiting && n > 0)
+		client->last_packet_ms =
+		    now.ms; /* its packets lie unread: it lives while it reads */
 	if (client->outbox.bytes > 0)
 		return false;
+	client->reply_bytes = 0;
 	if (client->state == CLIENT_UP &&
-	    (client->blocked || session_at(shard, client->session)->scans))
-		tell_drained(shard, client);
+	    (client->blocked || client->waiting || session_at(shard, client->session)->scans))
+		shard_soon(shard, client);
 	return true;
 }
 

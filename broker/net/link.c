@@ -50,7 +50,7 @@ void link_table_free(struct link_table *table, uint32_t number)
 {
 	struct link *link = link_table_at(table, number);
 
-	must(link && link->state != LINK_FREE);
+	must(link->state != LINK_FREE);
 	link->state = LINK_FREE;
 	link->serial++;
 	link->next_free = table->free;

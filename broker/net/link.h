@@ -67,11 +67,10 @@ struct link *link_table_take(struct link_table *table, uint32_t *number);
 /* The number may be given out again. */
 void link_table_free(struct link_table *table, uint32_t number);
 
-/* The link of a number, whatever its state; NULL for a number never used. */
+/* The link of a number that was given out once, whatever its state. */
 static inline struct link *link_table_at(const struct link_table *table, uint32_t number)
 {
-	if (number / LINK_PAGE >= table->page_count)
-		return NULL;
+	must(number / LINK_PAGE < table->page_count);
 	return &table->pages[number / LINK_PAGE][number % LINK_PAGE];
 }
 

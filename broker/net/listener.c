@@ -2,6 +2,7 @@
 #include "broker/net/listener.h"
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <net/if.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -157,30 +158,49 @@ static bool open_sockets(struct listener *listener, const struct listener_place 
 	return true;
 }
 
-static bool open_address(struct listener *listener, const struct listener_place *place,
-			 const struct addrinfo *info, struct failure *failure)
+/* Makes room for the sockets of one more address, all -1. */
+static int *add_address(struct listener *listener)
 {
 	size_t first = listener->address_count * listener->workers;
 	size_t end = first + listener->workers;
 	int *sockets = realloc(listener->sockets, end * sizeof(int));
-	struct sockaddr_storage address = {0};
 
 	must(sockets);
 	for (size_t i = first; i < end; i++)
 		sockets[i] = -1;
 	listener->sockets = sockets;
+	return sockets + first;
+}
+
+static void close_sockets(int *sockets, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (sockets[i] >= 0)
+			close(sockets[i]);
+}
+
+/* The address is in force. */
+static void keep_address(struct listener *listener, const struct sockaddr_storage *address)
+{
+	listener->loopback = listener->loopback && is_loopback(address);
+	name_address(address, listener->names[listener->address_count++]);
+}
+
+static bool open_address(struct listener *listener, const struct listener_place *place,
+			 const struct addrinfo *info, struct failure *failure)
+{
+	int *sockets = add_address(listener);
+	struct sockaddr_storage address = {0};
+
 	memcpy(&address, info->ai_addr, info->ai_addrlen);
 	set_port(&address, listener->port);
-	if (open_sockets(listener, place, &address, info->ai_addrlen, sockets + first)) {
-		listener->loopback = listener->loopback && is_loopback(&address);
-		name_address(&address, listener->names[listener->address_count++]);
+	if (open_sockets(listener, place, &address, info->ai_addrlen, sockets)) {
+		keep_address(listener, &address);
 		return true;
 	}
 	int error = errno;
 
-	for (size_t i = first; i < end; i++)
-		if (sockets[i] >= 0)
-			close(sockets[i]);
+	close_sockets(sockets, listener->workers);
 	return explain(listener, &address, error, failure);
 }
 
@@ -200,6 +220,88 @@ static bool open_addresses(struct listener *listener, const struct listener_plac
 			return false;
 	}
 	return listener->address_count > 0;
+}
+
+/* ---- sockets from outside */
+
+static bool address_of(int fd, struct sockaddr_storage *address)
+{
+	socklen_t len = sizeof(*address);
+
+	*address = (struct sockaddr_storage){0};
+	return getsockname(fd, (struct sockaddr *)address, &len) == 0 &&
+	       (address->ss_family == AF_INET || address->ss_family == AF_INET6);
+}
+
+void listener_name_socket(int fd, char name[LISTENER_NAME_SIZE])
+{
+	struct sockaddr_storage address;
+
+	if (address_of(fd, &address))
+		name_address(&address, name);
+	else
+		snprintf(name, LISTENER_NAME_SIZE, "?");
+}
+
+/* The port is the listener's, and the address too if it has one; one that listens. */
+static bool fits(const struct listener_place *place, int fd, const struct addrinfo *list)
+{
+	struct sockaddr_storage address;
+	char name[LISTENER_NAME_SIZE];
+	char wanted[LISTENER_NAME_SIZE];
+	int listens = 0;
+	socklen_t len = sizeof(listens);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len) != 0 || !listens ||
+	    !address_of(fd, &address) || port_of(&address) != place->port)
+		return false;
+	name_address(&address, name);
+	for (const struct addrinfo *info = list; info; info = info->ai_next) {
+		struct sockaddr_storage one = {0};
+
+		memcpy(&one, info->ai_addr, info->ai_addrlen);
+		name_address(&one, wanted);
+		if (!place->address || strcmp(name, wanted) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Each worker gets a descriptor of its own for the one socket. */
+static bool take(struct listener *listener, const struct listener_place *place, int fd)
+{
+	int *sockets = add_address(listener);
+	struct sockaddr_storage address;
+
+	if (!address_of(fd, &address) || fcntl(fd, F_SETFL, O_NONBLOCK) != 0 ||
+	    (place->no_delay && !set(fd, IPPROTO_TCP, TCP_NODELAY)))
+		return false;
+	for (size_t i = 0; i < listener->workers; i++)
+		if ((sockets[i] = fcntl(fd, F_DUPFD_CLOEXEC, 0)) < 0) {
+			close_sockets(sockets, i);
+			return false;
+		}
+	close(fd);
+	keep_address(listener, &address);
+	return true;
+}
+
+static bool take_inherited(struct listener *listener, const struct listener_place *place,
+			   const struct addrinfo *list, struct failure *failure)
+{
+	for (size_t i = 0; i < place->inherited_count; i++) {
+		int *fd = &place->inherited[i];
+
+		if (*fd < 0 || listener->address_count == LISTENER_ADDRESSES_MAX ||
+		    !fits(place, *fd, list))
+			continue;
+		if (!take(listener, place, *fd))
+			return failure_set(failure, "cannot use the socket from systemd: %s",
+					   strerror(errno));
+		listener->inherited = true;
+		*fd = -1;
+	}
+	return true;
 }
 
 bool listener_open(struct listener *listener, const struct listener_place *place, size_t workers,
@@ -225,7 +327,8 @@ bool listener_open(struct listener *listener, const struct listener_place *place
 	listener->port = place->port;
 	listener->workers = workers;
 	listener->loopback = true;
-	bool opened = open_addresses(listener, place, list, failure);
+	bool opened = take_inherited(listener, place, list, failure) &&
+		      (listener->inherited || open_addresses(listener, place, list, failure));
 
 	freeaddrinfo(list);
 	if (!opened)
@@ -235,9 +338,7 @@ bool listener_open(struct listener *listener, const struct listener_place *place
 
 void listener_close(struct listener *listener)
 {
-	for (size_t i = 0; i < listener->address_count * listener->workers; i++)
-		if (listener->sockets[i] >= 0)
-			close(listener->sockets[i]);
+	close_sockets(listener->sockets, listener->address_count * listener->workers);
 	free(listener->sockets);
 	listener->sockets = NULL;
 	listener->address_count = 0;

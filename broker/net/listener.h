@@ -3,6 +3,9 @@
  * and worker (SO_REUSEPORT, so that the kernel spreads connections without a
  * lock), and who may come in at all.
  *
+ * Sockets that systemd opened for us take the place of our own; each of those is one
+ * for all workers, who watch it with EPOLLEXCLUSIVE.
+ *
  * Ownership: listener_open() allocates the sockets; listener_close() closes all.
  * Settings are borrowed and may be swapped for connections to come.
  * Failure: a sentence that names the port, the cause and the way out.
@@ -36,8 +39,9 @@ struct listener {
 	_Atomic uint64_t no_descriptor; /* connections closed since there was no descriptor */
 	uint32_t number;		/* in the configuration, from 0 */
 	uint16_t port;
-	bool loopback; /* reachable from this machine only */
-	bool absent;   /* why it could not be opened: this machine has no such address */
+	bool loopback;	/* reachable from this machine only */
+	bool inherited; /* its sockets are systemd's, too: not to be shut down */
+	bool absent;	/* why it could not be opened: this machine has no such address */
 	size_t address_count;
 	size_t workers;
 	char names[LISTENER_ADDRESSES_MAX][LISTENER_NAME_SIZE]; /* "127.0.0.1:1883", "[::1]:1883" */
@@ -51,7 +55,13 @@ struct listener_place {
 	const char *bind_interface; /* NULL: any */
 	int socket_domain;	    /* AF_UNSPEC, AF_INET or AF_INET6 */
 	bool no_delay;
+	/* Listening sockets from outside; those that fit are taken, and become -1. */
+	int *inherited;
+	size_t inherited_count;
 };
+
+/* Writes "address:port" of a socket; "?" when it has none. */
+void listener_name_socket(int fd, char name[LISTENER_NAME_SIZE]);
 
 /* Binds and listens.  `listener` is zeroed but for limit.max, all, number and settings. */
 bool listener_open(struct listener *listener, const struct listener_place *place, size_t workers,

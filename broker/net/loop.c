@@ -255,7 +255,7 @@ static struct link *living(struct loop *loop, uint32_t number)
 {
 	struct link *link = link_table_at(&loop->links, number);
 
-	return link && (link->state == LINK_OPEN || link->state == LINK_CLOSING) ? link : NULL;
+	return link->state == LINK_OPEN || link->state == LINK_CLOSING ? link : NULL;
 }
 
 void loop_output(struct loop *loop, uint32_t number)
@@ -361,41 +361,49 @@ bool loop_settle(struct loop *loop)
 
 /* ---- doors */
 
+/*
+ * EPOLLEXCLUSIVE: of the workers that share a socket from outside, one is woken.  It
+ * forbids EPOLL_CTL_MOD, so a door is opened and shut by adding and deleting.
+ */
+static void open_door(struct loop *loop, size_t i)
+{
+	struct epoll_event event = {.events = EPOLLIN | EPOLLEXCLUSIVE, .data.u64 = DATA_DOOR | i};
+
+	must(epoll_ctl(loop->epoll, EPOLL_CTL_ADD, loop->doors[i].fd, &event) == 0);
+}
+
+static void shut_doors(struct loop *loop)
+{
+	for (size_t i = 0; i < loop->door_count; i++)
+		epoll_ctl(loop->epoll, EPOLL_CTL_DEL, loop->doors[i].fd, NULL);
+}
+
 void loop_add_door(struct loop *loop, struct listener *listener, int fd)
 {
-	struct epoll_event event = {.events = EPOLLIN, .data.u64 = DATA_DOOR | loop->door_count};
-
 	loop->doors = realloc(loop->doors, (loop->door_count + 1) * sizeof(*loop->doors));
 	must(loop->doors);
-	loop->doors[loop->door_count++] = (struct loop_door){listener, fd};
-	must(epoll_ctl(loop->epoll, EPOLL_CTL_ADD, fd, &event) == 0);
+	loop->doors[loop->door_count] = (struct loop_door){listener, fd};
+	open_door(loop, loop->door_count++);
 }
 
 void loop_close_doors(struct loop *loop)
 {
+	if (loop->rest_until_ms == 0)
+		shut_doors(loop);
 	/* Who connects from now on is refused, instead of waiting in the kernel's queue. */
-	for (size_t i = 0; i < loop->door_count; i++) {
-		epoll_ctl(loop->epoll, EPOLL_CTL_DEL, loop->doors[i].fd, NULL);
-		shutdown(loop->doors[i].fd, SHUT_RDWR);
-	}
+	for (size_t i = 0; i < loop->door_count; i++)
+		if (!loop->doors[i].listener->inherited)
+			shutdown(loop->doors[i].fd, SHUT_RDWR);
 	loop->door_count = 0;
 	loop->rest_until_ms = 0;
-}
-
-static void watch_doors(struct loop *loop, uint32_t events)
-{
-	for (size_t i = 0; i < loop->door_count; i++) {
-		struct epoll_event event = {.events = events, .data.u64 = DATA_DOOR | i};
-
-		must(epoll_ctl(loop->epoll, EPOLL_CTL_MOD, loop->doors[i].fd, &event) == 0);
-	}
 }
 
 /* Nothing can be accepted: instead of spinning, the doors are left alone for a while. */
 static void rest(struct loop *loop)
 {
+	if (loop->rest_until_ms == 0)
+		shut_doors(loop);
 	loop->rest_until_ms = loop->now.ms + LOOP_REST_MS;
-	watch_doors(loop, 0);
 }
 
 /*
@@ -551,7 +559,8 @@ static void serve_deadlines(struct loop *loop)
 		read_again(loop, entry);
 	if (loop->rest_until_ms != 0 && loop->rest_until_ms <= loop->now.ms) {
 		loop->rest_until_ms = 0;
-		watch_doors(loop, EPOLLIN);
+		for (size_t i = 0; i < loop->door_count; i++)
+			open_door(loop, i);
 	}
 }
 

@@ -6,6 +6,7 @@ import pathlib
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 import unittest
@@ -43,6 +44,13 @@ def metric(text, name):
     lines = [line for line in text.splitlines() if line.startswith(name + " ")]
     assert len(lines) == 1, (name, lines)
     return int(lines[0].split()[1])
+
+
+def try_to_connect(test):
+    try:
+        return test.client()
+    except (AssertionError, ConnectionError, wire.Closed):
+        return None
 
 
 @own_only("admin listener")
@@ -137,18 +145,12 @@ class MaxConnections(OwnBrokerTest):
         self.broker.config = "max_connections 2\nworkers 2"
         self.broker.start()
         first, second = self.client(), self.client()
-        with self.assertRaises((ConnectionError, wire.Closed)):
+        with self.assertRaises((AssertionError, ConnectionError, wire.Closed)):
             self.client()
         first.ping()
         second.ping()
         first.cut()
-        eventually(lambda: self.try_to_connect(), what="a free place")
-
-    def try_to_connect(self):
-        try:
-            return self.client()
-        except (ConnectionError, wire.Closed):
-            return None
+        eventually(lambda: try_to_connect(self), what="a free place")
 
 
 @own_only("says so in its log")
@@ -156,24 +158,25 @@ class Descriptors(OwnBrokerTest):
     """A full descriptor table: new connections are closed, old ones served, and no processor time is burnt."""
 
     def test_exhaustion(self):
-        self.broker.config = "workers 1"
+        self.broker.config = "workers 1\nsys_interval 1"
         command = self.broker.command
         self.broker.command = lambda *extra: [tool("prlimit"), "--nofile=64:64", *command(*extra)]
         self.broker.start()
         self.assertIn("only 64 files", self.broker.log())
         clients = []
-        with self.assertRaises((ConnectionError, wire.Closed)):
+        with self.assertRaises((AssertionError, ConnectionError, wire.Closed)):
             for _ in range(100):
                 clients.append(self.client())
         self.assertGreater(len(clients), 20)
         for client in clients:
             client.ping()
+        eventually(lambda: "out of file descriptors" in self.broker.log(), what="a word in the log")
         before = self.cpu_s()
         time.sleep(0.5)
         self.assertLess(self.cpu_s() - before, 0.2)
         for client in clients[:10]:
             client.disconnect()
-        self.client().ping()
+        eventually(lambda: try_to_connect(self), what="a free descriptor")
 
     def cpu_s(self):
         fields = pathlib.Path(f"/proc/{self.broker.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
@@ -261,6 +264,36 @@ class Life(OwnBrokerTest):
             self.broker.signal(signal.SIGTERM)
             hear("STOPPING=1")
             self.assertEqual(self.broker.wait(), 0)
+
+    def activated(self, port):
+        """The broker's command, started as systemd would with a socket for the port."""
+        starter = ("import os, socket, sys\n"
+                   "with socket.create_server(('127.0.0.1', int(sys.argv[1]))) as server:\n"
+                   "    fd = os.dup(server.fileno()) if server.fileno() == 3 else server.fileno()\n"
+                   "    os.dup2(fd, 3)\n"
+                   "    os.environ.update(LISTEN_FDS='1', LISTEN_PID=str(os.getpid()))\n"
+                   "    os.execvp(sys.argv[2], sys.argv[2:])\n")
+        command = self.broker.command
+        return lambda *extra: [sys.executable, "-c", starter, str(port), *command(*extra)]
+
+    def test_socket_activation(self):
+        self.broker.command = self.activated(self.broker.port)
+        self.broker.start()
+        clients = [self.client() for _ in range(20)]
+        for client in clients:
+            client.subscribe("t", 1)
+        clients[0].publish("t", b"x", 1)
+        for client in clients:
+            self.assertEqual(client.message().payload, b"x")
+        self.assertEqual(self.broker.stop(), 0)
+
+    def test_socket_that_nobody_asked_for(self):
+        port = free_port()
+        self.broker.write_config()
+        self.broker.command = self.activated(port)
+        code, words = self.broker.run_to_end()
+        self.assertEqual(code, 1, words)
+        self.assertIn(f"127.0.0.1:{port}", words)
 
     def test_hup_names_what_needs_a_restart(self):
         self.broker.start()

@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 #define SEEDS_DEFAULT	200
-#define SEEDS_FOR_PLANT 60
+#define SEEDS_FOR_PLANT 100
 
 struct options {
 	uint64_t seed, seeds;

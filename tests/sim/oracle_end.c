@@ -176,8 +176,8 @@ static void check_topic(struct world *world, const char *topic)
 {
 	const struct oracle *oracle = world->oracle;
 	unsigned found = 0;
-	bool none_allowed = broker_counted(world, HAPPENED_DROPPED_RETAIN_LIMIT) > 0 ||
-			    broker_counted(world, HAPPENED_DROPPED_MEMORY) > 0;
+	bool none_allowed =
+	    broker_counted(world, HAPPENED_DROPPED_RETAIN_LIMIT) > 0 || counted_drops(world) > 0;
 	bool sure = false;
 	uint32_t number = 0;
 	for (uint32_t i = 0; i < oracle->message_count; i++) {

@@ -77,6 +77,8 @@ static void will_begins(struct world *world, struct oracle_will *will, uint32_t 
 static void will_meets_connection(struct world *world, struct oracle_will *will,
 				  const struct device *client, bool present)
 {
+	if (will->state == WILL_MAYBE && will->due_min_ms > client->connect_ms)
+		will->due_min_ms = client->connect_ms;
 	if (will->state != WILL_PENDING)
 		return;
 	if (will->due_max_ms + WILL_SLACK_MS < client->connect_ms) {

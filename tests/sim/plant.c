@@ -3,6 +3,7 @@
 #include "broker/core/mail.h"
 #include "storage/store.h"
 #include "tests/sim/device.h"
+#include "tests/sim/link.h"
 
 static const struct {
 	const char *check;
@@ -135,6 +136,43 @@ static int hold(struct world *world, const struct device *client, const uint8_t 
 	return 0;
 }
 
+/* The copy comes behind the next packet, as another exchange. */
+static void copy_with_other_id(struct world *world, const struct device *client, uint8_t *packet,
+			       size_t len)
+{
+	struct mqtt_publish publish;
+	if (hold(world, client, packet, len) == 1)
+		return;
+	must(decode(client, world->held.at, len, &publish));
+	size_t at = (size_t)(publish.topic.at - world->held.at) + publish.topic.len;
+	world->held.at[at] ^= 0x40;
+}
+
+static void change_alias(struct world *world, const struct mqtt_publish *publish)
+{
+	struct slice raw = publish->properties.raw;
+	if (!mqtt_has(&publish->properties, MQTT_PROPERTY_TOPIC_ALIAS))
+		return;
+	for (size_t i = 0; i + 3 <= raw.len; i++)
+		if (raw.at[i] == MQTT_PROPERTY_TOPIC_ALIAS && raw.at[i + 1] == 0 &&
+		    raw.at[i + 2] == publish->properties.topic_alias &&
+		    strikes(world, PLANT_CHANGE_ALIAS, 500)) {
+			writable(raw)[i + 2] = 99;
+			return;
+		}
+}
+
+static void copy_some(struct world *world, const struct device *client, uint8_t *packet, size_t len,
+		      const struct mqtt_publish *publish)
+{
+	bool shared = client->sharer && publish->topic.len > 0 && publish->topic.at[0] == 's';
+	if (publish->qos != 1 || publish->topic.len == 0)
+		return;
+	if (shared ? strikes(world, PLANT_COPY_SHARED, 300)
+		   : !client->sharer && strikes(world, PLANT_COPY, 100))
+		copy_with_other_id(world, client, packet, len);
+}
+
 static int plant_publish(struct world *world, struct device *client, uint8_t *packet, size_t len,
 			 const struct mqtt_publish *publish)
 {
@@ -142,6 +180,8 @@ static int plant_publish(struct world *world, struct device *client, uint8_t *pa
 	change_property(world, publish);
 	change_identifier(world, publish);
 	change_expiry(world, publish);
+	change_alias(world, publish);
+	copy_some(world, client, packet, len, publish);
 	if (publish->payload.len > 9 && strikes(world, PLANT_CHANGE_PAYLOAD, 100))
 		writable(publish->payload)[publish->payload.len - 1] ^= 1;
 	if (!publish->retain && strikes(world, PLANT_SET_RETAIN, 200))
@@ -154,6 +194,8 @@ static int plant_publish(struct world *world, struct device *client, uint8_t *pa
 		return hold(world, client, packet, len);
 	if (witness && is_will(publish) && strikes(world, PLANT_LOSE_WILL, 500))
 		return 0;
+	if (witness && is_will(publish) && strikes(world, PLANT_LATE_WILL, 500))
+		return hold(world, client, packet, len);
 	if (witness && is_will(publish) && publish->qos == 0 &&
 	    strikes(world, PLANT_TWICE_WILL, 700))
 		return 2;
@@ -183,6 +225,18 @@ int plant_packet(struct world *world, struct device *client, uint8_t *packet, si
 	if (packet[0] >> 4 == MQTT_CONNACK && packet[3] == 0 &&
 	    strikes(world, PLANT_SESSION_PRESENT, 200))
 		packet[2] ^= 1;
+	if (packet[0] >> 4 == MQTT_CONNACK && packet[3] == 0 &&
+	    strikes(world, PLANT_CHANGE_CONNACK, 200))
+		packet[3] = client->version == MQTT_VERSION_5_0 ? 0x97 : 3;
+	if (packet[0] >> 4 == MQTT_SUBACK && packet[len - 1] < 3 &&
+	    strikes(world, PLANT_CHANGE_SUBACK, 200))
+		packet[len - 1] = (uint8_t)((packet[len - 1] + 1) % 3);
+	if (client->phase == DEVICE_ON && strikes(world, PLANT_CLOSE, 10)) {
+		struct link *link = client->link;
+		link_close(world, link);
+		device_gone(world, client, link);
+		return 0;
+	}
 	if (decode(client, packet, len, &publish))
 		return plant_publish(world, client, packet, len, &publish);
 	return 1;

@@ -36,7 +36,7 @@ START_TEST(link_numbers_are_dense)
 	link_table_take(&table, &number);
 	ck_assert_uint_eq(number, 300);
 	ck_assert_ptr_eq(link_table_at(&table, 7), kept);
-	ck_assert_ptr_null(link_table_at(&table, link_table_end(&table)));
+	ck_assert_uint_eq(link_table_end(&table), 3 * LINK_PAGE);
 	for (uint32_t i = 0; i < 2 * LINK_PAGE + 1; i++)
 		link_table_free(&table, i);
 	link_table_finish(&table);
@@ -188,6 +188,42 @@ START_TEST(listener_elsewhere)
 }
 END_TEST
 
+/* A socket from outside is used when port and address fit, by all workers, and no other is opened.
+ */
+START_TEST(listener_takes_inherited)
+{
+	struct listener outside = new_listener();
+	struct listener listener = new_listener();
+	struct listener_place place = {.address = "127.0.0.1"};
+	char name[LISTENER_NAME_SIZE];
+
+	ck_assert(listener_open(&outside, &place, 1, &failure));
+	int fds[] = {-1, dup(listener_socket(&outside, 0, 0))};
+
+	listener_name_socket(fds[1], name);
+	ck_assert_str_eq(name, outside.names[0]);
+	place.inherited = fds;
+	place.inherited_count = 2;
+	place.address = "127.0.0.2";
+	place.port = outside.port;
+	ck_assert_msg(listener_open(&listener, &place, 1, &failure), "%s", failure.text);
+	ck_assert(!listener.inherited);
+	listener_close(&listener);
+	listener = new_listener();
+	place.address = "127.0.0.1";
+	ck_assert_msg(listener_open(&listener, &place, 2, &failure), "%s", failure.text);
+	ck_assert(listener.inherited);
+	ck_assert_int_eq(fds[1], -1);
+	ck_assert_uint_eq(listener.address_count, 1);
+	int client = dial(outside.port);
+
+	ck_assert_int_ge(accept(listener_socket(&listener, 0, 1), NULL, NULL), 0);
+	close(client);
+	listener_close(&listener);
+	listener_close(&outside);
+}
+END_TEST
+
 START_TEST(limit_counts_and_refuses)
 {
 	struct connection_limit limit = {0};
@@ -269,6 +305,7 @@ Suite *net_suite(void)
 	tcase_add_test(tests, listener_dual_stack);
 	tcase_add_test(tests, listener_port_in_use);
 	tcase_add_test(tests, listener_elsewhere);
+	tcase_add_test(tests, listener_takes_inherited);
 	tcase_add_test(tests, limit_counts_and_refuses);
 	tcase_add_test(tests, tcp_both_ways);
 	tcase_add_test(tests, tcp_gone_and_full);

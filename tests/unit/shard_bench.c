@@ -1,0 +1,710 @@
+/* shard_bench.c - see shard_bench.h. */
+#include <stdio.h>
+
+#include "proto/frame.h"
+#include "storage/mem_store.h"
+#include "tests/unit/shard_bench.h"
+
+#define MEBIBYTE (1024u * 1024)
+
+static enum auth_verdict check(struct auth *auth, const struct auth_request *request,
+			       enum mqtt_reason *reason)
+{
+	const struct bench *bench = (const struct bench *)auth;
+
+	if (request->method.len > 0) {
+		*reason = MQTT_BAD_AUTHENTICATION_METHOD;
+		return AUTH_REFUSE;
+	}
+	*reason = bench->refusal;
+	return bench->verdict;
+}
+
+void bench_init(struct bench *bench, unsigned shards)
+{
+	*bench = (struct bench){
+	    .auth = {.check = check},
+	    .verdict = AUTH_ALLOW,
+	    .count = shards,
+	    .now = {.ms = 1000000, .wall_s = 1700000000},
+	    .settings =
+		{
+		    .connect_timeout_ms = 10000,
+		    .connect_bytes_max = 4096,
+		    .session_expiry_max_s = UINT32_MAX,
+		    .sessions_max = 1000,
+		    .max_inflight_messages = 512,
+		    .max_inflight_bytes = MEBIBYTE,
+		    .max_queued_messages = 100,
+		    .max_queued_bytes = MEBIBYTE,
+		    .queue_policy = QUEUE_DROP_NEW,
+		    .receive_maximum = 20,
+		    .retain_available = true,
+		    .max_retained_messages = 1000,
+		    .max_retained_bytes = MEBIBYTE,
+		    .message_size_limit = MEBIBYTE,
+		    .max_packet_size = MEBIBYTE,
+		    .max_subscriptions = 1000,
+		    .memory_limit = 64 * MEBIBYTE,
+		},
+	    .listener =
+		{
+		    .accept_3_1 = true,
+		    .accept_3_1_1 = true,
+		    .accept_5_0 = true,
+		    .max_qos = 2,
+		    .max_topic_alias = 10,
+		    .max_topic_alias_broker = 10,
+		    .allow_anonymous = true,
+		    .allow_zero_length_client_id = true,
+		},
+	};
+}
+
+static void restore_session(void *self, uint64_t row, const struct store_session *session)
+{
+	struct bench *bench = self;
+	struct event event = {.type = EVENT_RESTORE_SESSION, .row = row, .session = session};
+
+	bench_event(bench, shard_home(bench->shards[0], session->client_id), &event);
+}
+
+/* The bench does not know whose it is: each shard passes over what is not its own. */
+static void restore_subscription(void *self, uint64_t row,
+				 const struct store_subscription *subscription)
+{
+	struct bench *bench = self;
+	struct event event = {
+	    .type = EVENT_RESTORE_SUBSCRIPTION, .row = row, .subscription = subscription};
+
+	for (unsigned i = 0; i < bench->count; i++)
+		bench_event(bench, i, &event);
+}
+
+static void start_shards(struct bench *bench)
+{
+	struct shard_setup setup = {
+	    .parties = (uint16_t)bench->count,
+	    .durable = bench->durable,
+	    .hash_key = "the key of all",
+	    .settings = &bench->settings,
+	    .auth = &bench->auth,
+	    .budget = &bench->budget,
+	};
+	struct store_visitor visitor = {bench, restore_session, restore_subscription};
+	struct failure failure;
+
+	budget_init(&bench->budget, bench->settings.memory_limit);
+	for (unsigned i = 0; i < bench->count; i++) {
+		setup.party = (party_id)i;
+		setup.seed[0] = (uint8_t)(i + 1);
+		bench->shards[i] = shard_create(&setup, bench->now);
+	}
+	ck_assert(store_load(bench->store, &visitor, &failure));
+	bench_settle(bench);
+}
+
+void bench_start(struct bench *bench)
+{
+	bench->mail_end = &bench->mail;
+	bench->stored_end = &bench->stored;
+	bench->store = mem_store_create();
+	start_shards(bench);
+}
+
+void bench_begin(struct bench *bench, unsigned shards)
+{
+	bench_init(bench, shards);
+	bench_start(bench);
+}
+
+static void drop_mail(struct bench *bench)
+{
+	struct purse purse;
+
+	purse_init(&purse, &bench->budget);
+	while (bench->mail) {
+		struct mail *mail = bench->mail;
+
+		bench->mail = mail->next;
+		mail_destroy(mail, &purse);
+	}
+	purse_finish(&purse);
+	bench->mail_end = &bench->mail;
+}
+
+static void end_shards(struct bench *bench)
+{
+	drop_mail(bench);
+	while (bench->stored) {
+		struct store_batch *batch = bench->stored;
+
+		bench->stored = batch->next;
+		free(batch);
+	}
+	bench->stored_end = &bench->stored;
+	for (unsigned i = 0; i < bench->count; i++)
+		shard_destroy(bench->shards[i]);
+	for (unsigned i = 0; i < BENCH_PEERS; i++) {
+		free(bench->peers[i].in);
+		bench->peers[i] = (struct peer){0};
+	}
+	ck_assert_int_eq(bench->budget.used, 0);
+	ck_assert_int_eq(bench->budget.sessions, 0);
+	ck_assert_int_eq(bench->budget.retained, 0);
+	ck_assert_int_eq(bench->budget.retained_bytes, 0);
+}
+
+void bench_restart(struct bench *bench)
+{
+	end_shards(bench);
+	start_shards(bench);
+}
+
+void bench_finish(struct bench *bench)
+{
+	end_shards(bench);
+	store_close(bench->store);
+}
+
+uint64_t bench_counted(const struct bench *bench, enum happened_name name)
+{
+	uint64_t sum = 0;
+
+	for (unsigned i = 0; i < bench->count; i++)
+		sum += happened_get(shard_happened(bench->shards[i]), name);
+	return sum;
+}
+
+const char *bench_name(struct bench *bench, unsigned home, const char *prefix)
+{
+	char *name = bench->names[bench->name_count++];
+
+	ck_assert_uint_le(bench->name_count, BENCH_NAMES);
+	for (unsigned i = 0;; i++) {
+		snprintf(name, sizeof bench->names[0], "%s%u", prefix, i);
+		if (shard_home(bench->shards[0], slice_text(name)) == home)
+			return name;
+	}
+}
+
+/* ---- effects ---- */
+
+static void write_out(struct bench *bench, struct peer *peer)
+{
+	struct shard *shard = bench->shards[peer->shard];
+	struct slice slices[4];
+	size_t n;
+
+	while (!peer->full && (n = shard_output(shard, peer->link, slices, 4)) > 0) {
+		size_t total = 0;
+
+		for (size_t i = 0; i < n; i++) {
+			peer->in = realloc(peer->in, peer->in_len + slices[i].len);
+			ck_assert_ptr_nonnull(peer->in);
+			memcpy(peer->in + peer->in_len, slices[i].at, slices[i].len);
+			peer->in_len += slices[i].len;
+			total += slices[i].len;
+		}
+		shard_written(shard, bench->now, peer->link, total);
+	}
+}
+
+static void on_move(struct bench *bench, const struct effect *effect)
+{
+	struct peer *peer = &bench->peers[effect->link];
+	struct event open = {
+	    .type = EVENT_LINK_OPEN,
+	    .link = peer->link,
+	    .listener = &bench->listener,
+	    .opened_ms = effect->opened_ms,
+	};
+	struct event bytes = {.type = EVENT_LINK_BYTES, .link = peer->link, .bytes = effect->bytes};
+
+	peer->shard = effect->party;
+	shard_handle(bench->shards[peer->shard], bench->now, &open);
+	shard_handle(bench->shards[peer->shard], bench->now, &bytes);
+	free((void *)(uintptr_t)effect->bytes.at);
+}
+
+static void on_close(struct bench *bench, struct peer *peer)
+{
+	struct event closed = {.type = EVENT_LINK_CLOSED, .link = peer->link};
+
+	write_out(bench, peer);
+	peer->open = false;
+	shard_handle(bench->shards[peer->shard], bench->now, &closed);
+}
+
+static void append_mail(struct bench *bench, struct mail *mail)
+{
+	mail->next = NULL;
+	*bench->mail_end = mail;
+	bench->mail_end = &mail->next;
+}
+
+static void append_batch(struct bench *bench, struct store_batch *batch)
+{
+	batch->next = NULL;
+	*bench->stored_end = batch;
+	bench->stored_end = &batch->next;
+}
+
+static void carry_out(struct bench *bench, const struct effect *effect)
+{
+	struct peer *peer = &bench->peers[effect->link];
+
+	switch (effect->type) {
+	case EFFECT_OUTPUT:
+		if (peer->open)
+			write_out(bench, peer);
+		break;
+	case EFFECT_CLOSE:
+		on_close(bench, peer);
+		break;
+	case EFFECT_MOVE:
+		on_move(bench, effect);
+		break;
+	case EFFECT_READ:
+		peer->reading = effect->on;
+		break;
+	case EFFECT_MAIL:
+		append_mail(bench, effect->mail);
+		break;
+	case EFFECT_STORE:
+		append_batch(bench, effect->batch);
+		break;
+	}
+}
+
+/* One turn's effects.  Answers leave after all other mail of the turn (mail.h). */
+static bool turn(struct bench *bench, struct shard *shard)
+{
+	size_t count;
+	const struct effect *effects = shard_effects(shard, &count);
+	struct effect *copy = calloc(count + 1, sizeof *copy);
+
+	ck_assert_ptr_nonnull(copy);
+	if (count > 0)
+		memcpy(copy, effects, count * sizeof *copy);
+	shard_effects_done(shard);
+	for (int answers = 0; answers < 2; answers++)
+		for (size_t i = 0; i < count; i++)
+			if ((copy[i].mail && copy[i].mail->type == MAIL_ANSWER) == answers)
+				carry_out(bench, &copy[i]);
+	free(copy);
+	return count > 0;
+}
+
+static bool deliver_mail(struct bench *bench)
+{
+	struct mail *mail = bench->mail;
+	struct event event = {.type = EVENT_MAIL, .mail = mail};
+
+	if (mail == NULL || bench->hold_mail)
+		return false;
+	bench->mail = mail->next;
+	if (bench->mail == NULL)
+		bench->mail_end = &bench->mail;
+	shard_handle(bench->shards[mail->to], bench->now, &event);
+	return true;
+}
+
+static bool answer_batch(struct bench *bench)
+{
+	struct store_batch *batch = bench->stored;
+	struct event event = {.type = EVENT_STORED, .batch = batch};
+
+	if (batch == NULL || bench->hold_store)
+		return false;
+	bench->stored = batch->next;
+	if (bench->stored == NULL)
+		bench->stored_end = &bench->stored;
+	if (bench->refuse_batches > 0) {
+		bench->refuse_batches--;
+		mem_store_refuse(bench->store, 1, "the test says no");
+	}
+	bench->batches++;
+	batch->committed = store_commit(bench->store, &batch, 1, &batch->failure);
+	shard_handle(bench->shards[batch->party], bench->now, &event);
+	return true;
+}
+
+/* What a shard has to do at once, without a timer: its own mail, sockets that emptied. */
+static bool overdue(struct bench *bench, struct shard *shard)
+{
+	struct event event = {.type = EVENT_TIMERS};
+
+	if (shard_next_timer(shard) > bench->now.ms)
+		return false;
+	shard_handle(shard, bench->now, &event);
+	return true;
+}
+
+void bench_settle(struct bench *bench)
+{
+	for (bool busy = true; busy;) {
+		busy = false;
+		for (unsigned i = 0; i < bench->count; i++) {
+			busy |= turn(bench, bench->shards[i]);
+			busy |= overdue(bench, bench->shards[i]);
+		}
+		busy |= deliver_mail(bench);
+		busy |= answer_batch(bench);
+	}
+}
+
+void bench_event(struct bench *bench, unsigned shard, const struct event *event)
+{
+	shard_handle(bench->shards[shard], bench->now, event);
+	bench_settle(bench);
+}
+
+static void set_clock(struct bench *bench, uint64_t ms)
+{
+	bench->now.wall_s += ms / 1000 - bench->now.ms / 1000;
+	bench->now.ms = ms;
+}
+
+void bench_pass_ms(struct bench *bench, uint64_t ms)
+{
+	uint64_t end = bench->now.ms + ms;
+
+	for (;;) {
+		uint64_t next = end;
+
+		for (unsigned i = 0; i < bench->count; i++) {
+			uint64_t due = shard_next_timer(bench->shards[i]);
+
+			if (due < next)
+				next = due < bench->now.ms ? bench->now.ms : due;
+		}
+		set_clock(bench, next);
+		bench_settle(bench);
+		if (next >= end)
+			return;
+	}
+}
+
+/* ---- connections ---- */
+
+struct peer *peer_open(struct bench *bench, unsigned shard, enum mqtt_version version)
+{
+	uint32_t link = 1;
+	struct event event = {
+	    .type = EVENT_LINK_OPEN, .listener = &bench->listener, .opened_ms = bench->now.ms};
+
+	/* Never used again within a test, so that what came can be looked at after the end. */
+	while (bench->peers[link].bench)
+		link++;
+	ck_assert_uint_lt(link, BENCH_PEERS);
+	bench->peers[link] = (struct peer){
+	    .bench = bench,
+	    .link = link,
+	    .shard = (uint16_t)shard,
+	    .version = (uint8_t)version,
+	    .open = true,
+	    .reading = true,
+	};
+	event.link = link;
+	bench_event(bench, shard, &event);
+	return &bench->peers[link];
+}
+
+void peer_lose(struct peer *peer)
+{
+	struct event event = {.type = EVENT_LINK_CLOSED, .link = peer->link};
+
+	ck_assert(peer->open);
+	peer->open = false;
+	bench_event(peer->bench, peer->shard, &event);
+}
+
+void peer_bytes(struct peer *peer, struct slice bytes)
+{
+	struct slice copy = bytes_copy(bytes);
+	struct event event = {.type = EVENT_LINK_BYTES, .link = peer->link, .bytes = copy};
+
+	if (peer->open)
+		bench_event(peer->bench, peer->shard, &event);
+	bytes_free(copy);
+}
+
+/* Appends to a packet under construction. */
+struct build {
+	uint8_t *bytes;
+	size_t len;
+};
+
+static void put(struct build *build, const void *bytes, size_t len)
+{
+	build->bytes = realloc(build->bytes, build->len + len + 1);
+	ck_assert_ptr_nonnull(build->bytes);
+	if (len > 0)
+		memcpy(build->bytes + build->len, bytes, len);
+	build->len += len;
+}
+
+static void put_u8(struct build *build, uint8_t n)
+{
+	put(build, &n, 1);
+}
+
+static void put_u16(struct build *build, size_t n)
+{
+	put_u8(build, (uint8_t)(n >> 8));
+	put_u8(build, (uint8_t)n);
+}
+
+static void put_varint(struct build *build, size_t n)
+{
+	for (; n > 127; n >>= 7)
+		put_u8(build, (uint8_t)(n | 0x80));
+	put_u8(build, (uint8_t)n);
+}
+
+static void put_text(struct build *build, const char *text)
+{
+	put_u16(build, strlen(text));
+	put(build, text, strlen(text));
+}
+
+static void put_notation(struct build *build, const char *notation)
+{
+	struct slice bytes = bytes_parse(notation);
+
+	put(build, bytes.at, bytes.len);
+	bytes_free(bytes);
+}
+
+/* A property block, with its length; nothing before 5.0. */
+static void put_properties(struct build *build, uint8_t version, const char *notation)
+{
+	struct build block = {0};
+
+	put_notation(&block, notation);
+	if (version == MQTT_VERSION_5_0) {
+		put_varint(build, block.len);
+		put(build, block.bytes, block.len);
+	}
+	free(block.bytes);
+}
+
+static struct build with_header(uint8_t first, struct build body)
+{
+	struct build packet = {0};
+
+	put_u8(&packet, first);
+	put_varint(&packet, body.len);
+	put(&packet, body.bytes, body.len);
+	free(body.bytes);
+	return packet;
+}
+
+static void send_built(struct peer *peer, uint8_t first, struct build body)
+{
+	struct build packet = with_header(first, body);
+
+	peer_bytes(peer, slice_of(packet.bytes, packet.len));
+	free(packet.bytes);
+}
+
+void peer_send(struct peer *peer, uint8_t first, const char *body)
+{
+	struct build build = {0};
+
+	put_notation(&build, body);
+	send_built(peer, first, build);
+}
+
+static void hex_text(const uint8_t *bytes, size_t len, char *out, size_t room)
+{
+	out[0] = 0;
+	for (size_t i = 0; i < len && 3 * i + 4 < room; i++)
+		snprintf(out + 3 * i, room - 3 * i, "%02x ", bytes[i]);
+}
+
+/* The next packet that came; it stays where it is until take_packet(). */
+static bool next_packet(const struct peer *peer, struct frame *frame)
+{
+	return peer->in_len > 0 &&
+	       frame_cut(slice_of(peer->in, peer->in_len), frame) == FRAME_WHOLE;
+}
+
+static void take_packet(struct peer *peer, size_t size)
+{
+	peer->in_len -= size;
+	memmove(peer->in, peer->in + size, peer->in_len);
+}
+
+static void expect_built(struct peer *peer, uint8_t first, struct build body, int line)
+{
+	struct build packet = with_header(first, body);
+	struct frame frame = {0};
+	char came[400] = "nothing", asked[400];
+
+	if (next_packet(peer, &frame))
+		hex_text(peer->in, frame.size, came, sizeof came);
+	hex_text(packet.bytes, packet.len, asked, sizeof asked);
+	ck_assert_msg(frame.size == packet.len && memcmp(peer->in, packet.bytes, packet.len) == 0,
+		      "line %d: expected %s\n came %s", line, asked, came);
+	take_packet(peer, packet.len);
+	free(packet.bytes);
+}
+
+static struct build publish_body(uint8_t version, uint16_t packet_id, const char *topic,
+				 const char *properties, const char *payload)
+{
+	struct build body = {0};
+
+	put_text(&body, topic);
+	if (packet_id)
+		put_u16(&body, packet_id);
+	put_properties(&body, version, properties);
+	put(&body, payload, strlen(payload));
+	return body;
+}
+
+void peer_publish(struct peer *peer, uint8_t flags, uint16_t packet_id, const char *topic,
+		  const char *properties, const char *payload)
+{
+	send_built(peer, (uint8_t)(MQTT_PUBLISH << 4 | flags),
+		   publish_body(peer->version, packet_id, topic, properties, payload));
+}
+
+struct mqtt_connect connect_of(enum mqtt_version version, const char *client_id, bool clean)
+{
+	return (struct mqtt_connect){
+	    .version = version, .client_id = slice_text(client_id), .clean_start = clean};
+}
+
+void peer_connect(struct peer *peer, const struct mqtt_connect *connect)
+{
+	uint8_t packet[2048];
+	size_t n = mqtt_encode_connect(packet, sizeof packet, connect);
+
+	ck_assert_uint_gt(n, 0);
+	peer->version = (uint8_t)connect->version;
+	peer_bytes(peer, slice_of(packet, n));
+}
+
+struct peer *peer_up(struct bench *bench, unsigned shard, const struct mqtt_connect *connect,
+		     bool session, int line)
+{
+	struct peer *peer = peer_open(bench, shard, connect->version);
+	struct mqtt_connack connack;
+
+	peer_connect(peer, connect);
+	connack = peer_expect_connack(peer, 0, line);
+	ck_assert_msg(connack.session_present == session, "line %d: session present is %d", line,
+		      connack.session_present);
+	return peer;
+}
+
+struct peer *peer_new(struct bench *bench, enum mqtt_version version, const char *id, int line)
+{
+	struct mqtt_connect connect = connect_of(version, id, true);
+
+	return peer_up(bench, 0, &connect, false, line);
+}
+
+void peer_subscribe(struct peer *peer, const char *filter, uint8_t options, uint32_t identifier,
+		    int line)
+{
+	struct build body = {0}, expected = {0};
+	struct build properties = {0};
+
+	put_u16(&body, ++peer->last_id);
+	if (identifier != 0) {
+		put_u8(&properties, MQTT_PROPERTY_SUBSCRIPTION_IDENTIFIER);
+		put_varint(&properties, identifier);
+	}
+	if (peer->version == MQTT_VERSION_5_0) {
+		put_varint(&body, properties.len);
+		put(&body, properties.bytes, properties.len);
+	}
+	free(properties.bytes);
+	put_text(&body, filter);
+	put_u8(&body, options);
+	send_built(peer, 0x82, body);
+	put_u16(&expected, peer->last_id);
+	put_properties(&expected, peer->version, "");
+	put_u8(&expected, options & 3);
+	expect_built(peer, 0x90, expected, line);
+}
+
+/* ---- what has to come ---- */
+
+void peer_expect(struct peer *peer, uint8_t first, const char *body, int line)
+{
+	struct build build = {0};
+
+	put_notation(&build, body);
+	expect_built(peer, first, build, line);
+}
+
+void peer_expect_publish(struct peer *peer, uint8_t flags, uint16_t packet_id, const char *topic,
+			 const char *properties, const char *payload, int line)
+{
+	expect_built(peer, (uint8_t)(MQTT_PUBLISH << 4 | flags),
+		     publish_body(peer->version, packet_id, topic, properties, payload), line);
+}
+
+void peer_expect_nothing(struct peer *peer, int line)
+{
+	char came[400];
+
+	hex_text(peer->in, peer->in_len, came, sizeof came);
+	ck_assert_msg(peer->in_len == 0, "line %d: came %s", line, came);
+	ck_assert_msg(peer->open, "line %d: the connection was closed", line);
+}
+
+struct mqtt_connack peer_expect_connack(struct peer *peer, uint8_t reason, int line)
+{
+	static uint8_t kept[2048]; /* what the slices of the answer point to */
+	struct mqtt_connack connack;
+	struct frame frame = {0};
+
+	ck_assert_msg(next_packet(peer, &frame) && frame.type == MQTT_CONNACK,
+		      "line %d: no CONNACK came", line);
+	ck_assert_uint_le(frame.body.len, sizeof kept);
+	memcpy(kept, frame.body.at, frame.body.len);
+	ck_assert_msg(mqtt_decode_connack(slice_of(kept, frame.body.len),
+					  (enum mqtt_version)peer->version,
+					  &connack) == MQTT_SUCCESS,
+		      "line %d: CONNACK malformed", line);
+	ck_assert_msg(connack.reason == reason, "line %d: CONNACK 0x%02x instead of 0x%02x", line,
+		      connack.reason, reason);
+	take_packet(peer, frame.size);
+	if (reason != 0)
+		peer_expect_closed(peer, line);
+	return connack;
+}
+
+void peer_expect_closed(struct peer *peer, int line)
+{
+	char came[400];
+
+	hex_text(peer->in, peer->in_len, came, sizeof came);
+	ck_assert_msg(peer->in_len == 0, "line %d: before the end came %s", line, came);
+	ck_assert_msg(!peer->open, "line %d: the connection is still open", line);
+}
+
+void peer_expect_end(struct peer *peer, uint8_t reason, int line)
+{
+	struct mqtt_disconnect disconnect = {0};
+	struct frame frame = {0};
+
+	if (peer->version == MQTT_VERSION_5_0) {
+		ck_assert_msg(next_packet(peer, &frame) && frame.type == MQTT_DISCONNECT,
+			      "line %d: no DISCONNECT came", line);
+		ck_assert_msg(mqtt_decode_disconnect(frame.body, MQTT_VERSION_5_0, &disconnect) ==
+				  MQTT_SUCCESS,
+			      "line %d: DISCONNECT malformed", line);
+		ck_assert_msg(disconnect.reason == reason,
+			      "line %d: DISCONNECT 0x%02x instead of 0x%02x", line,
+			      disconnect.reason, reason);
+		take_packet(peer, frame.size);
+	}
+	peer_expect_closed(peer, line);
+}

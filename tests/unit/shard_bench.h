@@ -1,0 +1,164 @@
+/*
+ * shard_bench.h - a bench for whole shards: one to three of them, a store, the mail
+ * between them and their clients, in memory and in virtual time.
+ *
+ * A test sends packets through a struct peer (one network connection) and names,
+ * byte by byte, the packets that have to come back.  Bytes are written as in
+ * packets.h: "00 01 't'".  After each step the bench carries out all effects until
+ * nothing is left to do; a test may hold mail or the store's answers back.
+ *
+ * The bench fails the running check test on a difference, naming the line of the test.
+ */
+#ifndef TESTS_UNIT_SHARD_BENCH_H
+#define TESTS_UNIT_SHARD_BENCH_H
+
+#include "auth/auth.h"
+#include "broker/core/budget.h"
+#include "broker/core/happened.h"
+#include "broker/core/shard.h"
+#include "proto/packet.h"
+#include "storage/store.h"
+#include "tests/unit/packets.h"
+
+#define BENCH_SHARDS 3
+#define BENCH_PEERS  64
+#define BENCH_NAMES  64
+
+struct bench;
+
+/* One network connection, seen from the client. */
+struct peer {
+	struct bench *bench;
+	uint32_t link; /* its number, at whatever shard it is */
+	uint16_t shard;
+	uint8_t version;
+	bool open;
+	bool reading; /* what EFFECT_READ said last */
+	bool full;    /* the socket takes nothing */
+	uint16_t last_id;
+	uint8_t *in; /* what the broker wrote and the test has not looked at */
+	size_t in_len;
+};
+
+struct bench {
+	struct auth auth; /* first: the shards get its address */
+	enum auth_verdict verdict;
+	enum mqtt_reason refusal;
+
+	struct core_settings settings;
+	struct listener_settings listener;
+	bool durable;
+
+	unsigned count;
+	struct shard *shards[BENCH_SHARDS];
+	struct budget budget;
+	struct moment now;
+	struct store *store;
+
+	bool hold_mail;
+	struct mail *mail, **mail_end;
+	bool hold_store;
+	unsigned refuse_batches; /* the next so many fail */
+	unsigned batches;	 /* that were answered */
+	struct store_batch *stored, **stored_end;
+
+	struct peer peers[BENCH_PEERS];
+	char names[BENCH_NAMES][32];
+	unsigned name_count;
+};
+
+/* Settings that limit nothing; to be changed before bench_start(). */
+void bench_init(struct bench *bench, unsigned shards);
+void bench_start(struct bench *bench);
+
+/* bench_init() and bench_start() */
+void bench_begin(struct bench *bench, unsigned shards);
+
+/* Ends the shards and starts others with the same store. */
+void bench_restart(struct bench *bench);
+
+/* Ends everything and checks that no byte stays charged. */
+void bench_finish(struct bench *bench);
+
+/* Carries out what is to be done, apart from what is held. */
+void bench_settle(struct bench *bench);
+
+/* Lets time pass, with timers on time. */
+void bench_pass_ms(struct bench *bench, uint64_t ms);
+
+void bench_event(struct bench *bench, unsigned shard, const struct event *event);
+
+/* A text whose hash makes this shard its home: a client id, a topic, "group/filter". */
+const char *bench_name(struct bench *bench, unsigned home, const char *prefix);
+
+/* The sum of a counter or level over all shards. */
+uint64_t bench_counted(const struct bench *bench, enum happened_name name);
+#define counted(bench, name) bench_counted(bench, HAPPENED_##name)
+
+/* ---- connections ---- */
+
+/* Opens a connection at a shard; nothing is sent. */
+struct peer *peer_open(struct bench *bench, unsigned shard, enum mqtt_version version);
+
+/* The client (or the network) closes. */
+void peer_lose(struct peer *peer);
+
+/* What one read gives; nothing happens once the connection is closed. */
+void peer_bytes(struct peer *peer, struct slice bytes);
+
+/* A packet: its first byte, and its body in the notation of packets.h. */
+void peer_send(struct peer *peer, uint8_t first, const char *body);
+
+/* A CONNECT without properties, and CONNACK accepted: `session` present or not. */
+struct mqtt_connect connect_of(enum mqtt_version version, const char *client_id, bool clean);
+void peer_connect(struct peer *peer, const struct mqtt_connect *connect);
+struct peer *peer_up(struct bench *bench, unsigned shard, const struct mqtt_connect *connect,
+		     bool session, int line);
+#define come_up(bench, shard, connect, session) peer_up(bench, shard, connect, session, __LINE__)
+
+/* The common case: at shard 0 (or moved), clean start, a new session. */
+struct peer *peer_new(struct bench *bench, enum mqtt_version version, const char *id, int line);
+#define new_peer(bench, version, id) peer_new(bench, version, id, __LINE__)
+
+/* One filter; the SUBACK with what was asked for has to come. */
+void peer_subscribe(struct peer *peer, const char *filter, uint8_t options, uint32_t identifier,
+		    int line);
+#define subscribe(peer, filter, options) peer_subscribe(peer, filter, options, 0, __LINE__)
+#define subscribe_as(peer, filter, options, identifier)                                            \
+	peer_subscribe(peer, filter, options, identifier, __LINE__)
+
+/* flags: as in the first byte; properties: without their length, "" for none. */
+void peer_publish(struct peer *peer, uint8_t flags, uint16_t packet_id, const char *topic,
+		  const char *properties, const char *payload);
+
+/* ---- what has to come ---- */
+
+void peer_expect(struct peer *peer, uint8_t first, const char *body, int line);
+#define expect(peer, first, body) peer_expect(peer, first, body, __LINE__)
+
+void peer_expect_publish(struct peer *peer, uint8_t flags, uint16_t packet_id, const char *topic,
+			 const char *properties, const char *payload, int line);
+#define expect_publish(peer, flags, id, topic, properties, payload)                                \
+	peer_expect_publish(peer, flags, id, topic, properties, payload, __LINE__)
+
+void peer_expect_nothing(struct peer *peer, int line);
+#define expect_nothing(peer) peer_expect_nothing(peer, __LINE__)
+
+/* CONNACK with this code; the fields of what came, until the next thing happens. */
+struct mqtt_connack peer_expect_connack(struct peer *peer, uint8_t reason, int line);
+#define expect_connack(peer, reason) peer_expect_connack(peer, reason, __LINE__)
+
+/* Nothing but the end of the connection; for 5.0 with `reason` 0: without DISCONNECT. */
+void peer_expect_closed(struct peer *peer, int line);
+#define expect_closed(peer) peer_expect_closed(peer, __LINE__)
+
+/* The end: DISCONNECT with this reason for 5.0, and just closing before. */
+void peer_expect_end(struct peer *peer, uint8_t reason, int line);
+#define expect_end(peer, reason) peer_expect_end(peer, reason, __LINE__)
+
+/* The first byte of a PUBLISH. */
+#define QOS(n) ((n) << 1)
+#define DUP    8
+#define RETAIN 1
+
+#endif
