@@ -53,7 +53,6 @@ struct config {
 	enum log_format log_format;
 	bool log_timestamp;
 	const char *log_timestamp_format; /* NULL: ISO 8601 UTC */
-	bool connection_messages;
 	enum ip_logging ip_logging;
 	/* sentences to log at start: keys with another meaning or no effect */
 	size_t notice_count;

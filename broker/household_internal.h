@@ -68,6 +68,8 @@ struct household {
 	struct metrics reported;			     /* what the log has told */
 	uint64_t *refused_reported, *no_descriptor_reported; /* by listener */
 	uint64_t all_refused_reported;
+	struct refusals *refusals; /* household_refusals.c; NULL before the first look */
+	uint64_t refusals_due_ms;
 	_Atomic uint64_t clients_maximum;
 };
 
@@ -100,5 +102,8 @@ const char *household_trouble(const struct household *house);
 void household_reload(struct household *house);
 /* Takes a configuration into the list and into force. */
 void household_adopt_config(struct household *house, struct config *config);
+
+/* household_refusals.c: says which clients were turned away, if it is time to. */
+void household_report_refusals(struct household *house, uint64_t now_ms);
 
 #endif

@@ -149,6 +149,15 @@ static void tell_listener(const struct listener *listener, bool allow_anonymous)
 				   allow_anonymous ? "anonymous" : "nobody may log in yet");
 }
 
+/* connection_messages.  At this level because one who never sends a byte may be a probe. */
+static void tell_connection(uint32_t number, const struct sockaddr *peer)
+{
+	char address[LOG_ADDRESS_SIZE];
+
+	log_write_listener(LOG_LEVEL_DEBUG, "connect", number, "a connection from %s",
+			   log_address(peer, address));
+}
+
 static bool open_one(struct household *house, size_t i, struct inherited *inherited,
 		     struct failure *failure)
 {
@@ -166,6 +175,8 @@ static bool open_one(struct household *house, size_t i, struct inherited *inheri
 	listener->number = (uint32_t)i;
 	atomic_init(&listener->limit.max, from->max_connections);
 	atomic_init(&listener->settings, &from->settings);
+	listener->tell = tell_connection;
+	atomic_init(&listener->tells, house->config->core.connection_messages);
 	if (listener_open(listener, &place, house->config->workers, failure)) {
 		tell_listener(listener, from->settings.allow_anonymous);
 		return true;
@@ -276,6 +287,7 @@ void household_close(struct household *house)
 		listener_close(&house->listeners[i]);
 	free(house->listeners);
 	free(house->refused_reported);
+	free(house->refusals);
 	free(house->no_descriptor_reported);
 	/* As another user we may not be allowed to: then the next start overwrites it. */
 	if (house->pid_file_written)

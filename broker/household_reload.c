@@ -122,6 +122,9 @@ static void change_listeners(struct household *house, struct config *next)
 				      memory_order_relaxed);
 		atomic_store_explicit(&listener->settings, &from->settings, memory_order_release);
 	}
+	for (size_t i = 0; i < house->listener_count; i++)
+		atomic_store_explicit(&house->listeners[i].tells, next->core.connection_messages,
+				      memory_order_relaxed);
 	atomic_store_explicit(&house->all.max, next->global_max_connections, memory_order_relaxed);
 }
 

@@ -49,8 +49,6 @@ static const struct {
 	enum happened_name happened;
 	const char *sentence; /* after the number */
 } told[] = {
-    {HAPPENED_CONNECTS_REFUSED, "connections were refused; each client was told why"},
-    {HAPPENED_MALFORMED, "connections were closed for what their clients sent"},
     {HAPPENED_DROPPED_QUEUE_FULL, "deliveries were dropped: the queue was full"},
     {HAPPENED_DROPPED_SLOW, "deliveries were dropped: the client read too slowly"},
     {HAPPENED_DROPPED_MEMORY, "deliveries were dropped: memory_limit was reached"},
@@ -223,6 +221,7 @@ static void meet_deadlines(struct household *house)
 	if (now_ms >= house->sys_due_ms)
 		household_update_sys_tree(house, now_ms);
 	report_exhaustion(house, now_ms);
+	household_report_refusals(house, now_ms);
 	if (now_ms >= house->report_due_ms)
 		report(house, now_ms);
 	if (now_ms >= house->watchdog_due_ms)

@@ -77,6 +77,7 @@ void mailbox_post(struct mailbox *mailbox, const struct parcel *parcels, size_t 
 	memcpy(waiting->at + waiting->count, parcels, count * sizeof(*parcels));
 	waiting->count += count;
 	atomic_fetch_add_explicit(&mailbox->weight, weight, memory_order_relaxed);
+	atomic_store_explicit(&mailbox->filled, true, memory_order_release);
 	bool wake = mailbox->asleep;
 
 	if (wake)
@@ -90,6 +91,11 @@ void mailbox_post(struct mailbox *mailbox, const struct parcel *parcels, size_t 
 uint64_t mailbox_weight(const struct mailbox *mailbox)
 {
 	return atomic_load_explicit(&mailbox->weight, memory_order_relaxed);
+}
+
+bool mailbox_filled(const struct mailbox *mailbox)
+{
+	return atomic_load_explicit(&mailbox->filled, memory_order_acquire);
 }
 
 bool mailbox_sleep(struct mailbox *mailbox)
@@ -124,6 +130,7 @@ const struct parcel *mailbox_take(struct mailbox *mailbox, size_t *count)
 	mailbox->waiting = mailbox->taken;
 	mailbox->asleep = false;
 	atomic_store_explicit(&mailbox->weight, 0, memory_order_relaxed);
+	atomic_store_explicit(&mailbox->filled, false, memory_order_relaxed);
 	pthread_mutex_unlock(&mailbox->lock);
 	mailbox->taken = waiting;
 	silence(mailbox);

@@ -11,7 +11,7 @@
  *
  * Ownership: a parcel's content belongs to the mailbox from posting to taking.
  * Failure: mailbox_init() only; without memory the process ends.
- * Thread: mailbox_post() and mailbox_weight() from any; the rest is the reader's.
+ * Thread: mailbox_post(), _weight() and _filled() from any; the rest is the reader's.
  */
 #ifndef BROKER_MAILBOX_H
 #define BROKER_MAILBOX_H
@@ -60,6 +60,7 @@ struct mailbox {
 	pthread_mutex_t lock;
 	struct parcels waiting;	 /* under lock */
 	bool asleep;		 /* under lock: the reader needs a wake-up */
+	_Atomic bool filled;	 /* something waits */
 	_Atomic uint64_t rings;	 /* of the bell, announced and not yet silenced */
 	_Atomic uint64_t weight; /* bytes of what waits */
 	int bell;		 /* eventfd */
@@ -77,6 +78,9 @@ void mailbox_post(struct mailbox *mailbox, const struct parcel *parcels, size_t 
 
 /* Bytes of mail waiting here (mail_weight). */
 uint64_t mailbox_weight(const struct mailbox *mailbox);
+
+/* Does something wait?  Cheap, to be asked often. */
+bool mailbox_filled(const struct mailbox *mailbox);
 
 /* The reader is about to wait for the bell.  False when there is something to take first. */
 bool mailbox_sleep(struct mailbox *mailbox);

@@ -3,8 +3,11 @@
 #include "broker/census.h"
 #include "broker/core/budget.h"
 #include "broker/core/mail.h"
+#include "broker/log.h"
 #include "broker/net/listener.h"
 #include "broker/store_thread.h"
+#include "proto/reason.h"
+#include <inttypes.h>
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -50,10 +53,19 @@ static void put_in_tray(struct worker *worker, const struct effect *effect)
 
 	must(mail->to < worker->count);
 	struct tray *tray = &worker->trays[mail->to];
-	struct parcels *list = mail->type == MAIL_ANSWER ? &tray->answers : &tray->parcels;
+	struct parcel parcel = {.type = PARCEL_MAIL, .mail = mail};
 
-	tray->weight += mail_weight(mail);
-	parcels_add(list, (struct parcel){.type = PARCEL_MAIL, .mail = mail});
+	if (mail->type == MAIL_ANSWER) {
+		parcels_add(&tray->answers, parcel);
+		return;
+	}
+	if (mail->type == MAIL_RETAIN) {
+		tray->first_weight += mail_weight(mail);
+		parcels_add(&tray->first, parcel);
+	} else {
+		tray->weight += mail_weight(mail);
+		parcels_add(&tray->parcels, parcel);
+	}
 }
 
 static void send_link(struct worker *worker, const struct effect *effect)
@@ -73,6 +85,18 @@ static void store(struct worker *worker, struct store_batch *batch)
 		store_thread_submit(worker->store, batch);
 	else
 		parcels_add(&worker->early, (struct parcel){.type = PARCEL_STORED, .batch = batch});
+}
+
+static void tell(const struct effect *effect)
+{
+	if (effect->on)
+		log_write_listener(LOG_LEVEL_INFO, "client", effect->listener,
+				   "%016" PRIx64 " connected", effect->pseudonym);
+	else
+		log_write_listener(LOG_LEVEL_INFO, "client", effect->listener,
+				   "%016" PRIx64 " disconnected: %s", effect->pseudonym,
+				   effect->reason ? mqtt_reason_text(effect->reason)
+						  : "normal disconnection");
 }
 
 static void carry_out(struct worker *worker, const struct effect *effect)
@@ -96,10 +120,13 @@ static void carry_out(struct worker *worker, const struct effect *effect)
 	case EFFECT_STORE:
 		store(worker, effect->batch);
 		break;
+	case EFFECT_TELL:
+		tell(effect);
+		break;
 	}
 }
 
-/* Writing is a call on the shard and may move or lengthen the list: it is looked up each time. */
+/* Writing is a call on the shard, which may move the list: it is looked up each time. */
 static bool next_effect(const struct worker *worker, size_t i, struct effect *effect)
 {
 	size_t count;
@@ -110,33 +137,56 @@ static bool next_effect(const struct worker *worker, size_t i, struct effect *ef
 	return i < count;
 }
 
-static void carry_out_all(struct worker *worker)
+static bool goes_to_others(const struct effect *effect)
 {
-	struct effect effect;
-
-	do {
-		for (size_t i = 0; next_effect(worker, i, &effect); i++)
-			carry_out(worker, &effect);
-		shard_effects_done(worker->shard);
-	} while (loop_settle(&worker->loop));
+	return effect->type == EFFECT_MAIL || effect->type == EFFECT_MOVE;
 }
 
-static void post_trays(struct worker *worker)
+/* Those for other workers, or the rest; gives how many there are of both. */
+static size_t carry_out_those(struct worker *worker, bool others)
 {
-	for (uint16_t i = 0; i < worker->count; i++) {
-		struct tray *tray = &worker->trays[i];
+	struct effect effect;
+	size_t i = 0;
 
-		mailbox_post(&worker->all[i].mailbox, tray->parcels.at, tray->parcels.count,
-			     tray->weight);
-		parcels_clear(&tray->parcels);
-		tray->weight = 0;
-	}
-	for (uint16_t i = 0; i < worker->count; i++) {
-		struct tray *tray = &worker->trays[i];
+	for (; next_effect(worker, i, &effect); i++)
+		if (goes_to_others(&effect) == others)
+			carry_out(worker, &effect);
+	return i;
+}
 
-		mailbox_post(&worker->all[i].mailbox, tray->answers.at, tray->answers.count, 0);
-		parcels_clear(&tray->answers);
-	}
+static void post(struct worker *worker, uint16_t to, struct parcels *parcels, uint64_t *weight)
+{
+	mailbox_post(&worker->all[to].mailbox, parcels->at, parcels->count, *weight);
+	parcels_clear(parcels);
+	*weight = 0;
+}
+
+static void post_mail(struct worker *worker)
+{
+	for (uint16_t i = 0; i < worker->count; i++)
+		post(worker, i, &worker->trays[i].first, &worker->trays[i].first_weight);
+	for (uint16_t i = 0; i < worker->count; i++)
+		post(worker, i, &worker->trays[i].parcels, &worker->trays[i].weight);
+}
+
+static void post_answers(struct worker *worker)
+{
+	uint64_t none = 0;
+
+	for (uint16_t i = 0; i < worker->count; i++)
+		post(worker, i, &worker->trays[i].answers, &none);
+}
+
+static void carry_out_all(struct worker *worker)
+{
+	do {
+		size_t count = carry_out_those(worker, true);
+
+		post_mail(worker);
+		/* Writing makes no effects: mail among them would be left behind. */
+		must(carry_out_those(worker, false) == count);
+		shard_effects_done(worker->shard);
+	} while (loop_settle(&worker->loop));
 }
 
 /* Who has too much mail?  One that was pressed stays so until half of it is gone. */
@@ -159,7 +209,7 @@ static void feel_pressure(struct worker *worker)
 static void finish_turn(struct worker *worker)
 {
 	carry_out_all(worker);
-	post_trays(worker);
+	post_answers(worker);
 	feel_pressure(worker);
 }
 
@@ -294,6 +344,14 @@ static size_t open_mailbox(struct worker *worker)
 	return count;
 }
 
+static void open_what_waits(void *self)
+{
+	struct worker *worker = self;
+
+	if (mailbox_filled(&worker->mailbox))
+		open_mailbox(worker);
+}
+
 static bool look_at_clock(struct worker *worker)
 {
 	if (shard_next_timer(worker->shard) > worker->loop.now.ms)
@@ -322,8 +380,8 @@ static void turn(struct worker *worker)
 	atomic_store_explicit(&worker->busy_since_ms, worker->loop.now.ms, memory_order_relaxed);
 	size_t events = worker->loop.ready_count;
 
-	loop_serve(&worker->loop);
 	events += open_mailbox(worker);
+	loop_serve(&worker->loop, worker, open_what_waits);
 	look_at_clock(worker);
 	finish_turn(worker);
 	count_load(worker, events);
@@ -450,6 +508,7 @@ void worker_finish(struct worker *worker)
 	shard_destroy(worker->shard);
 	mailbox_finish(&worker->mailbox);
 	for (uint16_t i = 0; i < worker->count; i++) {
+		parcels_finish(&worker->trays[i].first);
 		parcels_finish(&worker->trays[i].parcels);
 		parcels_finish(&worker->trays[i].answers);
 	}

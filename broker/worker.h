@@ -2,10 +2,15 @@
  * worker.h - a thread with its shard, its epoll and its mailbox: the shell that
  * turns sockets, mail and time into the shard's events and its effects into deeds.
  *
- * One turn: wait; ready links, then the mailbox, then timers become events; the
- * effects are carried out; mail for others is posted, one lock and at most one
- * wake-up for each of them.  Answers (MAIL_ANSWER) are posted last, after all
- * other mail to everybody: mail.h says why.
+ * One turn: wait; ready links, the mailbox and timers become events; mail for others
+ * is posted, one lock and at most one wake-up for each of them; the other effects are
+ * carried out.  Answers (MAIL_ANSWER) are posted last, after all other mail to
+ * everybody: mail.h says why.
+ *
+ * Cause before effect: mail leaves before any byte of the turn is written, and the
+ * mailbox is emptied between reading bytes and handling them.  So what a client does
+ * because it saw an acknowledgement meets, on every worker, what the acknowledged
+ * packet did.
  *
  * Too much mail waiting for a worker (WORKER_MAIL_MAX) makes the others stop
  * reading the links that make more of it, until it falls, for 1 s at most.
@@ -44,9 +49,11 @@ struct store_thread;
 
 /* What is to be posted to one worker at the end of the turn. */
 struct tray {
+	struct parcels first;  /* MAIL_RETAIN: mail.h says why */
+	uint64_t first_weight; /* of its mail */
 	struct parcels parcels;
-	struct parcels answers;
 	uint64_t weight;
+	struct parcels answers;
 };
 
 struct worker {

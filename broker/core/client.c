@@ -109,14 +109,32 @@ bool client_fits(const struct client *client, size_t packet_size)
 
 /* ---- the end ---- */
 
+#define SECONDS_AN_HOUR 3600u
+
+/* A client in the log is a number that means nothing, and another number next hour. */
+void client_tell(struct shard *shard, const struct client *client, bool came)
+{
+	if (!shard->settings->connection_messages)
+		return;
+	const struct session *session = session_at(shard, client->session);
+	uint64_t name[2] = {session->id_hash, shard->now.wall_s / SECONDS_AN_HOUR};
+	struct effect *effect = shard_effect(shard, EFFECT_TELL, client->link);
+	effect->on = came;
+	effect->reason = client->end_reason;
+	effect->listener = client->listener->number;
+	effect->pseudonym = hash_keyed(shard->hash_key, slice_of(name, sizeof name));
+}
+
 void client_close(struct shard *shard, struct client *client, bool publish_will)
 {
 	if (client->state == CLIENT_CLOSING)
 		return;
 	/* A connection that never had its CONNACK leaves no will behind. */
 	publish_will = publish_will && client->state == CLIENT_UP;
-	if (client->state == CLIENT_UP)
+	if (client->state == CLIENT_UP) {
 		UNCOUNT(shard, CLIENTS_CONNECTED);
+		client_tell(shard, client, false);
+	}
 	client->state = CLIENT_CLOSING;
 	drop_partial(shard, client);
 	timer_arm(&shard->timers, &client->timer, shard->now.ms + LINGER_MS);
@@ -149,6 +167,8 @@ void client_fail(struct shard *shard, struct client *client, enum mqtt_reason re
 {
 	if (client->state == CLIENT_CLOSING)
 		return;
+	client->end_reason = (uint8_t)reason;
+	happened_refused(&shard->happened, client->listener->number, (uint8_t)reason);
 	/* [MQTT-3.14.0-1]: before CONNACK there is nothing to say but CONNACK. */
 	if (client->state == CLIENT_UP && client->version == MQTT_VERSION_5_0)
 		send_disconnect(shard, client, reason, text);
@@ -157,6 +177,7 @@ void client_fail(struct shard *shard, struct client *client, enum mqtt_reason re
 
 void client_gone(struct shard *shard, struct client *client)
 {
+	client->end_reason = MQTT_UNSPECIFIED_ERROR;
 	client_close(shard, client, true);
 	client_free(shard, client);
 }
@@ -232,6 +253,7 @@ static void packet_in_lobby(struct shard *shard, struct client *client, const st
 {
 	if (frame->type != MQTT_CONNECT || !mqtt_flags_valid(frame->type, frame->flags)) {
 		COUNT(shard, MALFORMED); /* [MQTT-3.1.0-1]: closed without an answer */
+		happened_refused(&shard->happened, client->listener->number, MQTT_PROTOCOL_ERROR);
 		client_close(shard, client, false);
 		return;
 	}

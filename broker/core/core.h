@@ -90,6 +90,7 @@ struct client {
 	    sent_unfinished;  /* PUBLISHes of this connection without their last acknowledgement */
 	uint32_t session;     /* number of its session, 0 before */
 	uint32_t unanswered;  /* SUBSCRIBEs and UNSUBSCRIBEs under way */
+	uint8_t end_reason;   /* why it is at its end, for the log */
 	uint32_t reply_bytes; /* answers written since the outbox was last empty */
 	uint64_t serial;      /* never re-used, so that a late answer finds nobody */
 	uint64_t opened_ms;
@@ -252,6 +253,7 @@ void client_close(struct shard *shard, struct client *client, bool publish_will)
 uint8_t *client_reserve(struct shard *shard, struct client *client, size_t n);
 void client_told(struct shard *shard, struct client *client); /* bytes were appended */
 void client_send(struct shard *shard, struct client *client, const uint8_t *packet, size_t n);
+void client_tell(struct shard *shard, const struct client *client, bool came);
 void client_free(struct shard *shard, struct client *client);
 /* One of its SUBSCRIBEs or UNSUBSCRIBEs is answered. */
 void client_answered(struct shard *shard, struct client *client);

@@ -4,8 +4,10 @@
  * may one day be a remote node: each can be written as bytes.
  *
  * Order: mail from one party to another arrives in the order in which it was
- * sent, but for MAIL_ANSWER, which leaves after all other mail of its turn, to
- * whomever (a barrier answered means: everything before it has been posted).
+ * sent, with two exceptions.  MAIL_ANSWER leaves after all other mail of its turn,
+ * to whomever: a barrier answered means that everything before it has been
+ * posted.  MAIL_RETAIN leaves before all other: whoever has seen a live publish
+ * and asks for retained messages then finds them as new.
  *
  * Ownership: one allocation (mail_create) with room for text behind it; whoever
  * handles it destroys it, and with it its references.

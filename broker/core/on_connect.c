@@ -29,6 +29,7 @@ void connect_refuse(struct shard *shard, struct client *client, enum mqtt_reason
 	uint8_t packet[1024];
 	struct mqtt_connack connack = {.reason = (uint8_t)reason};
 	COUNT(shard, CONNECTS_REFUSED);
+	happened_refused(&shard->happened, client->listener->number, (uint8_t)reason);
 	if (client->version != 0 && client->version != MQTT_VERSION_5_0) {
 		connack.reason = mqtt_connack_return_code(reason);
 	} else if (text) {
@@ -292,6 +293,7 @@ static void finish(struct shard *shard, struct client *client)
 	client->connected_s = shard->now.wall_s;
 	client->last_packet_ms = shard->now.ms;
 	COUNT(shard, CONNECTS);
+	client_tell(shard, client, true);
 	COUNT(shard, CLIENTS_CONNECTED);
 	timer_cancel(&shard->timers, &client->timer);
 	if (client->keep_alive_s != 0)

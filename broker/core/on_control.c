@@ -38,12 +38,26 @@ static bool change_expiry(struct shard *shard, struct session *session, uint32_t
 	return true;
 }
 
+/* What a DISCONNECT of a server alone may say: MQTT 5.0 section 3.14.2.1. */
+static bool for_servers(uint8_t reason)
+{
+	static const uint8_t codes[] = {
+	    MQTT_NOT_AUTHORIZED,       MQTT_SERVER_BUSY,
+	    MQTT_SERVER_SHUTTING_DOWN, MQTT_BAD_AUTHENTICATION_METHOD,
+	    MQTT_KEEP_ALIVE_TIMEOUT,   MQTT_SESSION_TAKEN_OVER,
+	    MQTT_TOPIC_FILTER_INVALID,
+	};
+	return reason >= MQTT_RETAIN_NOT_SUPPORTED || memchr(codes, reason, sizeof codes) != NULL;
+}
+
 void on_disconnect(struct shard *shard, struct client *client, struct slice body)
 {
 	struct mqtt_disconnect packet;
 	struct session *session = session_at(shard, client->session);
 	enum mqtt_reason reason =
 	    mqtt_decode_disconnect(body, (enum mqtt_version)client->version, &packet);
+	if (reason == MQTT_SUCCESS && for_servers(packet.reason))
+		reason = MQTT_PROTOCOL_ERROR;
 	if (reason != MQTT_SUCCESS) {
 		violation(shard, client, reason, mqtt_reason_text((uint8_t)reason));
 		return;
@@ -54,7 +68,8 @@ void on_disconnect(struct shard *shard, struct client *client, struct slice body
 			  "session expiry 0 cannot be raised by DISCONNECT");
 		return;
 	}
-	/* [MQTT-3.1.2-10] [MQTT-3.14.4-3]: only a normal disconnection forgets the will. */
+	/* [MQTT-3.1.2-10] [MQTT-3.14.4-3]: only a normal disconnection forgets the will. */ client
+	    ->end_reason = packet.reason;
 	client_close(shard, client, packet.reason != MQTT_NORMAL_DISCONNECTION);
 }
 

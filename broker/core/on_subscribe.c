@@ -139,14 +139,24 @@ static void shared(struct subscribing *in, struct answer_entry *entry, struct sl
 
 /* ---- SUBSCRIBE ---- */
 
-/* What this filter may not be granted for; MQTT_SUCCESS otherwise. */
-static enum mqtt_reason refusal(const struct subscribing *in, struct slice filter)
+static bool subscribed(const struct subscribing *in, bool is_shared, struct slice text)
 {
-	if (topic_levels(filter) > TRIE_LEVELS_MAX ||
-	    in->session->subscription_count >= in->shard->settings->max_subscriptions ||
-	    !purse_allows(&in->shard->purse, SUBSCRIPTION_COST + 4 * filter.len))
+	const struct session *session = in->session;
+	if (is_shared)
+		return shared_find(session, text) != NULL;
+	return subscription_find(&in->shard->subscriptions, session->realm, text, false,
+				 (uint32_t)session->number) != 0;
+}
+
+/* What this filter may not be granted for; MQTT_SUCCESS otherwise. */
+static enum mqtt_reason refusal(const struct subscribing *in, bool is_shared, struct slice text)
+{
+	if (topic_levels(text) > TRIE_LEVELS_MAX + is_shared)
 		return MQTT_QUOTA_EXCEEDED;
-	return MQTT_SUCCESS;
+	if (in->session->subscription_count < in->shard->settings->max_subscriptions &&
+	    purse_allows(&in->shard->purse, SUBSCRIPTION_COST + 4 * text.len))
+		return MQTT_SUCCESS;
+	return subscribed(in, is_shared, text) ? MQTT_SUCCESS : MQTT_QUOTA_EXCEEDED;
 }
 
 static void one_filter(struct subscribing *in, const struct mqtt_subscription *asked,
@@ -157,7 +167,10 @@ static void one_filter(struct subscribing *in, const struct mqtt_subscription *a
 		entry->reason = MQTT_TOPIC_FILTER_INVALID;
 		return;
 	}
-	entry->reason = (uint8_t)refusal(in, parsed.filter);
+	bool is_shared = parsed.share.len > 0;
+	struct slice text =
+	    is_shared ? slice_after(asked->filter, SHARE_PREFIX.len) : parsed.filter;
+	entry->reason = (uint8_t)refusal(in, is_shared, text);
 	if (entry->reason != MQTT_SUCCESS)
 		return;
 	struct mqtt_subscription granted = *asked;
@@ -165,9 +178,6 @@ static void one_filter(struct subscribing *in, const struct mqtt_subscription *a
 		granted.qos = in->client->listener->max_qos;
 	entry->reason = granted.qos; /* [MQTT-3.8.4-7] */
 	entry->options = options_of(&granted);
-	bool is_shared = parsed.share.len > 0;
-	struct slice text =
-	    is_shared ? slice_after(asked->filter, SHARE_PREFIX.len) : parsed.filter;
 	answer_keep_text(in->answer, entry, text);
 	if (is_shared)
 		shared(in, entry, asked->filter, text);

@@ -37,6 +37,7 @@ struct core_settings {
 	uint32_t max_packet_size;	   /* the largest control packet taken, 20 or more */
 	uint32_t max_subscriptions;	   /* per session */
 	uint64_t memory_limit;		   /* bytes in all shards together */
+	bool connection_messages;	   /* EFFECT_TELL when a client comes or goes */
 	struct slice response_information; /* empty: none is given */
 };
 

@@ -79,8 +79,9 @@ enum effect_type {
 	EFFECT_MOVE,   /* give the link to `party`, with `bytes` (gives: free() them) as its first
 			  read */
 	EFFECT_READ,   /* read link (on) or leave its bytes in the socket (off) */
-	EFFECT_MAIL,   /* mail (gives) */
-	EFFECT_STORE,  /* batch (gives): commit it and answer with EVENT_STORED */
+	EFFECT_MAIL,
+	/* mail (gives) */ EFFECT_STORE, /* batch (gives): commit it and answer with EVENT_STORED */
+	EFFECT_TELL, /* a client came (on) or went: pseudonym, listener, reason; for the log */
 };
 
 struct effect {
@@ -88,6 +89,9 @@ struct effect {
 	uint32_t link;
 	party_id party;
 	bool on;
+	uint8_t reason;	    /* EFFECT_TELL: of the end; 0 for a normal one */
+	uint32_t listener;  /* EFFECT_TELL: its number */
+	uint64_t pseudonym; /* EFFECT_TELL: of the client identifier, another one each hour */
 	uint64_t opened_ms;
 	struct slice bytes;
 	struct mail *mail;

@@ -18,6 +18,8 @@
 #include "broker/core/settings.h"
 #include <stdatomic.h>
 
+struct sockaddr;
+
 /* How many connections may be open: of one listener, or of all together. */
 struct connection_limit {
 	_Atomic uint32_t open;
@@ -37,7 +39,10 @@ struct listener {
 	struct connection_limit limit;
 	struct connection_limit *all;	/* borrowed: the limit of all listeners together */
 	_Atomic uint64_t no_descriptor; /* connections closed since there was no descriptor */
-	uint32_t number;		/* in the configuration, from 0 */
+	/* Called on the worker for each connection that comes in, while `tells` is set. */
+	void (*tell)(uint32_t number, const struct sockaddr *peer);
+	_Atomic bool tells;
+	uint32_t number; /* in the configuration, from 0 */
 	uint16_t port;
 	bool loopback;	/* reachable from this machine only */
 	bool inherited; /* its sockets are systemd's, too: not to be shut down */
@@ -63,7 +68,7 @@ struct listener_place {
 /* Writes "address:port" of a socket; "?" when it has none. */
 void listener_name_socket(int fd, char name[LISTENER_NAME_SIZE]);
 
-/* Binds and listens.  `listener` is zeroed but for limit.max, all, number and settings. */
+/* Binds and listens.  `listener` is zeroed but for limit.max, all, number, tell and settings. */
 bool listener_open(struct listener *listener, const struct listener_place *place, size_t workers,
 		   struct failure *failure);
 

@@ -7,7 +7,6 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 /* More than this many writes for one link would be unfair to the others. */
@@ -16,20 +15,6 @@
 /* What epoll gives back: a link's number, or one of these kinds above it. */
 #define DATA_DOOR (UINT64_C(1) << 32)
 #define DATA_WAKE (UINT64_C(2) << 32)
-
-static uint64_t clock_ms(clockid_t clock)
-{
-	struct timespec t;
-
-	clock_gettime(clock, &t);
-	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
-
-struct moment moment_now(void)
-{
-	return (struct moment){.ms = clock_ms(CLOCK_BOOTTIME),
-			       .wall_s = clock_ms(CLOCK_REALTIME) / 1000};
-}
 
 static int open_spare(void)
 {
@@ -192,6 +177,7 @@ static void read_link(struct loop *loop, uint32_t number, struct link *link)
 		else
 			break_link(loop, number, link);
 	} else if (n > 0 && link->state == LINK_OPEN) {
+		loop->before(loop->self);
 		give_bytes(loop, number, link, slice_of(loop->buffer, (size_t)n));
 	}
 }
@@ -427,9 +413,21 @@ static bool turn_away(struct loop *loop, const struct loop_door *door)
 	return fd >= 0;
 }
 
+static void tell(const struct listener *listener, int fd)
+{
+	struct sockaddr_storage peer;
+	socklen_t len = sizeof(peer);
+
+	if (getpeername(fd, (struct sockaddr *)&peer, &len) == 0)
+		listener->tell(listener->number, (const struct sockaddr *)&peer);
+}
+
 static void let_in(struct loop *loop, struct listener *listener, int fd)
 {
 	uint32_t number;
+
+	if (atomic_load_explicit(&listener->tells, memory_order_relaxed))
+		tell(listener, fd);
 
 	if (!connection_limit_enter(&listener->limit)) {
 		close(fd);
@@ -496,7 +494,7 @@ static int timeout_of(const struct loop *loop, uint64_t until_ms)
 	if (until_ms == UINT64_MAX)
 		return -1;
 	/* The turn may have taken long: its own moment is not good enough here. */
-	uint64_t now_ms = clock_ms(CLOCK_BOOTTIME);
+	uint64_t now_ms = moment_now().ms;
 
 	return until_ms <= now_ms ? 0 : (int)earlier(until_ms - now_ms, INT_MAX);
 }
@@ -572,8 +570,10 @@ void loop_resume(struct loop *loop)
 		read_again(loop, entry);
 }
 
-void loop_serve(struct loop *loop)
+void loop_serve(struct loop *loop, void *self, void (*before)(void *self))
 {
+	loop->self = self;
+	loop->before = before;
 	for (size_t i = 0; i < loop->ready_count; i++) {
 		uint64_t data = loop->ready[i].data.u64;
 		uint32_t number = (uint32_t)data;

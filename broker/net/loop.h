@@ -29,6 +29,7 @@
 
 #include "broker/core/shard.h"
 #include "broker/net/link.h"
+#include "broker/net/moment.h"
 #include "broker/net/patience.h"
 #include <sys/epoll.h>
 
@@ -64,6 +65,8 @@ struct loop {
 	struct patience flushing;
 	struct patience lingering;
 	struct patience paused;
+	void *self; /* while loop_serve() runs */
+	void (*before)(void *self);
 	uint32_t *gone; /* links to close, with EVENT_LINK_CLOSED, at loop_settle() */
 	size_t gone_count, gone_room;
 	size_t ready_count;
@@ -97,8 +100,11 @@ void loop_close_doors(struct loop *loop);
  */
 void loop_wait(struct loop *loop, uint64_t until_ms);
 
-/* Hands what is ready to the shard. */
-void loop_serve(struct loop *loop);
+/*
+ * Hands what is ready to the shard; `before` is called between reading a link and
+ * handing its bytes over.
+ */
+void loop_serve(struct loop *loop, void *self, void (*before)(void *self));
 
 /* The effects: EFFECT_OUTPUT, EFFECT_CLOSE, EFFECT_READ. */
 void loop_output(struct loop *loop, uint32_t number);
@@ -120,8 +126,5 @@ void loop_resume(struct loop *loop);
 
 /* Tells the shard which links are gone; true when that made new effects. */
 bool loop_settle(struct loop *loop);
-
-/* Both clocks. */
-struct moment moment_now(void);
 
 #endif

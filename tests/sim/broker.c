@@ -242,6 +242,8 @@ static void carry_out(struct world *world, uint16_t index, const struct effect *
 	case EFFECT_STORE:
 		disk_submit(world, effect->batch);
 		break;
+	default: /* only for the log */
+		break;
 	}
 }
 
@@ -412,6 +414,8 @@ void broker_stop(struct world *world)
 	if (!world->up || world->stopping)
 		return;
 	world_trace(world, "broker stops");
+	for (uint16_t i = 0; i < world->shard_count; i++)
+		broker_effects(world, i); /* of a link that has just arrived */
 	world->stopping = true;
 	world->stop_ms = world->now_ms;
 	for (uint16_t i = 0; i < world->shard_count; i++) {

@@ -102,6 +102,7 @@ void device_connect(struct world *world, struct device *client)
 	if (client->clean)
 		device_forget(client);
 	client->link = link_open(world, client, client->steady);
+	client->link->keep_alive_s = client->keep_alive_s;
 	oracle_connect(world, client);
 	struct mqtt_connect connect = {.version = client->version,
 				       .clean_start = client->clean,

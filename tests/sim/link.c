@@ -301,6 +301,20 @@ void link_cut(struct world *world, struct link *link)
 	world_at(world, delay_of(world, link, &link->down_ms), end_arrives_down, link->id, NULL);
 }
 
+/* A plant: something goes on pinging in the name of a client that is gone. */
+static void ghost_pings(struct world *world, uint64_t id, void *arg)
+{
+	(void)arg;
+	static const uint8_t pingreq[] = {MQTT_PINGREQ << 4, 0};
+	struct link *link = world->links[id];
+	if (!link->at_shard || link->eof)
+		return;
+	link->unread += sizeof(pingreq);
+	bytes_append(&link->up, slice_of(pingreq, sizeof(pingreq)));
+	broker_wake(world, link->shard);
+	world_at(world, 1000, ghost_pings, id, NULL);
+}
+
 void link_half_open(struct world *world, struct link *link)
 {
 	if (!link->client_open)
@@ -310,6 +324,8 @@ void link_half_open(struct world *world, struct link *link)
 	link->half_open = true;
 	client_side_ends(world, link);
 	link->client = NULL;
+	if (plant_keeps_alive(world))
+		ghost_pings(world, link->id, NULL);
 	/* TCP gives up after a while, if the keep-alive did not. */
 	world_at(world, 90000, end_arrives_up, link->id, NULL);
 }

@@ -27,6 +27,7 @@ struct link {
 	bool eof;	/* the broker will read an end after `up` */
 	bool fast;	/* next to no delay */
 	uint64_t opened_ms;
+	uint16_t keep_alive_s;	  /* what its CONNECT said */
 	uint64_t gone_ms;	  /* when the shard knew that it ended; NEVER before */
 	uint64_t ended_ms;	  /* when the first of both sides knew; NEVER before */
 	uint64_t up_ms, down_ms;  /* latest arrival so far: streams keep their order */

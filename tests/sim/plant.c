@@ -52,6 +52,11 @@ bool plant_loses_mail(struct world *world, const struct mail *mail)
 	}
 }
 
+bool plant_keeps_alive(struct world *world)
+{
+	return strikes(world, PLANT_KEEP_ALIVE, 800);
+}
+
 bool plant_forgets_batch(struct world *world, const struct store_batch *batch)
 {
 	bool subscription = false, session = false;

@@ -30,6 +30,9 @@ const char *plant_check(enum plant plant);
 /* True when this mail is to be lost. */
 bool plant_loses_mail(struct world *world, const struct mail *mail);
 
+/* True when a client that is gone is to be kept alive. */
+bool plant_keeps_alive(struct world *world);
+
 /* True when this batch is to be answered 'committed' without being so. */
 bool plant_forgets_batch(struct world *world, const struct store_batch *batch);
 

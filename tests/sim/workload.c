@@ -6,9 +6,10 @@
 #include "tests/sim/setup.h"
 #include <stdio.h>
 
-#define STEP_MS_MAX  120
-#define QUIET_MS     8000
-#define DRAIN_MS_MAX 900000
+#define STEP_MS_MAX	    120
+#define KEEP_ALIVE_SLACK_MS 800
+#define QUIET_MS	    8000
+#define DRAIN_MS_MAX	    900000
 /* Memory that may stay charged when all sessions are gone: tables and quanta of the shards. */
 #define MEMORY_REST (1024 * 1024)
 
@@ -214,10 +215,21 @@ static void drain(struct world *world)
 		world_fault(world, "unanswered", "it does not become quiet");
 }
 
+/* One and a half times the keep alive, and the way of the last packet. [MQTT-3.1.2-22] */
+static void check_keep_alive(struct world *world, const struct link *link)
+{
+	uint64_t due_ms = link->ended_ms + link->keep_alive_s * 1500u + KEEP_ALIVE_SLACK_MS;
+	if (link->half_open && link->keep_alive_s > 0 && link->gone_ms > due_ms)
+		world_fault(world, "keep-alive", "link %u was dead at %llu and ended at %llu",
+			    link->id, (unsigned long long)link->ended_ms,
+			    (unsigned long long)link->gone_ms);
+}
+
 static void check_links(struct world *world)
 {
 	for (size_t i = 0; i < world->link_count; i++) {
 		const struct link *link = world->links[i];
+		check_keep_alive(world, link);
 		if (link->broker_open)
 			world_fault(world, "link", "link %u is still open at the broker", link->id);
 	}

@@ -274,6 +274,8 @@ static void carry_out(struct bench *bench, const struct effect *effect)
 	case EFFECT_STORE:
 		append_batch(bench, effect->batch);
 		break;
+	case EFFECT_TELL: /* the log's */
+		break;
 	}
 }
 
@@ -428,6 +430,13 @@ void peer_bytes(struct peer *peer, struct slice bytes)
 	if (peer->open)
 		bench_event(peer->bench, peer->shard, &event);
 	bytes_free(copy);
+}
+
+void peer_unblock(struct peer *peer)
+{
+	peer->full = false;
+	write_out(peer->bench, peer);
+	bench_settle(peer->bench);
 }
 
 /* Appends to a packet under construction. */

@@ -106,6 +106,9 @@ void peer_lose(struct peer *peer);
 /* What one read gives; nothing happens once the connection is closed. */
 void peer_bytes(struct peer *peer, struct slice bytes);
 
+/* The socket of a peer that was `full` takes everything again. */
+void peer_unblock(struct peer *peer);
+
 /* A packet: its first byte, and its body in the notation of packets.h. */
 void peer_send(struct peer *peer, uint8_t first, const char *body);
 

@@ -102,7 +102,7 @@ static const struct key_case {
     {"log_format", "json", "xml", IN_CONFIG(log_format), LOG_FORMAT_JSON, NULL},
     {"log_timestamp", "false", "x", IN_CONFIG(log_timestamp), 0, NULL},
     {"log_timestamp_format", "%H:%M", "", IN_CONFIG(log_timestamp_format), 0, "%H:%M"},
-    {"connection_messages", "true", "x", IN_CONFIG(connection_messages), 1, NULL},
+    {"connection_messages", "true", "x", IN_CONFIG(core.connection_messages), 1, NULL},
     {"ip_logging", "truncate", "some", IN_CONFIG(ip_logging), IP_LOGGING_TRUNCATE, NULL},
 };
 

@@ -1,0 +1,711 @@
+/*
+ * Messages from publisher to subscriber on one shard: QoS 0, 1 and 2 in both directions,
+ * windows, aliases, sizes, expiry, overlapping subscriptions.  MQTT 5.0 sections 3.3, 4.3,
+ * 4.4, 4.6, 4.9.
+ */
+#include "tests/unit/shard_bench.h"
+
+static struct bench bench;
+
+#define V3 MQTT_VERSION_3_1_1
+#define V5 MQTT_VERSION_5_0
+
+static struct mqtt_connect durable_connect(const char *id)
+{
+	struct mqtt_connect connect = connect_of(V5, id, false);
+
+	mqtt_set(&connect.properties, MQTT_PROPERTY_SESSION_EXPIRY_INTERVAL);
+	connect.properties.session_expiry_s = 1000;
+	return connect;
+}
+
+/* ---- QoS, publisher's side ---- */
+
+/* [MQTT-4.3.1-1] [MQTT-4.3.2-4] [MQTT-4.3.3-8]: QoS n is answered as QoS n, also without
+ * subscribers. */
+START_TEST(answers_each_qos)
+{
+	struct peer *five, *three, *to;
+
+	bench_begin(&bench, 1);
+	five = new_peer(&bench, V5, "five");
+	three = new_peer(&bench, V3, "three");
+	peer_publish(five, QOS(0), 0, "t", "", "x");
+	expect_nothing(five);
+	peer_publish(five, QOS(1), 7, "t", "", "x");
+	expect(five, 0x40, "0007 10"); /* no matching subscribers */
+	peer_publish(five, QOS(2), 8, "t", "", "x");
+	expect(five, 0x50, "0008 10");
+	peer_send(five, 0x62, "0008");
+	expect(five, 0x70, "0008");
+	peer_publish(three, QOS(1), 7, "t", "", "x");
+	expect(three, 0x40, "0007");
+	peer_publish(three, QOS(2), 8, "t", "", "x");
+	expect(three, 0x50, "0008");
+	peer_send(three, 0x62, "0008");
+	expect(three, 0x70, "0008");
+	to = new_peer(&bench, V5, "to");
+	subscribe(to, "t", 0);
+	peer_publish(five, QOS(1), 9, "t", "", "x");
+	expect(five, 0x40, "0009");
+	expect_publish(to, QOS(0), 0, "t", "", "x");
+	bench_finish(&bench);
+}
+END_TEST
+
+/* [MQTT-4.3.3-10]: the same identifier again before PUBREL is the same message, afterwards a new
+ * one. [MQTT-4.3.3-12] */
+START_TEST(qos_2_once)
+{
+	struct mqtt_connect connect = durable_connect("from");
+	struct peer *from, *to;
+
+	bench_begin(&bench, 1);
+	to = new_peer(&bench, V5, "to");
+	subscribe(to, "t", 0);
+	from = come_up(&bench, 0, &connect, false);
+	for (int i = 0; i < 4; i++) {
+		if (i == 2) { /* the session remembers over connections [MQTT-4.1.0-1] */
+			peer_lose(from);
+			from = come_up(&bench, 0, &connect, true);
+		}
+		peer_publish(from, QOS(2) | (i ? DUP : 0), 5, "t", "", "x");
+		expect(from, 0x50, "0005");
+	}
+	expect_publish(to, 0, 0, "t", "", "x");
+	expect_nothing(to);
+	peer_send(from, 0x62, "0005");
+	expect(from, 0x70, "0005");
+	peer_publish(from, QOS(2), 5, "t", "", "y");
+	expect(from, 0x50, "0005");
+	expect_publish(to, 0, 0, "t", "", "y");
+	bench_finish(&bench);
+}
+END_TEST
+
+/* [MQTT-3.3.4-7] on our side: one more than granted ends the connection. */
+START_TEST(receive_maximum_of_ours)
+{
+	struct peer *peer;
+
+	bench_init(&bench, 1);
+	bench.settings.receive_maximum = 3;
+	bench_start(&bench);
+	peer = new_peer(&bench, V5, "p");
+	for (uint16_t id = 1; id <= 3; id++) {
+		peer_publish(peer, QOS(2), id, "t", "", "x");
+		peer_expect(peer, 0x50,
+			    id == 1   ? "0001 10"
+			    : id == 2 ? "0002 10"
+				      : "0003 10",
+			    __LINE__);
+	}
+	peer_publish(peer, QOS(2) | DUP, 2, "t", "", "x"); /* not one more */
+	expect(peer, 0x50, "0002");
+	peer_publish(peer, QOS(1), 9, "t", "", "x"); /* acknowledged at once */
+	expect(peer, 0x40, "0009 10");
+	peer_send(peer, 0x62, "0002");
+	expect(peer, 0x70, "0002");
+	peer_publish(peer, QOS(2), 4, "t", "", "x");
+	expect(peer, 0x50, "0004 10");
+	peer_publish(peer, QOS(2), 5, "t", "", "x");
+	expect_end(peer, MQTT_RECEIVE_MAXIMUM_EXCEEDED);
+	bench_finish(&bench);
+}
+END_TEST
+
+/* All identifiers open at once: memory stays bounded, each is one message. 3.1.1 has no limit. */
+START_TEST(all_identifiers_open)
+{
+	uint8_t bytes[] = {0x34, 0x06, 0x00, 0x01, 't', 0, 0, 'x'};
+	struct peer *peer, *to;
+
+	bench_begin(&bench, 1);
+	to = new_peer(&bench, V5, "to");
+	subscribe(to, "t", 0);
+	peer = new_peer(&bench, V3, "p");
+	uint64_t before = counted(&bench, MEMORY);
+	for (uint32_t id = 1; id <= 65535; id++) {
+		bytes[5] = (uint8_t)(id >> 8);
+		bytes[6] = (uint8_t)id;
+		peer_bytes(peer, slice_of(bytes, sizeof bytes));
+		ck_assert_uint_eq(peer->in_len, 4);
+		peer->in_len = 0;
+		to->in_len = 0;
+	}
+	ck_assert_uint_le(counted(&bench, MEMORY), before + 10000);
+	ck_assert_uint_eq(counted(&bench, PUBLISH_SENT), 65535);
+	peer_bytes(peer, slice_of(bytes, sizeof bytes));
+	expect(peer, 0x50, "FFFF");
+	ck_assert_uint_eq(counted(&bench, PUBLISH_SENT), 65535);
+	bench_finish(&bench);
+}
+END_TEST
+
+/* ---- QoS, subscriber's side ---- */
+
+/* [MQTT-3.8.4-8]: the lower of both; identifiers rise. [MQTT-2.2.1-4] */
+START_TEST(delivers_at_the_lower_qos)
+{
+	struct peer *from, *to;
+
+	bench_begin(&bench, 1);
+	from = new_peer(&bench, V3, "from");
+	to = new_peer(&bench, V3, "to");
+	subscribe(to, "0", 0);
+	subscribe(to, "1", 1);
+	subscribe(to, "2", 2);
+	peer_publish(from, QOS(2), 1, "0", "", "a");
+	expect_publish(to, QOS(0), 0, "0", "", "a");
+	peer_publish(from, QOS(2), 2, "1", "", "b");
+	expect_publish(to, QOS(1), 1, "1", "", "b");
+	peer_publish(from, QOS(2), 3, "2", "", "c");
+	expect_publish(to, QOS(2), 2, "2", "", "c");
+	peer_publish(from, QOS(1), 4, "2", "", "d");
+	expect_publish(to, QOS(1), 3, "2", "", "d");
+	peer_publish(from, QOS(0), 0, "2", "", "e");
+	expect_publish(to, QOS(0), 0, "2", "", "e");
+	ck_assert_uint_eq(counted(&bench, INFLIGHT), 3);
+	peer_send(to, 0x40, "0001");
+	peer_send(to, 0x50, "0002"); /* [MQTT-4.3.3-4] */
+	expect(to, 0x62, "0002");
+	peer_send(to, 0x50, "0002"); /* again: PUBREL again */
+	expect(to, 0x62, "0002");
+	peer_send(to, 0x70, "0002");
+	peer_send(to, 0x40, "0003");
+	expect_nothing(to);
+	ck_assert_uint_eq(counted(&bench, INFLIGHT), 0);
+	bench_finish(&bench);
+}
+END_TEST
+
+/* A PUBREC that says no ends the delivery without PUBREL. [MQTT-4.3.3-4] */
+START_TEST(pubrec_with_an_error)
+{
+	struct peer *to;
+
+	bench_begin(&bench, 1);
+	to = new_peer(&bench, V5, "to");
+	subscribe(to, "t", 2);
+	peer_publish(to, QOS(2), 1, "t", "", "x");
+	expect_publish(to, QOS(2), 1, "t", "", "x");
+	expect(to, 0x50, "0001");
+	peer_send(to, 0x50, "0001 83");
+	expect_nothing(to);
+	ck_assert_uint_eq(counted(&bench, INFLIGHT), 0);
+	bench_finish(&bench);
+}
+END_TEST
+
+/* [MQTT-4.4.0-1] [MQTT-3.3.1-1] [MQTT-4.6.0-1]: on a new connection, in the old order, with the
+ * same identifiers and DUP; PUBREL where PUBREC had come. [MQTT-4.3.3-6] */
+START_TEST(sends_again)
+{
+	struct mqtt_connect connect = durable_connect("to");
+	struct peer *from, *to;
+
+	bench_begin(&bench, 1);
+	to = come_up(&bench, 0, &connect, false);
+	subscribe(to, "#", 2);
+	from = new_peer(&bench, V5, "from");
+	peer_publish(from, QOS(1), 1, "t", "", "a");
+	peer_publish(from, QOS(2), 2, "t", "", "b");
+	peer_publish(from, QOS(2), 3, "t", "", "c");
+	peer_publish(from, QOS(1), 4, "t", "", "d");
+	expect_publish(to, QOS(1), 1, "t", "", "a");
+	expect_publish(to, QOS(2), 2, "t", "", "b");
+	expect_publish(to, QOS(2), 3, "t", "", "c");
+	expect_publish(to, QOS(1), 4, "t", "", "d");
+	peer_send(to, 0x50, "0002");
+	expect(to, 0x62, "0002");
+	peer_lose(to);
+	peer_publish(from, QOS(1), 5, "t", "", "e");
+	to = come_up(&bench, 0, &connect, true);
+	expect_publish(to, QOS(1) | DUP, 1, "t", "", "a");
+	expect(to, 0x62, "0002");
+	expect_publish(to, QOS(2) | DUP, 3, "t", "", "c");
+	expect_publish(to, QOS(1) | DUP, 4, "t", "", "d");
+	expect_publish(to, QOS(1), 5, "t", "", "e");
+	expect_nothing(to);
+	peer_send(to, 0x40, "0001");
+	peer_send(to, 0x70, "0002");
+	peer_send(to, 0x50, "0003");
+	expect(to, 0x62, "0003");
+	peer_send(to, 0x70, "0003");
+	peer_send(to, 0x40, "0004");
+	peer_send(to, 0x40, "0005");
+	ck_assert_uint_eq(counted(&bench, INFLIGHT), 0);
+	peer_lose(to);
+	to = come_up(&bench, 0, &connect, true);
+	expect_nothing(to);
+	bench_finish(&bench);
+}
+END_TEST
+
+/* ---- windows ---- */
+
+/* [MQTT-3.3.4-9] [MQTT-4.9.0-2]: no more than the client takes; acknowledgements make room. */
+START_TEST(receive_maximum_of_the_client)
+{
+	struct mqtt_connect connect = durable_connect("to");
+	struct peer *from, *to;
+
+	bench_begin(&bench, 1);
+	mqtt_set(&connect.properties, MQTT_PROPERTY_RECEIVE_MAXIMUM);
+	connect.properties.receive_maximum = 2;
+	to = come_up(&bench, 0, &connect, false);
+	subscribe(to, "t", 2);
+	from = new_peer(&bench, V5, "from");
+	peer_publish(from, QOS(2), 1, "t", "", "a");
+	peer_publish(from, QOS(1), 2, "t", "", "b");
+	peer_publish(from, QOS(1), 3, "t", "", "c");
+	peer_publish(from, QOS(0), 0, "t", "", "zero"); /* not held back by the window */
+	expect_publish(to, QOS(2), 1, "t", "", "a");
+	expect_publish(to, QOS(1), 2, "t", "", "b");
+	expect_publish(to, QOS(0), 0, "t", "", "zero");
+	expect_nothing(to);
+	ck_assert_uint_eq(counted(&bench, QUEUED), 1);
+	peer_send(to, 0x50, "0001"); /* PUBREC makes no room [MQTT-4.9.0-2] */
+	expect(to, 0x62, "0001");
+	expect_nothing(to);
+	peer_send(to, 0x70, "0001");
+	expect_publish(to, QOS(1), 3, "t", "", "c");
+	peer_publish(from, QOS(1), 4, "t", "", "d");
+	/* Sending again keeps within the window, too. */
+	peer_lose(to);
+	connect.properties.receive_maximum = 1;
+	to = come_up(&bench, 0, &connect, true);
+	expect_publish(to, QOS(1) | DUP, 2, "t", "", "b");
+	expect_nothing(to);
+	peer_send(to, 0x40, "0002");
+	expect_publish(to, QOS(1) | DUP, 3, "t", "", "c");
+	expect_nothing(to);
+	peer_send(to, 0x40, "0003");
+	expect_publish(to, QOS(1), 4, "t", "", "d");
+	peer_send(to, 0x40, "0004");
+	expect_nothing(to);
+	bench_finish(&bench);
+}
+END_TEST
+
+/* An acknowledgement for what was not yet sent again on this connection takes no place twice. */
+START_TEST(acknowledged_before_sent_again)
+{
+	struct mqtt_connect connect = durable_connect("to");
+	struct peer *from, *to;
+
+	bench_begin(&bench, 1);
+	to = come_up(&bench, 0, &connect, false);
+	subscribe(to, "t", 2);
+	from = new_peer(&bench, V5, "from");
+	peer_publish(from, QOS(2), 1, "t", "", "a");
+	peer_publish(from, QOS(2), 2, "t", "", "b");
+	peer_publish(from, QOS(1), 3, "t", "", "c");
+	peer_lose(to);
+	mqtt_set(&connect.properties, MQTT_PROPERTY_RECEIVE_MAXIMUM);
+	connect.properties.receive_maximum = 1;
+	to = come_up(&bench, 0, &connect, true);
+	expect_publish(to, QOS(2) | DUP, 1, "t", "", "a");
+	expect_nothing(to);
+	peer_send(to, 0x50, "0002");
+	expect(to, 0x62, "0002");
+	peer_send(to, 0x70, "0002");
+	peer_send(to, 0x40, "0003");
+	expect_nothing(to); /* the window is still taken by the first */
+	peer_publish(from, QOS(1), 4, "t", "", "d");
+	expect_nothing(to);
+	peer_send(to, 0x50, "0001");
+	expect(to, 0x62, "0001");
+	peer_send(to, 0x70, "0001");
+	expect_publish(to, QOS(1), 4, "t", "", "d");
+	ck_assert_uint_eq(counted(&bench, INFLIGHT), 1);
+	bench_finish(&bench);
+}
+END_TEST
+
+START_TEST(max_inflight_of_ours)
+{
+	struct peer *to;
+
+	bench_init(&bench, 1);
+	bench.settings.max_inflight_messages = 3;
+	bench.settings.max_inflight_bytes = 20;
+	bench_start(&bench);
+	to = new_peer(&bench, V3, "to");
+	subscribe(to, "t", 1);
+	for (uint16_t id = 1; id <= 4; id++)
+		peer_publish(to, QOS(1), id, "t", "", id < 3 ? "1234567890" : "x");
+	/* 22 bytes are too many for a third one. */
+	ck_assert_uint_eq(counted(&bench, INFLIGHT), 2);
+	ck_assert_uint_eq(counted(&bench, QUEUED), 2);
+	ck_assert_uint_eq(counted(&bench, QUEUED_BYTES), 4);
+	peer_send(to, 0x40, "0001");
+	ck_assert_uint_eq(counted(&bench, INFLIGHT), 3);
+	peer_send(to, 0x40, "0002");
+	ck_assert_uint_eq(counted(&bench, INFLIGHT), 2);
+	ck_assert_uint_eq(counted(&bench, QUEUED), 0);
+	ck_assert_uint_eq(counted(&bench, QUEUED_BYTES), 0);
+	bench_finish(&bench);
+}
+END_TEST
+
+/* ---- sizes ---- */
+
+/* [MQTT-3.1.2-24] [MQTT-3.1.2-25]: what is too large is dropped as if it had been sent. */
+START_TEST(maximum_packet_size_of_the_client)
+{
+	struct mqtt_connect connect = connect_of(V5, "to", true);
+	struct peer *from, *to;
+
+	bench_begin(&bench, 1);
+	mqtt_set(&connect.properties, MQTT_PROPERTY_MAXIMUM_PACKET_SIZE);
+	connect.properties.maximum_packet_size = 20;
+	to = come_up(&bench, 0, &connect, false);
+	subscribe(to, "t", 2);
+	from = new_peer(&bench, V5, "from");
+	for (uint16_t qos = 0; qos < 3; qos++) {
+		/* 2 + 3 + (2) + 1 of properties: 14 or 12 bytes of payload fit. */
+		const char *payload = qos ? "123456789012" : "12345678901234";
+		const char *too_large = qos ? "1234567890123" : "123456789012345";
+
+		peer_publish(from, (uint8_t)QOS(qos), qos, "t", "", too_large);
+		expect_nothing(to);
+		peer_publish(from, (uint8_t)QOS(qos), qos, "t", "", payload);
+		peer_send(from, 0x62, "0002");
+		ck_assert_uint_eq(to->in_len, 20);
+		to->in_len = 0;
+	}
+	ck_assert_uint_eq(counted(&bench, DROPPED_TOO_LARGE), 3);
+	ck_assert_uint_eq(counted(&bench, INFLIGHT), 2);
+	bench_finish(&bench);
+}
+END_TEST
+
+/* A SUBACK that is too large cannot be left away. */
+START_TEST(suback_too_large)
+{
+	struct mqtt_connect connect = connect_of(V5, "to", true);
+	struct peer *to;
+
+	bench_begin(&bench, 1);
+	mqtt_set(&connect.properties, MQTT_PROPERTY_MAXIMUM_PACKET_SIZE);
+	connect.properties.maximum_packet_size = 16;
+	to = come_up(&bench, 0, &connect, false);
+	peer_send(to, 0x82,
+		  "0001 00 0001 '0' 00 0001 '1' 00 0001 '2' 00 0001 '3' 00 0001 '4' 00 0001 '5' 00"
+		  "0001 '6' 00 0001 '7' 00 0001 '8' 00 0001 '9' 00 0001 'A' 00 0001 'B' 00");
+	expect_end(to, MQTT_PACKET_TOO_LARGE);
+	bench_finish(&bench);
+}
+END_TEST
+
+/* Payloads that are borrowed, not copied, with a socket that stops and goes on. */
+START_TEST(large_payloads)
+{
+	static char payload[50001];
+	struct peer *from, *to;
+
+	bench_begin(&bench, 1);
+	memset(payload, 'p', sizeof payload - 1);
+	to = new_peer(&bench, V5, "to");
+	subscribe(to, "t", 1);
+	from = new_peer(&bench, V3, "from");
+	to->full = true;
+	for (uint16_t id = 1; id <= 10; id++)
+		peer_publish(from, QOS(1), id, "t", "", payload);
+	/* Beyond 256 KiB on the way, the rest waits. */
+	ck_assert_uint_gt(counted(&bench, QUEUED), 0);
+	ck_assert_uint_gt(counted(&bench, INFLIGHT), 4);
+	peer_unblock(to);
+	for (uint16_t id = 1; id <= 10; id++)
+		expect_publish(to, QOS(1), id, "t", "", payload);
+	bench_finish(&bench);
+}
+END_TEST
+
+/* ---- topic aliases ---- */
+
+/* [MQTT-3.3.2-7] [MQTT-3.3.2-12]: set, used, changed, and gone with the connection. */
+START_TEST(aliases_of_the_client)
+{
+	struct mqtt_connect connect = durable_connect("from");
+	struct peer *from, *to;
+
+	bench_begin(&bench, 1);
+	to = new_peer(&bench, V3, "to");
+	subscribe(to, "#", 0);
+	from = come_up(&bench, 0, &connect, false);
+	peer_publish(from, 0, 0, "a", "23 000A", "1");
+	peer_publish(from, 0, 0, "", "23 000A", "2");
+	peer_publish(from, 0, 0, "b", "23 000A", "3");
+	peer_publish(from, 0, 0, "", "23 000A", "4");
+	expect_publish(to, 0, 0, "a", "", "1");
+	expect_publish(to, 0, 0, "a", "", "2");
+	expect_publish(to, 0, 0, "b", "", "3");
+	expect_publish(to, 0, 0, "b", "", "4");
+	peer_lose(from);
+	from = come_up(&bench, 0, &connect, true);
+	peer_publish(from, 0, 0, "", "23 000A", "5");
+	expect_end(from, MQTT_PROTOCOL_ERROR);
+	expect_nothing(to);
+	bench_finish(&bench);
+}
+END_TEST
+
+/* [MQTT-3.1.2-26] [MQTT-3.1.2-27]: ours, as many as the client and the listener allow. */
+START_TEST(aliases_of_ours)
+{
+	struct mqtt_connect connect = connect_of(V5, "to", true);
+	struct peer *to, *none;
+
+	bench_begin(&bench, 1);
+	none = new_peer(&bench, V5, "none");
+	subscribe(none, "#", 0);
+	mqtt_set(&connect.properties, MQTT_PROPERTY_TOPIC_ALIAS_MAXIMUM);
+	connect.properties.topic_alias_maximum = 2;
+	to = come_up(&bench, 0, &connect, false);
+	subscribe(to, "#", 0);
+	for (int i = 0; i < 2; i++) {
+		peer_publish(to, 0, 0, "a", "", "1");
+		peer_publish(to, 0, 0, "b", "", "2");
+		peer_publish(to, 0, 0, "c", "", "3");
+		expect_publish(to, 0, 0, i ? "" : "a", "23 0001", "1");
+		expect_publish(to, 0, 0, i ? "" : "b", "23 0002", "2");
+		expect_publish(to, 0, 0, "c", "", "3");
+		expect_publish(none, 0, 0, "a", "", "1");
+		expect_publish(none, 0, 0, "b", "", "2");
+		expect_publish(none, 0, 0, "c", "", "3");
+	}
+	bench_finish(&bench);
+}
+END_TEST
+
+/* ---- properties, expiry ---- */
+
+/* [MQTT-3.3.2-4] [MQTT-3.3.2-15] [MQTT-3.3.2-16] [MQTT-3.3.2-17] [MQTT-3.3.2-18] [MQTT-3.3.2-20]:
+ * unchanged and in order, but for alias and expiry; nothing of it before 5.0. */
+START_TEST(properties_go_on)
+{
+	struct peer *from, *to, *old;
+
+	bench_begin(&bench, 1);
+	to = new_peer(&bench, V5, "to");
+	old = new_peer(&bench, V3, "old");
+	subscribe(to, "t", 0);
+	subscribe(old, "t", 0);
+	from = new_peer(&bench, V5, "from");
+	peer_publish(from, 0, 0, "t",
+		     "26 0001 'k' 0001 'v' 23 0001 03 0001 'c' 02 0000000A 01 01 08 0001 'r'"
+		     "26 0001 'a' 0001 'b' 09 0002 FF00",
+		     "x");
+	expect_publish(to, 0, 0, "t",
+		       "02 0000000A 26 0001 'k' 0001 'v' 03 0001 'c' 01 01 08 0001 'r'"
+		       "26 0001 'a' 0001 'b' 09 0002 FF00",
+		       "x");
+	expect_publish(old, 0, 0, "t", "", "x");
+	bench_finish(&bench);
+}
+END_TEST
+
+/* [MQTT-3.3.2-5] [MQTT-3.3.2-6]: what waited says what is left; what expired is not sent. */
+START_TEST(expiry_counts_down)
+{
+	struct mqtt_connect connect = durable_connect("to");
+	struct peer *from, *to;
+
+	bench_begin(&bench, 1);
+	to = come_up(&bench, 0, &connect, false);
+	subscribe(to, "t", 1);
+	peer_lose(to);
+	from = new_peer(&bench, V5, "from");
+	peer_publish(from, QOS(1), 1, "t", "02 0000000A", "short");
+	peer_publish(from, QOS(1), 2, "t", "02 00000064", "long");
+	peer_publish(from, QOS(1), 3, "t", "", "ever");
+	bench_pass_ms(&bench, 30000);
+	to = come_up(&bench, 0, &connect, true);
+	expect_publish(to, QOS(1), 1, "t", "02 00000046", "long");
+	expect_publish(to, QOS(1), 2, "t", "", "ever");
+	expect_nothing(to);
+	ck_assert_uint_eq(counted(&bench, DROPPED_EXPIRED), 1);
+	bench_finish(&bench);
+}
+END_TEST
+
+/* ---- which subscriptions ---- */
+
+/* [MQTT-3.3.4-2] [MQTT-3.3.4-3] [MQTT-3.3.4-4] [MQTT-3.3.4-5]: one copy, the highest QoS, all
+ * identifiers; repeated where two subscriptions say the same one. */
+START_TEST(overlapping)
+{
+	struct peer *to, *old;
+
+	bench_begin(&bench, 1);
+	to = new_peer(&bench, V5, "to");
+	subscribe_as(to, "a/+", 0, 7);
+	subscribe_as(to, "a/#", 2, 200);
+	subscribe(to, "#", 1);
+	old = new_peer(&bench, V3, "old");
+	subscribe(old, "a/+", 0);
+	subscribe(old, "a/b", 1);
+	peer_publish(old, QOS(2), 1, "a/b", "", "x");
+	expect_publish(old, QOS(1), 1, "a/b", "", "x");
+	expect(old, 0x50, "0001");
+	expect_nothing(old);
+	ck_assert_uint_eq(to->in_len, 2 + 5 + 2 + 1 + 5 + 1);
+	struct mqtt_publish publish;
+	struct slice raw;
+	uint32_t identifier, sum = 0;
+	ck_assert_uint_eq(to->in[0], 0x30 | QOS(2));
+	ck_assert_int_eq(
+	    mqtt_decode_publish(to->in[0] & 15, slice_of(to->in + 2, to->in_len - 2), V5, &publish),
+	    MQTT_SUCCESS);
+	raw = publish.properties.raw;
+	while (mqtt_next_subscription_identifier(&raw, &identifier))
+		sum += identifier;
+	ck_assert_uint_eq(sum, 207);
+	bench_finish(&bench);
+}
+END_TEST
+
+/* More identifiers than fit in a small list, also through the queue. */
+START_TEST(many_identifiers)
+{
+	struct mqtt_connect connect = durable_connect("to");
+	static const char *const filters[] = {
+	    "a/b/c/d", "+/b/c/d", "a/+/c/d", "a/b/+/d", "a/b/c/+", "+/+/c/d", "+/b/+/d",
+	    "+/b/c/+", "a/+/+/d", "a/+/c/+", "a/b/+/+", "+/+/+/d", "+/+/c/+", "+/b/+/+",
+	    "a/+/+/+", "+/+/+/+", "#",	     "a/#",	"a/b/#",   "a/b/c/#"};
+	struct peer *to, *from;
+	struct mqtt_publish publish;
+	uint32_t identifier, sum;
+
+	bench_begin(&bench, 1);
+	to = come_up(&bench, 0, &connect, false);
+	for (uint32_t i = 0; i < COUNT_OF(filters); i++)
+		subscribe_as(to, filters[i], 1, i + 1);
+	from = new_peer(&bench, V5, "from");
+	for (int away = 0; away < 2; away++) {
+		if (away)
+			peer_lose(to);
+		peer_publish(from, QOS(1), 1, "a/b/c/d", "", "x");
+		if (away)
+			to = come_up(&bench, 0, &connect, true);
+		sum = 0;
+		ck_assert_int_eq(mqtt_decode_publish(to->in[0] & 15,
+						     slice_of(to->in + 2, to->in_len - 2), V5,
+						     &publish),
+				 MQTT_SUCCESS);
+		while (mqtt_next_subscription_identifier(&publish.properties.raw, &identifier))
+			sum += identifier;
+		ck_assert_uint_eq(sum, 20 * 21 / 2);
+		to->in_len = 0;
+		peer_send(to, 0x40, away ? "0002" : "0001");
+	}
+	bench_finish(&bench);
+}
+END_TEST
+
+/* [MQTT-3.8.3-3]: not to oneself, whatever the connection; others do get it. */
+START_TEST(no_local)
+{
+	struct mqtt_connect connect = durable_connect("me");
+	struct peer *me, *other;
+
+	bench_begin(&bench, 1);
+	me = come_up(&bench, 0, &connect, false);
+	other = new_peer(&bench, V5, "other");
+	subscribe(me, "t", 1 | 4);
+	subscribe(other, "t", 0 | 4);
+	peer_publish(me, QOS(1), 1, "t", "", "mine");
+	expect(me, 0x40, "0001");
+	expect_publish(other, 0, 0, "t", "", "mine");
+	expect_nothing(me);
+	peer_publish(other, 0, 0, "t", "", "theirs");
+	expect_publish(me, 0, 0, "t", "", "theirs");
+	expect_nothing(other);
+	/* Another subscription of mine that does not mind. */
+	subscribe_as(me, "+", 0, 5);
+	peer_publish(me, 0, 0, "t", "", "again");
+	expect_publish(me, 0, 0, "t", "0B 05", "again");
+	bench_finish(&bench);
+}
+END_TEST
+
+/* [MQTT-3.8.4-3]: the same filter again replaces the old one: options and identifier. */
+START_TEST(subscribed_again)
+{
+	struct peer *to;
+
+	bench_begin(&bench, 1);
+	to = new_peer(&bench, V5, "to");
+	subscribe_as(to, "t", 2, 3);
+	subscribe(to, "t", 1);
+	peer_publish(to, QOS(2), 1, "t", "", "x");
+	expect_publish(to, QOS(1), 1, "t", "", "x");
+	expect(to, 0x50, "0001");
+	expect_nothing(to);
+	ck_assert_uint_eq(counted(&bench, SUBSCRIPTIONS), 1);
+	peer_send(to, 0xA2, "0009 00 0001 't'");
+	expect(to, 0xB0, "0009 00 00");
+	peer_publish(to, 0, 0, "t", "", "x");
+	expect_nothing(to);
+	bench_finish(&bench);
+}
+END_TEST
+
+/* [MQTT-4.7.2-1]: '$' topics are the broker's, and wildcards in front do not see them. */
+START_TEST(dollar_topics)
+{
+	struct event own = {
+	    .type = EVENT_PUBLISH, .text = SLICE_LITERAL("$SYS/x"), .bytes = SLICE_LITERAL("1")};
+	struct peer *peer;
+
+	bench_begin(&bench, 1);
+	peer = new_peer(&bench, V5, "p");
+	subscribe(peer, "#", 0);
+	subscribe(peer, "+/x", 0);
+	bench_event(&bench, 0, &own);
+	expect_nothing(peer);
+	subscribe(peer, "$SYS/#", 0);
+	bench_event(&bench, 0, &own);
+	expect_publish(peer, 0, 0, "$SYS/x", "", "1");
+	peer_publish(peer, QOS(1), 1, "$SYS/x", "", "2");
+	expect(peer, 0x40, "0001");
+	peer_publish(peer, QOS(2) | RETAIN, 2, "$SYS/x", "", "2");
+	expect(peer, 0x50, "0002");
+	expect_nothing(peer);
+	ck_assert_uint_eq(counted(&bench, DROPPED_DOLLAR), 2);
+	ck_assert_uint_eq(counted(&bench, RETAINED), 0);
+	bench_finish(&bench);
+}
+END_TEST
+
+Suite *shard_publish_suite(void)
+{
+	const TTest *tests[] = {
+	    answers_each_qos,
+	    qos_2_once,
+	    receive_maximum_of_ours,
+	    all_identifiers_open,
+	    delivers_at_the_lower_qos,
+	    pubrec_with_an_error,
+	    sends_again,
+	    receive_maximum_of_the_client,
+	    acknowledged_before_sent_again,
+	    max_inflight_of_ours,
+	    maximum_packet_size_of_the_client,
+	    suback_too_large,
+	    large_payloads,
+	    aliases_of_the_client,
+	    aliases_of_ours,
+	    properties_go_on,
+	    expiry_counts_down,
+	    overlapping,
+	    many_identifiers,
+	    no_local,
+	    subscribed_again,
+	    dollar_topics,
+	};
+
+	return suite_of("shard_publish", tests, COUNT_OF(tests));
+}

@@ -1,0 +1,712 @@
+/*
+ * Sessions, wills and the store: expiry, queues and their limits, take-over, what is
+ * committed before it is acknowledged, what a restart brings back.  MQTT 5.0 sections 3.1.2,
+ * 3.1.3, 3.14, 4.1, 4.5.
+ */
+#include "storage/mem_store.h"
+#include "tests/unit/shard_bench.h"
+
+static struct bench bench;
+
+#define V3 MQTT_VERSION_3_1_1
+#define V5 MQTT_VERSION_5_0
+
+static struct mqtt_connect lasting(const char *id, uint32_t expiry_s)
+{
+	struct mqtt_connect connect = connect_of(V5, id, false);
+
+	mqtt_set(&connect.properties, MQTT_PROPERTY_SESSION_EXPIRY_INTERVAL);
+	connect.properties.session_expiry_s = expiry_s;
+	return connect;
+}
+
+/* ---- expiry ---- */
+
+/* [MQTT-3.1.2-23] [MQTT-4.1.0-2]: counts from the end of the connection; 0 ends with it. */
+START_TEST(session_expires)
+{
+	struct mqtt_connect ten = lasting("ten", 10), none = lasting("none", 0);
+	struct mqtt_connect ever = lasting("ever", UINT32_MAX);
+	struct peer *peer;
+
+	bench_begin(&bench, 1);
+	peer_lose(come_up(&bench, 0, &none, false));
+	peer_lose(come_up(&bench, 0, &ever, false));
+	peer = come_up(&bench, 0, &ten, false);
+	bench_pass_ms(&bench, 60000);
+	ck_assert_uint_eq(counted(&bench, SESSIONS), 2);
+	peer_lose(peer);
+	bench_pass_ms(&bench, 9900);
+	peer = come_up(&bench, 0, &ten, true);
+	peer_lose(peer);
+	bench_pass_ms(&bench, 10100);
+	ck_assert_uint_eq(counted(&bench, SESSIONS), 1);
+	ck_assert_uint_eq(counted(&bench, SESSIONS_EXPIRED), 1);
+	peer_lose(come_up(&bench, 0, &ten, false));
+	come_up(&bench, 0, &none, false);
+	bench_pass_ms(&bench, 400000000);
+	come_up(&bench, 0, &ever, true);
+	bench_finish(&bench);
+}
+END_TEST
+
+/* DISCONNECT may change the expiry; clean start drops the session. [MQTT-3.1.2-4] */
+START_TEST(session_ends_when_told)
+{
+	struct mqtt_connect connect = lasting("a", 10);
+	struct peer *peer;
+
+	bench_begin(&bench, 1);
+	peer = come_up(&bench, 0, &connect, false);
+	peer_send(peer, 0xE0, "00 05 11 00000064");
+	bench_pass_ms(&bench, 50000);
+	peer = come_up(&bench, 0, &connect, true);
+	subscribe(peer, "t", 1);
+	peer_send(peer, 0xE0, "00 05 11 00000000");
+	expect_closed(peer);
+	ck_assert_uint_eq(counted(&bench, SESSIONS), 0);
+	ck_assert_uint_eq(counted(&bench, SUBSCRIPTIONS), 0);
+	peer = come_up(&bench, 0, &connect, false);
+	subscribe(peer, "t", 1);
+	peer_lose(peer);
+	connect.clean_start = true;
+	peer = come_up(&bench, 0, &connect, false);
+	ck_assert_uint_eq(counted(&bench, SUBSCRIPTIONS), 0);
+	bench_finish(&bench);
+}
+END_TEST
+
+/* The operator's limit wins; the CONNACK says it. */
+START_TEST(session_expiry_max)
+{
+	struct mqtt_connect old = connect_of(V3, "old", false);
+	struct peer *peer;
+
+	bench_init(&bench, 1);
+	bench.settings.session_expiry_max_s = 20;
+	bench_start(&bench);
+	peer = come_up(&bench, 0, &old, false);
+	peer_lose(peer);
+	bench_pass_ms(&bench, 19900);
+	ck_assert_uint_eq(counted(&bench, SESSIONS), 1);
+	bench_pass_ms(&bench, 200);
+	ck_assert_uint_eq(counted(&bench, SESSIONS), 0);
+	bench_finish(&bench);
+}
+END_TEST
+
+/* [MQTT-3.1.2-5] [MQTT-4.5.0-1]: subscriptions and what came while away. */
+START_TEST(queue_while_away)
+{
+	struct mqtt_connect connect = connect_of(V3, "a", false);
+	struct peer *peer, *from;
+
+	bench_begin(&bench, 1);
+	peer = come_up(&bench, 0, &connect, false);
+	subscribe(peer, "t", 2);
+	peer_send(peer, 0xE0, "");
+	from = new_peer(&bench, V5, "from");
+	peer_publish(from, QOS(0), 0, "t", "", "zero");
+	peer_publish(from, QOS(1), 1, "t", "", "one");
+	peer_publish(from, QOS(2), 2, "t", "", "two");
+	ck_assert_uint_eq(counted(&bench, QUEUED), 2);
+	ck_assert_uint_eq(counted(&bench, DROPPED_AWAY), 1);
+	peer = come_up(&bench, 0, &connect, true);
+	expect_publish(peer, QOS(1), 1, "t", "", "one");
+	expect_publish(peer, QOS(2), 2, "t", "", "two");
+	expect_nothing(peer);
+	bench_finish(&bench);
+}
+END_TEST
+
+/* Limits in number and in bytes; which one goes is the policy's. */
+START_TEST(queue_limits)
+{
+	struct mqtt_connect connect = lasting("a", 100);
+	struct peer *peer, *from;
+
+	for (int drop_old = 0; drop_old < 2; drop_old++) {
+		bench_init(&bench, 1);
+		bench.settings.max_queued_messages = 3;
+		bench.settings.max_queued_bytes = 20;
+		bench.settings.queue_qos0_messages = true;
+		bench.settings.queue_policy = drop_old ? QUEUE_DROP_OLD : QUEUE_DROP_NEW;
+		bench_start(&bench);
+		peer = come_up(&bench, 0, &connect, false);
+		subscribe(peer, "t", 1);
+		peer_lose(peer);
+		from = new_peer(&bench, V5, "from");
+		peer_publish(from, QOS(0), 0, "t", "", "1");
+		peer_publish(from, QOS(1), 2, "t", "", "2");
+		peer_publish(from, QOS(1), 3, "t", "", "3");
+		peer_publish(from, QOS(1), 4, "t", "", "4"); /* one too many */
+		ck_assert_uint_eq(counted(&bench, DROPPED_QUEUE_FULL), 1);
+		ck_assert_uint_eq(counted(&bench, QUEUED), 3);
+		ck_assert_uint_eq(counted(&bench, QUEUED_BYTES), 6);
+		peer_publish(from, QOS(1), 5, "t", "", "123456789012345678");
+		ck_assert_uint_eq(counted(&bench, DROPPED_QUEUE_FULL), drop_old ? 4 : 2);
+		peer = come_up(&bench, 0, &connect, true);
+		if (drop_old) {
+			expect_publish(peer, QOS(1), 1, "t", "", "123456789012345678");
+		} else {
+			expect_publish(peer, QOS(0), 0, "t", "", "1");
+			expect_publish(peer, QOS(1), 1, "t", "", "2");
+			expect_publish(peer, QOS(1), 2, "t", "", "3");
+		}
+		expect_nothing(peer);
+		ck_assert_uint_eq(counted(&bench, QUEUED_BYTES), 0);
+		bench_finish(&bench);
+	}
+}
+END_TEST
+
+/* A reader that does not read: QoS 0 is dropped beyond the limit, others are served. */
+START_TEST(slow_reader)
+{
+	struct peer *slow, *other;
+	static char payload[1001];
+
+	bench_init(&bench, 1);
+	bench.settings.max_queued_bytes = 10000;
+	bench_start(&bench);
+	memset(payload, 'p', 1000);
+	slow = new_peer(&bench, V5, "slow");
+	other = new_peer(&bench, V5, "other");
+	subscribe(slow, "t", 0);
+	subscribe(other, "t", 0);
+	slow->full = true;
+	for (int i = 0; i < 50; i++) {
+		peer_publish(other, 0, 0, "t", "", payload);
+		expect_publish(other, 0, 0, "t", "", payload);
+	}
+	ck_assert_uint_ge(counted(&bench, DROPPED_SLOW), 40);
+	peer_lose(slow);
+	bench_finish(&bench);
+}
+END_TEST
+
+/* ---- memory ---- */
+
+/* At memory_limit messages are refused with 0x97, and taken again once there is room. */
+START_TEST(memory_is_limited)
+{
+	struct mqtt_connect connect = lasting("a", 100);
+	static char payload[20001];
+	struct peer *peer, *from;
+	unsigned taken = 0;
+
+	bench_init(&bench, 1);
+	bench.settings.memory_limit = 512 * 1024;
+	bench_start(&bench);
+	memset(payload, 'p', 20000);
+	peer = come_up(&bench, 0, &connect, false);
+	subscribe(peer, "t", 1);
+	peer_lose(peer);
+	from = new_peer(&bench, V5, "from");
+	for (uint16_t id = 1; id < 60; id++) {
+		peer_publish(from, QOS(1), 1, "t", "", payload);
+		ck_assert_uint_ge(from->in_len, 4);
+		taken += from->in_len == 4;
+		ck_assert(from->in_len == 4 || from->in[4] == MQTT_QUOTA_EXCEEDED);
+		from->in_len = 0;
+	}
+	ck_assert_uint_ge(taken, 10);
+	ck_assert_uint_le(taken, 26);
+	ck_assert_int_le(bench.budget.used, 512 * 1024 + 128 * 1024);
+	peer = come_up(&bench, 0, &connect, true);
+	peer_send(peer, 0xE0, "00 05 11 00000000");
+	peer_publish(from, QOS(1), 1, "t", "", payload);
+	expect(from, 0x40, "0001 10");
+	bench_finish(&bench);
+}
+END_TEST
+
+/* ---- wills ---- */
+
+static struct mqtt_connect with_will(const char *id, uint32_t expiry_s, uint32_t delay_s)
+{
+	struct mqtt_connect connect = lasting(id, expiry_s);
+
+	connect.has_will = true;
+	connect.will.topic = SLICE_LITERAL("w");
+	connect.will.payload = SLICE_LITERAL("gone");
+	connect.will.qos = 1;
+	if (delay_s) {
+		mqtt_set(&connect.will.properties, MQTT_PROPERTY_WILL_DELAY_INTERVAL);
+		connect.will.properties.will_delay_s = delay_s;
+	}
+	return connect;
+}
+
+#define NO_WILL(to) expect_nothing(to)
+#define WILL(to)    expect_publish(to, 0, 0, "w", "", "gone")
+
+/* [MQTT-3.1.2-8] [MQTT-3.1.2-10] [MQTT-3.14.4-3]: not after DISCONNECT 0x00, but after any other
+ * end. */
+START_TEST(will_published)
+{
+	struct mqtt_connect connect = with_will("p", 0, 0);
+	struct peer *to, *peer;
+
+	bench_begin(&bench, 1);
+	to = new_peer(&bench, V5, "to");
+	subscribe(to, "w", 0);
+	peer_send(come_up(&bench, 0, &connect, false), 0xE0, "");
+	NO_WILL(to);
+	peer_send(come_up(&bench, 0, &connect, false), 0xE0, "04");
+	WILL(to);
+	peer_lose(come_up(&bench, 0, &connect, false));
+	WILL(to);
+	peer = come_up(&bench, 0, &connect, false);
+	peer_send(peer, 0x00, ""); /* malformed */
+	WILL(to);
+	connect.keep_alive_s = 2;
+	come_up(&bench, 0, &connect, false);
+	bench_pass_ms(&bench, 3100);
+	WILL(to);
+	ck_assert_uint_eq(counted(&bench, WILLS_PUBLISHED), 4);
+	ck_assert_uint_eq(counted(&bench, WILLS), 0);
+	bench_finish(&bench);
+}
+END_TEST
+
+/* Before 5.0: DISCONNECT forgets it, and a client refused never had one. */
+START_TEST(will_before_5)
+{
+	struct mqtt_connect connect = with_will("p", 0, 0);
+	struct peer *to, *refused;
+
+	bench_begin(&bench, 1);
+	to = new_peer(&bench, V5, "to");
+	subscribe(to, "w", 0);
+	connect.version = V3;
+	connect.clean_start = true;
+	connect.properties.present = 0;
+	peer_send(come_up(&bench, 0, &connect, false), 0xE0, "");
+	NO_WILL(to);
+	peer_lose(come_up(&bench, 0, &connect, false));
+	WILL(to);
+	bench.verdict = AUTH_REFUSE;
+	bench.refusal = MQTT_NOT_AUTHORIZED;
+	refused = peer_open(&bench, 0, V3);
+	peer_connect(refused, &connect);
+	expect_connack(refused, 5);
+	NO_WILL(to);
+	bench_finish(&bench);
+}
+END_TEST
+
+/* [MQTT-3.1.3-9]: not before its delay, not at all after a return in time. */
+START_TEST(will_delay)
+{
+	struct mqtt_connect connect = with_will("p", 100, 10);
+	struct peer *to;
+
+	bench_begin(&bench, 1);
+	to = new_peer(&bench, V5, "to");
+	subscribe(to, "w", 0);
+	peer_lose(come_up(&bench, 0, &connect, false));
+	bench_pass_ms(&bench, 9990);
+	NO_WILL(to);
+	peer_lose(come_up(&bench, 0, &connect, true));
+	bench_pass_ms(&bench, 9990);
+	NO_WILL(to);
+	bench_pass_ms(&bench, 30);
+	WILL(to);
+	bench_pass_ms(&bench, 200000);
+	NO_WILL(to);
+	bench_finish(&bench);
+}
+END_TEST
+
+/* The session's end publishes it, whatever the delay: expiry, expiry 0, clean start. */
+START_TEST(will_at_session_end)
+{
+	struct mqtt_connect connect = with_will("p", 5, 1000);
+	struct mqtt_connect clean = connect_of(V5, "p", true);
+	struct peer *to;
+
+	bench_begin(&bench, 1);
+	to = new_peer(&bench, V5, "to");
+	subscribe(to, "w", 0);
+	peer_lose(come_up(&bench, 0, &connect, false));
+	bench_pass_ms(&bench, 4990);
+	NO_WILL(to);
+	bench_pass_ms(&bench, 30);
+	WILL(to);
+	peer_lose(come_up(&bench, 0, &connect, false));
+	come_up(&bench, 0, &clean, false);
+	WILL(to);
+	connect = with_will("q", 0, 1000);
+	peer_lose(come_up(&bench, 0, &connect, false));
+	WILL(to);
+	bench_finish(&bench);
+}
+END_TEST
+
+/* [MQTT-3.1.4-3] with wills: a take-over publishes one without delay; with a delay only if the
+ * session ends. */
+START_TEST(will_at_take_over)
+{
+	struct mqtt_connect now = with_will("p", 100, 0), later = with_will("p", 100, 10);
+	struct peer *to, *peer;
+
+	bench_begin(&bench, 1);
+	to = new_peer(&bench, V5, "to");
+	subscribe(to, "w", 0);
+	peer = come_up(&bench, 0, &now, false);
+	come_up(&bench, 0, &later, true);
+	expect_end(peer, MQTT_SESSION_TAKEN_OVER);
+	WILL(to);
+	peer = come_up(&bench, 0, &later, true);
+	NO_WILL(to);
+	later.clean_start = true;
+	come_up(&bench, 0, &later, false);
+	expect_end(peer, MQTT_SESSION_TAKEN_OVER);
+	WILL(to);
+	bench_finish(&bench);
+}
+END_TEST
+
+/* [MQTT-3.1.2-14] [MQTT-3.1.2-15]; its expiry counts from its publication, properties go along. */
+START_TEST(will_retained_with_properties)
+{
+	struct mqtt_connect connect = with_will("p", 100, 10);
+	struct peer *to;
+
+	bench_begin(&bench, 1);
+	connect.will.retain = true;
+	connect.will.properties.message_expiry_s = 50;
+	mqtt_set(&connect.will.properties, MQTT_PROPERTY_MESSAGE_EXPIRY_INTERVAL);
+	connect.will.properties.content_type = SLICE_LITERAL("c");
+	mqtt_set(&connect.will.properties, MQTT_PROPERTY_CONTENT_TYPE);
+	peer_lose(come_up(&bench, 0, &connect, false));
+	bench_pass_ms(&bench, 20000); /* published after 10 s */
+	to = new_peer(&bench, V5, "to");
+	subscribe(to, "w", 1);
+	bench_settle(&bench);
+	expect_publish(to, QOS(1) | RETAIN, 1, "w", "02 00000028 03 0001 'c'", "gone");
+	bench_pass_ms(&bench, 41000);
+	ck_assert_uint_eq(counted(&bench, RETAINED), 0);
+	bench_finish(&bench);
+}
+END_TEST
+
+/* ---- store ---- */
+
+static void durable(unsigned shards)
+{
+	bench_init(&bench, shards);
+	bench.durable = true;
+	bench_start(&bench);
+}
+
+/* CONNACK and SUBACK wait for the store; sessions without expiry do not ask it. */
+START_TEST(waits_for_the_store)
+{
+	struct mqtt_connect connect = lasting("a", 100);
+	struct peer *peer, *from, *brief;
+
+	durable(1);
+	bench.hold_store = true;
+	brief = new_peer(&bench, V5, "brief");
+	subscribe(brief, "t", 0);
+	ck_assert_ptr_null(bench.stored);
+	peer = peer_open(&bench, 0, V5);
+	peer_connect(peer, &connect);
+	expect_nothing(peer);
+	ck_assert(!peer->reading);
+	bench.hold_store = false;
+	bench_settle(&bench);
+	expect_connack(peer, 0);
+	ck_assert(peer->reading);
+	bench.hold_store = true;
+	peer_send(peer, 0x82, "0001 00 0001 't' 01");
+	expect_nothing(peer);
+	/* It is in force here already: messages may come before SUBACK (3.8.4). */
+	from = new_peer(&bench, V5, "from");
+	peer_publish(from, QOS(1), 1, "t", "", "x");
+	expect_publish(peer, QOS(1), 1, "t", "", "x");
+	bench.hold_store = false;
+	bench_settle(&bench);
+	expect(peer, 0x90, "0001 00 01");
+	bench.hold_store = true;
+	peer_send(peer, 0xA2, "0002 00 0001 't'");
+	expect_nothing(peer);
+	bench.hold_store = false;
+	bench_settle(&bench);
+	expect(peer, 0xB0, "0002 00 00");
+	bench_finish(&bench);
+}
+END_TEST
+
+/* Refused by the store: 0x97 or 0x03, and nothing of the session is left. */
+START_TEST(store_refuses_connect)
+{
+	struct mqtt_connect connect = lasting("a", 100);
+	struct peer *peer;
+
+	durable(1);
+	bench.refuse_batches = 2;
+	peer = peer_open(&bench, 0, V5);
+	peer_connect(peer, &connect);
+	expect_connack(peer, MQTT_QUOTA_EXCEEDED);
+	ck_assert_uint_eq(counted(&bench, SESSIONS), 0);
+	connect = connect_of(V3, "a", false);
+	peer = peer_open(&bench, 0, V3);
+	peer_connect(peer, &connect);
+	expect_connack(peer, 3);
+	ck_assert_uint_eq(counted(&bench, STORE_FAILED), 2);
+	ck_assert_uint_eq(counted(&bench, SESSIONS), 0);
+	come_up(&bench, 0, &connect, false);
+	bench_finish(&bench);
+}
+END_TEST
+
+/* A refused SUBSCRIBE leaves things as they were: a new filter is gone, an old one as before. */
+START_TEST(store_refuses_subscribe)
+{
+	struct mqtt_connect connect = lasting("a", 100);
+	struct peer *peer;
+
+	durable(1);
+	peer = come_up(&bench, 0, &connect, false);
+	subscribe_as(peer, "old", 1, 5);
+	subscribe(peer, "$share/g/old", 1);
+	bench.refuse_batches = 1;
+	peer_send(peer, 0x82,
+		  "0009 00 0003 'old' 02 0003 'new' 01 0002 '#a' 00 000C '$share/g/old' 02"
+		  "000C '$share/g/new' 02");
+	expect(peer, 0x90, "0009 00 97 97 8F 97 97");
+	ck_assert_uint_eq(counted(&bench, SUBSCRIPTIONS), 2);
+	peer_publish(peer, QOS(2), 1, "new", "", "x");
+	expect(peer, 0x50, "0001 10");
+	peer_send(peer, 0xA2, "000A 00 000C '$share/g/old'");
+	expect(peer, 0xB0, "000A 00 00");
+	peer_publish(peer, QOS(2), 2, "old", "", "x");
+	expect_publish(peer, QOS(1), 1, "old", "0B 05", "x");
+	expect(peer, 0x50, "0002");
+	bench_finish(&bench);
+}
+END_TEST
+
+START_TEST(store_refuses_subscribe_before_5)
+{
+	struct mqtt_connect connect = connect_of(V3, "a", false);
+	struct peer *peer;
+
+	durable(1);
+	peer = come_up(&bench, 0, &connect, false);
+	bench.refuse_batches = 1;
+	peer_send(peer, 0x82, "0009 0001 't' 02");
+	expect(peer, 0x90, "0009 80");
+	ck_assert_uint_eq(counted(&bench, SUBSCRIPTIONS), 0);
+	bench_finish(&bench);
+}
+END_TEST
+
+/* What is gone stays gone: deletions are tried again until they succeed. */
+START_TEST(deletions_tried_again)
+{
+	struct mqtt_connect connect = lasting("a", 100), clean;
+	struct peer *peer;
+
+	durable(1);
+	peer = come_up(&bench, 0, &connect, false);
+	subscribe(peer, "t", 1);
+	bench.refuse_batches = 1;
+	peer_send(peer, 0xA2, "0002 00 0001 't'");
+	expect(peer, 0xB0, "0002 00 80");
+	ck_assert_uint_eq(counted(&bench, SUBSCRIPTIONS), 0);
+	bench.refuse_batches = 3;
+	bench_pass_ms(&bench, 2500);
+	ck_assert_uint_eq(bench.refuse_batches, 1);
+	bench_pass_ms(&bench, 2000);
+	ck_assert_uint_eq(bench.refuse_batches, 0);
+	peer_lose(peer);
+	bench_restart(&bench);
+	ck_assert_uint_eq(counted(&bench, SESSIONS), 1);
+	ck_assert_uint_eq(counted(&bench, SUBSCRIPTIONS), 0);
+	/* The whole session likewise. */
+	bench.refuse_batches = 1;
+	clean = connect_of(V5, "a", true);
+	peer = come_up(&bench, 0, &clean, false);
+	bench_pass_ms(&bench, 1100);
+	bench_restart(&bench);
+	ck_assert_uint_eq(counted(&bench, SESSIONS), 0);
+	bench_finish(&bench);
+}
+END_TEST
+
+/* The client goes while the store has not answered: nothing is told to nobody. */
+START_TEST(lost_while_storing)
+{
+	struct mqtt_connect connect = lasting("a", 100);
+	struct peer *peer;
+
+	durable(1);
+	bench.hold_store = true;
+	peer = peer_open(&bench, 0, V5);
+	peer_connect(peer, &connect);
+	peer_lose(peer);
+	bench.hold_store = false;
+	bench_settle(&bench);
+	peer = peer_open(&bench, 0, V5);
+	peer_connect(peer, &connect);
+	expect_connack(peer, 0);
+	bench.hold_store = true;
+	peer_send(peer, 0x82, "0001 00 0001 't' 01");
+	peer_lose(peer);
+	bench.hold_store = false;
+	bench_settle(&bench);
+	peer = come_up(&bench, 0, &connect, true);
+	ck_assert_uint_eq(counted(&bench, SUBSCRIPTIONS), 1);
+	bench.hold_store = true; /* the session ends while a SUBSCRIBE is under way */
+	peer_send(peer, 0x82, "0002 00 0001 'u' 01");
+	peer_send(peer, 0xE0, "00 05 11 00000000");
+	bench.hold_store = false;
+	bench_settle(&bench);
+	bench_restart(&bench);
+	ck_assert_uint_eq(counted(&bench, SESSIONS), 0);
+	bench_finish(&bench);
+}
+END_TEST
+
+/* A connection that comes back at once writes nothing; one that stays away is noted. */
+START_TEST(reconnects_cost_no_commit)
+{
+	struct mqtt_connect connect = lasting("a", 100);
+	struct peer *peer;
+	unsigned before;
+
+	durable(1);
+	peer = come_up(&bench, 0, &connect, false);
+	before = bench.batches;
+	for (int i = 0; i < 5; i++) {
+		peer_lose(peer);
+		bench_pass_ms(&bench, 4900);
+		peer = come_up(&bench, 0, &connect, true);
+	}
+	ck_assert_uint_eq(bench.batches, before);
+	peer_lose(peer);
+	bench_pass_ms(&bench, 5100);
+	ck_assert_uint_eq(bench.batches, before + 1);
+	bench_finish(&bench);
+}
+END_TEST
+
+/* After a restart: sessions with what was left of their time, subscriptions, shared ones too, at
+ * their homes. */
+START_TEST(restored)
+{
+	struct mqtt_connect connects[2];
+	struct peer *peer, *from;
+
+	durable(3);
+	for (unsigned i = 0; i < 2; i++) {
+		connects[i] = lasting(bench_name(&bench, i + 1, "c"), 100);
+		peer = come_up(&bench, 0, &connects[i], false);
+		subscribe_as(peer, "t/+", 1, 9);
+		subscribe(peer, "$share/g/s", 1);
+	}
+	bench_pass_ms(&bench, 7000);
+	bench_restart(&bench);
+	ck_assert_uint_eq(counted(&bench, SESSIONS), 2);
+	ck_assert_uint_eq(counted(&bench, SUBSCRIPTIONS), 4);
+	from = new_peer(&bench, V5, "from");
+	peer_publish(from, QOS(1), 1, "t/x", "", "x");
+	expect(from, 0x40, "0001");
+	peer = come_up(&bench, 1, &connects[0], true);
+	expect_publish(peer, QOS(1), 1, "t/x", "0B 09", "x");
+	peer_publish(from, QOS(1), 2, "s", "", "y");
+	expect_publish(peer, QOS(1), 2, "s", "", "y");
+	peer_send(peer, 0xA2, "0002 00 0003 't/+' 000A '$share/g/s'");
+	expect(peer, 0xB0, "0002 00 00 00");
+	/* The other one was connected when the broker went, and has 100 s from the start on. */
+	bench_pass_ms(&bench, 99000);
+	ck_assert_uint_eq(counted(&bench, SESSIONS), 3);
+	bench_pass_ms(&bench, 2000);
+	ck_assert_uint_eq(counted(&bench, SESSIONS), 2);
+	bench_finish(&bench);
+}
+END_TEST
+
+/* Expiry goes on while the broker is down. */
+START_TEST(expires_while_down)
+{
+	struct mqtt_connect connect = lasting("a", 100);
+	struct peer *peer;
+
+	durable(1);
+	peer = come_up(&bench, 0, &connect, false);
+	peer_lose(peer);
+	bench_pass_ms(&bench, 10000);
+	bench.now.wall_s += 60;
+	bench_restart(&bench);
+	ck_assert_uint_eq(counted(&bench, SESSIONS), 1);
+	bench_pass_ms(&bench, 28000);
+	ck_assert_uint_eq(counted(&bench, SESSIONS), 1);
+	bench_pass_ms(&bench, 4000);
+	ck_assert_uint_eq(counted(&bench, SESSIONS), 0);
+	bench_restart(&bench);
+	ck_assert_uint_eq(counted(&bench, SESSIONS), 0);
+	bench_finish(&bench);
+}
+END_TEST
+
+/* EVENT_STOP notes at once who is no longer connected, and publishes no wills. */
+START_TEST(stop_stores_absence)
+{
+	struct mqtt_connect connect = with_will("a", 100, 0);
+	struct event stop = {.type = EVENT_STOP};
+	struct peer *peer;
+
+	durable(1);
+	peer = come_up(&bench, 0, &connect, false);
+	bench_pass_ms(&bench, 50000);
+	bench.hold_store = true;
+	bench_event(&bench, 0, &stop);
+	expect_end(peer, MQTT_SERVER_SHUTTING_DOWN);
+	ck_assert(!shard_stopped(bench.shards[0]));
+	bench.hold_store = false;
+	bench_settle(&bench);
+	ck_assert(shard_stopped(bench.shards[0]));
+	ck_assert_uint_eq(counted(&bench, WILLS_PUBLISHED), 0);
+	bench.now.wall_s += 101;
+	bench_restart(&bench);
+	bench_pass_ms(&bench, 100);
+	ck_assert_uint_eq(counted(&bench, SESSIONS), 0);
+	bench_finish(&bench);
+}
+END_TEST
+
+Suite *shard_session_suite(void)
+{
+	const TTest *tests[] = {
+	    session_expires,
+	    session_ends_when_told,
+	    session_expiry_max,
+	    queue_while_away,
+	    queue_limits,
+	    slow_reader,
+	    memory_is_limited,
+	    will_published,
+	    will_before_5,
+	    will_delay,
+	    will_at_session_end,
+	    will_at_take_over,
+	    will_retained_with_properties,
+	    waits_for_the_store,
+	    store_refuses_connect,
+	    store_refuses_subscribe,
+	    store_refuses_subscribe_before_5,
+	    deletions_tried_again,
+	    lost_while_storing,
+	    reconnects_cost_no_commit,
+	    restored,
+	    expires_while_down,
+	    stop_stores_absence,
+	};
+
+	return suite_of("shard_session", tests, COUNT_OF(tests));
+}
