@@ -85,9 +85,52 @@ static void undo_shared(struct shard *shard, struct session *session, struct sli
 	shared_join(shard, session, shared); /* nobody waits for it */
 }
 
+static struct answer_entry *entry_for(struct pending_answer *answer, uint64_t session, bool shared,
+				      struct slice text)
+{
+	if (answer->type != MQTT_SUBACK || answer->session != session)
+		return NULL;
+	for (uint32_t i = 0; i < answer->count; i++) {
+		struct answer_entry *entry = &answer->entries[i];
+		if (!mqtt_reason_is_error(entry->reason) && entry->shared == shared &&
+		    slice_equal(entry_text(answer, entry), text))
+			return entry;
+	}
+	return NULL;
+}
+
+bool answer_pending(const struct shard *shard, const struct pending_answer *except,
+		    const struct session *session, bool shared, struct slice text)
+{
+	for (struct pending_answer *a = shard->pending_answers; a; a = a->next)
+		if (a != except && entry_for(a, session->number, shared, text))
+			return true;
+	return false;
+}
+
+/*
+ * The client has asked for the same filter again meanwhile: that stays, and what to
+ * go back to is now its business.
+ */
+static bool handed_on(const struct pending_answer *answer, const struct answer_entry *entry)
+{
+	struct answer_entry *later = NULL;
+	for (struct pending_answer *a = answer->previous; a && later == NULL; a = a->previous)
+		later = entry_for(a, answer->session, entry->shared, entry_text(answer, entry));
+	if (later == NULL)
+		return false;
+	if (!later->made) {
+		later->made = entry->made;
+		later->old_options = entry->old_options;
+		later->old_identifier = entry->old_identifier;
+	}
+	return true;
+}
+
 static void undo(struct shard *shard, struct session *session, struct pending_answer *answer)
 {
-	for (uint32_t i = 0; i < answer->count; i++) {
+	/* Backwards: a filter may stand in one packet twice. */
+	for (uint32_t i = answer->count; i-- > 0;) {
 		struct answer_entry *entry = &answer->entries[i];
 		if (mqtt_reason_is_error(entry->reason))
 			continue;
@@ -98,6 +141,8 @@ static void undo(struct shard *shard, struct session *session, struct pending_an
 		}
 		entry->reason = MQTT_QUOTA_EXCEEDED;
 		entry->send_retained = false;
+		if (handed_on(answer, entry))
+			continue;
 		if (entry->shared)
 			undo_shared(shard, session, entry_text(answer, entry), entry);
 		else

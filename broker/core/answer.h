@@ -50,6 +50,10 @@ struct pending_answer *answer_create(struct shard *shard, struct client *client,
 /* Keeps the filter of an entry. */
 void answer_keep_text(struct pending_answer *answer, struct answer_entry *entry, struct slice text);
 
+/* Does another SUBSCRIBE of this session for the same filter still wait for its outcome? */
+bool answer_pending(const struct shard *shard, const struct pending_answer *except,
+		    const struct session *session, bool shared, struct slice text);
+
 /* Waits for a barrier; 0 is none. */
 void answer_wait_barrier(struct shard *shard, struct pending_answer *answer, uint32_t barrier);
 

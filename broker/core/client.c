@@ -40,6 +40,8 @@ void client_open(struct shard *shard, const struct event *event)
 	COUNT(shard, LINKS_OPENED);
 	timer_arm(&shard->timers, &client->timer,
 		  client->opened_ms + shard->settings->connect_timeout_ms);
+	if (shard->stopping) /* it was on its way here when the broker was told to stop */
+		client_close(shard, client, false);
 }
 
 static void drop_partial(struct shard *shard, struct client *client)

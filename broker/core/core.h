@@ -133,7 +133,8 @@ struct session {
 	struct will *will;   /* of a connection that is gone, while its delay runs */
 	int64_t detached_ms; /* when that was; may lie before the machine's start */
 	uint64_t detached_s;
-	uint64_t match_turn; /* scratch of deliver.c: which publication found it last */
+	uint64_t restored_since_s; /* of its row, at start */
+	uint64_t match_turn;	   /* scratch of deliver.c: which publication found it last */
 	uint32_t match_at;
 	struct timer timer;
 };
@@ -191,6 +192,9 @@ struct shard {
 	struct slab sessions;	    /* of struct session_slot */
 	struct index session_index; /* by client identifier */
 	struct index restore_index; /* by row, while restoring */
+	uint64_t *stale_rows;	    /* of sessions that a later one of the same client replaced */
+	uint32_t stale_count;
+	uint32_t stale_room;
 
 	struct subscriptions subscriptions;
 	struct routes routes;
@@ -300,6 +304,8 @@ void session_attach(struct shard *shard, struct session *session, struct client 
 /* The connection is gone; `publish_will` unless the client took leave properly. */
 void session_detach(struct shard *shard, struct session *session, bool publish_will);
 void session_end(struct shard *shard, struct session *session); /* frees it */
+/* Likewise, but what the store has to forget goes into `changes`, for the caller to send. */
+void session_end_with(struct shard *shard, struct session *session, struct changes *changes);
 void session_timer(struct shard *shard, struct session *session);
 void session_arm(struct shard *shard, struct session *session);
 void session_restore(struct shard *shard, uint64_t row, const struct store_session *stored);

@@ -295,11 +295,12 @@ void deliver_to_session(struct shard *shard, struct session *session,
 	bool up = client_up(session);
 	if (publication->retain && !publication->found_retained && session->scans)
 		retain_note_live(shard, session, publication->topic);
-	if (qos == 0 && up) {
+	/* Behind those of QoS 0 that waited while the session was away. [MQTT-4.6.0-6] */
+	if (qos == 0 && up && session->queue.at_most_once == 0) {
 		deliver_at_most_once(shard, session, publication, retain, identifiers);
 		return;
 	}
-	if (qos == 0 && !shard->settings->queue_qos0_messages) {
+	if (qos == 0 && !up && !shard->settings->queue_qos0_messages) {
 		COUNT(shard, DROPPED_AWAY);
 		return;
 	}

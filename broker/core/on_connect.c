@@ -327,7 +327,8 @@ static void changes_of(struct shard *shard, struct session *session, struct chan
 }
 
 /* An old session in the way: its connection is taken over; it ends if it has to. */
-static struct session *clear_the_way(struct shard *shard, struct client *client, struct slice id)
+static struct session *clear_the_way(struct shard *shard, struct client *client, struct slice id,
+				     struct changes *changes)
 {
 	struct session *session = session_find(shard, 0, id);
 	if (session && session->client) {
@@ -337,7 +338,7 @@ static struct session *clear_the_way(struct shard *shard, struct client *client,
 		session = session_find(shard, 0, id); /* with expiry 0 it has ended */
 	}
 	if (session && client->connecting->clean_start) { /* [MQTT-3.1.2-4] */
-		session_end(shard, session);
+		session_end_with(shard, session, changes);
 		session = NULL;
 	}
 	return session;
@@ -347,10 +348,12 @@ static void begin_session(struct shard *shard, struct client *client)
 {
 	struct connecting *connecting = client->connecting;
 	struct slice id = slice_of(connecting->client_id, connecting->client_id_len);
-	struct session *session = clear_the_way(shard, client, id);
+	struct changes changes = {0};
+	struct session *session = clear_the_way(shard, client, id, &changes);
 	connecting->session_present = session != NULL; /* [MQTT-3.2.2-2] [MQTT-3.2.2-3] */
 	connecting->new_session = session == NULL;
 	if (session == NULL && !sessions_left(shard)) {
+		persist_send(shard, &changes, (struct waiter){0});
 		connect_refuse(shard, client, MQTT_QUOTA_EXCEEDED, "no room for another session");
 		return;
 	}
@@ -358,7 +361,6 @@ static void begin_session(struct shard *shard, struct client *client)
 		session = session_create(shard, 0, id); /* [MQTT-3.1.2-6] */
 	session->expiry_s = connecting->expiry_s;
 	session_attach(shard, session, client);
-	struct changes changes = {0};
 	changes_of(shard, session, &changes);
 	struct waiter waiter = {.serial = client->serial, .link = client->link};
 	if (!persist_send(shard, &changes, waiter)) {

@@ -97,7 +97,9 @@ static void plain(struct subscribing *in, struct answer_entry *entry, struct sli
 		entry->old_options = s->options;
 		entry->old_identifier = s->identifier;
 		row = s->row;
-		same = row != 0 && s->options == entry->options && s->identifier == in->identifier;
+		same = row != 0 && s->options == entry->options &&
+		       s->identifier == in->identifier &&
+		       !answer_pending(shard, in->answer, session, false, filter);
 	}
 	if (row == 0)
 		row = new_row(shard, session);
@@ -125,8 +127,9 @@ static void shared(struct subscribing *in, struct answer_entry *entry, struct sl
 	} else {
 		entry->old_options = s->options;
 		entry->old_identifier = s->identifier;
-		same =
-		    s->row != 0 && s->options == entry->options && s->identifier == in->identifier;
+		same = s->row != 0 && s->options == entry->options &&
+		       s->identifier == in->identifier &&
+		       !answer_pending(in->shard, in->answer, in->session, true, text);
 	}
 	if (s->row == 0)
 		s->row = new_row(in->shard, in->session);

@@ -88,6 +88,12 @@ bool persist_send(struct shard *shard, struct changes *changes, struct waiter wa
 	struct persist *persist = &shard->persist;
 	bool any = changes->count > 0;
 	if (any) {
+		/* Nothing later may be there while what was to go before it still is. */
+		for (uint32_t i = 0; i < persist->undone.count && changes != &persist->undone; i++)
+			changes_delete(changes, persist->undone.ops[i].type,
+				       persist->undone.ops[i].row);
+		if (changes != &persist->undone)
+			persist->undone.count = 0;
 		struct store_batch *batch = make_batch(changes);
 		uint32_t ticket = slab_add(&persist->waiters);
 		*(struct waiter *)slab_at(&persist->waiters, ticket) = waiter;
@@ -101,16 +107,21 @@ bool persist_send(struct shard *shard, struct changes *changes, struct waiter wa
 	return any;
 }
 
-static void keep_deletions(struct shard *shard, const struct store_batch *batch)
+void persist_delete(struct shard *shard, enum store_op_type type, uint64_t row)
 {
 	struct persist *persist = &shard->persist;
+	changes_delete(&persist->undone, type, row);
+	if (!timer_armed(&persist->timer))
+		timer_arm(&shard->timers, &persist->timer, shard->now.ms + RETRY_MS);
+}
+
+static void keep_deletions(struct shard *shard, const struct store_batch *batch)
+{
 	for (size_t i = 0; i < batch->count; i++) {
 		enum store_op_type type = batch->ops[i].type;
 		if (type == STORE_DELETE_SESSION || type == STORE_DELETE_SUBSCRIPTION)
-			changes_delete(&persist->undone, type, batch->ops[i].row);
+			persist_delete(shard, type, batch->ops[i].row);
 	}
-	if (persist->undone.count > 0 && !timer_armed(&persist->timer))
-		timer_arm(&shard->timers, &persist->timer, shard->now.ms + RETRY_MS);
 }
 
 void persist_retry(struct shard *shard)

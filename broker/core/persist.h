@@ -52,6 +52,9 @@ void changes_delete(struct changes *changes, enum store_op_type type, uint64_t r
 /* Sends the changes as one batch, if there are any, and empties them.  False: there were none. */
 bool persist_send(struct shard *shard, struct changes *changes, struct waiter waiter);
 
+/* Deletes a row soon, with nobody waiting; tried until it succeeds. */
+void persist_delete(struct shard *shard, enum store_op_type type, uint64_t row);
+
 /* EVENT_STORED; takes the batch. */
 void persist_answered(struct shard *shard, struct store_batch *batch);
 

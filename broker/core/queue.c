@@ -30,6 +30,7 @@ void queue_push(struct queue *queue, struct purse *purse, struct delivery delive
 		resize(queue, purse, queue->room ? queue->room * 2 : ROOM_MIN);
 	queue->ring[(queue->head + queue->count++) & (queue->room - 1)] = delivery;
 	queue->bytes += delivery_weight(&delivery);
+	queue->at_most_once += delivery.qos == 0;
 }
 
 struct delivery queue_pop(struct queue *queue, struct purse *purse)
@@ -38,6 +39,7 @@ struct delivery queue_pop(struct queue *queue, struct purse *purse)
 	struct delivery delivery = queue->ring[queue->head];
 	queue->head = (queue->head + 1) & (queue->room - 1);
 	queue->bytes -= delivery_weight(&delivery);
+	queue->at_most_once -= delivery.qos == 0;
 	if (--queue->count == 0) {
 		purse_give(purse, queue->room * sizeof delivery);
 		memory_free(queue->ring);

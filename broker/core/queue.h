@@ -41,7 +41,8 @@ struct queue {
 	uint32_t room; /* a power of two, or 0 */
 	uint32_t head;
 	uint32_t count;
-	uint64_t bytes; /* sum of weights */
+	uint32_t at_most_once; /* of them, those of QoS 0 */
+	uint64_t bytes;	       /* sum of weights */
 };
 
 /* Takes the delivery over. */

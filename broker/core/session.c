@@ -121,18 +121,23 @@ void session_free(struct shard *shard, struct session *session)
 }
 
 /* [MQTT-4.1.0-2]; a will that still waits goes out first, MQTT 5.0 section 3.1.2.5. */
-void session_end(struct shard *shard, struct session *session)
+void session_end_with(struct shard *shard, struct session *session, struct changes *changes)
 {
-	struct changes changes = {0};
 	struct will *will = session->will;
 	session->will = NULL;
-	session_drop_subscriptions(shard, session, &changes);
+	session_drop_subscriptions(shard, session, changes);
 	if (session->stored)
-		changes_delete(&changes, STORE_DELETE_SESSION, session->row);
-	persist_send(shard, &changes, (struct waiter){0});
+		changes_delete(changes, STORE_DELETE_SESSION, session->row);
 	if (will)
 		will_publish(shard, session, will);
 	session_free(shard, session);
+}
+
+void session_end(struct shard *shard, struct session *session)
+{
+	struct changes changes = {0};
+	session_end_with(shard, session, &changes);
+	persist_send(shard, &changes, (struct waiter){0});
 }
 
 /* ---- connection and session ---- */
@@ -230,12 +235,50 @@ void session_timer(struct shard *shard, struct session *session)
 /* ---- at start ---- */
 
 /*
+ * Two rows of one client identifier: a Clean Start whose deletion the disk had
+ * refused, and a kill before it could be tried again.  The later one counts.
+ */
+static void forget_stale(struct shard *shard, uint64_t row)
+{
+	shard->stale_rows = shard_grow(shard->stale_rows, &shard->stale_room,
+				       shard->stale_count + 1, sizeof *shard->stale_rows);
+	shard->stale_rows[shard->stale_count++] = row;
+	persist_delete(shard, STORE_DELETE_SESSION, row);
+}
+
+static bool is_stale(const struct shard *shard, uint64_t row)
+{
+	for (uint32_t i = 0; i < shard->stale_count; i++)
+		if (shard->stale_rows[i] == row)
+			return true;
+	return false;
+}
+
+/* The session that a row belongs to: new, or the one that it outdates.  NULL for a stale row. */
+static struct session *session_for_row(struct shard *shard, uint64_t row,
+				       const struct store_session *stored)
+{
+	struct session *session = session_find(shard, stored->realm, stored->client_id);
+	if (session == NULL)
+		return session_create(shard, stored->realm, stored->client_id);
+	if (session->restored_since_s > stored->since_s) {
+		forget_stale(shard, row);
+		return NULL;
+	}
+	forget_stale(shard, session->row);
+	index_remove(&shard->restore_index, hash_mix(session->row), (uint32_t)session->number);
+	return session;
+}
+
+/*
  * Expiry runs from the recorded disconnect; a session that was connected when the
  * broker died counts from now.
  */
 void session_restore(struct shard *shard, uint64_t row, const struct store_session *stored)
 {
-	struct session *session = session_create(shard, stored->realm, stored->client_id);
+	struct session *session = session_for_row(shard, row, stored);
+	if (session == NULL)
+		return;
 	session->row = row;
 	session->stored = true;
 	session->expiry_s = session->stored_expiry_s = stored->expiry_s;
@@ -245,6 +288,7 @@ void session_restore(struct shard *shard, uint64_t row, const struct store_sessi
 		away_s = shard->now.wall_s - stored->since_s;
 	session->detached_ms = (int64_t)shard->now.ms - (int64_t)away_s * 1000;
 	session->detached_s = shard->now.wall_s - away_s;
+	session->restored_since_s = stored->since_s;
 	index_add(&shard->restore_index, hash_mix(row), (uint32_t)session->number);
 	session_arm(shard, session);
 }
@@ -263,6 +307,8 @@ void session_restore_subscription(struct shard *shard, uint64_t row,
 {
 	struct session *session = find_by_row(shard, stored->session);
 	struct topic_filter parsed;
+	if (session == NULL && is_stale(shard, stored->session))
+		persist_delete(shard, STORE_DELETE_SUBSCRIPTION, row);
 	if (session == NULL)
 		return; /* it lives on another shard */
 	must(topic_filter_parse(stored->filter, true, &parsed));

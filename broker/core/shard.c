@@ -138,9 +138,9 @@ void shard_destroy(struct shard *shard)
 	slab_finish(&shard->sessions);
 	index_finish(&shard->session_index);
 	index_finish(&shard->restore_index);
-	void *scratch[] = {shard->links,     shard->effects,	       shard->drained,
-			   shard->matches,   shard->match_identifiers, shard->match_groups,
-			   shard->party_turn};
+	void *scratch[] = {shard->stale_rows,	shard->links,	  shard->effects,
+			   shard->drained,	shard->matches,	  shard->match_identifiers,
+			   shard->match_groups, shard->party_turn};
 	for (size_t i = 0; i < sizeof scratch / sizeof scratch[0]; i++)
 		memory_free(scratch[i]);
 	memory_free(shard);

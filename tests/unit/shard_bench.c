@@ -66,7 +66,8 @@ static void restore_session(void *self, uint64_t row, const struct store_session
 	struct bench *bench = self;
 	struct event event = {.type = EVENT_RESTORE_SESSION, .row = row, .session = session};
 
-	bench_event(bench, shard_home(bench->shards[0], session->client_id), &event);
+	shard_handle(bench->shards[shard_home(bench->shards[0], session->client_id)], bench->now,
+		     &event);
 }
 
 /* The bench does not know whose it is: each shard passes over what is not its own. */
@@ -78,7 +79,7 @@ static void restore_subscription(void *self, uint64_t row,
 	    .type = EVENT_RESTORE_SUBSCRIPTION, .row = row, .subscription = subscription};
 
 	for (unsigned i = 0; i < bench->count; i++)
-		bench_event(bench, i, &event);
+		shard_handle(bench->shards[i], bench->now, &event);
 }
 
 static void start_shards(struct bench *bench)

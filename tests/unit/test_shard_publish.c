@@ -370,8 +370,7 @@ START_TEST(maximum_packet_size_of_the_client)
 
 		peer_publish(from, (uint8_t)QOS(qos), qos, "t", "", too_large);
 		expect_nothing(to);
-		peer_publish(from, (uint8_t)QOS(qos), qos, "t", "", payload);
-		peer_send(from, 0x62, "0002");
+		peer_publish(from, (uint8_t)QOS(qos), (uint16_t)(2 * qos), "t", "", payload);
 		ck_assert_uint_eq(to->in_len, 20);
 		to->in_len = 0;
 	}
