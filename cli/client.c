@@ -564,7 +564,7 @@ void client_disconnect(struct client *c)
 	const struct mqtt_disconnect p = {.properties = own_properties(c, MQTT_DISCONNECT)};
 	const size_t room = 64 + p.properties.user.len;
 	struct pollfd pollfd = {.fd = c->fd, .events = POLLOUT};
-	struct failure ignored;
+	static struct failure ignored; /* it outlives this call in c->failure */
 
 	if (!c->connected)
 		return;

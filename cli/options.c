@@ -416,7 +416,7 @@ static bool take_url(struct options *o, const struct flag *flag, const char *val
 /* Letters to change, add or remove until one word is the other (Levenshtein). */
 static size_t word_distance(const char *a, const char *b)
 {
-	size_t row[64];
+	size_t row[64] = {0};
 	const size_t len = strlen(b);
 
 	if (len >= sizeof(row) / sizeof(row[0]))

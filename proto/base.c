@@ -19,7 +19,7 @@ _Noreturn void must_fail(const char *condition, const char *file, int line)
 	abort();
 }
 
-bool failure_set(struct failure *failure, const char *format, ...)
+bool(failure_set)(struct failure *failure, const char *format, ...)
 {
 	va_list arguments;
 
@@ -29,7 +29,7 @@ bool failure_set(struct failure *failure, const char *format, ...)
 	return false;
 }
 
-bool failure_context(struct failure *failure, const char *format, ...)
+bool(failure_context)(struct failure *failure, const char *format, ...)
 {
 	struct failure cause = *failure;
 	const size_t room = sizeof(failure->text);

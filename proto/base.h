@@ -17,6 +17,17 @@
 #include <stdint.h>
 #include <string.h>
 
+/*
+ * Our own mistakes.  must_fail() notes where, for the handler of SIGABRT to
+ * print, and aborts; it never returns and never prints itself.
+ */
+#define must(condition) ((condition) ? (void)0 : must_fail(#condition, __FILE__, __LINE__))
+
+_Noreturn void must_fail(const char *condition, const char *file, int line);
+
+/* What must_fail() was given, "file:line: condition"; "" before that. */
+extern char must_failed_text[256];
+
 /* Bytes that belong to somebody else.  A slice always borrows. */
 struct slice {
 	const uint8_t *at;
@@ -35,12 +46,16 @@ static inline struct slice slice_of(const void *at, size_t len)
 
 static inline struct slice slice_text(const char *text)
 {
+	must(text != NULL);
 	return slice_of(text, strlen(text));
 }
 
 static inline bool slice_equal(struct slice a, struct slice b)
 {
-	return a.len == b.len && (a.len == 0 || memcmp(a.at, b.at, a.len) == 0);
+	if (a.len != b.len || a.len == 0)
+		return a.len == b.len;
+	must(a.at != NULL && b.at != NULL);
+	return memcmp(a.at, b.at, a.len) == 0;
 }
 
 /* The rest of a slice after its first n bytes; n <= s.len. */
@@ -48,17 +63,6 @@ static inline struct slice slice_after(struct slice s, size_t n)
 {
 	return n > 0 ? slice_of(s.at + n, s.len - n) : s;
 }
-
-/*
- * Our own mistakes.  must_fail() notes where, for the handler of SIGABRT to
- * print, and aborts; it never returns and never prints itself.
- */
-#define must(condition) ((condition) ? (void)0 : must_fail(#condition, __FILE__, __LINE__))
-
-_Noreturn void must_fail(const char *condition, const char *file, int line);
-
-/* What must_fail() was given, "file:line: condition"; "" before that. */
-extern char must_failed_text[256];
 
 /* A failure of the world around us, as a sentence for the operator. */
 struct failure {
@@ -72,5 +76,15 @@ bool failure_set(struct failure *failure, const char *format, ...)
 /* Puts "context: " before the text that is there.  Returns false. */
 bool failure_context(struct failure *failure, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+
+/* Lets analysers see, across files, that both return false. */
+static inline bool failure_told(bool told)
+{
+	(void)told;
+	return false;
+}
+
+#define failure_set(...)     failure_told((failure_set)(__VA_ARGS__))
+#define failure_context(...) failure_told((failure_context)(__VA_ARGS__))
 
 #endif

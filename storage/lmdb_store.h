@@ -31,6 +31,6 @@ struct store *lmdb_store_open(const char *directory, struct failure *failure);
 bool lmdb_store_poisoned(const struct store *store);
 
 /* Lowers how far the map may grow, in bytes. */
-void lmdb_store_set_ceiling(struct store *store, size_t bytes);
+void lmdb_store_set_ceiling(struct store *head, size_t bytes);
 
 #endif

@@ -15,6 +15,6 @@
 struct store *mem_store_create(void);
 
 /* The next `commits` commits fail with this text and change nothing; 0 ends that. */
-void mem_store_refuse(struct store *store, uint32_t commits, const char *text);
+void mem_store_refuse(struct store *head, uint32_t commits, const char *text);
 
 #endif

@@ -47,7 +47,7 @@ void idset_add(struct idset *set, struct purse *purse, uint16_t id)
 		purse_force(purse, PAGE_BYTES);
 		*page = memory_get_zeroed(PAGE_BYTES);
 	}
-	uint64_t *word = word_of(set, id);
+	uint64_t *word = &(*page)[id % IDSET_PAGE_BITS / 64];
 	set->count += !(*word & bit_of(id));
 	*word |= bit_of(id);
 }

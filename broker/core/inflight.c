@@ -68,7 +68,7 @@ void inflight_restore(struct inflight *inflight, struct purse *purse, struct del
 	    .delivery = delivery,
 	    .order = inflight->next_order++,
 	    .id = id,
-	    .state = state,
+	    .state = (uint8_t)state,
 	};
 	inflight->count++;
 	inflight->last_id = id;

@@ -28,9 +28,9 @@ static bool parse(const struct client *client, struct slice text, struct topic_f
 
 static uint8_t options_of(const struct mqtt_subscription *s)
 {
+	unsigned handling = s->retain_handling;
 	return (uint8_t)(s->qos | (s->no_local ? OPTION_NO_LOCAL : 0) |
-			 (s->retain_as_published ? OPTION_RETAIN_AS_PUBLISHED : 0) |
-			 s->retain_handling << 4);
+			 (s->retain_as_published ? OPTION_RETAIN_AS_PUBLISHED : 0) | handling << 4);
 }
 
 static uint64_t new_row(struct shard *shard, const struct session *session)

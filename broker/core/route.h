@@ -40,7 +40,7 @@ void routes_finish(struct routes *routes);
 uint32_t barrier_create(struct shard *shard, uint32_t remaining);
 
 /* Adds a waiter; it is told once the barrier opens. */
-void barrier_wait(struct shard *shard, uint32_t barrier, struct barrier_waiter waiter);
+void barrier_wait(struct shard *shard, uint32_t n, struct barrier_waiter waiter);
 
 /* MAIL_ANSWER: one answer came. */
 void barrier_answered(struct shard *shard, uint64_t ticket);

@@ -70,6 +70,6 @@ void shared_state(struct shard *shard, const struct session *session, bool onlin
 void share_mail(struct shard *shard, struct mail *mail);
 
 /* Gives a publication to one member of the group in this slot. */
-void share_deliver(struct shard *shard, uint32_t group, struct publication *publication);
+void share_deliver(struct shard *shard, uint32_t slot, struct publication *publication);
 
 #endif

@@ -1,0 +1,72 @@
+/* index.h against a plain list, with hashes that collide on purpose. */
+#include "broker/core/index.h"
+#include "tests/unit/packets.h"
+#include "tests/unit/random.h"
+
+struct entry {
+	uint64_t hash;
+	uint32_t number;
+};
+
+static bool finds(const struct index *index, const struct entry *entry)
+{
+	struct index_probe probe;
+	uint32_t n = index_first(index, entry->hash, &probe);
+
+	while (n != 0 && n != entry->number)
+		n = index_next(index, &probe);
+	return n != 0;
+}
+
+START_TEST(as_a_list_would)
+{
+	enum { MANY = 2000 };
+	static struct entry entries[MANY], gone[MANY];
+	struct random random = random_start();
+	struct index index = {0};
+	uint32_t count = 0, next = 1, gone_count = 0;
+
+	for (int step = 0; step < 30000; step++) {
+		bool grow = random_below(&random, 100) < (step / 4000 % 2 ? 25u : 75u);
+
+		if (grow && count < MANY) {
+			/* Few tags: long runs, and equal hashes. */
+			struct entry entry = {(uint64_t)random_below(&random, 300) << 32, next++};
+
+			index_add(&index, entry.hash, entry.number);
+			entries[count++] = entry;
+		} else if (!grow && count > 0) {
+			uint32_t i = random_below(&random, count);
+
+			index_remove(&index, entries[i].hash, entries[i].number);
+			gone[gone_count++ % MANY] = entries[i];
+			entries[i] = entries[--count];
+		}
+		ck_assert_uint_eq(index.count, count);
+		if (step % 500 != 0)
+			continue;
+		for (uint32_t i = 0; i < count; i++)
+			ck_assert_msg(finds(&index, &entries[i]), RANDOM_SEED, random.seed);
+		for (uint32_t i = 0; i < gone_count && i < MANY; i++)
+			ck_assert_msg(!finds(&index, &gone[i]), RANDOM_SEED, random.seed);
+	}
+	index_finish(&index);
+}
+END_TEST
+
+START_TEST(empty)
+{
+	struct index index = {0};
+	struct index_probe probe;
+
+	ck_assert_uint_eq(index_first(&index, 5, &probe), 0);
+	index_finish(&index);
+}
+END_TEST
+
+Suite *index_suite(void)
+{
+	const TTest *tests[] = {as_a_list_would, empty};
+
+	return suite_of("index", tests, COUNT_OF(tests));
+}

@@ -1,0 +1,212 @@
+/* trie.h against the obvious way (topic_matches) over random filters and names. */
+#include <stdio.h>
+
+#include "broker/core/trie.h"
+#include "proto/topic.h"
+#include "tests/unit/packets.h"
+#include "tests/unit/random.h"
+
+enum { FILTERS = 400, TEXT = 64 };
+
+static const uint8_t key[HASH_KEY_SIZE] = "a key of sixteen";
+
+static struct random seed;
+static char filters[FILTERS][TEXT];
+static uint32_t realms[FILTERS];
+static bool present[FILTERS];
+static unsigned calls[FILTERS + 1];
+
+/* Few different levels, so that much matches; empty ones and '$' among them. */
+static void random_text(char *out, bool filter)
+{
+	static const char *const words[] = {"", "a", "b", "ab", "$S", "$", "c", "+", "#"};
+	unsigned levels = 1 + random_below(&seed, 5);
+
+	out[0] = 0;
+	for (unsigned i = 0; i < levels; i++) {
+		const char *word = words[random_below(&seed, filter ? 9 : 7)];
+
+		if (i > 0)
+			strcat(out, "/");
+		strcat(out, word);
+		if (word[0] == '#')
+			break;
+	}
+	if (out[0] == 0)
+		strcpy(out, "a");
+}
+
+static void called(void *self, uint32_t value)
+{
+	(void)self;
+	ck_assert_uint_ge(value, 1);
+	ck_assert_uint_le(value, FILTERS);
+	calls[value]++;
+}
+
+static void check_name(struct trie *trie, const char *name, uint32_t realm)
+{
+	memset(calls, 0, sizeof calls);
+	trie_match(trie, realm, slice_text(name), NULL, called);
+	for (int i = 0; i < FILTERS; i++) {
+		bool expected = present[i] && realms[i] == realm &&
+				topic_matches(slice_text(filters[i]), slice_text(name));
+
+		ck_assert_msg(calls[i + 1] == expected, "%s and %s: %u calls, " RANDOM_SEED,
+			      filters[i], name, calls[i + 1], seed.seed);
+	}
+}
+
+/* [MQTT-4.7.1-1] [MQTT-4.7.1-2] [MQTT-4.7.2-1] [MQTT-4.7.3-4] */
+START_TEST(matches_as_the_obvious_way)
+{
+	struct trie trie;
+	char name[TEXT];
+
+	seed = random_start();
+	trie_init(&trie, key, false);
+	for (int round = 0; round < 3000; round++) {
+		int i = (int)random_below(&seed, FILTERS);
+
+		if (present[i]) {
+			uint32_t node = trie_find(&trie, realms[i], slice_text(filters[i]));
+
+			ck_assert_uint_eq(trie_node(&trie, node)->value, (uint32_t)i + 1);
+			trie_node(&trie, node)->value = 0;
+			trie_prune(&trie, node);
+			present[i] = false;
+		} else {
+			uint32_t node;
+
+			random_text(filters[i], true);
+			realms[i] = random_below(&seed, 8) == 0;
+			node = trie_add(&trie, realms[i], slice_text(filters[i]));
+			ck_assert_uint_eq(node,
+					  trie_find(&trie, realms[i], slice_text(filters[i])));
+			if (trie_node(&trie, node)->value == 0) { /* none equal is there */
+				trie_node(&trie, node)->value = (uint32_t)i + 1;
+				present[i] = true;
+			}
+		}
+		random_text(name, false);
+		check_name(&trie, name, random_below(&seed, 8) == 0);
+	}
+	for (int i = 0; i < FILTERS; i++) {
+		uint32_t node;
+
+		if (!present[i])
+			continue;
+		node = trie_find(&trie, realms[i], slice_text(filters[i]));
+		trie_node(&trie, node)->value = 0;
+		trie_prune(&trie, node);
+	}
+	ck_assert_uint_eq(trie.nodes.count, 0);
+	ck_assert_uint_eq(trie.edges.count, 0);
+	trie_finish(&trie);
+}
+END_TEST
+
+/* What shards tell each other leads to the same node in another trie, at any alignment. */
+START_TEST(paths)
+{
+	struct trie from, to;
+	char text[TEXT];
+
+	seed = random_start();
+	trie_init(&from, key, false);
+	trie_init(&to, key, false);
+	for (int i = 0; i < 500; i++) {
+		uint64_t path[TRIE_LEVELS_MAX + 1];
+		uint8_t bytes[sizeof path + 1];
+		uint32_t realm = random_below(&seed, 2), node, other;
+		size_t count;
+		struct slice slice;
+
+		random_text(text, true);
+		node = trie_add(&from, realm, slice_text(text));
+		count = trie_path(&from, node, path);
+		ck_assert_uint_eq(count, 1 + topic_levels(slice_text(text)));
+		ck_assert_uint_eq(path[0], realm);
+		memcpy(bytes + 1, path, count * sizeof path[0]);
+		slice = slice_of(bytes + 1, count * sizeof path[0]);
+		other = trie_add_path(&to, slice);
+		ck_assert_uint_eq(other, trie_find(&to, realm, slice_text(text)));
+		ck_assert_uint_eq(other, trie_find_path(&to, slice));
+		trie_node(&to, other)->value = 1;
+		trie_node(&from, node)->value = 1;
+	}
+	/* Both answer alike, '$' and wildcards included. */
+	for (int i = 0; i < 500; i++) {
+		unsigned one, two;
+
+		random_text(text, false);
+		memset(calls, 0, sizeof calls);
+		trie_match(&from, 0, slice_text(text), NULL, called);
+		one = calls[1];
+		calls[1] = 0;
+		trie_match(&to, 0, slice_text(text), NULL, called);
+		two = calls[1];
+		ck_assert_msg(one == two, "%s: %u and %u, " RANDOM_SEED, text, one, two, seed.seed);
+	}
+	ck_assert_uint_eq(trie_find_path(&to, slice_of("12345678", 8)), 0);
+	trie_finish(&from);
+	trie_finish(&to);
+}
+END_TEST
+
+/* A pin keeps a node that holds nothing. */
+START_TEST(pins)
+{
+	struct trie trie;
+	uint32_t node;
+
+	trie_init(&trie, key, true);
+	node = trie_add(&trie, 0, SLICE_LITERAL("a/b/c"));
+	trie_node(&trie, node)->pins++;
+	trie_prune(&trie, node);
+	ck_assert_uint_eq(trie_find(&trie, 0, SLICE_LITERAL("a/b/c")), node);
+	trie_node(&trie, node)->pins--;
+	trie_prune(&trie, node);
+	ck_assert_uint_eq(trie.nodes.count, 0);
+	ck_assert_uint_eq(trie.families.count, 0);
+	trie_finish(&trie);
+}
+END_TEST
+
+/* Children of an enumerable trie are all there, after any additions and removals. */
+START_TEST(families)
+{
+	struct trie trie;
+	char text[TEXT];
+	bool there[64] = {false};
+
+	seed = random_start();
+	trie_init(&trie, key, true);
+	for (int step = 0; step < 5000; step++) {
+		unsigned i = random_below(&seed, 64);
+		unsigned expected = 0, seen = 0;
+		uint32_t node, parent;
+
+		snprintf(text, sizeof text, "top/%u", i);
+		node = trie_add(&trie, 0, slice_text(text));
+		there[i] = !there[i];
+		trie_node(&trie, node)->value = there[i];
+		trie_prune(&trie, node);
+		for (unsigned k = 0; k < 64; k++)
+			expected += there[k];
+		parent = trie_find(&trie, 0, SLICE_LITERAL("top"));
+		for (uint32_t child = parent ? trie_family(&trie, parent)->first_child : 0; child;
+		     child = trie_family(&trie, child)->next_sibling)
+			seen++;
+		ck_assert_msg(seen == expected, RANDOM_SEED, seed.seed);
+	}
+	trie_finish(&trie);
+}
+END_TEST
+
+Suite *trie_suite(void)
+{
+	const TTest *tests[] = {matches_as_the_obvious_way, paths, pins, families};
+
+	return suite_of("trie", tests, COUNT_OF(tests));
+}
