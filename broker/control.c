@@ -1,5 +1,6 @@
 /* control.c - see control.h. */
 #include "broker/control.h"
+#include "broker/net/moment.h"
 #include <errno.h>
 #include <jansson.h>
 #include <poll.h>
@@ -15,7 +16,6 @@
 /* A client id of 65,535 bytes, each escaped as \u00xx, and the rest of a request. */
 #define REQUEST_MAX (6u * 65536u + 1024u)
 #define PATIENCE_MS 5000
-#define PATIENCE_S  (PATIENCE_MS / 1000)
 #define WAITING_MAX 8
 
 struct control {
@@ -152,15 +152,25 @@ static bool may_ask(int fd)
 	       (peer.uid == 0 || peer.uid == geteuid());
 }
 
+/* False when the peer is not ready in time, or the broker stops. */
+static bool await(const struct control *control, int fd, short events, uint64_t until_ms)
+{
+	struct pollfd waits[2] = {{.fd = fd, .events = events},
+				  {.fd = control->stop, .events = POLLIN}};
+	uint64_t now_ms = moment_now().ms;
+
+	return now_ms < until_ms && poll(waits, 2, (int)(until_ms - now_ms)) > 0 &&
+	       !waits[1].revents;
+}
+
 /* One line, at most; false when the peer took too long, closed, or the broker stops. */
 static bool read_request(struct control *control, int fd)
 {
-	struct pollfd waits[2] = {{.fd = fd, .events = POLLIN},
-				  {.fd = control->stop, .events = POLLIN}};
+	uint64_t until_ms = moment_now().ms + PATIENCE_MS;
 	size_t have = 0;
 
 	while (have < REQUEST_MAX - 1) {
-		if (poll(waits, 2, PATIENCE_MS) <= 0 || waits[1].revents)
+		if (!await(control, fd, POLLIN, until_ms))
 			return false;
 		ssize_t n = read(fd, control->request + have, REQUEST_MAX - 1 - have);
 
@@ -174,23 +184,36 @@ static bool read_request(struct control *control, int fd)
 	return false;
 }
 
+/* Who stops reading is left, so that others are answered and the broker can stop. */
+static void send_all(const struct control *control, int fd, const char *text, size_t len)
+{
+	while (len > 0 && await(control, fd, POLLOUT, moment_now().ms + PATIENCE_MS)) {
+		ssize_t n = send(fd, text, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+		if (n <= 0)
+			return;
+		text += n;
+		len -= (size_t)n;
+	}
+}
+
 static void serve(struct control *control, int fd)
 {
-	struct timeval patience = {.tv_sec = PATIENCE_S};
-	FILE *out = fdopen(fd, "w");
+	char *text = NULL;
+	size_t len = 0;
+	FILE *out = open_memstream(&text, &len);
 
-	if (!out) {
-		close(fd);
-		return;
-	}
-	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
+	must(out);
 	if (!may_ask(fd))
 		say_error(out, "only root and the broker's own user may ask");
 	else if (read_request(control, fd))
 		answer(control, control->request, out);
 	else
 		say_error(out, "a request is one line, sent within 5 seconds");
-	fclose(out);
+	must(fclose(out) == 0);
+	send_all(control, fd, text, len);
+	free(text);
+	close(fd);
 }
 
 static void *run(void *self)

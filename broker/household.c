@@ -26,6 +26,8 @@ static bool take_signals(struct household *house, struct failure *failure)
 	for (size_t i = 0; i < sizeof(ours) / sizeof(ours[0]); i++)
 		sigaddset(&set, ours[i]);
 	signal(SIGPIPE, SIG_IGN);
+	/* A limit on file sizes is an error of write(2), for the store and for the log. */
+	signal(SIGXFSZ, SIG_IGN);
 	must(pthread_sigmask(SIG_BLOCK, &set, NULL) == 0);
 	house->signals = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
 	house->bell = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);

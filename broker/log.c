@@ -9,6 +9,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -25,6 +26,7 @@
 #define LINE_SIZE (LOG_SENTENCE_MAX * 6 + 512)
 
 #define NO_LISTENER UINT32_MAX
+#define PATIENCE_MS 200
 
 struct destinations {
 	bool to_stderr, to_stdout, to_syslog;
@@ -253,6 +255,21 @@ static void shape_json(struct line *line, const struct entry *entry)
 	add(line, "}");
 }
 
+/*
+ * A pipe or terminal whose reader stands still must not stop the broker: it gets a
+ * moment once, and none after that until it takes a line again.
+ */
+static bool takes_a_line(int fd)
+{
+	static atomic_bool stalled;
+	struct pollfd wait = {.fd = fd, .events = POLLOUT};
+	const int patience_ms = atomic_load(&stalled) ? 0 : PATIENCE_MS;
+	const bool ready = poll(&wait, 1, patience_ms) == 1 && (wait.revents & POLLOUT);
+
+	atomic_store(&stalled, !ready);
+	return ready;
+}
+
 /* One write for one line; what a full pipe or disk does not take is counted. */
 static void write_line(int fd, const struct entry *entry, bool journal)
 {
@@ -266,7 +283,7 @@ static void write_line(int fd, const struct entry *entry, bool journal)
 	else
 		shape_text(&line, entry, !journal);
 	line.at[line.len++] = '\n';
-	if (write(fd, line.at, line.len) != (ssize_t)line.len)
+	if (!takes_a_line(fd) || write(fd, line.at, line.len) != (ssize_t)line.len)
 		atomic_fetch_add(&lost, 1);
 }
 

@@ -15,7 +15,7 @@ struct pending_answer *answer_create(struct shard *shard, struct client *client,
 	answer->session = session_at(shard, client->session)->number;
 	answer->count = count;
 	answer->waits = 1; /* for answer_ready() */
-	client->unanswered++;
+	client->unanswered += count;
 	answer->next = shard->pending_answers;
 	if (answer->next)
 		answer->next->previous = answer;
@@ -31,13 +31,16 @@ static void free_answer(struct shard *shard, struct pending_answer *answer)
 		shard->pending_answers = answer->next;
 	if (answer->next)
 		answer->next->previous = answer->previous;
-	purse_give(&shard->purse, sizeof *answer + answer->count * sizeof(struct answer_entry));
+	purse_give(&shard->purse,
+		   sizeof *answer + answer->count * sizeof(struct answer_entry) + answer->text_len);
 	memory_free(answer->text);
 	memory_free(answer);
 }
 
-void answer_keep_text(struct pending_answer *answer, struct answer_entry *entry, struct slice text)
+void answer_keep_text(struct shard *shard, struct pending_answer *answer,
+		      struct answer_entry *entry, struct slice text)
 {
+	purse_force(&shard->purse, text.len);
 	entry->text_at = answer->text_len;
 	entry->text_len = (uint32_t)text.len;
 	answer->text =
@@ -57,8 +60,8 @@ static struct slice entry_text(const struct pending_answer *answer,
 static void undo_plain(struct shard *shard, struct session *session, struct slice filter,
 		       const struct answer_entry *entry)
 {
-	uint32_t n = subscription_find(&shard->subscriptions, session->realm, filter, false,
-				       (uint32_t)session->number);
+	uint32_t n = subscription_find(&shard->subscriptions, session->realm, filter,
+				       (uint32_t)session->number, session->subscriptions);
 	if (n == 0)
 		return;
 	if (entry->made) {
@@ -199,7 +202,7 @@ static void leave(struct shard *shard, struct pending_answer *answer)
 		undo(shard, session, answer);
 	struct client *client = session ? session->client : NULL;
 	if (client && client->serial == answer->serial && client->state == CLIENT_UP) {
-		client_answered(shard, client);
+		client_answered(shard, client, answer->count);
 		if (answer->refused && answer->type == MQTT_UNSUBACK &&
 		    client->version != MQTT_VERSION_5_0)
 			client_fail(shard, client, MQTT_UNSPECIFIED_ERROR, NULL);

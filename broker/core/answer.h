@@ -48,7 +48,8 @@ struct pending_answer *answer_create(struct shard *shard, struct client *client,
 				     uint16_t packet_id, uint32_t count);
 
 /* Keeps the filter of an entry. */
-void answer_keep_text(struct pending_answer *answer, struct answer_entry *entry, struct slice text);
+void answer_keep_text(struct shard *shard, struct pending_answer *answer,
+		      struct answer_entry *entry, struct slice text);
 
 /* Does another SUBSCRIBE of this session for the same filter still wait for its outcome? */
 bool answer_pending(const struct shard *shard, const struct pending_answer *except,

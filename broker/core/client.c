@@ -8,9 +8,11 @@
 /* How long a client that is being closed may take to read what is left for it. */
 #define LINGER_MS 5000u
 
-/* Answers that may lie unread, and requests that may be under way, before we stop reading. */
+/* Answers that may lie unread, and filters whose answer may be under way, before we stop reading.
+ */
 #define REPLY_BYTES_MAX (1024u * 1024)
 #define UNANSWERED_MAX	256u
+
 struct client *client_of_link(const struct shard *shard, uint32_t link)
 {
 	return link < shard->link_room ? shard->links[link] : NULL;
@@ -61,7 +63,7 @@ void client_free(struct shard *shard, struct client *client)
 	alias_destroy(client->aliases_in, &shard->purse);
 	alias_destroy(client->aliases_out, &shard->purse);
 	memory_free(client->connecting);
-	for (uint32_t i = 0; i < shard->drained_count; i++)
+	for (uint32_t i = 0; client->drained_told && i < shard->drained_count; i++)
 		if (shard->drained[i] == client)
 			shard->drained[i] = NULL;
 	shard->links[client->link] = NULL;
@@ -430,9 +432,9 @@ void client_go_on(struct shard *shard, struct client *client)
 	client_resume_reading(shard, client);
 }
 
-void client_answered(struct shard *shard, struct client *client)
+void client_answered(struct shard *shard, struct client *client, uint32_t filters)
 {
-	client->unanswered--;
+	client->unanswered -= filters;
 	if (client->waiting)
 		shard_soon(shard, client);
 }

@@ -89,7 +89,7 @@ struct client {
 	uint32_t
 	    sent_unfinished;  /* PUBLISHes of this connection without their last acknowledgement */
 	uint32_t session;     /* number of its session, 0 before */
-	uint32_t unanswered;  /* SUBSCRIBEs and UNSUBSCRIBEs under way */
+	uint32_t unanswered;  /* filters of SUBSCRIBEs and UNSUBSCRIBEs under way */
 	uint8_t end_reason;   /* why it is at its end, for the log */
 	uint32_t reply_bytes; /* answers written since the outbox was last empty */
 	uint64_t serial;      /* never re-used, so that a late answer finds nobody */
@@ -125,9 +125,10 @@ struct session {
 	uint32_t subscriptions; /* head of its list, 0 for none */
 	uint32_t subscription_count;
 	struct shared_subscription *shared; /* its memberships */
-	uint16_t last_share;		    /* number last given to one */
-	struct retain_wait *scans;	    /* retained messages still to come */
-	struct idset *inbound; /* QoS 2 received, not released; NULL when there never was one */
+	uint16_t shared_count;
+	uint16_t last_share;	   /* number last given to one */
+	struct retain_wait *scans; /* retained messages still to come */
+	struct idset *inbound;	   /* QoS 2 received, not released; NULL when there never was one */
 	struct inflight inflight;
 	struct queue queue;
 	struct will *will;   /* of a connection that is gone, while its delay runs */
@@ -179,6 +180,7 @@ struct shard {
 	const struct core_settings *settings;
 	struct auth *auth;
 	struct purse purse;
+	size_t tries_charged; /* what the tries' nodes cost, as last charged */
 	uint8_t hash_key[HASH_KEY_SIZE];
 	uint8_t seed[HASH_KEY_SIZE];
 	uint64_t random_counter;
@@ -259,8 +261,8 @@ void client_told(struct shard *shard, struct client *client); /* bytes were appe
 void client_send(struct shard *shard, struct client *client, const uint8_t *packet, size_t n);
 void client_tell(struct shard *shard, const struct client *client, bool came);
 void client_free(struct shard *shard, struct client *client);
-/* One of its SUBSCRIBEs or UNSUBSCRIBEs is answered. */
-void client_answered(struct shard *shard, struct client *client);
+/* One of its SUBSCRIBEs or UNSUBSCRIBEs, with so many filters, is answered. */
+void client_answered(struct shard *shard, struct client *client, uint32_t filters);
 /* The socket has taken all that there was, or an answer is out: goes on with what had to wait. */
 void client_go_on(struct shard *shard, struct client *client);
 /* shard.c: goes on in the next call of shard_handle(). */

@@ -311,10 +311,13 @@ static bool sessions_left(const struct shard *shard)
 	       purse_allows(&shard->purse, sizeof(struct session) + sizeof(struct client));
 }
 
-/* The session's row as it has to be while connected; deletes it for expiry 0. */
+/*
+ * The session's row as it has to be while connected.  One that was stored and now ends
+ * with its connection says so, and is gone after a restart.
+ */
 static void changes_of(struct shard *shard, struct session *session, struct changes *changes)
 {
-	if (!shard->durable || session->expiry_s == 0)
+	if (!shard->durable || (session->expiry_s == 0 && !session->stored))
 		return;
 	if (session->stored && session->stored_connected &&
 	    session->stored_expiry_s == session->expiry_s)

@@ -58,7 +58,8 @@ uint32_t subscribe_plain(struct shard *shard, struct session *session, struct sl
 	bool first = false;
 	uint32_t owner = (uint32_t)session->number;
 	struct subscriptions *table = &shard->subscriptions;
-	uint32_t n = subscription_find(table, session->realm, filter, false, owner);
+	uint32_t n =
+	    subscription_find(table, session->realm, filter, owner, session->subscriptions);
 	if (n == 0) {
 		n = subscription_add(table, session->realm, filter, false, owner,
 				     &session->subscriptions, &first);
@@ -87,8 +88,8 @@ static void plain(struct subscribing *in, struct answer_entry *entry, struct sli
 {
 	struct shard *shard = in->shard;
 	struct session *session = in->session;
-	uint32_t n = subscription_find(&shard->subscriptions, session->realm, filter, false,
-				       (uint32_t)session->number);
+	uint32_t n = subscription_find(&shard->subscriptions, session->realm, filter,
+				       (uint32_t)session->number, session->subscriptions);
 	uint64_t row = 0;
 	bool same = false;
 	entry->made = n == 0;
@@ -147,8 +148,8 @@ static bool subscribed(const struct subscribing *in, bool is_shared, struct slic
 	const struct session *session = in->session;
 	if (is_shared)
 		return shared_find(session, text) != NULL;
-	return subscription_find(&in->shard->subscriptions, session->realm, text, false,
-				 (uint32_t)session->number) != 0;
+	return subscription_find(&in->shard->subscriptions, session->realm, text,
+				 (uint32_t)session->number, session->subscriptions) != 0;
 }
 
 /* What this filter may not be granted for; MQTT_SUCCESS otherwise. */
@@ -156,7 +157,9 @@ static enum mqtt_reason refusal(const struct subscribing *in, bool is_shared, st
 {
 	if (topic_levels(text) > TRIE_LEVELS_MAX + is_shared)
 		return MQTT_QUOTA_EXCEEDED;
-	if (in->session->subscription_count < in->shard->settings->max_subscriptions &&
+	bool shares_left = !is_shared || in->session->shared_count < SHARED_MAX;
+	if (shares_left &&
+	    in->session->subscription_count < in->shard->settings->max_subscriptions &&
 	    purse_allows(&in->shard->purse, SUBSCRIPTION_COST + 4 * text.len))
 		return MQTT_SUCCESS;
 	return subscribed(in, is_shared, text) ? MQTT_SUCCESS : MQTT_QUOTA_EXCEEDED;
@@ -181,7 +184,7 @@ static void one_filter(struct subscribing *in, const struct mqtt_subscription *a
 		granted.qos = in->client->listener->max_qos;
 	entry->reason = granted.qos; /* [MQTT-3.8.4-7] */
 	entry->options = options_of(&granted);
-	answer_keep_text(in->answer, entry, text);
+	answer_keep_text(in->shard, in->answer, entry, text);
 	if (is_shared)
 		shared(in, entry, asked->filter, text);
 	else
@@ -250,8 +253,8 @@ static bool leave_shared(struct subscribing *in, struct slice text)
 static bool leave_plain(struct subscribing *in, struct slice filter)
 {
 	struct subscriptions *table = &in->shard->subscriptions;
-	uint32_t n = subscription_find(table, in->session->realm, filter, false,
-				       (uint32_t)in->session->number);
+	uint32_t n = subscription_find(table, in->session->realm, filter,
+				       (uint32_t)in->session->number, in->session->subscriptions);
 	if (n == 0)
 		return false;
 	uint64_t row = subscription_at(table, n)->row;

@@ -4,7 +4,8 @@
  * A topic's retained message lives at the topic's home: hash of the topic.  A new
  * subscription asks the homes for matching messages, after its barrier, a few at
  * a time and no faster than the session takes them (struct retain_wait, at the
- * session); each home walks its trie of topics step by step (struct scan).
+ * session, which asks for one filter after the other); each home walks its trie of
+ * topics step by step (struct scan).
  *
  * A message is passed over when a live retained publish of the same topic was
  * delivered to the session in the meantime: it is newer.

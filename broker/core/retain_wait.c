@@ -9,6 +9,7 @@ struct retain_wait {
 	party_id last;	 /* the last one to ask */
 	bool asked;	 /* an answer is on its way */
 	bool begun;	 /* this party has the filter */
+	bool found;	 /* something has come */
 	uint8_t options;
 	uint32_t identifier;
 	uint64_t *live; /* topics of live retained publishes, hashed */
@@ -53,11 +54,26 @@ static void ask(struct shard *shard, const struct session *session, struct retai
 	shard_post(shard, mail);
 }
 
+static struct retain_wait *wait_for(const struct session *session, struct slice filter)
+{
+	struct retain_wait *wait = session->scans;
+	while (wait && !slice_equal(filter, filter_of(wait)))
+		wait = wait->next;
+	return wait;
+}
+
 void retain_begin(struct shard *shard, struct session *session, struct slice filter,
 		  uint8_t options, uint32_t identifier)
 {
-	retain_stop(shard, session, filter); /* asked for again: from the start */
-	struct retain_wait *wait = memory_get_zeroed(sizeof *wait + filter.len);
+	struct retain_wait *wait = wait_for(session, filter);
+	if (wait && !wait->found) { /* asked for again, and still at the start */
+		wait->options = options;
+		wait->identifier = identifier;
+		return;
+	}
+	if (wait)
+		retain_stop(shard, session, filter); /* from the start */
+	wait = memory_get_zeroed(sizeof *wait + filter.len);
 	wait->options = options;
 	wait->identifier = identifier;
 	wait->filter_len = filter.len;
@@ -66,10 +82,11 @@ void retain_begin(struct shard *shard, struct session *session, struct slice fil
 	if (!topic_filter_wild(filter))
 		wait->party = wait->last = retained_home(shard, filter);
 	purse_force(&shard->purse, sizeof *wait + filter.len);
-	wait->next = session->scans;
-	session->scans = wait;
-	if (has_room(shard, session))
-		ask(shard, session, wait);
+	struct retain_wait **end = &session->scans;
+	while (*end)
+		end = &(*end)->next;
+	*end = wait;
+	retain_continue(shard, session);
 }
 
 static void free_wait(struct shard *shard, struct session *session, struct retain_wait *wait)
@@ -78,26 +95,26 @@ static void free_wait(struct shard *shard, struct session *session, struct retai
 	while (*link != wait)
 		link = &(*link)->next;
 	*link = wait->next;
-	purse_give(&shard->purse, sizeof *wait + wait->filter_len);
+	purse_give(&shard->purse,
+		   sizeof *wait + wait->filter_len + wait->live_count * sizeof *wait->live);
 	memory_free(wait->live);
 	memory_free(wait);
 }
 
+/* One after the other, so that a session occupies the homes with one walk at a time. */
 void retain_continue(struct shard *shard, struct session *session)
 {
-	for (struct retain_wait *wait = session->scans; wait; wait = wait->next) {
-		if (!has_room(shard, session))
-			return;
-		if (!wait->asked)
-			ask(shard, session, wait);
-	}
+	struct retain_wait *wait = session->scans;
+	if (wait && !wait->asked && has_room(shard, session))
+		ask(shard, session, wait);
 }
 
 void retain_note_live(struct shard *shard, struct session *session, struct slice topic)
 {
 	uint64_t hash = hash_keyed(shard->hash_key, topic);
 	for (struct retain_wait *wait = session->scans; wait; wait = wait->next) {
-		if (wait->live_count >= LIVE_MAX)
+		if (wait->live_count >= LIVE_MAX || !topic_matches(filter_of(wait), topic) ||
+		    !purse_take(&shard->purse, sizeof *wait->live))
 			continue;
 		wait->live = shard_grow(wait->live, &wait->live_room, wait->live_count + 1,
 					sizeof *wait->live);
@@ -147,20 +164,20 @@ void retain_found(struct shard *shard, struct mail *mail)
 {
 	struct session *session = session_by_number(shard, mail->member.session);
 	struct retain_wait *wait = session ? session->scans : NULL;
-	while (wait && (wait->ticket != mail->ticket || !wait->asked || wait->party != mail->from))
+	/* Not asked for: the home has ended the walk early. */
+	while (wait && (wait->ticket != mail->ticket || wait->party != mail->from))
 		wait = wait->next;
 	if (wait == NULL)
 		return;
 	wait->asked = false;
+	wait->found = true;
 	for (uint32_t i = 0; i < mail->count; i++)
 		if (!was_live(shard, wait, message_topic(mail->messages[i])))
 			deliver_found(shard, session, wait, mail->messages[i]);
 	if (mail->last) {
 		wait->begun = false;
-		if (wait->party++ == wait->last) {
+		if (wait->party++ == wait->last)
 			free_wait(shard, session, wait);
-			return;
-		}
 	}
 	retain_continue(shard, session);
 }

@@ -49,6 +49,15 @@ static size_t packet_size(const struct layout *l)
 	return 1 + varint_size(l->remaining_len) + l->remaining_len;
 }
 
+/* A new alias stands beside its topic: one property more, and both lengths may grow by a byte. */
+#define ALIAS_ROOM 5u
+
+static bool alias_fits(const struct client *client, const struct layout *l)
+{
+	return packet_size(l) + ALIAS_ROOM <= client->maximum_packet_size &&
+	       l->remaining_len + ALIAS_ROOM <= VARINT_MAX;
+}
+
 /* Puts an alias in the topic's place, where the client takes them. [MQTT-3.1.2-26] */
 static void use_alias(struct shard *shard, struct client *client, struct layout *l)
 {
@@ -101,8 +110,7 @@ enum sent send_publish(struct shard *shard, struct client *client, struct public
 	measure(client, publication, identifiers, &l);
 	if (packet_size(&l) > client->maximum_packet_size || l.remaining_len > VARINT_MAX)
 		return SENT_TOO_LARGE; /* [MQTT-3.1.2-24] */
-	if (v5 && client->topic_alias_maximum > 0 &&
-	    packet_size(&l) + 4 <= client->maximum_packet_size) {
+	if (v5 && client->topic_alias_maximum > 0 && alias_fits(client, &l)) {
 		use_alias(shard, client, &l);
 		measure(client, publication, identifiers, &l);
 	}

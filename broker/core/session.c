@@ -96,11 +96,10 @@ void session_drop_subscriptions(struct shard *shard, struct session *session,
 		purse_give(&shard->purse, SUBSCRIPTION_COST);
 		UNCOUNT(shard, SUBSCRIPTIONS);
 	}
-	while (session->shared) {
-		if (session->shared->row)
-			changes_delete(changes, STORE_DELETE_SUBSCRIPTION, session->shared->row);
-		shared_end(shard, session, session->shared);
-	}
+	for (const struct shared_subscription *s = session->shared; s; s = s->next)
+		if (s->row)
+			changes_delete(changes, STORE_DELETE_SUBSCRIPTION, s->row);
+	shared_end(shard, session);
 	session->subscription_count = 0;
 }
 

@@ -2,8 +2,12 @@
 #include "broker/core/core.h"
 #include "broker/core/answer.h"
 
-/* Mail to itself that one call handles at most; the rest waits for the next turn. */
-#define OWN_MAIL_A_TURN 64u
+/*
+ * Steps of walks through retained messages that one call makes at most; what stands
+ * behind waits for the next turn.  Other mail to itself is cheap, and not held back: a
+ * client could have more of it made in a turn than the turn would take away.
+ */
+#define OWN_SCANS_A_TURN 64u
 
 /* ---- small things that everybody needs ---- */
 
@@ -134,6 +138,7 @@ void shard_destroy(struct shard *shard)
 		shard->own_first = mail->next;
 		mail_destroy(mail, &shard->purse);
 	}
+	purse_give(&shard->purse, shard->tries_charged);
 	purse_finish(&shard->purse);
 	slab_finish(&shard->sessions);
 	index_finish(&shard->session_index);
@@ -312,14 +317,27 @@ static void pump_drained(struct shard *shard)
 
 static void handle_own_mail(struct shard *shard)
 {
-	for (unsigned i = 0; shard->own_first && i < OWN_MAIL_A_TURN; i++) {
+	for (unsigned scans = 0; shard->own_first && scans < OWN_SCANS_A_TURN;) {
 		struct mail *mail = shard->own_first;
 		shard->own_first = mail->next;
 		if (shard->own_first == NULL)
 			shard->own_last = NULL;
 		mail->next = NULL;
+		scans += mail->type == MAIL_RETAIN_SCAN;
 		handle_mail(shard, mail);
 	}
+}
+
+/* A filter or topic may take up to 200 nodes, which nobody owns alone: all are charged together. */
+static void charge_tries(struct shard *shard)
+{
+	size_t nodes = trie_cost(&shard->subscriptions.trie) + trie_cost(&shard->routes.trie) +
+		       trie_cost(&shard->retained.trie);
+	if (nodes > shard->tries_charged)
+		purse_force(&shard->purse, nodes - shard->tries_charged);
+	else
+		purse_give(&shard->purse, shard->tries_charged - nodes);
+	shard->tries_charged = nodes;
 }
 
 void shard_handle(struct shard *shard, struct moment now, const struct event *event)
@@ -345,6 +363,7 @@ void shard_handle(struct shard *shard, struct moment now, const struct event *ev
 	handlers[event->type](shard, event);
 	if (shard->own_first)
 		handle_own_mail(shard);
+	charge_tries(shard);
 	happened_set(&shard->happened, HAPPENED_MEMORY, (uint64_t)shard->purse.charged);
 }
 

@@ -46,6 +46,9 @@ void shares_finish(struct shard *shard);
 
 /* ---- the member's side ---- */
 
+/* Memberships of one session: each is told when it comes and goes, and all are searched. */
+#define SHARED_MAX 1024u
+
 struct shared_subscription *shared_find(const struct session *session, struct slice text);
 
 /* Joins or, when it is a member already, changes options.  Returns the barrier to wait for. */
@@ -56,11 +59,11 @@ struct shared_subscription *shared_create(struct shard *shard, struct session *s
 /* Leaves and frees. */
 void shared_leave(struct shard *shard, struct session *session, struct shared_subscription *shared);
 /*
- * Leaves because the session ends: what the group gave it and it has not begun, or
+ * Leaves all because the session ends: what a group gave it and it has not begun, or
  * not acknowledged with QoS 1, goes back for other members (MQTT 5.0 section
  * 4.8.2); a QoS 2 delivery that was begun does not. [MQTT-4.8.2-5]
  */
-void shared_end(struct shard *shard, struct session *session, struct shared_subscription *shared);
+void shared_end(struct shard *shard, struct session *session);
 
 /* The session has come or gone: tells the homes. */
 void shared_state(struct shard *shard, const struct session *session, bool online);

@@ -41,6 +41,7 @@ struct shared_subscription *shared_create(struct shard *shard, struct session *s
 	shared->id = free_id(session);
 	shared->next = session->shared;
 	session->shared = shared;
+	session->shared_count++;
 	purse_force(&shard->purse, SUBSCRIPTION_COST + text.len);
 	COUNT(shard, SUBSCRIPTIONS);
 	COUNT(shard, SHARED_SUBSCRIPTIONS);
@@ -83,6 +84,7 @@ static void forget(struct shard *shard, struct session *session, struct shared_s
 	purse_give(&shard->purse, SUBSCRIPTION_COST + shared->text_len);
 	UNCOUNT(shard, SUBSCRIPTIONS);
 	UNCOUNT(shard, SHARED_SUBSCRIPTIONS);
+	session->shared_count--;
 	session->subscription_count--;
 	memory_free(shared);
 }
@@ -94,34 +96,41 @@ void shared_leave(struct shard *shard, struct session *session, struct shared_su
 }
 
 static void give_back(struct shard *shard, const struct session *session,
-		      const struct shared_subscription *shared, const struct delivery *delivery)
+		      const struct delivery *delivery)
 {
-	if (delivery->share != shared->id || delivery->message == NULL)
+	const struct shared_subscription *shared = session->shared;
+	if (delivery->share == 0 || delivery->message == NULL)
 		return;
+	while (shared && shared->id != delivery->share)
+		shared = shared->next;
+	if (shared == NULL)
+		return; /* it has left that group since */
 	struct mail *mail = mail_home(shard, session, shared, MAIL_SHARE_RETURN);
 	mail->message = message_share(delivery->message);
 	shard_post(shard, mail);
 }
 
-void shared_end(struct shard *shard, struct session *session, struct shared_subscription *shared)
+void shared_end(struct shard *shard, struct session *session)
 {
 	struct queue *queue = &session->queue;
 	struct inflight *inflight = &session->inflight;
 	struct outbound *entry;
-	/* First of all the group must know that this member takes nothing more. */
-	struct mail *leave = mail_home(shard, session, shared, MAIL_SHARE_LEAVE);
-	shard_post(shard, leave);
+	if (session->shared == NULL)
+		return;
+	/* First of all the groups must know that this member takes nothing more. */
+	for (const struct shared_subscription *s = session->shared; s; s = s->next)
+		shard_post(shard, mail_home(shard, session, s, MAIL_SHARE_LEAVE));
 	inflight_mark_resend(inflight);
 	while ((entry = inflight_next_resend(inflight)) != NULL) { /* in their order */
 		entry->resend = false;
 		inflight->to_resend--;
 		if (entry->state == INFLIGHT_PUBACK)
-			give_back(shard, session, shared, &entry->delivery);
+			give_back(shard, session, &entry->delivery);
 	}
 	for (uint32_t i = 0; i < queue->count; i++)
-		give_back(shard, session, shared,
-			  &queue->ring[(queue->head + i) & (queue->room - 1)]);
-	forget(shard, session, shared);
+		give_back(shard, session, &queue->ring[(queue->head + i) & (queue->room - 1)]);
+	while (session->shared)
+		forget(shard, session, session->shared);
 }
 
 void shared_state(struct shard *shard, const struct session *session, bool online)

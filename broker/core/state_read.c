@@ -3,6 +3,7 @@
 #include "broker/core/state.h"
 #include "broker/core/state_format.h"
 #include "proto/topic.h"
+#include "proto/utf8.h"
 #include "proto/wire.h"
 
 struct reading {
@@ -35,7 +36,9 @@ static struct message *message_at(struct reading *in, uint32_t number)
 static void read_message(struct reading *in, struct reader *r)
 {
 	uint32_t number = read_u32(r);
-	struct publication p = {.qos = read_u8(r), .retain = read_u8(r) != 0};
+	struct publication p = {0};
+	p.qos = read_u8(r);
+	p.retain = read_u8(r) != 0;
 	uint64_t left = read_u64(r);
 	p.expires_ms = left == EXPIRES_NEVER ? left : in->shard->now.ms + left;
 	p.realm = read_u32(r);
@@ -43,7 +46,7 @@ static void read_message(struct reading *in, struct reader *r)
 	p.properties = read_slice(r);
 	p.payload = read_slice(r);
 	if (r->bad || number != in->count + 1 || p.qos > 2 || !topic_name_valid(p.topic) ||
-	    p.topic.len > TOPIC_LEN_MAX) {
+	    !utf8_string_valid(p.topic)) {
 		in->bad = true;
 		return;
 	}
@@ -69,7 +72,9 @@ static void read_retained(struct reading *in, struct reader *r)
 static bool read_delivery(struct reading *in, struct reader *r, bool may_lack, struct delivery *out)
 {
 	uint32_t number = read_u32(r);
-	*out = (struct delivery){.qos = read_u8(r), .retain = read_u8(r) != 0};
+	*out = (struct delivery){0};
+	out->qos = read_u8(r);
+	out->retain = read_u8(r) != 0;
 	uint32_t count = read_u32(r);
 	if (r->bad || count > reader_left(r) / 4 || out->qos > 2) {
 		in->bad = true;
@@ -83,6 +88,7 @@ static bool read_delivery(struct reading *in, struct reader *r, bool may_lack, s
 	}
 	for (uint32_t i = 0; i < count; i++) {
 		uint32_t identifier = read_u32(r);
+		in->bad |= identifier == 0 || identifier > VARINT_MAX;
 		if (out->many)
 			out->many->one[i] = identifier;
 		else
@@ -101,6 +107,7 @@ static bool read_delivery(struct reading *in, struct reader *r, bool may_lack, s
 static void item_inbound(struct reading *in, struct session *session, struct reader *r)
 {
 	uint16_t id = read_u16(r);
+	in->bad |= id == 0;
 	if (session == NULL || id == 0)
 		return;
 	if (session->inbound == NULL)
@@ -111,7 +118,8 @@ static void item_inbound(struct reading *in, struct session *session, struct rea
 static void item_will(struct reading *in, struct session *session, struct reader *r)
 {
 	struct message *message = message_at(in, read_u32(r));
-	struct will will = {.message = message, .delay_s = read_u32(r)};
+	struct will will = {.message = message};
+	will.delay_s = read_u32(r);
 	will.has_expiry = read_u8(r) != 0;
 	will.expiry_s = read_u32(r);
 	if (session == NULL || session->will || in->bad || r->bad)
@@ -127,12 +135,18 @@ static void item_inflight(struct reading *in, struct session *session, struct re
 	uint16_t id = read_u16(r);
 	uint8_t state = read_u8(r);
 	struct delivery delivery;
-	bool complete = state == INFLIGHT_PUBCOMP;
-	if (state < INFLIGHT_PUBACK || state > INFLIGHT_PUBCOMP)
+	bool released = state == INFLIGHT_PUBCOMP;
+	if (id == 0 || state < INFLIGHT_PUBACK || state > INFLIGHT_PUBCOMP)
 		in->bad = true;
-	if (!read_delivery(in, r, complete, &delivery))
+	if (!read_delivery(in, r, released, &delivery))
 		return;
-	if (session && id != 0 && inflight_find(&session->inflight, id) == NULL) {
+	/* What waits for PUBACK went out with QoS 1, the others with QoS 2; nothing is left once
+	 * PUBREC came. */
+	if (released)
+		in->bad |= delivery.message || delivery.many || delivery.identifier != 0;
+	else
+		in->bad |= delivery.qos != (state == INFLIGHT_PUBACK ? 1 : 2);
+	if (session && !in->bad && inflight_find(&session->inflight, id) == NULL) {
 		inflight_restore(&session->inflight, &in->shard->purse, delivery, id,
 				 (enum inflight_state)state);
 		COUNT(in->shard, INFLIGHT);
@@ -168,7 +182,8 @@ static void read_session(struct reading *in, struct reader *r)
 	uint32_t realm = read_u32(r);
 	uint64_t away_ms = read_u64(r);
 	struct slice client_id = read_slice(r);
-	if (r->bad)
+	in->bad |= away_ms > INT64_MAX / 2;
+	if (r->bad || in->bad)
 		return;
 	/* One that lives on another shard is read all the same, to find its end. */
 	struct session *session = session_find(in->shard, realm, client_id);

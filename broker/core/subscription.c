@@ -13,16 +13,25 @@ void subscriptions_finish(struct subscriptions *table)
 	slab_finish(&table->entries);
 }
 
+/*
+ * Both lists that it would be in are walked side by side, so that neither a filter
+ * that everybody has nor a session with very many filters makes this slow.
+ */
 uint32_t subscription_find(const struct subscriptions *table, uint32_t realm, struct slice filter,
-			   bool group, uint32_t owner)
+			   uint32_t owner, uint32_t head)
 {
 	uint32_t node = trie_find(&table->trie, realm, filter);
-	uint32_t n = node ? trie_node(&table->trie, node)->value : 0;
-	while (n != 0) {
-		const struct subscription *s = subscription_at(table, n);
-		if (s->owner == owner && s->group == group)
-			return n;
-		n = s->next;
+	uint32_t at_node = node ? trie_node(&table->trie, node)->value : 0;
+	uint32_t of_session = head;
+	while (at_node != 0 && of_session != 0) {
+		const struct subscription *s = subscription_at(table, at_node);
+		if (s->owner == owner && !s->group)
+			return at_node;
+		at_node = s->next;
+		s = subscription_at(table, of_session);
+		if (s->node == node)
+			return of_session;
+		of_session = s->session_next;
 	}
 	return 0;
 }

@@ -44,9 +44,9 @@ static inline struct subscription *subscription_at(const struct subscriptions *t
 	return slab_at(&table->entries, n);
 }
 
-/* The subscription of an owner to exactly this filter, or 0. */
+/* The subscription of a session, whose list begins at `head`, to exactly this filter, or 0. */
 uint32_t subscription_find(const struct subscriptions *table, uint32_t realm, struct slice filter,
-			   bool group, uint32_t owner);
+			   uint32_t owner, uint32_t head);
 
 /*
  * Makes a subscription; there must be none of this owner to this filter.  *head is

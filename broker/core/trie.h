@@ -94,6 +94,14 @@ void trie_match(struct trie *trie, uint32_t realm, struct slice name, void *self
 /* Child of a node by the hash of its level; 0 for none. */
 uint32_t trie_child(const struct trie *trie, uint32_t parent, uint64_t level);
 
+/* What its nodes cost in memory, as charged: each with its place in the index. */
+static inline size_t trie_cost(const struct trie *trie)
+{
+	size_t node = sizeof(struct trie_node) + 2 * sizeof(struct index_slot) +
+		      (trie->enumerable ? sizeof(struct trie_family) : 0);
+	return trie->nodes.count * node;
+}
+
 /* The root of a realm, or 0 when it holds nothing. */
 uint32_t trie_root(const struct trie *trie, uint32_t realm);
 

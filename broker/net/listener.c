@@ -3,12 +3,14 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <net/if.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -26,6 +28,17 @@ bool connection_limit_enter(struct connection_limit *limit)
 void connection_limit_leave(struct connection_limit *limit)
 {
 	atomic_fetch_sub_explicit(&limit->open, 1, memory_order_relaxed);
+}
+
+int listener_first_reserved(void)
+{
+	struct rlimit limit;
+
+	must(getrlimit(RLIMIT_NOFILE, &limit) == 0);
+	int files = limit.rlim_cur < INT_MAX ? (int)limit.rlim_cur : INT_MAX;
+
+	/* Of a very small table, a part. */
+	return files - (files / 4 < LISTENER_RESERVED ? files / 4 : LISTENER_RESERVED);
 }
 
 static void set_port(struct sockaddr_storage *address, uint16_t port)

@@ -65,6 +65,13 @@ struct listener_place {
 	size_t inherited_count;
 };
 
+/*
+ * Connections get descriptors below this number only (the kernel gives the lowest that is
+ * free), so that a crowd of them leaves some to reload, to log, and to answer an operator.
+ */
+#define LISTENER_RESERVED 32
+int listener_first_reserved(void);
+
 /* Writes "address:port" of a socket; "?" when it has none. */
 void listener_name_socket(int fd, char name[LISTENER_NAME_SIZE]);
 

@@ -25,7 +25,8 @@ bool loop_init(struct loop *loop, struct shard *shard, int wake, struct failure 
 {
 	struct epoll_event event = {.events = EPOLLIN, .data.u64 = DATA_WAKE};
 
-	*loop = (struct loop){.shard = shard, .now = moment_now()};
+	*loop = (struct loop){
+	    .shard = shard, .now = moment_now(), .first_reserved = listener_first_reserved()};
 	link_table_init(&loop->links);
 	loop->buffer = malloc(LOOP_READ_SIZE);
 	must(loop->buffer);
@@ -392,6 +393,12 @@ static void rest(struct loop *loop)
 	loop->rest_until_ms = loop->now.ms + LOOP_REST_MS;
 }
 
+static void close_for_want(const struct loop_door *door, int fd)
+{
+	close(fd);
+	atomic_fetch_add_explicit(&door->listener->no_descriptor, 1, memory_order_relaxed);
+}
+
 /*
  * Without a free descriptor the connection would stay in the queue and wake us for
  * ever; so the spare one is given up to take the connection and close it.
@@ -405,10 +412,8 @@ static bool turn_away(struct loop *loop, const struct loop_door *door)
 	close(loop->spare);
 	int fd = accept4(door->fd, NULL, NULL, SOCK_CLOEXEC);
 
-	if (fd >= 0) {
-		close(fd);
-		atomic_fetch_add_explicit(&door->listener->no_descriptor, 1, memory_order_relaxed);
-	}
+	if (fd >= 0)
+		close_for_want(door, fd);
 	loop->spare = open_spare();
 	return fd >= 0;
 }
@@ -447,7 +452,10 @@ static bool accept_one(struct loop *loop, const struct loop_door *door)
 	int fd = accept4(door->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
 	if (fd >= 0) {
-		let_in(loop, door->listener, fd);
+		if (fd < loop->first_reserved)
+			let_in(loop, door->listener, fd);
+		else
+			close_for_want(door, fd);
 		return true;
 	}
 	switch (errno) {
@@ -512,8 +520,12 @@ static void serve_link(struct loop *loop, uint32_t number, uint32_t events)
 {
 	struct link *link = link_table_at(&loop->links, number);
 
-	if (events & EPOLLOUT && living(loop, number))
+	if (events & EPOLLOUT && living(loop, number)) {
 		write_link(loop, number, link);
+		/* The shard is to hear first that it is over: the number is still in use. */
+		if (!living(loop, number))
+			return;
+	}
 	if (link->state == LINK_BROKEN || link->state == LINK_FREE)
 		return;
 	if (events & EPOLLIN)

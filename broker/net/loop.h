@@ -51,6 +51,7 @@ struct loop {
 	struct shard *shard;
 	struct moment now; /* of this turn */
 	int epoll;
+	int first_reserved; /* listener_first_reserved() */
 	int spare; /* given up to accept and close a connection when there is no other; or -1 */
 	uint8_t *buffer;
 	struct link_table links;
