@@ -26,7 +26,7 @@ START_TEST(as_a_list_would)
 	struct index index = {0};
 	uint32_t count = 0, next = 1, gone_count = 0;
 
-	for (int step = 0; step < 30000; step++) {
+	for (int step = 0; step < 16000; step++) {
 		bool grow = random_below(&random, 100) < (step / 4000 % 2 ? 25u : 75u);
 
 		if (grow && count < MANY) {

@@ -36,7 +36,7 @@ START_TEST(identifiers_are_unique)
 	uint32_t count = 0;
 
 	start();
-	for (int step = 0; step < 200000; step++) {
+	for (int step = 0; step < 40000; step++) {
 		if (count < 500 && random_below(&random, 100) < 52) {
 			uint16_t id = add(1)->id;
 

@@ -18,7 +18,7 @@ START_TEST(numbers_and_places)
 	uint32_t count = 0;
 
 	slab_init(&slab, sizeof(struct item));
-	for (int step = 0; step < 40000; step++) {
+	for (int step = 0; step < 20000; step++) {
 		bool grow = random_below(&random, 100) < (step / 5000 % 2 ? 20u : 80u);
 
 		if (grow && count < MANY) {
