@@ -404,7 +404,7 @@ static const struct config_choice protocols[] = {
     {"http_api", 0, "refused, because metrics are served by admin_listener"},
     {NULL, 0, NULL}};
 static const struct config_choice ack_whens[] = {
-    {"accepted", 0, NULL}, {"delivered", 0, NOT_NOW}, {NULL, 0, NULL}};
+    {"accepted", false, NULL}, {"delivered", true, NULL}, {NULL, 0, NULL}};
 static const struct config_choice durabilities[] = {
     {"power", 0, NULL}, {"process", 0, NOT_NOW}, {NULL, 0, NULL}};
 static const struct config_choice versions[] = {

@@ -14,7 +14,9 @@
 
 #include "broker/core/alias.h"
 #include "broker/core/happened.h"
+#include "broker/core/gate.h"
 #include "broker/core/hash.h"
+#include "broker/core/held.h"
 #include "broker/core/idset.h"
 #include "broker/core/index.h"
 #include "broker/core/inflight.h"
@@ -37,6 +39,7 @@ enum timer_kind {
 	TIMER_SESSION,	/* will delay, expiry, lazy `not connected` */
 	TIMER_RETAINED, /* message expiry of a retained message */
 	TIMER_PERSIST,	/* deletions to try again */
+	TIMER_GATES,	/* sessions that may have fallen behind */
 };
 
 /* ---- client: one network connection ---- */
@@ -131,8 +134,15 @@ struct session {
 	struct idset *inbound;	   /* QoS 2 received, not released; NULL when there never was one */
 	struct inflight inflight;
 	struct queue queue;
-	struct will *will;   /* of a connection that is gone, while its delay runs */
-	int64_t detached_ms; /* when that was; may lie before the machine's start */
+	struct held held;	 /* acknowledgements for what it published */
+	uint32_t gated;		 /* deliveries that hold gates */
+	uint32_t gated_at;	 /* its place in shard->gates.sessions */
+	bool behind;		 /* gate.h */
+	uint32_t behind_left;	 /* deliveries to catch up with */
+	uint32_t behind_order;	 /* those before this one */
+	uint64_t grace_until_ms; /* counts as connected until then; 0: does not */
+	struct will *will;	 /* of a connection that is gone, while its delay runs */
+	int64_t detached_ms;	 /* when that was; may lie before the machine's start */
 	uint64_t detached_s;
 	uint64_t restored_since_s; /* of its row, at start */
 	uint64_t match_turn;	   /* scratch of deliver.c: which publication found it last */
@@ -202,6 +212,7 @@ struct shard {
 	struct routes routes;
 	struct shares shares;
 	struct retained_store retained;
+	struct gates gates;
 	struct persist persist;
 	struct pending_answer *pending_answers;
 
@@ -275,6 +286,10 @@ void on_authenticated(struct shard *shard, struct client *client, enum mqtt_reas
 void on_connect_stored(struct shard *shard, uint64_t serial, uint32_t link, bool committed);
 void connect_refuse(struct shard *shard, struct client *client, enum mqtt_reason reason,
 		    const char *text);
+
+/* on_publish.c: PUBACK or PUBREC; an error before 5.0 has no other form than closing. */
+void acknowledge(struct shard *shard, struct client *client, struct session *session, uint8_t qos,
+		 uint16_t packet_id, enum mqtt_reason reason);
 
 /* on_publish.c, on_ack.c, on_subscribe.c, on_control.c: a whole packet of a client that is UP */
 void on_publish(struct shard *shard, struct client *client, uint8_t flags, struct slice body);

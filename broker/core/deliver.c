@@ -144,6 +144,8 @@ static void mail_to_party(void *self, party_id party)
 		return;
 	struct mail *mail = mail_create(MAIL_PUBLISH, m->shard->party, party, SLICE_NONE);
 	mail->message = message_share(message);
+	mail->ticket = m->publication->gate;
+	gate_hold(m->shard, m->publication->gate);
 	shard_post(m->shard, mail);
 }
 
@@ -218,6 +220,8 @@ static void begin(struct shard *shard, struct session *session, struct delivery 
 		return;
 	}
 	COUNT(shard, DROPPED_TOO_LARGE); /* [MQTT-3.1.2-25] */
+	gate_detach(shard, session, &entry->delivery);
+	gates_caught_up(session, entry->order);
 	inflight_remove(&session->inflight, &shard->purse, entry);
 }
 
@@ -240,12 +244,20 @@ static void deliver_at_most_once(struct shard *shard, struct session *session,
 		COUNT(shard, DROPPED_TOO_LARGE);
 }
 
+/* A delivery leaves the queue without being sent: it takes its place in the order with it. */
+static void dropped_unsent(struct shard *shard, struct session *session, struct delivery *delivery)
+{
+	gate_detach(shard, session, delivery);
+	gates_caught_up(session, session->inflight.next_order++);
+}
+
 static void drop_oldest(struct shard *shard, struct session *session)
 {
 	struct delivery delivery = queue_pop(&session->queue, &shard->purse);
 	UNCOUNT(shard, QUEUED);
 	UNCOUNT_N(shard, QUEUED_BYTES, delivery_weight(&delivery));
 	COUNT(shard, DROPPED_QUEUE_FULL);
+	dropped_unsent(shard, session, &delivery);
 	delivery_finish(&delivery, &shard->purse);
 }
 
@@ -315,6 +327,7 @@ void deliver_to_session(struct shard *shard, struct session *session,
 		return;
 	struct delivery delivery =
 	    make_delivery(message, qos, retain, publication->share, identifiers);
+	gate_attach(shard, session, publication, &delivery);
 	if (now) {
 		begin(shard, session, delivery);
 		return;
@@ -347,6 +360,8 @@ static void resend(struct shard *shard, struct session *session, struct outbound
 	}
 	COUNT(shard, DROPPED_TOO_LARGE);
 	UNCOUNT(shard, INFLIGHT);
+	gate_detach(shard, session, &entry->delivery);
+	gates_caught_up(session, entry->order);
 	inflight_remove(&session->inflight, &shard->purse, entry);
 }
 
@@ -370,8 +385,10 @@ static void send_first(struct shard *shard, struct session *session)
 	UNCOUNT_N(shard, QUEUED_BYTES, delivery_weight(&delivery));
 	if (delivery.message->expires_ms <= shard->now.ms) { /* [MQTT-3.3.2-5] */
 		COUNT(shard, DROPPED_EXPIRED);
+		dropped_unsent(shard, session, &delivery);
 		delivery_finish(&delivery, &shard->purse);
 	} else if (delivery.qos == 0) {
+		dropped_unsent(shard, session, &delivery);
 		struct publication publication = message_publication(delivery.message);
 		deliver_at_most_once(shard, session, &publication, delivery.retain,
 				     delivery_identifiers(&delivery));

@@ -28,7 +28,9 @@ enum mail_type {
 			 */
 	MAIL_ROUTE_DEL, /* likewise: no more */
 	MAIL_ANSWER,	/* `ticket`: what was asked under this number is in force */
-	MAIL_PUBLISH,	/* message, for the subscribers that `to` has */
+	MAIL_PUBLISH,	/* message, for the subscribers that `to` has; MAIL_GATE for `ticket` if any
+			 */
+	MAIL_GATE,	/* `ticket`: the deliveries of what came with it are done */
 	MAIL_RETAIN,	/* message: to be kept (or, when empty, cleared) at its topic's home */
 	MAIL_RETAIN_SCAN,  /* text = filter, ticket = scan: send the next matching retained messages
 			    */
@@ -37,7 +39,8 @@ enum mail_type {
 	MAIL_SHARE_JOIN,   /* text = "group/filter", member; answer `ticket` */
 	MAIL_SHARE_LEAVE,  /* likewise */
 	MAIL_SHARE_STATE,  /* member went online or offline (`online`); text = "group/filter" */
-	MAIL_SHARE_DELIVER, /* message for a member that lives at `to` */
+	MAIL_SHARE_DELIVER, /* message for a member that lives at `to`; `ticket` as for MAIL_PUBLISH
+			     */
 	MAIL_SHARE_RETURN,  /* the member is gone: choose another; text = "group/filter" */
 	MAIL_TYPES
 };

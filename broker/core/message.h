@@ -40,6 +40,7 @@ struct publication {
 	uint32_t realm;
 	uint8_t qos;
 	bool retain;
+	uint32_t gate;	     /* of its acknowledgement, 0 for none (gate.h) */
 	uint16_t share;	     /* on its way to a member of a shared subscription: its membership */
 	bool found_retained; /* sent because of a subscription, from the retained messages */
 	struct publisher publisher;

@@ -18,12 +18,21 @@ static void mistaken(const struct ack_in *in)
 		    "acknowledgement of another QoS than was sent");
 }
 
+/* The subscriber has the message: nobody waits for this delivery any more. */
+static void taken_over(const struct ack_in *in, struct outbound *entry)
+{
+	if (entry->state != INFLIGHT_PUBCOMP)
+		gates_caught_up(in->session, entry->order);
+	gate_detach(in->shard, in->session, &entry->delivery);
+}
+
 /* The delivery is complete: its place in the window is free. */
 static void complete(const struct ack_in *in, struct outbound *entry)
 {
 	if (!entry->resend)
 		in->client->sent_unfinished--;
 	UNCOUNT(in->shard, INFLIGHT);
+	taken_over(in, entry);
 	inflight_remove(&in->session->inflight, &in->shard->purse, entry);
 	session_pump(in->shard, in->session);
 }
@@ -57,8 +66,10 @@ static void on_pubrec(const struct ack_in *in)
 	} else if (mqtt_reason_is_error(in->ack->reason)) {
 		complete(in, entry);
 	} else {
-		if (entry->state == INFLIGHT_PUBREC)
+		if (entry->state == INFLIGHT_PUBREC) {
+			taken_over(in, entry);
 			inflight_received(&in->session->inflight, &in->shard->purse, entry);
+		}
 		send_ack(in->shard, in->client, MQTT_PUBREL, in->ack->packet_id, MQTT_SUCCESS);
 	}
 }

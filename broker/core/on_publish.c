@@ -48,29 +48,38 @@ static enum mqtt_reason resolve_alias(struct shard *shard, struct client *client
 	return in->topic.len > 0 ? MQTT_SUCCESS : MQTT_PROTOCOL_ERROR;
 }
 
-/*
- * A QoS 2 identifier that is new and beyond what we granted? [MQTT-3.3.4-7]
- * QoS 1 is acknowledged at once and so is never unfinished.
- */
+/* QoS 1 and 2 messages of the session that have not had their last acknowledgement. */
+static uint32_t unfinished(const struct session *session)
+{
+	return session->held.count + (session->inbound ? session->inbound->count : 0);
+}
+
+/* An identifier that is new and beyond what we granted? [MQTT-3.3.4-7] */
 static bool receive_maximum_exceeded(const struct shard *shard, const struct client *client,
 				     const struct session *session, const struct mqtt_publish *p)
 {
-	return client->version == MQTT_VERSION_5_0 && p->qos == 2 && session->inbound &&
-	       session->inbound->count >= shard->settings->receive_maximum &&
-	       !idset_has(session->inbound, p->packet_id);
+	return client->version == MQTT_VERSION_5_0 && p->qos > 0 &&
+	       unfinished(session) >= shard->settings->receive_maximum &&
+	       !idset_has(session->inbound, p->packet_id) &&
+	       held_find(&session->held, p->packet_id) == NULL;
 }
 
-/* PUBACK or PUBREC; an error before 5.0 has no other form than closing. */
-static void acknowledge(struct shard *shard, struct client *client, const struct mqtt_publish *p,
-			enum mqtt_reason reason)
+void acknowledge(struct shard *shard, struct client *client, struct session *session, uint8_t qos,
+		 uint16_t packet_id, enum mqtt_reason reason)
 {
-	if (p->qos == 0)
-		return;
-	if (mqtt_reason_is_error((uint8_t)reason) && client->version != MQTT_VERSION_5_0) {
+	bool error = mqtt_reason_is_error((uint8_t)reason);
+	if (error && client->version != MQTT_VERSION_5_0) {
 		client_fail(shard, client, reason, NULL);
 		return;
 	}
-	send_ack(shard, client, p->qos == 1 ? MQTT_PUBACK : MQTT_PUBREC, p->packet_id, reason);
+	if (qos == 2 && !error) { /* from now on it is released by PUBREL only [MQTT-4.3.3-10] */
+		if (session->inbound == NULL)
+			session->inbound = idset_create(&shard->purse);
+		idset_add(session->inbound, &shard->purse, packet_id);
+	}
+	if (client->version != MQTT_VERSION_5_0)
+		reason = MQTT_SUCCESS;
+	send_ack(shard, client, qos == 1 ? MQTT_PUBACK : MQTT_PUBREC, packet_id, reason);
 }
 
 /* The properties that go on: as they came where nothing has to be left out. */
@@ -92,11 +101,10 @@ static bool retain_refused(struct shard *shard, const struct publication *public
 	return retained_full(shard, publication);
 }
 
-static enum mqtt_reason take_over(struct shard *shard, struct session *session,
-				  const struct inbound *in)
+static struct publication publication_of(struct shard *shard, const struct session *session,
+					 const struct inbound *in, uint8_t **copy)
 {
 	const struct mqtt_publish *p = &in->packet;
-	uint8_t *copy;
 	struct publication publication = {
 	    .realm = session->realm,
 	    .qos = p->qos,
@@ -104,51 +112,96 @@ static enum mqtt_reason take_over(struct shard *shard, struct session *session,
 	    .publisher = shard_self(shard, session),
 	    .expires_ms = EXPIRES_NEVER,
 	    .topic = in->topic,
-	    .properties = forwarded(&p->properties, &copy),
+	    .properties = forwarded(&p->properties, copy),
 	    .payload = p->payload,
 	};
 	if (mqtt_has(&p->properties, MQTT_PROPERTY_MESSAGE_EXPIRY_INTERVAL))
 		publication.expires_ms = shard->now.ms + p->properties.message_expiry_s * 1000ull;
-	enum mqtt_reason reason = MQTT_SUCCESS;
-	if (retain_refused(shard, &publication) ||
-	    !purse_allows(&shard->purse, sizeof(struct message) + in->topic.len + p->payload.len))
-		reason = MQTT_QUOTA_EXCEEDED;
-	else if (!publish(shard, &publication))
-		reason = MQTT_NO_MATCHING_SUBSCRIBERS;
-	if (reason == MQTT_QUOTA_EXCEEDED)
-		COUNT(shard, DROPPED_MEMORY);
-	publication_finish(shard, &publication);
-	memory_free(copy);
-	return reason;
+	return publication;
 }
 
-/* Nobody may publish where the broker speaks itself; such a message is taken and dropped. */
-static bool reserved_topic(const struct inbound *in)
+static enum mqtt_reason take_over(struct shard *shard, struct publication *publication)
 {
-	return in->topic.at[0] == '$';
+	size_t size = sizeof(struct message) + publication->topic.len + publication->payload.len;
+	if (publication->topic.at[0] ==
+	    '$') { /* nobody may publish where the broker itself speaks */
+		COUNT(shard, DROPPED_DOLLAR);
+		return MQTT_SUCCESS;
+	}
+	if (retain_refused(shard, publication) || !purse_allows(&shard->purse, size)) {
+		COUNT(shard, DROPPED_MEMORY);
+		return MQTT_QUOTA_EXCEEDED;
+	}
+	return publish(shard, publication) ? MQTT_SUCCESS : MQTT_NO_MATCHING_SUBSCRIBERS;
+}
+
+/* Goes now when nothing holds it and none before it is held; else in its turn. */
+static void acknowledge_in_order(struct shard *shard, struct client *client,
+				 struct session *session, const struct mqtt_publish *p,
+				 const struct publication *publication, enum mqtt_reason reason)
+{
+	bool held = gate_is_held(shard, publication->gate);
+	/* Before 5.0 an error closes the connection, so there is no turn to wait for. */
+	bool closes = mqtt_reason_is_error((uint8_t)reason) && client->version != MQTT_VERSION_5_0;
+	if (closes) {
+		acknowledge(shard, client, session, p->qos, p->packet_id, reason);
+		return;
+	}
+	if (!held && held_nothing_before(&session->held, p->qos))
+		acknowledge(shard, client, session, p->qos, p->packet_id, reason);
+	else
+		held_add(shard, session, p->packet_id, p->qos, held ? publication->gate : 0, reason,
+			 publication->message);
+}
+
+/* Is a PUBLISH the one whose acknowledgement is held?  MQTT.js sends it again with DUP 0. */
+static bool is_same(const struct held_ack *ack, const struct inbound *in)
+{
+	if (ack->qos != in->packet.qos)
+		return false;
+	return ack->qos == 2 || ack->message == NULL ||
+	       (slice_equal(message_topic(ack->message), in->topic) &&
+		slice_equal(message_payload(ack->message), in->packet.payload));
+}
+
+/* One that we have already: true, and it is answered as far as it can be. */
+static bool is_known(struct shard *shard, struct client *client, struct session *session,
+		     const struct inbound *in)
+{
+	const struct mqtt_publish *p = &in->packet;
+	struct held_ack *ack = held_find(&session->held, p->packet_id);
+	bool twice = p->qos == 1 && session->held.overtaken && ack && !ack->in_order;
+	if (ack && !twice && is_same(ack, in)) {
+		held_again(shard, session, ack);
+		return true;
+	}
+	if (ack)
+		held_drop(shard, session, ack);
+	if (p->qos == 2 && idset_has(session->inbound, p->packet_id)) { /* [MQTT-4.3.3-10] */
+		acknowledge(shard, client, session, 2, p->packet_id, MQTT_SUCCESS);
+		return true;
+	}
+	return false;
 }
 
 static void take(struct shard *shard, struct client *client, struct session *session,
 		 const struct inbound *in)
 {
 	const struct mqtt_publish *p = &in->packet;
-	enum mqtt_reason reason = MQTT_SUCCESS;
-	if (p->qos == 2 && idset_has(session->inbound, p->packet_id)) {
-		acknowledge(shard, client, p, MQTT_SUCCESS); /* [MQTT-4.3.3-10] */
+	uint8_t *copy;
+	if (p->qos > 0 && is_known(shard, client, session, in))
 		return;
-	}
-	if (reserved_topic(in))
-		COUNT(shard, DROPPED_DOLLAR);
-	else
-		reason = take_over(shard, session, in);
-	if (p->qos == 2 && !mqtt_reason_is_error((uint8_t)reason)) { /* [MQTT-4.3.3-9] */
-		if (session->inbound == NULL)
-			session->inbound = idset_create(&shard->purse);
-		idset_add(session->inbound, &shard->purse, p->packet_id);
-	}
-	if (client->version != MQTT_VERSION_5_0 && !mqtt_reason_is_error((uint8_t)reason))
-		reason = MQTT_SUCCESS;
-	acknowledge(shard, client, p, reason);
+	if (p->qos == 1)
+		held_overtake(&session->held);
+	struct publication publication = publication_of(shard, session, in, &copy);
+	if (p->qos > 0 && shard->settings->ack_when_delivered)
+		publication.gate = gate_for_session(shard, session, p->packet_id);
+	enum mqtt_reason reason = take_over(shard, &publication);
+	if (p->qos > 0)
+		acknowledge_in_order(shard, client, session, p, &publication, reason);
+	gate_release(shard, publication.gate);
+	publication_finish(shard, &publication);
+	memory_free(copy);
 }
 
 void on_publish(struct shard *shard, struct client *client, uint8_t flags, struct slice body)

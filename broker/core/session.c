@@ -76,6 +76,8 @@ static void drop_queues(struct shard *shard, struct session *session)
 	UNCOUNT_N(shard, QUEUED, session->queue.count);
 	UNCOUNT_N(shard, QUEUED_BYTES, session->queue.bytes);
 	UNCOUNT_N(shard, INFLIGHT, session->inflight.count);
+	gates_let_go(shard, session);
+	held_clear(&session->held, &shard->purse);
 	queue_clear(&session->queue, &shard->purse);
 	inflight_clear(&session->inflight, &shard->purse);
 	idset_destroy(session->inbound, &shard->purse);
@@ -144,6 +146,7 @@ void session_end(struct shard *shard, struct session *session)
 void session_attach(struct shard *shard, struct session *session, struct client *client)
 {
 	must(session->client == NULL);
+	session->grace_until_ms = 0;
 	session->client = client;
 	client->session = (uint32_t)session->number;
 	timer_cancel(&shard->timers, &session->timer);
@@ -169,8 +172,11 @@ void session_arm(struct shard *shard, struct session *session)
 		due = due_after(session, (int64_t)expiry_s * 1000);
 	if (session->will && due_after(session, (int64_t)session->will->delay_s * 1000) < due)
 		due = due_after(session, (int64_t)session->will->delay_s * 1000);
-	if (session->stored && session->stored_connected && due_after(session, LAZY_MS) < due)
+	if (session->stored && session->stored_connected && session->grace_until_ms == 0 &&
+	    due_after(session, LAZY_MS) < due)
 		due = due_after(session, LAZY_MS);
+	if (session->grace_until_ms != 0 && session->grace_until_ms < due)
+		due = session->grace_until_ms;
 	if (due != UINT64_MAX)
 		timer_arm(&shard->timers, &session->timer, due);
 }
@@ -185,6 +191,9 @@ void session_detach(struct shard *shard, struct session *session, bool publish_w
 	session->detached_ms = (int64_t)shard->now.ms;
 	session->detached_s = shard->now.wall_s;
 	shared_state(shard, session, false);
+	held_disconnected(&session->held);
+	session->behind = false;
+	gates_let_go(shard, session);
 	if (!publish_will) { /* [MQTT-3.14.4-3] */
 		will_free(shard, will);
 		will = NULL;
@@ -226,7 +235,12 @@ void session_timer(struct shard *shard, struct session *session)
 		session->will = NULL;
 		will_publish(shard, session, will);
 	}
-	if (session->stored && session->stored_connected && due_after(session, LAZY_MS) <= now)
+	if (session->grace_until_ms != 0 && session->grace_until_ms <= now) {
+		session->grace_until_ms = 0;
+		gates_let_go(shard, session);
+	}
+	if (session->stored && session->stored_connected && session->grace_until_ms == 0 &&
+	    due_after(session, LAZY_MS) <= now)
 		store_absence(shard, session);
 	session_arm(shard, session);
 }
@@ -288,6 +302,8 @@ void session_restore(struct shard *shard, uint64_t row, const struct store_sessi
 	session->detached_ms = (int64_t)shard->now.ms - (int64_t)away_s * 1000;
 	session->detached_s = shard->now.wall_s - away_s;
 	session->restored_since_s = stored->since_s;
+	if (stored->connected && shard->settings->ack_when_delivered)
+		session->grace_until_ms = shard->now.ms + shard->settings->restart_grace_ms;
 	index_add(&shard->restore_index, hash_mix(row), (uint32_t)session->number);
 	session_arm(shard, session);
 }

@@ -28,8 +28,11 @@ struct core_settings {
 	uint32_t max_queued_messages;	/* per session */
 	uint64_t max_queued_bytes; /* per session; also for bytes not yet taken by the socket */
 	enum queue_policy queue_policy;
-	bool queue_qos0_messages; /* for sessions that are away */
-	uint16_t receive_maximum; /* granted to publishers */
+	bool queue_qos0_messages;  /* for sessions that are away */
+	bool ack_when_delivered;   /* else: when accepted */
+	uint32_t ack_hold_max_ms;  /* a delivery holds an acknowledgement so long at most */
+	uint32_t restart_grace_ms; /* a session counts as connected so long after a crash */
+	uint16_t receive_maximum;  /* granted to publishers */
 	bool retain_available;
 	uint32_t max_retained_messages;
 	uint64_t max_retained_bytes;

@@ -86,6 +86,7 @@ struct shard *shard_create(const struct shard_setup *setup, struct moment now)
 	routes_init(&shard->routes, shard->hash_key);
 	shares_init(&shard->shares);
 	retained_init(&shard->retained, shard->hash_key);
+	gates_init(&shard->gates);
 	persist_init(&shard->persist);
 	timer_wheel_init(&shard->timers, now.ms);
 	shard->party_turn = memory_get_zeroed(setup->parties * sizeof *shard->party_turn);
@@ -112,22 +113,32 @@ static void free_sessions(struct shard *shard)
 			return;
 		struct session *session = session_at(shard, index->slots[i].number);
 		struct changes changes = {0};
-		session->client = NULL;
 		session_drop_subscriptions(shard, session, &changes);
 		memory_free(changes.ops);
 		session_free(shard, session);
 	}
 }
 
+static void free_clients(struct shard *shard)
+{
+	for (uint32_t i = 0; i < shard->link_room; i++) {
+		struct client *client = shard->links[i];
+		if (client == NULL)
+			continue;
+		if (client->session != 0)
+			session_at(shard, client->session)->client = NULL;
+		client_free(shard, client);
+	}
+}
+
 void shard_destroy(struct shard *shard)
 {
-	for (uint32_t i = 0; i < shard->link_room; i++)
-		if (shard->links[i])
-			client_free(shard, shard->links[i]);
+	free_clients(shard);
 	free_sessions(shard);
 	shares_finish(shard);
 	retained_finish(shard);
 	answers_finish(shard);
+	gates_finish(&shard->gates);
 	routes_finish(&shard->routes);
 	subscriptions_finish(&shard->subscriptions);
 	persist_finish(&shard->persist);
@@ -171,10 +182,17 @@ static void on_link_closed(struct shard *shard, const struct event *event)
 static void on_mail_publish(struct shard *shard, struct mail *mail)
 {
 	struct publication publication = message_publication(mail->message);
+	publication.gate = gate_for_party(shard, mail->from, mail->ticket);
 	if (publication.expires_ms > shard->now.ms)
 		deliver_here(shard, &publication);
 	else
 		COUNT(shard, DROPPED_EXPIRED);
+	gate_release(shard, publication.gate);
+}
+
+static void on_mail_gate(struct shard *shard, struct mail *mail)
+{
+	gate_release(shard, (uint32_t)mail->ticket);
 }
 
 static void on_mail_route(struct shard *shard, struct mail *mail)
@@ -190,12 +208,19 @@ static void on_mail_answer(struct shard *shard, struct mail *mail)
 static void handle_mail(struct shard *shard, struct mail *mail)
 {
 	static void (*const handlers[MAIL_TYPES])(struct shard *, struct mail *) = {
-	    [MAIL_ROUTE_ADD] = on_mail_route,	[MAIL_ROUTE_DEL] = on_mail_route,
-	    [MAIL_ANSWER] = on_mail_answer,	[MAIL_PUBLISH] = on_mail_publish,
-	    [MAIL_RETAIN] = retained_scan_mail, [MAIL_RETAIN_SCAN] = retained_scan_mail,
-	    [MAIL_RETAIN_FOUND] = retain_found, [MAIL_RETAIN_STOP] = retained_scan_mail,
-	    [MAIL_SHARE_JOIN] = share_mail,	[MAIL_SHARE_LEAVE] = share_mail,
-	    [MAIL_SHARE_STATE] = share_mail,	[MAIL_SHARE_DELIVER] = share_mail,
+	    [MAIL_ROUTE_ADD] = on_mail_route,
+	    [MAIL_ROUTE_DEL] = on_mail_route,
+	    [MAIL_ANSWER] = on_mail_answer,
+	    [MAIL_PUBLISH] = on_mail_publish,
+	    [MAIL_GATE] = on_mail_gate,
+	    [MAIL_RETAIN] = retained_scan_mail,
+	    [MAIL_RETAIN_SCAN] = retained_scan_mail,
+	    [MAIL_RETAIN_FOUND] = retain_found,
+	    [MAIL_RETAIN_STOP] = retained_scan_mail,
+	    [MAIL_SHARE_JOIN] = share_mail,
+	    [MAIL_SHARE_LEAVE] = share_mail,
+	    [MAIL_SHARE_STATE] = share_mail,
+	    [MAIL_SHARE_DELIVER] = share_mail,
 	    [MAIL_SHARE_RETURN] = share_mail,
 	};
 	must((unsigned)mail->type < MAIL_TYPES);
@@ -260,6 +285,9 @@ static void on_timers(struct shard *shard, const struct event *event)
 			break;
 		case TIMER_RETAINED:
 			retained_timer(shard, timer);
+			break;
+		case TIMER_GATES:
+			gates_timer(shard);
 			break;
 		case TIMER_PERSIST:
 			persist_retry(shard);

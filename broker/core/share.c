@@ -147,13 +147,19 @@ static void keep(struct shard *shard, struct share_group *group, struct publicat
 	queue_push(&group->queue, &shard->purse, delivery);
 }
 
+static bool session_is_here(const struct shard *shard, const struct share_member *who)
+{
+	const struct session *session = session_by_number(shard, who->session);
+	return session && session->client;
+}
+
 /* To a member on this shard; false when it is not there to take it. */
 static bool hand_over(struct shard *shard, const struct share_member *who,
 		      struct publication *publication)
 {
-	struct session *session = session_by_number(shard, who->session);
-	if (session == NULL || session->client == NULL)
+	if (!session_is_here(shard, who))
 		return false;
+	struct session *session = session_by_number(shard, who->session);
 	uint8_t granted = who->options & OPTION_QOS;
 	bool retain = publication->retain && who->options & OPTION_RETAIN_AS_PUBLISHED;
 	struct identifier_list identifiers = {&who->identifier, who->identifier != 0};
@@ -177,6 +183,8 @@ static void give(struct shard *shard, struct share_group *group, struct publicat
 			mail->realm = group->realm;
 			mail->member = member->who;
 			mail->message = message_share(message);
+			mail->ticket = publication->gate;
+			gate_hold(shard, publication->gate);
 			shard_post(shard, mail);
 			return;
 		}
@@ -269,23 +277,31 @@ static void state(struct shard *shard, const struct mail *mail)
 static void delivered(struct shard *shard, struct mail *mail)
 {
 	struct publication publication = message_publication(mail->message);
-	if (hand_over(shard, &mail->member, &publication))
+	if (session_is_here(shard, &mail->member)) {
+		publication.gate = gate_for_party(shard, mail->from, mail->ticket);
+		must(hand_over(shard, &mail->member, &publication));
+		gate_release(shard, publication.gate);
 		return;
+	}
 	struct mail *back = mail_create(MAIL_SHARE_RETURN, shard->party, mail->from, mail->text);
 	back->realm = mail->realm;
 	back->member = mail->member;
 	back->message = message_share(mail->message);
+	back->ticket = mail->ticket;
 	shard_post(shard, back);
 }
 
+/* The ticket of what comes back is the gate here that it left with, and still holds. */
 static void returned(struct shard *shard, struct mail *mail)
 {
 	struct share_group *group = find_group(shard, mail->realm, mail->text);
 	struct publication publication = message_publication(mail->message);
+	publication.gate = (uint32_t)mail->ticket;
 	if (group == NULL)
 		COUNT(shard, DROPPED_SESSION_END);
 	else
 		give(shard, group, &publication);
+	gate_release(shard, publication.gate);
 }
 
 void share_mail(struct shard *shard, struct mail *mail)

@@ -313,7 +313,9 @@ void oracle_broker_back(struct world *world, bool killed)
 			continue;
 		/* Where the last disconnect was not committed, expiry runs from now. */
 		uint64_t latest = world->now_ms + expiry_ms(session->expiry_s) + EXPIRY_SLACK_MS;
-		if (world->profile.refuse > 0 || session->pending)
+		/* A DISCONNECT that came with the stop may have been read, or not. */
+		bool with_stop = session->asked_end && session->end_max_ms >= world->stop_ms;
+		if (world->profile.refuse > 0 || session->pending || with_stop)
 			session->end_max_ms = NEVER;
 		else if (killed && session->end_max_ms < latest)
 			session->end_max_ms = latest;

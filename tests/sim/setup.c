@@ -56,6 +56,8 @@ static void setup_settings(struct world *world)
 	    .max_queued_bytes = tight ? rng_between(rng, 8192, 65536) : 16u << 20,
 	    .queue_policy = rng_chance(rng, 500) ? QUEUE_DROP_NEW : QUEUE_DROP_OLD,
 	    .queue_qos0_messages = rng_chance(rng, 300),
+	    .ack_hold_max_ms = 1000,
+	    .restart_grace_ms = 30000,
 	    .receive_maximum = (uint16_t)(rng_chance(rng, 300) ? rng_between(rng, 1, 5) : 1024),
 	    .retain_available = true,
 	    .message_size_limit = UINT32_MAX,
@@ -65,6 +67,8 @@ static void setup_settings(struct world *world)
 	    .max_subscriptions = 1000,
 	    .memory_limit = tight ? 2u << 20 : 256u << 20,
 	};
+	/* Through a restart it does not hold yet: what was open then is delivered anew. */
+	world->settings.ack_when_delivered = rng_chance(rng, 600) && !world->profile.restarts;
 	world->listener = (struct listener_settings){
 	    .number = 1,
 	    .accept_3_1 = true,

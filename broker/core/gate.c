@@ -1,0 +1,212 @@
+/* gate.c - see gate.h. */
+#include "broker/core/core.h"
+
+struct gate {
+	uint32_t holds;
+	uint16_t packet_id; /* of the session's message, 0 where `party` waits */
+	party_id party;
+	uint64_t ticket_or_session; /* that party's ticket, or the number of the session here */
+	uint64_t made_ms;
+};
+
+/* How often sessions are looked at, as a part of ack_hold_max. */
+#define LOOKS 8u
+
+void gates_init(struct gates *gates)
+{
+	*gates = (struct gates){.timer = {.kind = TIMER_GATES}};
+	slab_init(&gates->slab, sizeof(struct gate));
+}
+
+void gates_finish(struct gates *gates)
+{
+	slab_finish(&gates->slab);
+	memory_free(gates->sessions);
+}
+
+static struct gate *gate_at(const struct shard *shard, uint32_t number)
+{
+	return slab_at(&shard->gates.slab, number);
+}
+
+static uint32_t make(struct shard *shard, struct gate gate)
+{
+	uint32_t number = slab_add(&shard->gates.slab);
+	gate.holds = 1;
+	gate.made_ms = shard->now.ms;
+	*gate_at(shard, number) = gate;
+	return number;
+}
+
+uint32_t gate_for_session(struct shard *shard, const struct session *session, uint16_t packet_id)
+{
+	return make(shard, (struct gate){.packet_id = packet_id,
+					 .party = shard->party,
+					 .ticket_or_session = session->number});
+}
+
+uint32_t gate_for_party(struct shard *shard, party_id party, uint64_t ticket)
+{
+	return ticket ? make(shard, (struct gate){.party = party, .ticket_or_session = ticket}) : 0;
+}
+
+void gate_hold(struct shard *shard, uint32_t number)
+{
+	if (number != 0)
+		gate_at(shard, number)->holds++;
+}
+
+bool gate_is_held(const struct shard *shard, uint32_t number)
+{
+	return number != 0 && gate_at(shard, number)->holds > 1;
+}
+
+void gate_release(struct shard *shard, uint32_t number)
+{
+	if (number == 0)
+		return;
+	struct gate *gate = gate_at(shard, number);
+	must(gate->holds > 0);
+	if (--gate->holds > 0)
+		return;
+	struct gate open = *gate;
+	slab_remove(&shard->gates.slab, number);
+	if (open.packet_id != 0) {
+		held_open(shard, open.ticket_or_session, open.packet_id, number);
+		return;
+	}
+	struct mail *mail = mail_create(MAIL_GATE, shard->party, open.party, SLICE_NONE);
+	mail->ticket = open.ticket_or_session;
+	shard_post(shard, mail);
+}
+
+/* ---- sessions that hold gates ---- */
+
+static void list(struct shard *shard, struct session *session)
+{
+	struct gates *gates = &shard->gates;
+	gates->sessions = shard_grow(gates->sessions, &gates->session_room,
+				     gates->session_count + 1, sizeof *gates->sessions);
+	session->gated_at = gates->session_count;
+	gates->sessions[gates->session_count++] = (uint32_t)session->number;
+	if (!timer_armed(&gates->timer))
+		timer_arm(&shard->timers, &gates->timer,
+			  shard->now.ms + shard->settings->ack_hold_max_ms / LOOKS);
+}
+
+static void unlist(struct shard *shard, const struct session *session)
+{
+	struct gates *gates = &shard->gates;
+	uint32_t last = gates->sessions[--gates->session_count];
+	gates->sessions[session->gated_at] = last;
+	session_at(shard, last)->gated_at = session->gated_at;
+}
+
+/* A session that was connected when the broker died counts as connected for restart_grace. */
+static bool connected(const struct session *session)
+{
+	return session->client != NULL || session->grace_until_ms != 0;
+}
+
+void gate_attach(struct shard *shard, struct session *session,
+		 const struct publication *publication, struct delivery *delivery)
+{
+	bool own = publication->publisher.session == session->number &&
+		   publication->publisher.party == shard->party;
+	if (publication->gate == 0 || delivery->qos == 0 || own || session->behind ||
+	    !connected(session))
+		return;
+	delivery->gate = publication->gate;
+	gate_hold(shard, publication->gate);
+	if (session->gated++ == 0)
+		list(shard, session);
+}
+
+void gate_detach(struct shard *shard, struct session *session, struct delivery *delivery)
+{
+	uint32_t gate = delivery->gate;
+	if (gate == 0)
+		return;
+	delivery->gate = 0;
+	if (--session->gated == 0)
+		unlist(shard, session);
+	gate_release(shard, gate);
+}
+
+void gates_let_go(struct shard *shard, struct session *session)
+{
+	struct inflight *inflight = &session->inflight;
+	struct queue *queue = &session->queue;
+	for (uint32_t i = 0; session->gated > 0 && i < inflight->room; i++)
+		gate_detach(shard, session, &inflight->ring[i].delivery);
+	for (uint32_t i = 0; session->gated > 0 && i < queue->count; i++)
+		gate_detach(shard, session, &queue->ring[(queue->head + i) & (queue->room - 1)]);
+	must(session->gated == 0);
+}
+
+/* ---- behind ---- */
+
+static uint32_t unacknowledged(const struct session *session)
+{
+	uint32_t count = session->queue.count;
+	for (uint32_t i = 0; i < session->inflight.room; i++) {
+		uint8_t state = session->inflight.ring[i].state;
+		count += state == INFLIGHT_PUBACK || state == INFLIGHT_PUBREC;
+	}
+	return count;
+}
+
+static void fall_behind(struct shard *shard, struct session *session)
+{
+	session->behind_left = unacknowledged(session);
+	session->behind = session->behind_left > 0;
+	session->behind_order = session->inflight.next_order + session->queue.count;
+	COUNT(shard, FELL_BEHIND);
+	gates_let_go(shard, session);
+}
+
+void gates_caught_up(struct session *session, uint32_t order)
+{
+	if (session->behind && (int32_t)(order - session->behind_order) < 0 &&
+	    --session->behind_left == 0)
+		session->behind = false;
+}
+
+/* When the oldest delivery that holds a gate was made. */
+static uint64_t oldest_ms(const struct shard *shard, const struct session *session)
+{
+	const struct inflight *inflight = &session->inflight;
+	const struct queue *queue = &session->queue;
+	uint64_t oldest = UINT64_MAX;
+	for (uint32_t i = 0; i < inflight->room; i++) {
+		uint32_t gate = inflight->ring[i].delivery.gate;
+		if (gate != 0 && gate_at(shard, gate)->made_ms < oldest)
+			oldest = gate_at(shard, gate)->made_ms;
+	}
+	for (uint32_t i = 0; i < queue->count; i++) {
+		uint32_t gate = queue->ring[(queue->head + i) & (queue->room - 1)].gate;
+		if (gate != 0 && gate_at(shard, gate)->made_ms < oldest)
+			oldest = gate_at(shard, gate)->made_ms;
+	}
+	/* One that has just come back could not acknowledge before. */
+	if (session->client && session->client->opened_ms > oldest)
+		oldest = session->client->opened_ms;
+	return oldest;
+}
+
+void gates_timer(struct shard *shard)
+{
+	struct gates *gates = &shard->gates;
+	uint32_t hold_ms = shard->settings->ack_hold_max_ms;
+	/* From the end: falling behind takes a session out, and puts the last in its place. */
+	for (uint32_t i = gates->session_count; i-- > 0;) {
+		if (i >= gates->session_count)
+			continue;
+		struct session *session = session_at(shard, gates->sessions[i]);
+		if (session->grace_until_ms == 0 &&
+		    oldest_ms(shard, session) + hold_ms <= shard->now.ms)
+			fall_behind(shard, session);
+	}
+	if (gates->session_count > 0)
+		timer_arm(&shard->timers, &gates->timer, shard->now.ms + hold_ms / LOOKS);
+}

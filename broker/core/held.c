@@ -1,0 +1,178 @@
+/* held.c - see held.h. */
+#include "broker/core/core.h"
+
+#define ROOM_MIN 8u
+#define ROOM_MAX 65536u
+
+struct held_ack *held_find(const struct held *held, uint16_t id)
+{
+	if (held->count == 0)
+		return NULL;
+	struct held_ack *ack = &held->ring[id & (held->room - 1)];
+	return ack->id == id ? ack : NULL;
+}
+
+static void resize(struct held *held, struct purse *purse, uint32_t room)
+{
+	struct held_ack *ring = memory_get_zeroed(room * sizeof *ring);
+	for (uint32_t i = 0; i < held->room; i++)
+		if (held->ring[i].id != 0)
+			ring[held->ring[i].id & (room - 1)] = held->ring[i];
+	memory_free(held->ring);
+	purse_give(purse, held->room * sizeof *ring);
+	purse_force(purse, room * sizeof *ring);
+	held->ring = ring;
+	held->room = room;
+}
+
+/* A place for an identifier that is not there: the client chooses them, so two may collide. */
+static struct held_ack *make_place(struct held *held, struct purse *purse, uint16_t id)
+{
+	if (held->room == 0)
+		resize(held, purse, ROOM_MIN);
+	while (held->ring[id & (held->room - 1)].id != 0) {
+		must(held->room < ROOM_MAX);
+		resize(held, purse, held->room * 2);
+	}
+	return &held->ring[id & (held->room - 1)];
+}
+
+/* ---- order ---- */
+
+static void append(struct held *held, struct held_ack *ack)
+{
+	unsigned kind = ack->qos - 1u;
+	ack->next = 0;
+	ack->in_order = true;
+	if (held->first[kind] == 0)
+		held->first[kind] = ack->id;
+	else
+		held_find(held, held->last[kind])->next = ack->id;
+	held->last[kind] = ack->id;
+}
+
+static void take_out(struct held *held, struct held_ack *ack)
+{
+	unsigned kind = ack->qos - 1u;
+	uint16_t before = 0;
+	if (!ack->in_order) {
+		held->absent[kind]--;
+		return;
+	}
+	ack->in_order = false;
+	for (uint16_t at = held->first[kind]; at != ack->id; at = held_find(held, at)->next)
+		before = at;
+	if (before)
+		held_find(held, before)->next = ack->next;
+	else
+		held->first[kind] = ack->next;
+	if (held->last[kind] == ack->id)
+		held->last[kind] = before;
+}
+
+void held_disconnected(struct held *held)
+{
+	for (unsigned kind = 0; kind < 2; kind++)
+		while (held->first[kind]) {
+			struct held_ack *ack = held_find(held, held->first[kind]);
+			held->first[kind] = ack->next;
+			ack->in_order = false;
+			held->absent[kind]++;
+		}
+	held->last[0] = held->last[1] = 0;
+	held->overtaken = false;
+}
+
+/* ---- the acknowledgements ---- */
+
+static void remove_ack(struct held *held, struct purse *purse, struct held_ack *ack)
+{
+	if (ack->message)
+		message_release(ack->message, purse);
+	*ack = (struct held_ack){0};
+	if (--held->count > 0 || held->room <= 64)
+		return;
+	purse_give(purse, held->room * sizeof *ack);
+	memory_free(held->ring);
+	held->ring = NULL;
+	held->room = 0;
+}
+
+static void send(struct shard *shard, struct session *session, const struct held_ack *ack)
+{
+	acknowledge(shard, session->client, session, ack->qos, ack->id,
+		    (enum mqtt_reason)ack->reason);
+}
+
+/* Sends what is open, from the front, until one is not. */
+static void flush(struct shard *shard, struct session *session, uint8_t qos)
+{
+	struct held *held = &session->held;
+	unsigned kind = qos - 1u;
+	while (held->first[kind] != 0) {
+		struct held_ack *ack = held_find(held, held->first[kind]);
+		if (ack->gate != 0 || session->client == NULL ||
+		    session->client->state != CLIENT_UP)
+			return;
+		struct held_ack due = *ack;
+		take_out(held, ack);
+		ack->message = NULL;
+		remove_ack(held, &shard->purse, ack);
+		send(shard, session, &due);
+		if (due.message)
+			message_release(due.message, &shard->purse);
+	}
+}
+
+void held_add(struct shard *shard, struct session *session, uint16_t id, uint8_t qos, uint32_t gate,
+	      enum mqtt_reason reason, struct message *message)
+{
+	struct held *held = &session->held;
+	struct held_ack *ack = make_place(held, &shard->purse, id);
+	*ack = (struct held_ack){
+	    .message = message ? message_share(message) : NULL,
+	    .gate = gate,
+	    .id = id,
+	    .qos = qos,
+	    .reason = (uint8_t)reason,
+	};
+	held->count++;
+	append(held, ack);
+	flush(shard, session, qos);
+}
+
+void held_again(struct shard *shard, struct session *session, struct held_ack *ack)
+{
+	if (!ack->in_order) {
+		session->held.absent[ack->qos - 1]--;
+		append(&session->held, ack);
+	}
+	flush(shard, session, ack->qos);
+}
+
+void held_drop(struct shard *shard, struct session *session, struct held_ack *ack)
+{
+	take_out(&session->held, ack);
+	remove_ack(&session->held, &shard->purse, ack);
+}
+
+void held_open(struct shard *shard, uint64_t number, uint16_t id, uint32_t gate)
+{
+	struct session *session = session_by_number(shard, number);
+	struct held_ack *ack = session ? held_find(&session->held, id) : NULL;
+	if (ack == NULL || ack->gate != gate)
+		return;
+	ack->gate = 0;
+	if (ack->in_order)
+		flush(shard, session, ack->qos);
+}
+
+void held_clear(struct held *held, struct purse *purse)
+{
+	for (uint32_t i = 0; i < held->room; i++)
+		if (held->ring[i].message)
+			message_release(held->ring[i].message, purse);
+	purse_give(purse, held->room * sizeof *held->ring);
+	memory_free(held->ring);
+	*held = (struct held){0};
+}
