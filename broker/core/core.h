@@ -121,7 +121,9 @@ struct session {
 	uint8_t *client_id; /* owned */
 	uint16_t client_id_len;
 	bool stored_connected; /* what its row says */
-	bool stored;	       /* it has a row */
+	bool stored;	       /* it has a row, or will have when `storing` is over */
+	bool row_committed;    /* the store has said so */
+	uint32_t storing;      /* batches under way for a CONNACK that put its row */
 	uint32_t stored_expiry_s;
 	uint64_t row;
 	struct client *client;	/* NULL while away */
@@ -323,6 +325,8 @@ void session_detach(struct shard *shard, struct session *session, bool publish_w
 void session_end(struct shard *shard, struct session *session); /* frees it */
 /* Likewise, but what the store has to forget goes into `changes`, for the caller to send. */
 void session_end_with(struct shard *shard, struct session *session, struct changes *changes);
+/* A batch that put its row is answered. */
+void session_stored(struct shard *shard, uint64_t number, bool committed);
 void session_timer(struct shard *shard, struct session *session);
 void session_arm(struct shard *shard, struct session *session);
 void session_restore(struct shard *shard, uint64_t row, const struct store_session *stored);

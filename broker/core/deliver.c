@@ -277,18 +277,20 @@ static bool make_room(struct shard *shard, struct session *session, size_t weigh
 	return true;
 }
 
-static struct delivery make_delivery(struct message *message, uint8_t qos, bool retain,
-				     uint16_t share, struct identifier_list identifiers)
+static struct delivery make_delivery(struct shard *shard, struct message *message, uint8_t qos,
+				     bool retain, uint16_t share,
+				     struct identifier_list identifiers)
 {
 	struct delivery delivery = {
 	    .message = message_share(message), .qos = qos, .retain = retain, .share = share};
 	if (identifiers.count == 1) {
 		delivery.identifier = identifiers.at[0];
 	} else if (identifiers.count > 1) {
-		size_t bytes = identifiers.count * sizeof identifiers.at[0];
-		delivery.many = memory_get(sizeof *delivery.many + bytes);
+		purse_force(&shard->purse, identifiers_size(identifiers.count));
+		delivery.many = memory_get(identifiers_size(identifiers.count));
 		delivery.many->count = identifiers.count;
-		memcpy(delivery.many->one, identifiers.at, bytes);
+		memcpy(delivery.many->one, identifiers.at,
+		       identifiers.count * sizeof identifiers.at[0]);
 	}
 	return delivery;
 }
@@ -318,15 +320,16 @@ void deliver_to_session(struct shard *shard, struct session *session,
 	}
 	bool now = up && session->queue.count == 0 && session->inflight.to_resend == 0 &&
 		   window_open(shard, session);
-	size_t weight =
-	    publication->topic.len + publication->properties.len + publication->payload.len;
+	size_t weight = publication->topic.len + publication->properties.len +
+			publication->payload.len +
+			(identifiers.count > 1 ? identifiers_size(identifiers.count) : 0);
 	if (!now && !make_room(shard, session, weight))
 		return;
 	struct message *message = publication_message(shard, publication);
 	if (message == NULL)
 		return;
 	struct delivery delivery =
-	    make_delivery(message, qos, retain, publication->share, identifiers);
+	    make_delivery(shard, message, qos, retain, publication->share, identifiers);
 	gate_attach(shard, session, publication, &delivery);
 	if (now) {
 		begin(shard, session, delivery);
@@ -369,6 +372,10 @@ static bool resend_all(struct shard *shard, struct session *session)
 {
 	struct outbound *entry;
 	while ((entry = inflight_next_resend(&session->inflight)) != NULL) {
+		if (session->client->outbox.bytes >= OUTBOX_HIGH) {
+			session->client->blocked = true;
+			return false;
+		}
 		/* PUBREL is no PUBLISH: no window holds it back. [MQTT-3.3.4-10] */
 		if (entry->state != INFLIGHT_PUBCOMP &&
 		    session->client->sent_unfinished >= window_of(shard, session->client))

@@ -1,6 +1,7 @@
 /* inflight.c - see inflight.h. */
 #include "broker/core/inflight.h"
 #include "broker/core/memory.h"
+#include <stdlib.h>
 
 #define ROOM_MIN 4u
 
@@ -112,6 +113,13 @@ void inflight_remove(struct inflight *inflight, struct purse *purse, struct outb
 	inflight->room = 0;
 }
 
+static void forget_order(struct inflight *inflight)
+{
+	memory_free(inflight->resend_ids);
+	inflight->resend_ids = NULL;
+	inflight->resend_at = 0;
+}
+
 void inflight_clear(struct inflight *inflight, struct purse *purse)
 {
 	for (uint32_t i = 0; i < inflight->room; i++)
@@ -119,24 +127,52 @@ void inflight_clear(struct inflight *inflight, struct purse *purse)
 			drop_message(inflight, purse, &inflight->ring[i]);
 	purse_give(purse, inflight->room * sizeof *inflight->ring);
 	memory_free(inflight->ring);
+	forget_order(inflight);
 	*inflight = (struct inflight){0};
 }
 
 void inflight_mark_resend(struct inflight *inflight)
 {
+	forget_order(inflight);
 	inflight->to_resend = inflight->count;
 	for (uint32_t i = 0; i < inflight->room; i++)
 		inflight->ring[i].resend = inflight->ring[i].state != INFLIGHT_FREE;
 }
 
-/* Only after a reconnect, and at most once for each entry: a plain search will do. */
+static int by_order(const void *a, const void *b)
+{
+	const struct outbound *const *first = a;
+	const struct outbound *const *second = b;
+	return (int32_t)((*first)->order - (*second)->order) < 0 ? -1 : 1;
+}
+
+static void find_order(struct inflight *inflight)
+{
+	uint32_t n = 0;
+	const struct outbound **entries = memory_get(inflight->to_resend * sizeof *entries);
+	inflight->resend_ids = memory_get(inflight->to_resend * sizeof(uint16_t));
+	for (uint32_t i = 0; i < inflight->room; i++)
+		if (inflight->ring[i].resend)
+			entries[n++] = &inflight->ring[i];
+	must(n == inflight->to_resend);
+	qsort(entries, n, sizeof(const struct outbound *), by_order);
+	for (uint32_t i = 0; i < n; i++)
+		inflight->resend_ids[i] = entries[i]->id;
+	memory_free(entries);
+}
+
 struct outbound *inflight_next_resend(struct inflight *inflight)
 {
-	struct outbound *first = NULL;
-	for (uint32_t i = 0; inflight->to_resend > 0 && i < inflight->room; i++) {
-		struct outbound *entry = &inflight->ring[i];
-		if (entry->resend && (!first || (int32_t)(entry->order - first->order) < 0))
-			first = entry;
+	if (inflight->to_resend == 0) {
+		forget_order(inflight);
+		return NULL;
 	}
-	return first;
+	if (inflight->resend_ids == NULL)
+		find_order(inflight);
+	for (;; inflight->resend_at++) {
+		struct outbound *entry =
+		    inflight_find(inflight, inflight->resend_ids[inflight->resend_at]);
+		if (entry && entry->resend)
+			return entry;
+	}
 }

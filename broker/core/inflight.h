@@ -36,8 +36,10 @@ struct inflight {
 	uint32_t room; /* a power of two, or 0 */
 	uint32_t count;
 	uint32_t next_order;
-	uint32_t to_resend; /* entries with `resend` */
-	uint64_t bytes;	    /* sum of weights of deliveries held */
+	uint32_t to_resend;   /* entries with `resend` */
+	uint16_t *resend_ids; /* their identifiers in order, from inflight_next_resend() on */
+	uint32_t resend_at;   /* the next of them */
+	uint64_t bytes;	      /* sum of weights of deliveries held */
 	uint16_t last_id;
 };
 

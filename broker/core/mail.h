@@ -69,6 +69,7 @@ struct mail {
 	struct message *message;   /* owns one reference; NULL for none */
 	struct message **messages; /* MAIL_RETAIN_FOUND: `count` references; NULL for none */
 	uint32_t count;
+	uint32_t wanted;   /* MAIL_RETAIN_SCAN: so many messages at most */
 	struct slice text; /* points behind the struct */
 };
 

@@ -315,18 +315,20 @@ static bool sessions_left(const struct shard *shard)
  * The session's row as it has to be while connected.  One that was stored and now ends
  * with its connection says so, and is gone after a restart.
  */
-static void changes_of(struct shard *shard, struct session *session, struct changes *changes)
+static bool changes_of(struct shard *shard, struct session *session, struct changes *changes)
 {
 	if (!shard->durable || (session->expiry_s == 0 && !session->stored))
-		return;
-	if (session->stored && session->stored_connected &&
+		return false;
+	/* One that another connection is just putting has to be put again: it may be refused. */
+	if (session->stored && session->stored_connected && session->storing == 0 &&
 	    session->stored_expiry_s == session->expiry_s)
-		return; /* a reconnect storm must not be a write storm */
+		return false; /* a reconnect storm must not be a write storm */
 	if (!session->stored)
 		session->row = shard_random(shard);
 	session->stored = session->stored_connected = true;
 	session->stored_expiry_s = session->expiry_s;
 	changes_put_session(changes, session, true, shard->now.wall_s);
+	return true;
 }
 
 /* An old session in the way: its connection is taken over; it ends if it has to. */
@@ -364,8 +366,12 @@ static void begin_session(struct shard *shard, struct client *client)
 		session = session_create(shard, 0, id); /* [MQTT-3.1.2-6] */
 	session->expiry_s = connecting->expiry_s;
 	session_attach(shard, session, client);
-	changes_of(shard, session, &changes);
+	bool puts_row = changes_of(shard, session, &changes);
 	struct waiter waiter = {.serial = client->serial, .link = client->link};
+	if (puts_row) {
+		waiter.session = session->number;
+		session->storing++;
+	}
 	if (!persist_send(shard, &changes, waiter)) {
 		finish(shard, client);
 		return;
@@ -384,12 +390,8 @@ void on_connect_stored(struct shard *shard, uint64_t serial, uint32_t link, bool
 		client_resume_reading(shard, client);
 		return;
 	}
-	struct session *session = session_at(shard, client->session);
-	session->stored_connected = false;
-	if (client->connecting->new_session) {
-		session->stored = false;
-		session->expiry_s = 0; /* nothing of it is kept */
-	}
+	if (client->connecting->new_session)
+		session_at(shard, client->session)->expiry_s = 0; /* nothing of it is kept */
 	connect_refuse(shard, client, MQTT_QUOTA_EXCEEDED, "the session could not be stored");
 }
 

@@ -8,6 +8,9 @@
 #include "broker/core/core.h"
 #include "proto/topic.h"
 
+/* Filters in one packet: each costs memory until it is answered. */
+#define ENTRIES_MAX 65536u
+
 #define SHARE_PREFIX SLICE_LITERAL("$share/")
 
 struct subscribing {
@@ -217,6 +220,8 @@ void on_subscribe(struct shard *shard, struct client *client, struct slice body)
 	struct mqtt_subscribe packet;
 	enum mqtt_version version = (enum mqtt_version)client->version;
 	enum mqtt_reason reason = mqtt_decode_subscribe(body, version, &packet);
+	if (reason == MQTT_SUCCESS && packet.count > ENTRIES_MAX)
+		reason = MQTT_QUOTA_EXCEEDED;
 	if (reason == MQTT_SUCCESS)
 		reason = check_entries(client, packet.entries);
 	if (reason != MQTT_SUCCESS) {
@@ -281,6 +286,8 @@ void on_unsubscribe(struct shard *shard, struct client *client, struct slice bod
 	struct mqtt_subscribe packet;
 	enum mqtt_version version = (enum mqtt_version)client->version;
 	enum mqtt_reason reason = mqtt_decode_unsubscribe(body, version, &packet);
+	if (reason == MQTT_SUCCESS && packet.count > ENTRIES_MAX)
+		reason = MQTT_QUOTA_EXCEEDED;
 	if (reason != MQTT_SUCCESS) {
 		violation(shard, client, reason);
 		return;

@@ -40,7 +40,9 @@ uint8_t *outbox_reserve(struct outbox *outbox, struct purse *purse, size_t n)
 {
 	struct chunk *chunk = outbox->tail;
 	if (chunk == NULL || chunk->message || room_left(chunk) < n) {
-		size_t room = chunk == NULL ? CHUNK_FIRST : CHUNK_LARGE;
+		/* After a payload that is not copied comes little more than the next packet's head.
+		 */
+		size_t room = chunk == NULL || chunk->message ? CHUNK_FIRST : CHUNK_LARGE;
 		chunk = append_chunk(outbox, purse, n > room ? n : room);
 	}
 	uint8_t *at = chunk->bytes + (chunk->end - chunk->bytes);

@@ -142,6 +142,8 @@ void persist_answered(struct shard *shard, struct store_batch *batch)
 	}
 	bool committed = batch->committed;
 	memory_free(batch);
+	if (waiter.session)
+		session_stored(shard, waiter.session, committed);
 	if (waiter.serial)
 		on_connect_stored(shard, waiter.serial, waiter.link, committed);
 	if (waiter.answer)

@@ -30,6 +30,7 @@ struct changes {
 struct waiter {
 	uint64_t serial; /* of the client; 0: no connection waits */
 	uint32_t link;
+	uint64_t session; /* number, of the session whose row is put; 0: none */
 	struct pending_answer *answer;
 };
 

@@ -7,6 +7,8 @@
 void delivery_finish(struct delivery *delivery, struct purse *purse)
 {
 	message_release(delivery->message, purse);
+	if (delivery->many)
+		purse_give(purse, identifiers_size(delivery->many->count));
 	memory_free(delivery->many);
 	*delivery = (struct delivery){0};
 }

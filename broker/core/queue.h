@@ -17,6 +17,11 @@ struct identifiers {
 	uint32_t one[]; /* `count` of them */
 };
 
+static inline size_t identifiers_size(uint32_t count)
+{
+	return sizeof(struct identifiers) + count * sizeof(uint32_t);
+}
+
 /* One message on its way to one session. */
 struct delivery {
 	struct message *message;
@@ -34,7 +39,8 @@ void delivery_finish(struct delivery *delivery, struct purse *purse);
 /* What a delivery counts for against max_queued_bytes and max_inflight_bytes. */
 static inline size_t delivery_weight(const struct delivery *d)
 {
-	return d->message->topic_len + d->message->properties_len + d->message->payload_len;
+	return d->message->topic_len + d->message->properties_len + d->message->payload_len +
+	       (d->many ? identifiers_size(d->many->count) : 0);
 }
 
 struct queue {

@@ -49,6 +49,7 @@ static void ask(struct shard *shard, const struct session *session, struct retai
 	mail->realm = session->realm;
 	mail->ticket = wait->ticket;
 	mail->member.session = session->number;
+	mail->wanted = shard->settings->max_queued_messages - session->queue.count;
 	wait->begun = true;
 	wait->asked = true;
 	shard_post(shard, mail);

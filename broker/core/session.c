@@ -211,6 +211,20 @@ void session_detach(struct shard *shard, struct session *session, bool publish_w
 	session_arm(shard, session);
 }
 
+void session_stored(struct shard *shard, uint64_t number, bool committed)
+{
+	struct session *session = session_by_number(shard, number);
+	if (session == NULL)
+		return;
+	session->storing--;
+	session->row_committed |= committed;
+	if (committed)
+		return;
+	session->stored_connected = false; /* so that the next CONNECT puts it again */
+	if (!session->row_committed && session->storing == 0)
+		session->stored = false;
+}
+
 static void store_absence(struct shard *shard, struct session *session)
 {
 	struct changes changes = {0};
@@ -293,7 +307,7 @@ void session_restore(struct shard *shard, uint64_t row, const struct store_sessi
 	if (session == NULL)
 		return;
 	session->row = row;
-	session->stored = true;
+	session->stored = session->row_committed = true;
 	session->expiry_s = session->stored_expiry_s = stored->expiry_s;
 	session->stored_connected = stored->connected;
 	uint64_t away_s = 0;

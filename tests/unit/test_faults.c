@@ -378,6 +378,33 @@ START_TEST(expiry_lowered_to_none)
 }
 END_TEST
 
+/* A connection that takes over while the row is being put waits for a commit of its own. */
+START_TEST(taken_over_while_storing)
+{
+	struct mqtt_connect connect = connect_of(MQTT_VERSION_5_0, "c", false);
+	struct peer *first, *second;
+
+	mqtt_set(&connect.properties, MQTT_PROPERTY_SESSION_EXPIRY_INTERVAL);
+	connect.properties.session_expiry_s = 1000;
+	bench_init(&bench, 1);
+	bench.durable = true;
+	bench_start(&bench);
+	bench.hold_store = true;
+	bench.refuse_batches = 1;
+	first = peer_open(&bench, 0, MQTT_VERSION_5_0);
+	peer_connect(first, &connect);
+	second = peer_open(&bench, 0, MQTT_VERSION_5_0);
+	peer_connect(second, &connect);
+	expect_nothing(second);
+	bench.hold_store = false;
+	bench_settle(&bench);
+	expect_connack(second, MQTT_SUCCESS);
+	bench_restart(&bench);
+	come_up(&bench, 0, &connect, true); /* what CONNACK said holds */
+	bench_finish(&bench);
+}
+END_TEST
+
 Suite *faults_suite(void);
 
 Suite *faults_suite(void)
@@ -396,6 +423,7 @@ Suite *faults_suite(void)
 	tcase_add_test(tcase, retained_walk_cut_short);
 	tcase_add_test(tcase, mail_keeps_up);
 	tcase_add_test(tcase, expiry_lowered_to_none);
+	tcase_add_test(tcase, taken_over_while_storing);
 	suite_add_tcase(suite, tcase);
 	return suite;
 }
