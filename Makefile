@@ -125,6 +125,19 @@ fuzz: ## the fuzzers, in build/fuzz
 	@scripts/setup run lint
 	@$(MAKE) VARIANT=fuzz CC=clang $(patsubst tests/fuzz/%.c,build/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 
+# tests/chaos/README.md; SEED=n repeats a run, KILLS=n sets how many.
+chaos_run = METRINOD=$(CURDIR)/$(OUT)/metrinod $(RUN) tests/chaos/chaos --self-test $(if $(SEED),--seed $(SEED))
+
+.PHONY: chaos chaos-short chaos-compare
+chaos: $(OUT)/metrinod ## kill -9, KILLS=2000 times, under the traffic of real clients: what is lost?
+	$(chaos_run) --kills $(or $(KILLS),2000)
+
+chaos-short: $(OUT)/metrinod
+	$(chaos_run) --kills 20 --seconds 20
+
+chaos-compare: $(OUT)/metrinod
+	tests/chaos/compare --broker $(CURDIR)/$(OUT)/metrinod --kills $(or $(KILLS),100) $(if $(SEED),--seed $(SEED))
+
 # ---- lint
 
 lint: ## every check that is not a test: floors, layout, analysers

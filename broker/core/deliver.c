@@ -286,9 +286,7 @@ static struct delivery make_delivery(struct shard *shard, struct message *messag
 	if (identifiers.count == 1) {
 		delivery.identifier = identifiers.at[0];
 	} else if (identifiers.count > 1) {
-		purse_force(&shard->purse, identifiers_size(identifiers.count));
-		delivery.many = memory_get(identifiers_size(identifiers.count));
-		delivery.many->count = identifiers.count;
+		delivery_make_many(&delivery, &shard->purse, identifiers.count);
 		memcpy(delivery.many->one, identifiers.at,
 		       identifiers.count * sizeof identifiers.at[0]);
 	}

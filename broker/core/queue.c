@@ -4,9 +4,17 @@
 
 #define ROOM_MIN 4u
 
+void delivery_make_many(struct delivery *delivery, struct purse *purse, uint32_t count)
+{
+	purse_force(purse, identifiers_size(count));
+	delivery->many = memory_get(identifiers_size(count));
+	delivery->many->count = count;
+}
+
 void delivery_finish(struct delivery *delivery, struct purse *purse)
 {
-	message_release(delivery->message, purse);
+	if (delivery->message)
+		message_release(delivery->message, purse);
 	if (delivery->many)
 		purse_give(purse, identifiers_size(delivery->many->count));
 	memory_free(delivery->many);

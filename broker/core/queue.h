@@ -33,7 +33,10 @@ struct delivery {
 	uint16_t share;		  /* the membership it came by, 0 for none (share.h) */
 };
 
-/* Gives back what a delivery owns. */
+/* Room for more than one identifier, to be filled in. */
+void delivery_make_many(struct delivery *delivery, struct purse *purse, uint32_t count);
+
+/* Gives back what a delivery owns; its message may be missing. */
 void delivery_finish(struct delivery *delivery, struct purse *purse);
 
 /* What a delivery counts for against max_queued_bytes and max_inflight_bytes. */

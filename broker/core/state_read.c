@@ -82,10 +82,8 @@ static bool read_delivery(struct reading *in, struct reader *r, bool may_lack, s
 	}
 	if (number != 0 || !may_lack)
 		out->message = message_at(in, number);
-	if (count > 1) {
-		out->many = memory_get(sizeof *out->many + count * sizeof out->many->one[0]);
-		out->many->count = count;
-	}
+	if (count > 1)
+		delivery_make_many(out, &in->shard->purse, count);
 	for (uint32_t i = 0; i < count; i++) {
 		uint32_t identifier = read_u32(r);
 		in->bad |= identifier == 0 || identifier > VARINT_MAX;
@@ -98,9 +96,7 @@ static bool read_delivery(struct reading *in, struct reader *r, bool may_lack, s
 		message_share(out->message);
 	if (!in->bad)
 		return true;
-	if (out->message)
-		message_release(out->message, &in->shard->purse);
-	memory_free(out->many);
+	delivery_finish(out, &in->shard->purse);
 	return false;
 }
 
@@ -151,9 +147,7 @@ static void item_inflight(struct reading *in, struct session *session, struct re
 				 (enum inflight_state)state);
 		COUNT(in->shard, INFLIGHT);
 	} else {
-		if (delivery.message)
-			message_release(delivery.message, &in->shard->purse);
-		memory_free(delivery.many);
+		delivery_finish(&delivery, &in->shard->purse);
 	}
 }
 

@@ -47,8 +47,7 @@ START_TEST(many_identifiers_are_freed)
 
 	purse_open(1 << 20);
 	delivery.message = message_of("t", "x");
-	delivery.many = memory_get(sizeof *delivery.many + 2 * sizeof(uint32_t));
-	delivery.many->count = 2;
+	delivery_make_many(&delivery, &purse, 2);
 	queue_push(&queue, &purse, delivery);
 	queue_clear(&queue, &purse);
 	purse_check_empty();

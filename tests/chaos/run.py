@@ -1,0 +1,313 @@
+"""One run: a broker, its clients, the kills, and the verdict."""
+
+import dataclasses
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import pathlib
+
+import disk
+import wire
+from broker import Broker, Failure
+from checker import CONNECTED, Checker
+from fleet import Fleet
+
+HERE = pathlib.Path(__file__).resolve().parent
+DRAIN_S = 45               # more than the broker's restart_grace
+STEP_TIMEOUT_S = 4
+TWICE_WITHIN_S = 0.030
+WILL_EVERY = 4             # kills
+
+
+@dataclasses.dataclass
+class Options:
+    seed: int
+    kills: int = 200
+    seconds: float = 0            # 0: until the kills are done
+    qualities: tuple = (1, 2)
+    libraries: tuple = ()
+    command: str = ""
+    kind: str = "metrino"
+    config: tuple = ()
+    plant: tuple = ()             # faults for proxy.py
+    step: str = ""                # the broker kills itself there
+    cut: bool = False             # connections are cut and the broker lives: what the clients do by themselves
+    strace: bool = False
+    strict_away: bool = False     # what was queued in RAM for somebody absent counts as well
+    keep: bool = False
+    pace_s: float = 0.012
+    calm_s: float = 1.5           # traffic before the first kill; all of it, when there is no kill
+
+
+class Proxy:
+    def __init__(self, port, seed, faults):
+        command = [sys.executable, "-B", str(HERE / "proxy.py"), str(port), str(seed), ",".join(faults)]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        self.port = int(self.process.stdout.readline())
+
+    def cut(self):
+        self.process.send_signal(signal.SIGUSR1)
+
+    def finish(self):
+        """How often each fault was planted."""
+        self.process.terminate()
+        words = self.process.stdout.read().split("\n")
+        self.process.wait(5)
+        return {fault: sum(line.startswith(fault) for line in words) for fault in ("lose", "duplicate", "reorder")}
+
+
+class Wills:
+    """A client that dies with a will, over and over. Nobody acknowledges a will, so none can be lost; but each may come
+    once only, and its payload may not be written."""
+
+    def __init__(self, checker, port, qualities):
+        self.checker, self.port, self.qualities, self.sent = checker, port, qualities, 0
+        for qos in qualities:
+            checker.add_publisher(f"will-q{qos}", qos)
+
+    def leave_one(self):
+        qos = self.qualities[self.sent % len(self.qualities)]
+        name = f"will-q{qos}"
+        topic = f"chaos/{name}/a"
+        _, payload = self.checker.next_message(name, topic)
+        try:
+            will = wire.Will(topic, payload.encode(), qos)
+            wire.Client(self.port, name, version=4, will=will, timeout=1).cut()
+        except (OSError, AssertionError, wire.Closed):
+            return  # the broker does not listen yet: no will
+        self.sent += 1
+
+    def delivered(self):
+        return sum(sum(map(bool, stream.copies)) for (_, name), stream in self.checker.streams.items()
+                   if name.startswith("will-"))
+
+
+class Run:
+    def __init__(self, options):
+        self.options = options
+        self.random = random.Random(options.seed)
+        self.checker = Checker(f"canary{self.random.getrandbits(64):016x}")
+        self.broker = Broker(options.command, options.kind, options.config, options.strace)
+        self.fleet = Fleet(self.checker, options.libraries, options.qualities, self.random.getrandbits(32),
+                           options.pace_s)
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="metrino-chaos-clients-"))
+        self.wills = Wills(self.checker, self.broker.port, options.qualities)
+        self.proxy = None
+        self.kills = self.kills_twice = self.kills_under_traffic = self.unreached = 0
+        self.planted, self.leaks, self.bytes_read, self.trace = {}, [], 0, ([], 0)
+        self.retained_kept, self.seconds, self.failure = 0, 0.0, ""
+
+    # --- the course of a run
+
+    def go(self):
+        try:
+            self.live()
+        except Failure as failure:
+            self.failure = str(failure)
+        finally:
+            self.fleet.finish()
+            if self.proxy:
+                self.planted = self.proxy.finish()
+            self.broker.finish(self.options.keep)
+            if self.options.keep:
+                print(f"kept: {self.broker.root} {self.folder}")
+            else:
+                shutil.rmtree(self.folder, ignore_errors=True)
+        return self
+
+    def live(self):
+        began = time.monotonic()
+        self.broker.start()
+        self.broker.ready()
+        port = subscribers_port = self.broker.port
+        if self.options.plant or self.options.cut:
+            self.proxy = Proxy(port, self.options.seed, self.options.plant or ("none",))
+            subscribers_port = self.proxy.port
+        self.fleet.start(subscribers_port if self.options.cut else port, subscribers_port, self.folder)
+        self.fleet.feeding = True
+        self.fleet.run(self.options.calm_s)
+        end = time.monotonic() + (self.options.seconds or 1e9)
+        while self.kills < self.options.kills and time.monotonic() < end:
+            self.one_death()
+        self.fleet.drain(DRAIN_S)
+        self.retained_kept = self.count_retained()
+        self.look_at_disk()
+        self.broker.kill()
+        self.look_at_disk()
+        if self.options.strace:
+            self.trace = disk.payloads_traced(self.broker.traces(), self.checker.canary)
+        self.seconds = time.monotonic() - began
+
+    def one_death(self):
+        if self.options.cut:
+            self.live_for_a_while()
+            self.kills_under_traffic += self.fleet.open_messages() > 0
+            self.kills += 1
+            self.proxy.cut()
+            return
+        if self.options.step:
+            self.die_at_step()
+        else:
+            self.live_for_a_while()
+            self.leave_will()
+            self.expect_running()
+        self.count_death()
+        died = time.monotonic()
+        if not self.options.step and self.random.random() < 0.1 and self.kills < self.options.kills:
+            self.broker.start()  # and once more, before it can have done much
+            self.fleet.run(self.random.uniform(0, TWICE_WITHIN_S * 0.9))
+            self.expect_running()
+            self.count_death()
+            self.kills_twice += time.monotonic() - died <= TWICE_WITHIN_S
+        self.fleet.run(self.random.choice((0, 0, 0.005, 0.05, 0.3)) * self.random.random())
+        self.broker.start()
+
+    def leave_will(self):
+        """Now and then; the kill may come while the will is on its way."""
+        if self.kills % WILL_EVERY == 1:
+            self.wills.leave_one()
+            self.fleet.run(self.random.uniform(0, 0.02))
+
+    def count_death(self):
+        self.kills_under_traffic += self.fleet.open_messages() > 0
+        self.broker.kill()
+        self.kills += 1
+
+    def expect_running(self):
+        if not self.broker.running():
+            raise Failure(f"the broker ended by itself with {self.broker.process.returncode}:\n{self.broker.tail()}")
+
+    def live_for_a_while(self):
+        """Any instant, or one shortly after messages moved in both directions again."""
+        fleet = self.fleet
+        if self.random.random() < 0.3:
+            fleet.run(self.random.uniform(0, 1.5))
+            return
+        acks, deliveries = fleet.acks + self.random.randrange(20), fleet.deliveries + self.random.randrange(60)
+        fleet.run(3, lambda: fleet.acks > acks and fleet.deliveries > deliveries)
+        fleet.run(min(self.random.expovariate(10), 1))
+
+    def die_at_step(self):
+        """The broker that runs is replaced by one that ends itself at the step."""
+        self.live_for_a_while()
+        self.leave_will()
+        self.expect_running()
+        self.broker.kill()
+        self.broker.start(METRINO_CRASH_AT=self.options.step, METRINO_CRASH_SKIP=str(self.random.randrange(8)))
+        if not self.fleet.run(STEP_TIMEOUT_S, lambda: not self.broker.running()):
+            self.unreached += 1
+
+    # --- what is looked at in the end
+
+    def count_retained(self):
+        """A newcomer asks for retained messages. They live in RAM only: for information."""
+        if not self.broker.running():
+            self.expect_running()
+        client = wire.Client(self.broker.port, "newcomer", version=4)
+        client.subscribe("chaos/#", 0)
+        kept = 0
+        try:
+            while True:
+                kept += client.receive(0.3).type == wire.PUBLISH
+        except (TimeoutError, wire.Closed):
+            client.cut()
+        return kept
+
+    def look_at_disk(self):
+        leaks, self.bytes_read = disk.payloads_in(self.broker.data, self.checker.canary)
+        self.leaks += leaks
+
+    # --- the verdict
+
+    def stuck(self):
+        return {c.name: len(c.open) for c in self.fleet.publishers if c.open}
+
+    def idle(self):
+        return ([c.name for c in self.fleet.publishers if not c.completed]
+                + [c.name for c in self.fleet.subscribers if not c.received])
+
+    def refused(self):
+        return sum(c.refused for c in self.fleet.publishers)
+
+    def sessions_lost(self):
+        return sum(c.sessions_lost for c in self.fleet.subscribers)
+
+    def checks(self):
+        """[(what is promised, whether it held, the figures)]"""
+        options, checker = self.options, self.checker
+        found = [("the broker and the clients stayed in step", not self.failure, self.failure)]
+        for qos in checker.qualities():
+            for kind in checker.kinds():
+                row = checker.row(qos, kind)
+                if not row.owed + row.delivered:
+                    continue
+                if kind == CONNECTED or options.strict_away:
+                    found.append((f"QoS {qos}, {kind}: none lost", not row.lost, f"{row.lost} of {row.owed}"))
+                if qos == 2:
+                    found.append((f"QoS 2, {kind}: none duplicated", not row.duplicated, str(row.duplicated)))
+                found.append((f"QoS {qos}, {kind}: order kept", not row.disordered, str(row.disordered)))
+        found += [
+            ("nothing came that was not sent", not checker.foreign, str(checker.foreign[:3])),
+            ("every message was acknowledged in the end", not self.stuck(), str(self.stuck())),
+            ("no message was refused", not self.refused(), f"{self.refused()} times"),
+            ("every client took part", not self.idle(), str(self.idle())),
+            ("sessions outlived the kills", not self.sessions_lost(), f"{self.sessions_lost()} times not"),
+            ("no payload in the data directory", not self.leaks, str(self.leaks[:3])),
+        ]
+        if options.strace:
+            elsewhere, to_sockets = self.trace
+            found.append(("payloads were written to sockets only", to_sockets and not elsewhere,
+                          f"{to_sockets} writes to sockets; {elsewhere[:2]}"))
+        if options.kills and not options.step:
+            found += [("kills, or cuts, met open messages", self.kills_under_traffic > self.kills / 20,
+                       f"{self.kills_under_traffic} of {self.kills}"),
+                      ("at least half of the kills fitted into the time", self.kills >= options.kills / 2,
+                       f"{self.kills} of {options.kills}")]
+        if options.step:
+            found.append((f"step {options.step} was reached", self.unreached < max(1, self.kills),
+                          f"{self.unreached} of {self.kills} not"))
+        return found
+
+    def planted_checks(self):
+        """With faults planted and no kill, the verdict must be exactly what was planted."""
+        rows = [self.checker.row(qos, CONNECTED) for qos in self.checker.qualities()]
+        found = [("the planted run came to its end", not self.failure, self.failure),
+                 ("every client took part", not self.idle(), str(self.idle()))]
+        for fault, field in (("lose", "lost"), ("duplicate", "duplicated"), ("reorder", "disordered")):
+            seen, planted = sum(getattr(row, field) for row in rows), self.planted.get(fault, 0)
+            wanted = planted > 0 if fault in self.options.plant else planted == 0
+            found.append((f"planted: {fault}", seen == planted and wanted, f"{planted} planted, {seen} found"))
+        return found
+
+    def table(self):
+        lines = [f"{'':20}{'owed':>9}{'delivered':>11}{'lost':>7}{'duplicated':>12}{'disordered':>12}{'repeated':>10}"]
+        for qos in self.checker.qualities():
+            for kind in self.checker.kinds():
+                row = self.checker.row(qos, kind)
+                if row.owed + row.delivered == 0:
+                    continue
+                lines.append(f"QoS {qos}, {kind:13}{row.owed:9}{row.delivered:11}{row.lost:7}{row.duplicated:12}"
+                             f"{row.disordered:12}{row.repeated:10}")
+        told = sum(c.told_lost for c in self.fleet.subscribers)
+        deaths = "cuts" if self.options.cut else "kills"
+        lines.append(f"{self.kills} {deaths} ({self.kills_twice} of them within 30 ms of another, "
+                     f"{self.kills_under_traffic} with messages open), {self.broker.starts} starts, "
+                     f"{self.seconds:.0f} s; sessions lost: {self.sessions_lost()}; told as lost: {told}; "
+                     f"retained kept: {self.retained_kept}; {self.will_figures()}; "
+                     f"PUBREL of an unknown exchange: {sum(c.unknown for c in self.fleet.publishers)}; "
+                     f"refused: {self.refused()}; "
+                     f"abandoned by mosquitto_pub: {sum(c.abandoned for c in self.fleet.publishers)}; "
+                     f"data directory: {self.bytes_read} bytes")
+        return "\n".join(lines)
+
+    def cells(self):
+        """Which library met which."""
+        return "\n".join(f"  {subscriber} <- {name}: {lost} lost, {twice} duplicated, {late} disordered"
+                         for subscriber, name, lost, twice, late in self.checker.cells())
+
+    def will_figures(self):
+        return f"wills left: {self.wills.sent}, given: {self.wills.delivered()}"
