@@ -155,15 +155,17 @@ static int serve(struct household *house)
 }
 
 /* What is kept in memory only goes with us: that is said, in numbers. */
-static void tell_loss(const struct metrics *metrics)
+static void tell_loss(const struct household *house, const struct metrics *metrics)
 {
+	uint64_t retained = metrics_level(metrics, HAPPENED_RETAINED);
+	uint64_t own = house->sys_tree.published ? SYS_TREE_TOPICS : 0;
 	uint64_t queued =
 	    metrics_level(metrics, HAPPENED_QUEUED) + metrics_level(metrics, HAPPENED_INFLIGHT);
 
 	log_write(LOG_LEVEL_NOTICE, "stop",
 		  "stopped; let go: %" PRIu64 " retained messages, %" PRIu64 " wills, %" PRIu64
 		  " deliveries that waited",
-		  metrics_level(metrics, HAPPENED_RETAINED), metrics_level(metrics, HAPPENED_WILLS),
+		  retained > own ? retained - own : 0, metrics_level(metrics, HAPPENED_WILLS),
 		  queued);
 }
 
@@ -187,7 +189,7 @@ static void stop_workers(struct household *house)
 	}
 	for (uint16_t i = 0; i < house->worker_count; i++)
 		worker_join(&house->workers[i]);
-	tell_loss(&metrics);
+	tell_loss(house, &metrics);
 }
 
 static void end(struct household *house)

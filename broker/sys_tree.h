@@ -19,6 +19,9 @@
 #define SYS_TREE_LOADS	    9
 #define SYS_TREE_PERIODS    3
 
+/* All its topics, with version and uptime: the broker's own retained messages. */
+#define SYS_TREE_TOPICS (SYS_TREE_NUMBERS + SYS_TREE_LOADS * SYS_TREE_PERIODS + 2)
+
 struct sys_tree {
 	bool published; /* once at least */
 	uint64_t updated_ms;
