@@ -60,6 +60,7 @@ void client_free(struct shard *shard, struct client *client)
 	drop_partial(shard, client);
 	outbox_clear(&client->outbox, &shard->purse);
 	will_free(shard, client->will);
+	idset_destroy(client->received, &shard->purse);
 	alias_destroy(client->aliases_in, &shard->purse);
 	alias_destroy(client->aliases_out, &shard->purse);
 	memory_free(client->connecting);

@@ -102,6 +102,8 @@ struct client {
 	const struct listener_settings *listener;
 	struct connecting *connecting; /* from CONNECT until CONNACK */
 	struct will *will;
+	struct idset
+	    *received; /* QoS 1 and 2 of this connection without their last acknowledgement */
 	struct alias_table *aliases_in;
 	struct alias_table *aliases_out;
 	uint8_t *partial; /* an unfinished packet, or what came while not UP */
@@ -288,6 +290,9 @@ void on_authenticated(struct shard *shard, struct client *client, enum mqtt_reas
 void on_connect_stored(struct shard *shard, uint64_t serial, uint32_t link, bool committed);
 void connect_refuse(struct shard *shard, struct client *client, enum mqtt_reason reason,
 		    const char *text);
+
+/* on_publish.c: the exchange of this identifier is complete, for the Receive Maximum. */
+void publish_finished(struct client *client, uint16_t packet_id);
 
 /* on_publish.c: PUBACK or PUBREC; an error before 5.0 has no other form than closing. */
 void acknowledge(struct shard *shard, struct client *client, struct session *session, uint8_t qos,

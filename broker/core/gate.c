@@ -71,6 +71,8 @@ void gate_release(struct shard *shard, uint32_t number)
 		return;
 	struct gate open = *gate;
 	slab_remove(&shard->gates.slab, number);
+	if (shard->stopping)
+		return; /* what it lets go is not delivered: the publishers keep their copies */
 	if (open.packet_id != 0) {
 		held_open(shard, open.ticket_or_session, open.packet_id, number);
 		return;

@@ -2,39 +2,64 @@
 #include "broker/core/core.h"
 
 #define ROOM_MIN 8u
-#define ROOM_MAX 65536u
+
+/* Where the search for an identifier begins: mixed, since the client chooses them. */
+static uint32_t home_of(const struct held *held, uint16_t id)
+{
+	return (uint32_t)hash_mix(id) & (held->room - 1);
+}
+
+/* The place of an identifier, or the empty one where the search for it ends. */
+static struct held_ack *place_of(const struct held *held, uint16_t id)
+{
+	uint32_t at = home_of(held, id);
+	while (held->ring[at].id != 0 && held->ring[at].id != id)
+		at = (at + 1) & (held->room - 1);
+	return &held->ring[at];
+}
 
 struct held_ack *held_find(const struct held *held, uint16_t id)
 {
 	if (held->count == 0)
 		return NULL;
-	struct held_ack *ack = &held->ring[id & (held->room - 1)];
+	struct held_ack *ack = place_of(held, id);
 	return ack->id == id ? ack : NULL;
 }
 
 static void resize(struct held *held, struct purse *purse, uint32_t room)
 {
-	struct held_ack *ring = memory_get_zeroed(room * sizeof *ring);
-	for (uint32_t i = 0; i < held->room; i++)
-		if (held->ring[i].id != 0)
-			ring[held->ring[i].id & (room - 1)] = held->ring[i];
-	memory_free(held->ring);
-	purse_give(purse, held->room * sizeof *ring);
-	purse_force(purse, room * sizeof *ring);
-	held->ring = ring;
+	struct held old = *held;
+	held->ring = memory_get_zeroed(room * sizeof *held->ring);
 	held->room = room;
+	for (uint32_t i = 0; i < old.room; i++)
+		if (old.ring[i].id != 0)
+			*place_of(held, old.ring[i].id) = old.ring[i];
+	memory_free(old.ring);
+	purse_give(purse, old.room * sizeof *held->ring);
+	purse_force(purse, room * sizeof *held->ring);
 }
 
-/* A place for an identifier that is not there: the client chooses them, so two may collide. */
+/* A place for an identifier that is not there.  A quarter stays empty, so that searches end. */
 static struct held_ack *make_place(struct held *held, struct purse *purse, uint16_t id)
 {
-	if (held->room == 0)
-		resize(held, purse, ROOM_MIN);
-	while (held->ring[id & (held->room - 1)].id != 0) {
-		must(held->room < ROOM_MAX);
-		resize(held, purse, held->room * 2);
+	if (held->count >= held->room / 4 * 3)
+		resize(held, purse, held->room ? held->room * 2 : ROOM_MIN);
+	return place_of(held, id);
+}
+
+/* Empties a place, and moves up those behind whose search would end there. */
+static void empty_place(struct held *held, struct held_ack *ack)
+{
+	uint32_t mask = held->room - 1;
+	uint32_t hole = (uint32_t)(ack - held->ring);
+	for (uint32_t at = (hole + 1) & mask; held->ring[at].id != 0; at = (at + 1) & mask) {
+		uint32_t way = (at - home_of(held, held->ring[at].id)) & mask;
+		if (way < ((at - hole) & mask))
+			continue;
+		held->ring[hole] = held->ring[at];
+		hole = at;
 	}
-	return &held->ring[id & (held->room - 1)];
+	held->ring[hole] = (struct held_ack){0};
 }
 
 /* ---- order ---- */
@@ -89,10 +114,10 @@ static void remove_ack(struct held *held, struct purse *purse, struct held_ack *
 {
 	if (ack->message)
 		message_release(ack->message, purse);
-	*ack = (struct held_ack){0};
+	empty_place(held, ack);
 	if (--held->count > 0 || held->room <= 64)
 		return;
-	purse_give(purse, held->room * sizeof *ack);
+	purse_give(purse, held->room * sizeof *held->ring);
 	memory_free(held->ring);
 	held->ring = NULL;
 	held->room = 0;

@@ -10,8 +10,11 @@
  * An acknowledgement leaves only on a connection that carried the PUBLISH; what
  * opens while the publisher is away is remembered until it sends again.
  *
- * Ownership: by the session; holds a reference to each message.  A ring indexed by
- * packet identifier.  Thread: the shard's.
+ * A refusal ends with its connection: the message was not taken, so it is tried again.
+ *
+ * Ownership: by the session; holds a reference to each message of QoS 1.  A hash table
+ * of packet identifiers, as large as what is held asks for, whichever the client chose.
+ * Thread: the shard's.
  */
 #ifndef BROKER_CORE_HELD_H
 #define BROKER_CORE_HELD_H
@@ -26,7 +29,7 @@ struct publication;
 struct purse;
 
 struct held_ack {
-	struct message *message; /* to compare with; NULL when none was made */
+	struct message *message; /* of QoS 1, to compare with; NULL when it was refused */
 	uint32_t gate;		 /* 0: open, waits for its turn or its connection */
 	uint16_t id;		 /* packet identifier; 0 for an empty place */
 	uint16_t next;		 /* identifier behind it in the order, 0 for none */
@@ -44,6 +47,7 @@ struct held {
 	bool overtaken; /* on this connection a QoS 1 message was taken as new before those */
 };
 
+/* Valid until the next one is held or leaves; NULL for none. */
 struct held_ack *held_find(const struct held *held, uint16_t id);
 
 /*

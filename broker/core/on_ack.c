@@ -79,6 +79,7 @@ static void on_pubrel(const struct ack_in *in)
 {
 	uint16_t id = in->ack->packet_id;
 	bool known = in->session->inbound && idset_remove(in->session->inbound, id);
+	publish_finished(in->client, id);
 	send_ack(in->shard, in->client, MQTT_PUBCOMP, id,
 		 known ? MQTT_SUCCESS : MQTT_PACKET_IDENTIFIER_NOT_FOUND);
 }

@@ -48,20 +48,33 @@ static enum mqtt_reason resolve_alias(struct shard *shard, struct client *client
 	return in->topic.len > 0 ? MQTT_SUCCESS : MQTT_PROTOCOL_ERROR;
 }
 
-/* QoS 1 and 2 messages of the session that have not had their last acknowledgement. */
-static uint32_t unfinished(const struct session *session)
+/*
+ * What counts against the Receive Maximum: what came on this connection and has not
+ * had its last acknowledgement.  A new connection begins with nothing, MQTT 5.0
+ * section 4.9, so that a client that lost its memory is not shut out by what it forgot.
+ */
+static void count_unfinished(struct shard *shard, struct client *client, uint16_t packet_id)
 {
-	return session->held.count + (session->inbound ? session->inbound->count : 0);
+	if (client->version != MQTT_VERSION_5_0)
+		return; /* there was no such limit */
+	if (client->received == NULL)
+		client->received = idset_create(&shard->purse);
+	idset_add(client->received, &shard->purse, packet_id);
+}
+
+void publish_finished(struct client *client, uint16_t packet_id)
+{
+	if (client->received)
+		idset_remove(client->received, packet_id);
 }
 
 /* An identifier that is new and beyond what we granted? [MQTT-3.3.4-7] */
 static bool receive_maximum_exceeded(const struct shard *shard, const struct client *client,
-				     const struct session *session, const struct mqtt_publish *p)
+				     const struct mqtt_publish *p)
 {
-	return client->version == MQTT_VERSION_5_0 && p->qos > 0 &&
-	       unfinished(session) >= shard->settings->receive_maximum &&
-	       !idset_has(session->inbound, p->packet_id) &&
-	       held_find(&session->held, p->packet_id) == NULL;
+	return client->version == MQTT_VERSION_5_0 && p->qos > 0 && client->received &&
+	       client->received->count >= shard->settings->receive_maximum &&
+	       !idset_has(client->received, p->packet_id);
 }
 
 void acknowledge(struct shard *shard, struct client *client, struct session *session, uint8_t qos,
@@ -76,6 +89,9 @@ void acknowledge(struct shard *shard, struct client *client, struct session *ses
 		if (session->inbound == NULL)
 			session->inbound = idset_create(&shard->purse);
 		idset_add(session->inbound, &shard->purse, packet_id);
+		count_unfinished(shard, client, packet_id);
+	} else {
+		publish_finished(client, packet_id);
 	}
 	if (client->version != MQTT_VERSION_5_0)
 		reason = MQTT_SUCCESS;
@@ -138,29 +154,33 @@ static enum mqtt_reason take_over(struct shard *shard, struct publication *publi
 /* Goes now when nothing holds it and none before it is held; else in its turn. */
 static void acknowledge_in_order(struct shard *shard, struct client *client,
 				 struct session *session, const struct mqtt_publish *p,
-				 const struct publication *publication, enum mqtt_reason reason)
+				 struct publication *publication, enum mqtt_reason reason)
 {
 	bool held = gate_is_held(shard, publication->gate);
 	/* Before 5.0 an error closes the connection, so there is no turn to wait for. */
-	bool closes = mqtt_reason_is_error((uint8_t)reason) && client->version != MQTT_VERSION_5_0;
+	bool error = mqtt_reason_is_error((uint8_t)reason);
+	bool closes = error && client->version != MQTT_VERSION_5_0;
+	bool compared = p->qos == 1 && !error;
 	if (closes) {
 		acknowledge(shard, client, session, p->qos, p->packet_id, reason);
 		return;
 	}
-	if (!held && held_nothing_before(&session->held, p->qos))
+	if (!held && held_nothing_before(&session->held, p->qos)) {
 		acknowledge(shard, client, session, p->qos, p->packet_id, reason);
-	else
+	} else {
+		count_unfinished(shard, client, p->packet_id);
 		held_add(shard, session, p->packet_id, p->qos, held ? publication->gate : 0, reason,
-			 publication->message);
+			 compared ? publication_message(shard, publication) : NULL);
+	}
 }
 
 /* Is a PUBLISH the one whose acknowledgement is held?  MQTT.js sends it again with DUP 0. */
 static bool is_same(const struct held_ack *ack, const struct inbound *in)
 {
-	if (ack->qos != in->packet.qos)
-		return false;
-	return ack->qos == 2 || ack->message == NULL ||
-	       (slice_equal(message_topic(ack->message), in->topic) &&
+	if (ack->qos != in->packet.qos || mqtt_reason_is_error(ack->reason))
+		return false; /* a refused message was not taken: it is tried again */
+	return ack->qos == 2 ||
+	       (ack->message && slice_equal(message_topic(ack->message), in->topic) &&
 		slice_equal(message_payload(ack->message), in->packet.payload));
 }
 
@@ -172,6 +192,7 @@ static bool is_known(struct shard *shard, struct client *client, struct session 
 	struct held_ack *ack = held_find(&session->held, p->packet_id);
 	bool twice = p->qos == 1 && session->held.overtaken && ack && !ack->in_order;
 	if (ack && !twice && is_same(ack, in)) {
+		count_unfinished(shard, client, p->packet_id);
 		held_again(shard, session, ack);
 		return true;
 	}
@@ -214,7 +235,7 @@ void on_publish(struct shard *shard, struct client *client, uint8_t flags, struc
 		reason = check(shard, client, &in.packet);
 	if (reason == MQTT_SUCCESS)
 		reason = resolve_alias(shard, client, &in);
-	if (reason == MQTT_SUCCESS && receive_maximum_exceeded(shard, client, session, &in.packet))
+	if (reason == MQTT_SUCCESS && receive_maximum_exceeded(shard, client, &in.packet))
 		reason = MQTT_RECEIVE_MAXIMUM_EXCEEDED;
 	if (reason != MQTT_SUCCESS) {
 		COUNT(shard, MALFORMED);
