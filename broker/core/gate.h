@@ -46,11 +46,11 @@ uint32_t gate_for_session(struct shard *shard, const struct session *session, ui
 uint32_t gate_for_party(struct shard *shard, party_id party, uint64_t ticket);
 
 /* 0 is no gate, for all of these. */
-void gate_hold(struct shard *shard, uint32_t gate);
-void gate_release(struct shard *shard, uint32_t gate);
+void gate_hold(struct shard *shard, uint32_t number);
+void gate_release(struct shard *shard, uint32_t number);
 
 /* Does anybody but its maker hold it? */
-bool gate_is_held(const struct shard *shard, uint32_t gate);
+bool gate_is_held(const struct shard *shard, uint32_t number);
 
 /* Makes the delivery hold the publication's gate, if this session gates this publication. */
 void gate_attach(struct shard *shard, struct session *session,

@@ -64,6 +64,14 @@ static void empty_place(struct held *held, struct held_ack *ack)
 
 /* ---- order ---- */
 
+/* One that stands in the order is there. */
+static struct held_ack *in_order(const struct held *held, uint16_t id)
+{
+	struct held_ack *ack = held_find(held, id);
+	must(ack != NULL);
+	return ack;
+}
+
 static void append(struct held *held, struct held_ack *ack)
 {
 	unsigned kind = ack->qos - 1u;
@@ -72,7 +80,7 @@ static void append(struct held *held, struct held_ack *ack)
 	if (held->first[kind] == 0)
 		held->first[kind] = ack->id;
 	else
-		held_find(held, held->last[kind])->next = ack->id;
+		in_order(held, held->last[kind])->next = ack->id;
 	held->last[kind] = ack->id;
 }
 
@@ -85,10 +93,10 @@ static void take_out(struct held *held, struct held_ack *ack)
 		return;
 	}
 	ack->in_order = false;
-	for (uint16_t at = held->first[kind]; at != ack->id; at = held_find(held, at)->next)
+	for (uint16_t at = held->first[kind]; at != ack->id; at = in_order(held, at)->next)
 		before = at;
 	if (before)
-		held_find(held, before)->next = ack->next;
+		in_order(held, before)->next = ack->next;
 	else
 		held->first[kind] = ack->next;
 	if (held->last[kind] == ack->id)
@@ -99,7 +107,7 @@ void held_disconnected(struct held *held)
 {
 	for (unsigned kind = 0; kind < 2; kind++)
 		while (held->first[kind]) {
-			struct held_ack *ack = held_find(held, held->first[kind]);
+			struct held_ack *ack = in_order(held, held->first[kind]);
 			held->first[kind] = ack->next;
 			ack->in_order = false;
 			held->absent[kind]++;
@@ -135,7 +143,7 @@ static void flush(struct shard *shard, struct session *session, uint8_t qos)
 	struct held *held = &session->held;
 	unsigned kind = qos - 1u;
 	while (held->first[kind] != 0) {
-		struct held_ack *ack = held_find(held, held->first[kind]);
+		struct held_ack *ack = in_order(held, held->first[kind]);
 		if (ack->gate != 0 || session->client == NULL ||
 		    session->client->state != CLIENT_UP)
 			return;

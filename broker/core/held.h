@@ -71,7 +71,7 @@ void held_add(struct shard *shard, struct session *session, uint16_t id, uint8_t
 void held_drop(struct shard *shard, struct session *session, struct held_ack *ack);
 
 /* The gate of this identifier is open; says nothing when somebody else has the identifier. */
-void held_open(struct shard *shard, uint64_t session, uint16_t id, uint32_t gate);
+void held_open(struct shard *shard, uint64_t number, uint16_t id, uint32_t gate);
 
 /* The connection is gone: nothing is in order any more. */
 void held_disconnected(struct held *held);
