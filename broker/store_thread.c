@@ -1,5 +1,6 @@
 /* store_thread.c - see store_thread.h. */
 #include "broker/store_thread.h"
+#include "broker/core/crash.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -51,8 +52,10 @@ static size_t take_group(struct store_thread *thread)
 static bool commit(struct store_thread *thread, struct store_batch *const *batches, size_t count,
 		   struct failure *failure)
 {
+	CRASH_AT(commit_begun);
 	if (!store_commit(thread->store, batches, count, failure))
 		return false;
+	CRASH_AT(commit_done);
 	atomic_fetch_add_explicit(&thread->commits, 1, memory_order_relaxed);
 	return true;
 }

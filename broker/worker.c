@@ -2,6 +2,7 @@
 #include "broker/worker.h"
 #include "broker/census.h"
 #include "broker/core/budget.h"
+#include "broker/core/crash.h"
 #include "broker/core/mail.h"
 #include "broker/log.h"
 #include "broker/net/listener.h"
@@ -104,6 +105,7 @@ static void carry_out(struct worker *worker, const struct effect *effect)
 	switch (effect->type) {
 	case EFFECT_OUTPUT:
 		loop_output(&worker->loop, effect->link);
+		CRASH_AT(link_written);
 		break;
 	case EFFECT_CLOSE:
 		loop_close(&worker->loop, effect->link);
@@ -185,6 +187,7 @@ static void carry_out_all(struct worker *worker)
 		post_mail(worker);
 		/* Writing makes no effects: mail among them would be left behind. */
 		must(carry_out_those(worker, false) == count);
+		CRASH_WRITTEN();
 		shard_effects_done(worker->shard);
 	} while (loop_settle(&worker->loop));
 }

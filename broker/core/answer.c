@@ -1,6 +1,7 @@
 /* answer.c - see answer.h. */
 #include "broker/core/answer.h"
 #include "broker/core/core.h"
+#include "broker/core/crash.h"
 
 struct pending_answer *answer_create(struct shard *shard, struct client *client, uint8_t type,
 				     uint16_t packet_id, uint32_t count)
@@ -222,6 +223,8 @@ void answer_arrived(struct shard *shard, struct pending_answer *answer)
 
 void answer_stored(struct shard *shard, struct pending_answer *answer, bool committed)
 {
+	if (committed && answer->type == MQTT_SUBACK)
+		CRASH_AT(suback_stored);
 	answer->refused |= !committed;
 	answer_arrived(shard, answer);
 }

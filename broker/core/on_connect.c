@@ -6,6 +6,7 @@
  * CONNACK, and what was waiting for the client.
  */
 #include "broker/core/core.h"
+#include "broker/core/crash.h"
 #include "auth/auth.h"
 
 /* ---- refusing ---- */
@@ -386,6 +387,7 @@ void on_connect_stored(struct shard *shard, uint64_t serial, uint32_t link, bool
 	if (client == NULL || client->serial != serial || client->state != CLIENT_COMMITTING)
 		return;
 	if (committed) {
+		CRASH_AT(connack_stored);
 		finish(shard, client);
 		client_resume_reading(shard, client);
 		return;

@@ -1,5 +1,6 @@
 /* retain.c - see retain.h: the home's side. */
 #include "broker/core/core.h"
+#include "broker/core/crash.h"
 #include "proto/topic.h"
 
 struct retained {
@@ -225,6 +226,7 @@ void retained_set(struct shard *shard, struct publication *p)
 	entry->message = message_share(message);
 	count(shard, message, 1);
 	arm_expiry(shard, entry);
+	CRASH_AT(retained_kept);
 }
 
 void retained_timer(struct shard *shard, struct timer *timer)

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "broker/config.h"
+#include "broker/core/crash.h"
 #include "broker/log.h"
 #include "broker/options.h"
 
@@ -45,6 +46,7 @@ static const struct option_case {
      {.task = OPTIONS_TEST_CONFIG, .config_file = "a.conf"}},
     {{"metrinod", "--example-config"}, {.task = OPTIONS_EXAMPLE_CONFIG}},
     {{"metrinod", "--config-manual"}, {.task = OPTIONS_CONFIG_MANUAL}},
+    {{"metrinod", "--crash-steps"}, {.task = OPTIONS_CRASH_STEPS}},
     {{"metrinod", "-h"}, {.task = OPTIONS_HELP}},
     {{"metrinod", "--version"}, {.task = OPTIONS_VERSION}},
 };
@@ -181,6 +183,16 @@ START_TEST(test_help_and_version)
 }
 END_TEST
 
+/* The chaos harness takes the exit code for the answer to "is this the build for you?". */
+START_TEST(test_crash_steps)
+{
+	char text[4096];
+	const struct options options = {.task = OPTIONS_CRASH_STEPS};
+	ck_assert_int_eq(print_task(&options, CRASH_BUILD ? stdout : stderr, text), !CRASH_BUILD);
+	ck_assert_ptr_nonnull(strstr(text, CRASH_BUILD ? "\ncommit_done\n" : "make all-chaos"));
+}
+END_TEST
+
 Suite *options_suite(void)
 {
 	Suite *suite = suite_create("options");
@@ -193,6 +205,7 @@ Suite *options_suite(void)
 	tcase_add_test(tasks, test_without_a_file);
 	tcase_add_test(tasks, test_test_config);
 	tcase_add_test(tasks, test_help_and_version);
+	tcase_add_test(tasks, test_crash_steps);
 	suite_add_tcase(suite, tasks);
 	return suite;
 }
