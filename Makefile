@@ -130,13 +130,14 @@ fuzz: ## the fuzzers, in build/fuzz
 
 # tests/chaos/README.md; SEED=n repeats a run, KILLS=n sets how many.
 chaos_run = METRINOD=$(CURDIR)/$(OUT)/metrinod $(RUN) tests/chaos/chaos --self-test $(if $(SEED),--seed $(SEED))
+chaos_handful = commit_done,suback_stored,retained_kept,link_written
 
 .PHONY: chaos chaos-short chaos-compare
-chaos: $(OUT)/metrinod ## kill -9, KILLS=2000 times, under the traffic of real clients: what is lost?
-	$(chaos_run) --kills $(or $(KILLS),2000)
+chaos: $(OUT)/metrinod all-chaos ## kill -9, KILLS=2000 times with each QoS, and at each step of the protocol: what is lost?
+	$(chaos_run) --qos each --kills $(or $(KILLS),2000) --step all
 
-chaos-short: $(OUT)/metrinod
-	$(chaos_run) --kills 20 --seconds 20
+chaos-short: $(OUT)/metrinod all-chaos
+	$(chaos_run) --kills 20 --seconds 15 --step $(chaos_handful) --one-setup --deaths 2
 
 chaos-compare: $(OUT)/metrinod
 	tests/chaos/compare --broker $(CURDIR)/$(OUT)/metrinod --kills $(or $(KILLS),100) $(if $(SEED),--seed $(SEED))

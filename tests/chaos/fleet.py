@@ -95,14 +95,14 @@ class Client:
 
 
 class Fleet:
-    def __init__(self, checker, libraries, qualities, seed, pace_s):
+    def __init__(self, checker, libraries, qualities, seed, pace_s, kinds=(CONNECTED, AWAY)):
         self.checker, self.random, self.pace_s = checker, random.Random(seed), pace_s
         self.feeding, self.deliveries, self.acks, self.last_event = False, 0, 0, 0.0
         self.selector = selectors.DefaultSelector()
         self.clients = [Client(library, "sub", f"sub-{library}", CONNECTED, GRANTED.get(library, 2))
-                        for library in libraries]
+                        for library in libraries if CONNECTED in kinds]
         self.clients += [Client(library, "sub", f"away-{library}", AWAY) for library in libraries
-                         if library in COMES_AND_GOES]
+                         if library in COMES_AND_GOES and AWAY in kinds]
         self.clients += [Client(library, "pub", f"pub-{library}-q{qos}", qos=qos) for library in libraries
                          for qos in qualities]
         self.subscribers = [c for c in self.clients if c.role == "sub"]

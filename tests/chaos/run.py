@@ -13,14 +13,17 @@ import pathlib
 import disk
 import wire
 from broker import Broker, Failure
-from checker import CONNECTED, Checker
+from checker import AWAY, CONNECTED, Checker
 from fleet import Fleet
+from newcomers import BROKEN, Sessions, Wills
 
 HERE = pathlib.Path(__file__).resolve().parent
-DRAIN_S = 45               # more than the broker's restart_grace
+DRAIN_S = 45                 # more than the broker's restart_grace
 STEP_TIMEOUT_S = 4
+STEP_SKIPS = 8               # passes that are let go by, at most, before the broker ends itself
 TWICE_WITHIN_S = 0.030
-WILL_EVERY = 4             # kills
+NEWCOMER_EVERY = 4           # kills
+TWICE_IN = 10                # kills
 
 
 @dataclasses.dataclass
@@ -30,11 +33,12 @@ class Options:
     seconds: float = 0            # 0: until the kills are done
     qualities: tuple = (1, 2)
     libraries: tuple = ()
+    kinds: tuple = (CONNECTED, AWAY)
     command: str = ""
     kind: str = "metrino"
     config: tuple = ()
     plant: tuple = ()             # faults for proxy.py
-    step: str = ""                # the broker kills itself there
+    step: str = ""                # the broker kills itself there, `kills` times
     cut: bool = False             # connections are cut and the broker lives: what the clients do by themselves
     strace: bool = False
     strict_away: bool = False     # what was queued in RAM for somebody absent counts as well
@@ -60,32 +64,6 @@ class Proxy:
         return {fault: sum(line.startswith(fault) for line in words) for fault in ("lose", "duplicate", "reorder")}
 
 
-class Wills:
-    """A client that dies with a will, over and over. Nobody acknowledges a will, so none can be lost; but each may come
-    once only, and its payload may not be written."""
-
-    def __init__(self, checker, port, qualities):
-        self.checker, self.port, self.qualities, self.sent = checker, port, qualities, 0
-        for qos in qualities:
-            checker.add_publisher(f"will-q{qos}", qos)
-
-    def leave_one(self):
-        qos = self.qualities[self.sent % len(self.qualities)]
-        name = f"will-q{qos}"
-        topic = f"chaos/{name}/a"
-        _, payload = self.checker.next_message(name, topic)
-        try:
-            will = wire.Will(topic, payload.encode(), qos)
-            wire.Client(self.port, name, version=4, will=will, timeout=1).cut()
-        except (OSError, AssertionError, wire.Closed):
-            return  # the broker does not listen yet: no will
-        self.sent += 1
-
-    def delivered(self):
-        return sum(sum(map(bool, stream.copies)) for (_, name), stream in self.checker.streams.items()
-                   if name.startswith("will-"))
-
-
 class Run:
     def __init__(self, options):
         self.options = options
@@ -93,9 +71,10 @@ class Run:
         self.checker = Checker(f"canary{self.random.getrandbits(64):016x}")
         self.broker = Broker(options.command, options.kind, options.config, options.strace)
         self.fleet = Fleet(self.checker, options.libraries, options.qualities, self.random.getrandbits(32),
-                           options.pace_s)
+                           options.pace_s, options.kinds)
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="metrino-chaos-clients-"))
         self.wills = Wills(self.checker, self.broker.port, options.qualities)
+        self.sessions, self.promises_broken = Sessions(self.broker.port), []
         self.proxy = None
         self.kills = self.kills_twice = self.kills_under_traffic = self.unreached = 0
         self.planted, self.leaks, self.bytes_read, self.trace = {}, [], 0, ([], 0)
@@ -131,9 +110,12 @@ class Run:
         self.fleet.feeding = True
         self.fleet.run(self.options.calm_s)
         end = time.monotonic() + (self.options.seconds or 1e9)
+        if self.options.step:
+            self.die_at_step()
         while self.kills < self.options.kills and time.monotonic() < end:
             self.one_death()
         self.fleet.drain(DRAIN_S)
+        self.look_for_sessions()
         self.retained_kept = self.count_retained()
         self.look_at_disk()
         self.broker.kill()
@@ -149,26 +131,27 @@ class Run:
             self.kills += 1
             self.proxy.cut()
             return
-        if self.options.step:
-            self.die_at_step()
-        else:
-            self.live_for_a_while()
-            self.leave_will()
-            self.expect_running()
+        self.live_for_a_while()
+        self.somebody_comes()
+        self.expect_running()
         self.count_death()
         died = time.monotonic()
-        if not self.options.step and self.random.random() < 0.1 and self.kills < self.options.kills:
+        if self.random.randrange(TWICE_IN) == 0 and self.kills < self.options.kills:
             self.broker.start()  # and once more, before it can have done much
             self.fleet.run(self.random.uniform(0, TWICE_WITHIN_S * 0.9))
             self.expect_running()
             self.count_death()
             self.kills_twice += time.monotonic() - died <= TWICE_WITHIN_S
-        self.fleet.run(self.random.choice((0, 0, 0.005, 0.05, 0.3)) * self.random.random())
+        self.pause()
         self.broker.start()
 
-    def leave_will(self):
-        """Now and then; the kill may come while the will is on its way."""
-        if self.kills % WILL_EVERY == 1:
+    def pause(self):
+        self.fleet.run(self.random.choice((0, 0, 0.005, 0.05, 0.3)) * self.random.random())
+
+    def somebody_comes(self):
+        """Now and then; the kill may come while a will is on its way."""
+        if self.kills % NEWCOMER_EVERY == 1:
+            self.sessions.one_comes()
             self.wills.leave_one()
             self.fleet.run(self.random.uniform(0, 0.02))
 
@@ -192,21 +175,36 @@ class Run:
         fleet.run(min(self.random.expovariate(10), 1))
 
     def die_at_step(self):
-        """The broker that runs is replaced by one that ends itself at the step."""
-        self.live_for_a_while()
-        self.leave_will()
-        self.expect_running()
+        """One kill at any instant, then brokers that end themselves at the step, then one that lives. So the step is
+        met on the way back from another death, with the clients returning."""
         self.broker.kill()
-        self.broker.start(METRINO_CRASH_AT=self.options.step, METRINO_CRASH_SKIP=str(self.random.randrange(8)))
-        if not self.fleet.run(STEP_TIMEOUT_S, lambda: not self.broker.running()):
-            self.unreached += 1
+        while self.kills < self.options.kills:
+            self.pause()
+            skip = self.random.randrange(STEP_SKIPS) if self.kills else 0
+            self.broker.start(METRINO_CRASH_AT=self.options.step, METRINO_CRASH_SKIP=str(skip))
+            self.provoke(STEP_TIMEOUT_S)
+            if self.broker.running():
+                self.unreached += 1
+            elif self.broker.process.returncode != -signal.SIGKILL:
+                self.expect_running()
+            self.count_death()
+        self.pause()
+        self.broker.start()
+
+    def provoke(self, seconds):
+        """Lets come by whatever has a step, until the broker is dead: wills and new sessions too, once everybody had
+        time to return."""
+        end = time.monotonic() + seconds
+        while self.broker.running() and time.monotonic() < end:
+            self.fleet.run(0.1, lambda: not self.broker.running())
+            if self.broker.running():
+                self.random.choice((self.wills.leave_one, self.sessions.one_comes))()
 
     # --- what is looked at in the end
 
     def count_retained(self):
         """A newcomer asks for retained messages. They live in RAM only: for information."""
-        if not self.broker.running():
-            self.expect_running()
+        self.expect_running()
         client = wire.Client(self.broker.port, "newcomer", version=4)
         client.subscribe("chaos/#", 0)
         kept = 0
@@ -216,6 +214,13 @@ class Run:
         except (TimeoutError, wire.Closed):
             client.cut()
         return kept
+
+    def look_for_sessions(self):
+        self.expect_running()
+        try:
+            self.promises_broken = self.sessions.broken_promises()
+        except BROKEN as error:
+            raise Failure(f"who came new cannot return: {error!r}") from None
 
     def look_at_disk(self):
         leaks, self.bytes_read = disk.payloads_in(self.broker.data, self.checker.canary)
@@ -256,6 +261,8 @@ class Run:
             ("no message was refused", not self.refused(), f"{self.refused()} times"),
             ("every client took part", not self.idle(), str(self.idle())),
             ("sessions outlived the kills", not self.sessions_lost(), f"{self.sessions_lost()} times not"),
+            ("what CONNACK and SUBACK said was so", not self.promises_broken,
+             f"{len(self.promises_broken)} of {len(self.sessions.told)} not"),
             ("no payload in the data directory", not self.leaks, str(self.leaks[:3])),
         ]
         if options.strace:
@@ -265,11 +272,13 @@ class Run:
         if options.kills and not options.step:
             found += [("kills, or cuts, met open messages", self.kills_under_traffic > self.kills / 20,
                        f"{self.kills_under_traffic} of {self.kills}"),
+                      ("kills came twice within 30 ms", options.cut or self.kills_twice > self.kills // 40 - 1,
+                       f"{self.kills_twice} times"),
                       ("at least half of the kills fitted into the time", self.kills >= options.kills / 2,
                        f"{self.kills} of {options.kills}")]
         if options.step:
-            found.append((f"step {options.step} was reached", self.unreached < max(1, self.kills),
-                          f"{self.unreached} of {self.kills} not"))
+            found.append((f"step {options.step} was reached", self.unreached < self.kills,
+                          f"{self.unreached} of {self.kills} times not"))
         return found
 
     def planted_checks(self):
