@@ -112,6 +112,11 @@ $(OUT)/unit: $(call objects_of,$(wildcard tests/unit/*.c tests/lib/*.c)) $(archi
 $(OUT)/sim: $(call objects_of,$(wildcard tests/sim/*.c tests/lib/*.c)) $(archives)
 	$(link) $(LDLIBS)
 
+# For LD_PRELOAD: tests/power.
+build/power.so: tests/power/shim.c
+	@mkdir -p $(@D)
+	$(call say,CC)$(CC) $(LANGUAGE) $(WARNINGS) -O2 -g -fPIC -shared -pthread -o $@ $<
+
 $(OUT)/fuzz_%: $(OUT)/tests/fuzz/fuzz_%.o $(archives)
 	$(link) -fsanitize=fuzzer $(LDLIBS)
 

@@ -10,6 +10,7 @@ import tempfile
 import time
 
 import harness
+import image
 
 READY_TIMEOUT_S = 20
 WRITING = "write,writev,pwrite64,pwritev,pwritev2,sendto,sendmsg,sendmmsg"
@@ -21,6 +22,9 @@ CONFIG = {
 }
 
 
+SHIM = harness.ROOT / "build" / "power.so"
+
+
 class Failure(Exception):
     """The broker did something that no kill explains."""
 
@@ -28,7 +32,7 @@ class Failure(Exception):
 class Broker:
     """`command` may hold {config}, {port} and {data}; without {config}, `-c FILE` is appended."""
 
-    def __init__(self, command, kind="metrino", config=(), strace=False):
+    def __init__(self, command, kind="metrino", config=(), strace=False, power=None):
         self.root = pathlib.Path(tempfile.mkdtemp(prefix="metrino-chaos-"))
         self.data, self.log_path = self.root / "data", self.root / "stderr"
         self.data.mkdir(mode=0o700)
@@ -44,10 +48,14 @@ class Broker:
             words += ["-c", "{config}"]
         self.words = [word.format(**values) for word in words]
         self.strace = strace
+        self.disk = image.Disk(self.data, power) if power else None  # `power`: the chances of what a loss leaves
+        self.journal = self.root / "journal"
         self.process, self.starts, self.began = None, 0, 0.0
 
-    def start(self, **environment):
-        """Does not wait: see ready()."""
+    def start(self, cut=0, lies=False, **environment):
+        """Does not wait: see ready(). `cut`, `lies`: tests/power/shim.c."""
+        if self.disk:
+            environment.update(self.disk.environment(SHIM, self.journal, cut, lies))
         words = self.words
         if self.strace:  # -D: the broker, and not strace, is our child
             words = ["strace", "-D", "-f", "-yy", "-s", "65536", "-e", f"trace={WRITING}", "-o",
@@ -76,6 +84,11 @@ class Broker:
     def kill(self):
         self.process.kill()
         self.process.wait(10)
+        if self.disk:
+            try:
+                self.disk.lose(self.journal)
+            except image.Fault as fault:
+                raise Failure(f"the shim cannot answer for the disk: {fault}") from None
 
     def tail(self):
         return self.log_path.read_text(errors="replace")[-2000:] if self.log_path.exists() else ""
@@ -85,6 +98,7 @@ class Broker:
 
     def finish(self, keep=False):
         if self.running():
-            self.kill()
+            self.process.kill()
+            self.process.wait(10)
         if not keep:
             shutil.rmtree(self.root, ignore_errors=True)

@@ -45,16 +45,14 @@ class Sessions:
     def one_comes(self):
         name = f"new-{self.came}"
         self.came += 1
-        client = None
         try:
-            client = self.connect(name)
-            self.told[name] = "CONNACK"
-            client.subscribe(f"new/{name}", 1)
-            self.told[name] = "SUBACK"
-            client.disconnect()
+            with self.connect(name) as client:
+                self.told[name] = "CONNACK"
+                client.subscribe(f"new/{name}", 1)
+                self.told[name] = "SUBACK"
+                client.disconnect()
         except BROKEN:
-            if client:
-                client.cut()
+            pass  # it was told no more than that
 
     def broken_promises(self):
         """[client ids whose session, or subscription, is not there although the broker had said so]"""

@@ -20,6 +20,7 @@ from newcomers import BROKEN, Sessions, Wills
 HERE = pathlib.Path(__file__).resolve().parent
 DRAIN_S = 45                 # more than the broker's restart_grace
 STEP_TIMEOUT_S = 4
+CUT_AT_MOST = 120            # writes and syncs until the power goes away
 STEP_SKIPS = 8               # passes that are let go by, at most, before the broker ends itself
 TWICE_WITHIN_S = 0.030
 NEWCOMER_EVERY = 4           # kills
@@ -41,6 +42,8 @@ class Options:
     step: str = ""                # the broker kills itself there, `kills` times
     cut: bool = False             # connections are cut and the broker lives: what the clients do by themselves
     strace: bool = False
+    power: bool = False           # each death takes the power with it: tests/power
+    lies: bool = False            # and the disk had said that it was synced
     strict_away: bool = False     # what was queued in RAM for somebody absent counts as well
     keep: bool = False
     pace_s: float = 0.012
@@ -69,7 +72,8 @@ class Run:
         self.options = options
         self.random = random.Random(options.seed)
         self.checker = Checker(f"canary{self.random.getrandbits(64):016x}")
-        self.broker = Broker(options.command, options.kind, options.config, options.strace)
+        self.broker = Broker(options.command, options.kind, options.config, options.strace,
+                             random.Random(self.random.getrandbits(32)) if options.power else None)
         self.fleet = Fleet(self.checker, options.libraries, options.qualities, self.random.getrandbits(32),
                            options.pace_s, options.kinds)
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="metrino-chaos-clients-"))
@@ -100,7 +104,7 @@ class Run:
 
     def live(self):
         began = time.monotonic()
-        self.broker.start()
+        self.start()
         self.broker.ready()
         port = subscribers_port = self.broker.port
         if self.options.plant or self.options.cut:
@@ -131,19 +135,22 @@ class Run:
             self.kills += 1
             self.proxy.cut()
             return
+        if self.options.power and self.random.random() < 0.5:
+            self.die_at_write()
+            return
         self.live_for_a_while()
         self.somebody_comes()
         self.expect_running()
         self.count_death()
         died = time.monotonic()
         if self.random.randrange(TWICE_IN) == 0 and self.kills < self.options.kills:
-            self.broker.start()  # and once more, before it can have done much
+            self.start()  # and once more, before it can have done much
             self.fleet.run(self.random.uniform(0, TWICE_WITHIN_S * 0.9))
             self.expect_running()
             self.count_death()
             self.kills_twice += time.monotonic() - died <= TWICE_WITHIN_S
         self.pause()
-        self.broker.start()
+        self.start()
 
     def pause(self):
         self.fleet.run(self.random.choice((0, 0, 0.005, 0.05, 0.3)) * self.random.random())
@@ -181,7 +188,7 @@ class Run:
         while self.kills < self.options.kills:
             self.pause()
             skip = self.random.randrange(STEP_SKIPS) if self.kills else 0
-            self.broker.start(METRINO_CRASH_AT=self.options.step, METRINO_CRASH_SKIP=str(skip))
+            self.start(METRINO_CRASH_AT=self.options.step, METRINO_CRASH_SKIP=str(skip))
             self.provoke(STEP_TIMEOUT_S)
             if self.broker.running():
                 self.unreached += 1
@@ -189,7 +196,21 @@ class Run:
                 self.expect_running()
             self.count_death()
         self.pause()
-        self.broker.start()
+        self.start()
+
+    def die_at_write(self):
+        """A broker whose power goes away with its n-th write or sync, on the way back from another loss."""
+        self.expect_running()
+        self.broker.kill()
+        self.start(cut=self.random.randrange(1, CUT_AT_MOST))
+        self.provoke(STEP_TIMEOUT_S)
+        self.unreached += self.broker.running()
+        self.count_death()
+        self.pause()
+        self.start()
+
+    def start(self, **how):
+        self.broker.start(lies=self.options.lies, **how)
 
     def provoke(self, seconds):
         """Lets come by whatever has a step, until the broker is dead: wills and new sessions too, once everybody had
@@ -276,10 +297,19 @@ class Run:
                        f"{self.kills_twice} times"),
                       ("at least half of the kills fitted into the time", self.kills >= options.kills / 2,
                        f"{self.kills} of {options.kills}")]
+        if options.power:
+            found += self.power_checks()
         if options.step:
             found.append((f"step {options.step} was reached", self.unreached < self.kills,
                           f"{self.unreached} of {self.kills} times not"))
         return found
+
+    def power_checks(self):
+        """Losses that find nothing unsynced would prove nothing."""
+        disk = self.broker.disk
+        return [("losses of power met what was not synced", disk.lost >= max(1, disk.losses // 20),
+                 f"{disk.losses} losses, {disk.unsynced} page versions and {disk.names_undone} names not synced, "
+                 f"{disk.lost} files with less than the broker had written")]
 
     def planted_checks(self):
         """With faults planted and no kill, the verdict must be exactly what was planted."""

@@ -8,7 +8,7 @@ import tempfile
 import unittest
 
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parent / "lib")]
+sys.path[:0] = [str(HERE), str(HERE.parent / "lib"), str(HERE.parent / "power")]
 sys.dont_write_bytecode = True
 
 import disk  # noqa: E402

@@ -297,10 +297,17 @@ class Client:
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.connack = None
         if greet:
-            self.send(connect(client_id, version=version, **connect_args))
-            self.connack = self.expect(CONNACK)
-            if self.connack.reason not in (expect if isinstance(expect, tuple) else (expect,)):
-                raise AssertionError(f"CONNACK {self.connack.reason:#04x}, expected {expect}")
+            try:
+                self._greet(connect(client_id, version=version, **connect_args), expect)
+            except BaseException:
+                self.socket.close()
+                raise
+
+    def _greet(self, packet, expect):
+        self.send(packet)
+        self.connack = self.expect(CONNACK)
+        if self.connack.reason not in (expect if isinstance(expect, tuple) else (expect,)):
+            raise AssertionError(f"CONNACK {self.connack.reason:#04x}, expected {expect}")
 
     def __enter__(self):
         return self
