@@ -53,6 +53,9 @@ struct restoring {
 	struct household *house;
 	uint64_t sessions;
 	uint64_t subscriptions;
+	uint64_t exchanges;
+	uint64_t losers; /* sessions that lost... */
+	uint64_t lost;	 /* ...so many queued deliveries */
 };
 
 static void restore_session(void *self, uint64_t row, const struct store_session *session)
@@ -81,6 +84,20 @@ static void restore_subscription(void *self, uint64_t row,
 	restoring->subscriptions++;
 }
 
+static void restore_step(void *self, const struct store_step *step)
+{
+	struct restoring *restoring = self;
+
+	for (uint16_t i = 0; i < restoring->house->worker_count; i++)
+		worker_restore(&restoring->house->workers[i],
+			       &(struct event){.type = EVENT_RESTORE_STEP, .step = step});
+	restoring->losers += step->type == STEP_QUEUED;
+	restoring->lost += step->count;
+	restoring->exchanges += step->type == STEP_INBOUND_OPEN ||
+				step->type == STEP_OUTBOUND_SENT ||
+				step->type == STEP_OUTBOUND_RECEIVED;
+}
+
 static void settle(struct household *house)
 {
 	bool more;
@@ -95,8 +112,10 @@ static void settle(struct household *house)
 bool household_restore(struct household *house, struct failure *failure)
 {
 	struct restoring restoring = {.house = house};
-	struct store_visitor visitor = {
-	    .self = &restoring, .session = restore_session, .subscription = restore_subscription};
+	struct store_visitor visitor = {.self = &restoring,
+					.session = restore_session,
+					.subscription = restore_subscription,
+					.step = restore_step};
 
 	if (!house->store)
 		return true;
@@ -104,7 +123,13 @@ bool household_restore(struct household *house, struct failure *failure)
 		return false;
 	settle(house);
 	log_write(LOG_LEVEL_INFO, "restore",
-		  "%" PRIu64 " sessions with %" PRIu64 " subscriptions are back",
-		  restoring.sessions, restoring.subscriptions);
+		  "%" PRIu64 " sessions with %" PRIu64 " subscriptions and %" PRIu64
+		  " open QoS 2 exchanges are back",
+		  restoring.sessions, restoring.subscriptions, restoring.exchanges);
+	if (restoring.lost > 0)
+		log_write(LOG_LEVEL_WARNING, "restore",
+			  "%" PRIu64 " queued deliveries to %" PRIu64
+			  " sessions were lost with the last broker: they were in memory only",
+			  restoring.lost, restoring.losers);
 	return true;
 }

@@ -11,6 +11,7 @@
  */
 #include "storage/lmdb_store.h"
 
+#include "storage/journal.h"
 #include "storage/lmdb_file.h"
 #include "storage/record.h"
 
@@ -25,7 +26,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define FORMAT_VERSION 1u
+#define FORMAT_VERSION 2u
+#define FORMAT_OLDEST  1u /* without a journal */
 #define FORMAT_LEN     12u
 #define FORMAT_MAGIC   "metrino\0"
 #define MAP_FIRST      ((size_t)1 << 20)
@@ -41,6 +43,8 @@ struct lmdb_store {
 	MDB_dbi meta;
 	MDB_dbi sessions;
 	MDB_dbi subscriptions;
+	MDB_dbi steps; /* rows of the journal */
+	struct journal *journal;
 	/*
 	 * data.mdb once more: holds the lock of this process, sets the length, and has
 	 * its own view of write errors (see check_health).
@@ -140,6 +144,33 @@ static int apply(struct lmdb_store *store, MDB_txn *txn, const struct store_op *
 	return put_row(store, txn, op, key, failure);
 }
 
+static int put_steps(struct lmdb_store *store, MDB_txn *txn, uint64_t number, struct slice body,
+		     struct failure *failure)
+{
+	uint8_t bytes[ROW_LEN];
+	MDB_val key = row_key(number, bytes);
+	MDB_val value = {0, store->scratch};
+
+	if (!record_encode_journal(&record_clear, number, body, store->scratch, &value.mv_size,
+				   failure))
+		return MDB_BAD_VALSIZE;
+	return mdb_put(txn, store->steps, &key, &value, MDB_APPEND);
+}
+
+static int apply_steps(struct lmdb_store *store, MDB_txn *txn, const struct journal_write *write,
+		       struct failure *failure)
+{
+	uint8_t bytes[ROW_LEN];
+	int code = 0;
+
+	for (uint64_t i = 0; i < write->count && code == 0; i++)
+		code = put_steps(store, txn, write->first + i, journal_row(store->journal, i),
+				 failure);
+	for (uint64_t number = write->oldest; number < write->stay && code == 0; number++)
+		code = delete_row(txn, store->steps, row_key(number, bytes));
+	return code;
+}
+
 /*
  * After a failed commit: may there be another one?  A disk that is full when LMDB
  * writes is harmless, a write that the kernel took and then lost is not: the pages
@@ -160,7 +191,7 @@ static void check_health(struct lmdb_store *store)
 
 /* One try, all or nothing.  The code is LMDB's; `failure` is filled. */
 static int commit_once(struct lmdb_store *store, struct store_batch *const *batches, size_t count,
-		       struct failure *failure)
+		       const struct journal_write *write, struct failure *failure)
 {
 	MDB_txn *txn;
 	int code = mdb_txn_begin(store->env, NULL, 0, &txn);
@@ -173,6 +204,8 @@ static int commit_once(struct lmdb_store *store, struct store_batch *const *batc
 		for (size_t i = 0; i < batches[b]->count && code == 0; i++)
 			code = apply(store, txn, &batches[b]->ops[i], failure);
 	}
+	if (code == 0)
+		code = apply_steps(store, txn, write, failure);
 	if (code != 0) {
 		mdb_txn_abort(txn);
 		if (code != MDB_BAD_VALSIZE)
@@ -218,16 +251,12 @@ static bool grow(struct lmdb_store *store, struct failure *failure)
 	return true;
 }
 
-static bool lmdb_commit(struct store *head, struct store_batch *const *batches, size_t count,
-			struct failure *failure)
+static bool commit(struct lmdb_store *store, struct store_batch *const *batches, size_t count,
+		   const struct journal_write *write, struct failure *failure)
 {
-	struct lmdb_store *store = of(head);
 	int code;
 
-	if (atomic_load(&store->poisoned))
-		return failure_set(failure, "%s: an earlier write was lost: restart the broker",
-				   store->path);
-	while ((code = commit_once(store, batches, count, failure)) == MDB_MAP_FULL) {
+	while ((code = commit_once(store, batches, count, write, failure)) == MDB_MAP_FULL) {
 		if (!grow(store, failure))
 			return false;
 	}
@@ -239,6 +268,22 @@ static bool lmdb_commit(struct store *head, struct store_batch *const *batches, 
 	if (atomic_load(&store->poisoned))
 		failure_context(failure, "a write was lost, the broker must be restarted");
 	return false;
+}
+
+static bool lmdb_commit(struct store *head, struct store_batch *const *batches, size_t count,
+			struct failure *failure)
+{
+	struct lmdb_store *store = of(head);
+	struct journal_write write;
+	bool committed;
+
+	if (atomic_load(&store->poisoned))
+		return failure_set(failure, "%s: an earlier write was lost: restart the broker",
+				   store->path);
+	write = journal_prepare(store->journal, batches, count);
+	committed = commit(store, batches, count, &write, failure);
+	journal_finish(store->journal, batches, count, committed);
+	return committed;
 }
 
 /* ---- load ---- */
@@ -273,6 +318,26 @@ static bool give_subscription(const struct reading *reading, uint64_t row, struc
 		return false;
 	reading->visitor->subscription(reading->visitor->self, row, &subscription);
 	return true;
+}
+
+static bool give_steps(const struct reading *reading, uint64_t row, struct slice bytes)
+{
+	struct lmdb_store *store = reading->store;
+	struct slice body;
+
+	return record_decode_journal(&record_clear, row, bytes, store->scratch, &body,
+				     reading->failure) &&
+	       journal_replay(store->journal, row, body, reading->failure);
+}
+
+static bool session_lives(void *self, uint64_t row)
+{
+	const struct reading *reading = self;
+	uint8_t bytes[ROW_LEN];
+	MDB_val key = row_key(row, bytes);
+	MDB_val value;
+
+	return mdb_get(reading->txn, reading->store->sessions, &key, &value) == 0;
 }
 
 static bool read_row(const struct reading *reading, const char *class, give_row give, MDB_val key,
@@ -327,6 +392,24 @@ static bool lmdb_load(struct store *head, const struct store_visitor *visitor,
 	ok = read_table(&reading, store->sessions, "session", give_session) &&
 	     read_table(&reading, store->subscriptions, "subscription", give_subscription);
 	mdb_txn_abort(reading.txn);
+	if (ok && visitor->step != NULL)
+		journal_visit(store->journal, visitor);
+	return ok;
+}
+
+/* At open, so that the first commit knows what there is. */
+static bool load_journal(struct lmdb_store *store, struct failure *failure)
+{
+	struct reading reading = {store, NULL, NULL, failure};
+	int code = mdb_txn_begin(store->env, NULL, MDB_RDONLY, &reading.txn);
+	bool ok;
+
+	if (code != 0)
+		return fail(store, "cannot be read", code, failure);
+	ok = read_table(&reading, store->steps, "journal", give_steps);
+	if (ok)
+		journal_settle(store->journal, &reading, session_lives);
+	mdb_txn_abort(reading.txn);
 	return ok;
 }
 
@@ -343,7 +426,8 @@ static int put_format(const struct lmdb_store *store, MDB_txn *txn)
 	return mdb_put(txn, store->meta, &key, &value, 0);
 }
 
-static bool check_format(const struct lmdb_store *store, MDB_txn *txn, struct failure *failure)
+/* The version that the file has; 0 with a failure. */
+static uint32_t format_of(const struct lmdb_store *store, MDB_txn *txn, struct failure *failure)
 {
 	MDB_val key = {6, (void *)"format"};
 	MDB_val value;
@@ -359,12 +443,12 @@ static bool check_format(const struct lmdb_store *store, MDB_txn *txn, struct fa
 				   store->path);
 	for (unsigned i = 8; i < FORMAT_LEN; i++)
 		version = version << 8 | ((const uint8_t *)value.mv_data)[i];
-	if (version != FORMAT_VERSION)
+	if (version < FORMAT_OLDEST || version > FORMAT_VERSION)
 		return failure_set(failure,
-				   "%s has format %u, but this version of Metrino reads and writes "
-				   "format %u: start the version that wrote it",
-				   store->path, version, FORMAT_VERSION);
-	return true;
+				   "%s has format %u, but this version of Metrino reads formats "
+				   "%u to %u: start the version that wrote it",
+				   store->path, version, FORMAT_OLDEST, FORMAT_VERSION);
+	return version;
 }
 
 /* Ours are plain tables: flags mean that theirs were changed on disk. */
@@ -378,34 +462,48 @@ static int open_table(MDB_txn *txn, const char *name, unsigned create, MDB_dbi *
 	return code == 0 && flags != 0 ? MDB_CORRUPTED : code;
 }
 
-/* Opens the tables, making them in a file that holds nothing. */
-static bool open_tables(struct lmdb_store *store, MDB_txn *txn, struct failure *failure)
+/* The first table: whose file is it?  Made in a file that holds nothing. */
+static bool open_meta(struct lmdb_store *store, MDB_txn *txn, bool *empty, struct failure *failure)
 {
 	MDB_stat root = {0};
 	MDB_dbi main_table;
-	unsigned create;
 	int code = open_table(txn, NULL, 0, &main_table);
 
 	if (code == 0)
 		code = mdb_stat(txn, main_table, &root);
-	create = root.ms_entries == 0 ? MDB_CREATE : 0;
+	*empty = root.ms_entries == 0;
 	if (code == 0)
-		code = open_table(txn, "meta", create, &store->meta);
+		code = open_table(txn, "meta", *empty ? MDB_CREATE : 0, &store->meta);
 	if (code == MDB_NOTFOUND || code == MDB_INCOMPATIBLE || code == MDB_CORRUPTED)
 		return failure_set(failure,
 				   "%s is an LMDB file of another program: name another directory",
 				   store->path);
-	if (code == 0 && create != 0)
-		code = put_format(store, txn);
-	if (code != 0)
-		return fail(store, "cannot be opened", code, failure);
-	if (!check_format(store, txn, failure))
+	return code == 0 || fail(store, "cannot be opened", code, failure);
+}
+
+/* Opens the tables, making them in a new file, and what an older format has not got. */
+static bool open_tables(struct lmdb_store *store, MDB_txn *txn, struct failure *failure)
+{
+	bool empty;
+	uint32_t version = 0;
+	int code = 0;
+
+	if (!open_meta(store, txn, &empty, failure))
 		return false;
-	code = mdb_dbi_open(txn, "sessions", create, &store->sessions);
+	if (!empty && (version = format_of(store, txn, failure)) == 0)
+		return false;
+	if (version < FORMAT_VERSION)
+		code = put_format(store, txn);
 	if (code == 0)
-		code = mdb_dbi_open(txn, "subscriptions", create, &store->subscriptions);
-	return code == 0 ||
-	       fail(store, "has no table for sessions or subscriptions", code, failure);
+		code = mdb_dbi_open(txn, "sessions", empty ? MDB_CREATE : 0, &store->sessions);
+	if (code == 0)
+		code = mdb_dbi_open(txn, "subscriptions", empty ? MDB_CREATE : 0,
+				    &store->subscriptions);
+	if (code == 0)
+		code = mdb_dbi_open(txn, "journal", version < FORMAT_VERSION ? MDB_CREATE : 0,
+				    &store->steps);
+	return code == 0 || fail(store, "has no table for sessions, subscriptions or the journal",
+				 code, failure);
 }
 
 static bool open_environment(struct lmdb_store *store, const char *directory,
@@ -415,7 +513,7 @@ static bool open_environment(struct lmdb_store *store, const char *directory,
 	int code = mdb_env_create(&store->env);
 
 	must(code == 0);
-	mdb_env_set_maxdbs(store->env, 3);
+	mdb_env_set_maxdbs(store->env, 4);
 	mdb_env_set_mapsize(store->env, store->map_len);
 	code = mdb_env_open(store->env, directory, MDB_NOTLS, 0600);
 	if (code == 0)
@@ -474,6 +572,7 @@ static void lmdb_close(struct store *head)
 		mdb_env_close(store->env);
 	if (store->fd >= 0)
 		close(store->fd);
+	journal_destroy(store->journal);
 	free(store);
 }
 
@@ -485,13 +584,14 @@ struct store *lmdb_store_open(const char *directory, struct failure *failure)
 
 	must(store != NULL);
 	store->head.class = &class;
+	store->journal = journal_create();
 	store->fd = -1;
 	store->map_max = MAP_MAX;
 	len = snprintf(store->path, sizeof(store->path), "%s/data.mdb", directory);
 	if (len >= (int)sizeof(store->path)) {
 		failure_set(failure, "the data directory's path is too long");
 	} else if (open_file(store, directory, failure) &&
-		   open_environment(store, directory, failure)) {
+		   open_environment(store, directory, failure) && load_journal(store, failure)) {
 		return &store->head;
 	}
 	lmdb_close(&store->head);

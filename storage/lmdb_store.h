@@ -1,10 +1,10 @@
 /*
  * lmdb_store.h - the contract of store.h kept in an LMDB file.
  *
- * The directory holds data.mdb and lock.mdb.  In data.mdb there are three tables:
+ * The directory holds data.mdb and lock.mdb.  In data.mdb there are four tables:
  * "meta" with one row that says whose file it is and in which format, "sessions" and
  * "subscriptions" with one record (record.h) for each row, under the row's number as
- * 8 bytes, big-endian.
+ * 8 bytes, big-endian, and "journal" (journal.h) likewise.
  *
  * The file is as long as LMDB's map and sparse; both start at 1 MiB and double when
  * full, up to 64 GiB (1 GiB on 32 bits).

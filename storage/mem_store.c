@@ -1,6 +1,7 @@
 /* mem_store.c - see mem_store.h. */
 #include "storage/mem_store.h"
 
+#include "storage/journal.h"
 #include "storage/record.h"
 
 #include <stdio.h>
@@ -18,6 +19,8 @@ struct mem_store {
 	struct store head;
 	struct mem_row *sessions;
 	struct mem_row *subscriptions;
+	struct mem_row *steps; /* rows of the journal, in rising order */
+	struct journal *journal;
 	uint32_t refusals; /* commits still to be refused */
 	char refusal[sizeof(((struct failure *)0)->text)];
 	uint8_t scratch[RECORD_MAX];
@@ -73,6 +76,23 @@ static void apply(struct mem_store *store, const struct store_op *op)
 	}
 }
 
+static void commit_steps(struct mem_store *store, struct store_batch *const *batches, size_t count)
+{
+	struct journal_write write = journal_prepare(store->journal, batches, count);
+	uint8_t *out = store->scratch;
+	struct failure failure;
+	size_t len;
+
+	for (uint64_t i = 0; i < write.count; i++) {
+		must(record_encode_journal(&record_clear, write.first + i,
+					   journal_row(store->journal, i), out, &len, &failure));
+		row_put(&store->steps, write.first + i, slice_of(out, len));
+	}
+	for (uint64_t number = write.oldest; number < write.stay; number++)
+		row_delete(&store->steps, number);
+	journal_finish(store->journal, batches, count, true);
+}
+
 static bool mem_commit(struct store *head, struct store_batch *const *batches, size_t count,
 		       struct failure *failure)
 {
@@ -86,6 +106,36 @@ static bool mem_commit(struct store *head, struct store_batch *const *batches, s
 		for (size_t i = 0; i < batches[b]->count; i++)
 			apply(store, &batches[b]->ops[i]);
 	}
+	commit_steps(store, batches, count);
+	return true;
+}
+
+static bool session_lives(void *self, uint64_t row)
+{
+	struct mem_store *store = self;
+	struct mem_row *found;
+
+	HASH_FIND(hh, store->sessions, &row, sizeof(row), found);
+	return found != NULL;
+}
+
+/* From the rows alone, as after a restart. */
+static bool load_steps(struct mem_store *store, const struct store_visitor *visitor,
+		       struct failure *failure)
+{
+	journal_destroy(store->journal);
+	store->journal = journal_create();
+	for (struct mem_row *row = store->steps; row != NULL; row = row->hh.next) {
+		struct slice body;
+
+		if (!record_decode_journal(&record_clear, row->row, slice_of(row->record, row->len),
+					   store->scratch, &body, failure) ||
+		    !journal_replay(store->journal, row->row, body, failure))
+			return failure_context(failure, "journal in memory");
+	}
+	journal_settle(store->journal, store, session_lives);
+	if (visitor->step)
+		journal_visit(store->journal, visitor);
 	return true;
 }
 
@@ -111,7 +161,7 @@ static bool mem_load(struct store *head, const struct store_visitor *visitor,
 			return failure_context(failure, "subscription in memory");
 		visitor->subscription(visitor->self, row->row, &subscription);
 	}
-	return true;
+	return load_steps(store, visitor, failure);
 }
 
 static void table_free(struct mem_row *table)
@@ -133,6 +183,8 @@ static void mem_close(struct store *head)
 
 	table_free(store->sessions);
 	table_free(store->subscriptions);
+	table_free(store->steps);
+	journal_destroy(store->journal);
 	free(store);
 }
 
@@ -143,6 +195,8 @@ struct store *mem_store_create(void)
 
 	must(store != NULL);
 	store->head.class = &class;
+	store->journal = journal_create();
+	journal_settle(store->journal, store, session_lives);
 	return &store->head;
 }
 

@@ -1,32 +1,18 @@
 /* record.c - see record.h. */
 #include "storage/record.h"
 
+#include "storage/bytes.h"
+
 #define SESSION_FIXED_LEN      19u
 #define SUBSCRIPTION_FIXED_LEN 15u
 #define IDENTIFIER_MAX	       268435455u
 
-static uint8_t *put(uint8_t *at, uint64_t value, unsigned len)
-{
-	for (unsigned i = 0; i < len; i++)
-		at[i] = (uint8_t)(value >> (8 * (len - 1 - i)));
-	return at + len;
-}
-
 static uint8_t *put_text(uint8_t *at, struct slice text)
 {
-	at = put(at, text.len, 2);
+	at = bytes_put(at, text.len, 2);
 	if (text.len > 0)
 		memcpy(at, text.at, text.len);
 	return at + text.len;
-}
-
-static uint64_t get(const uint8_t *at, unsigned len)
-{
-	uint64_t value = 0;
-
-	for (unsigned i = 0; i < len; i++)
-		value = value << 8 | at[i];
-	return value;
 }
 
 /* CRC-32C (Castagnoli, RFC 3720 appendix B.4), half a byte at a time. */
@@ -52,7 +38,7 @@ static uint32_t check_value(const struct record_scope *scope, struct slice body)
 	uint8_t row[8];
 	uint32_t crc;
 
-	put(row, scope->row, sizeof(row));
+	bytes_put(row, scope->row, sizeof(row));
 	crc = crc32c(0, scope->header, RECORD_HEADER_LEN);
 	crc = crc32c(crc, row, sizeof(row));
 	return crc32c(crc, body.at, body.len);
@@ -63,7 +49,7 @@ static bool clear_seal(void *self, const struct record_scope *scope, uint8_t *bo
 {
 	(void)self;
 	(void)failure;
-	put(trailer, check_value(scope, slice_of(body, body_len)), 4);
+	bytes_put(trailer, check_value(scope, slice_of(body, body_len)), 4);
 	return true;
 }
 
@@ -72,7 +58,7 @@ static bool clear_open(void *self, const struct record_scope *scope, struct slic
 {
 	(void)self;
 	(void)scratch;
-	if (get(trailer, 4) != check_value(scope, *body))
+	if (bytes_get(trailer, 4) != check_value(scope, *body))
 		return failure_set(failure, "its check value does not fit: it was changed since "
 					    "it was written, or belongs to another row");
 	return true;
@@ -87,9 +73,9 @@ const struct record_seal record_clear = {
 
 static uint8_t *begin(const struct record_seal *seal, enum record_class class, uint8_t *out)
 {
-	out = put(out, seal->version, 1);
-	out = put(out, class, 1);
-	return put(out, seal->key_epoch, 4);
+	out = bytes_put(out, seal->version, 1);
+	out = bytes_put(out, class, 1);
+	return bytes_put(out, seal->key_epoch, 4);
 }
 
 /* Closes the record whose body ends at `end`. */
@@ -134,7 +120,7 @@ static bool open_text(struct slice body, size_t fixed_len, struct slice *text,
 		return failure_set(failure, "its body is %zu bytes long, expected at least %zu",
 				   body.len, fixed_len);
 	*text = slice_after(body, fixed_len);
-	if (text->len != get(body.at + fixed_len - 2, 2))
+	if (text->len != bytes_get(body.at + fixed_len - 2, 2))
 		return failure_set(failure, "the length of its text does not fit its own length");
 	return true;
 }
@@ -152,10 +138,10 @@ bool record_encode_session(const struct record_seal *seal, uint64_t row,
 	uint8_t *at = begin(seal, RECORD_SESSION, out);
 
 	must(session->client_id.len <= STORE_CLIENT_ID_MAX);
-	at = put(at, session->realm, 4);
-	at = put(at, session->expiry_s, 4);
-	at = put(at, session->connected, 1);
-	at = put(at, session->since_s, 8);
+	at = bytes_put(at, session->realm, 4);
+	at = bytes_put(at, session->expiry_s, 4);
+	at = bytes_put(at, session->connected, 1);
+	at = bytes_put(at, session->since_s, 8);
 	at = put_text(at, session->client_id);
 	return finish(seal, row, out, at, len, failure);
 }
@@ -168,13 +154,13 @@ bool record_decode_session(const struct record_seal *seal, uint64_t row, struct 
 	if (!open_body(seal, RECORD_SESSION, row, bytes, scratch, &body, failure) ||
 	    !open_text(body, SESSION_FIXED_LEN, &session->client_id, failure))
 		return false;
-	session->realm = (uint32_t)get(body.at, 4);
-	session->expiry_s = (uint32_t)get(body.at + 4, 4);
+	session->realm = (uint32_t)bytes_get(body.at, 4);
+	session->expiry_s = (uint32_t)bytes_get(body.at + 4, 4);
 	if (body.at[8] > 1)
 		return failure_set(failure, "its connected byte is %u, expected 0 or 1",
 				   body.at[8]);
 	session->connected = body.at[8] == 1;
-	session->since_s = get(body.at + 9, 8);
+	session->since_s = bytes_get(body.at + 9, 8);
 	return true;
 }
 
@@ -187,9 +173,9 @@ bool record_encode_subscription(const struct record_seal *seal, uint64_t row,
 	must(subscription->filter.len >= 1 && subscription->filter.len <= STORE_FILTER_MAX);
 	must(subscription->identifier <= IDENTIFIER_MAX);
 	must(options_valid(subscription->options));
-	at = put(at, subscription->session, 8);
-	at = put(at, subscription->identifier, 4);
-	at = put(at, subscription->options, 1);
+	at = bytes_put(at, subscription->session, 8);
+	at = bytes_put(at, subscription->identifier, 4);
+	at = bytes_put(at, subscription->options, 1);
 	at = put_text(at, subscription->filter);
 	return finish(seal, row, out, at, len, failure);
 }
@@ -203,8 +189,8 @@ bool record_decode_subscription(const struct record_seal *seal, uint64_t row, st
 	if (!open_body(seal, RECORD_SUBSCRIPTION, row, bytes, scratch, &body, failure) ||
 	    !open_text(body, SUBSCRIPTION_FIXED_LEN, &subscription->filter, failure))
 		return false;
-	subscription->session = get(body.at, 8);
-	subscription->identifier = (uint32_t)get(body.at + 8, 4);
+	subscription->session = bytes_get(body.at, 8);
+	subscription->identifier = (uint32_t)bytes_get(body.at + 8, 4);
 	subscription->options = body.at[12];
 	if (subscription->filter.len < 1) /* [MQTT-4.7.3-1] */
 		return failure_set(failure, "its filter is empty");
@@ -215,4 +201,20 @@ bool record_decode_subscription(const struct record_seal *seal, uint64_t row, st
 		return failure_set(failure, "its options byte 0x%02x is none of MQTT",
 				   subscription->options);
 	return true;
+}
+
+bool record_encode_journal(const struct record_seal *seal, uint64_t row, struct slice body,
+			   uint8_t *out, size_t *len, struct failure *failure)
+{
+	uint8_t *at = begin(seal, RECORD_JOURNAL, out);
+
+	must(body.len >= 1 && body.len <= RECORD_BODY_MAX);
+	memcpy(at, body.at, body.len);
+	return finish(seal, row, out, at + body.len, len, failure);
+}
+
+bool record_decode_journal(const struct record_seal *seal, uint64_t row, struct slice bytes,
+			   uint8_t *scratch, struct slice *body, struct failure *failure)
+{
+	return open_body(seal, RECORD_JOURNAL, row, bytes, scratch, body, failure);
 }

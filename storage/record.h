@@ -1,5 +1,6 @@
 /*
- * record.h - the bytes of one kept row: sessions and subscriptions.
+ * record.h - the bytes of one kept row: sessions, subscriptions, and values of the
+ * journal.
  *
  * A record is a header, a body and a trailer, all integers big-endian:
  *
@@ -8,6 +9,7 @@
  *	                       u16 length | client id
  *	         subscription: u64 session | u32 identifier | u8 options |
  *	                       u16 length | filter
+ *	         journal:      steps (journal.h)
  *	trailer  version 1, clear:  u32 CRC-32C of header, row number and body
  *	         version 2, sealed: to come; nonce and tag
  *
@@ -37,6 +39,7 @@
 enum record_class {
 	RECORD_SESSION = 1,
 	RECORD_SUBSCRIPTION = 2,
+	RECORD_JOURNAL = 3,
 };
 
 /* What a trailer vouches for. */
@@ -74,6 +77,9 @@ bool record_encode_subscription(const struct record_seal *seal, uint64_t row,
 				const struct store_subscription *subscription, uint8_t *out,
 				size_t *len, struct failure *failure);
 
+bool record_encode_journal(const struct record_seal *seal, uint64_t row, struct slice body,
+			   uint8_t *out, size_t *len, struct failure *failure);
+
 /* Reads a record.  `scratch` has room for RECORD_MAX bytes and is used by seals that decipher. */
 bool record_decode_session(const struct record_seal *seal, uint64_t row, struct slice bytes,
 			   uint8_t *scratch, struct store_session *session,
@@ -81,5 +87,7 @@ bool record_decode_session(const struct record_seal *seal, uint64_t row, struct 
 bool record_decode_subscription(const struct record_seal *seal, uint64_t row, struct slice bytes,
 				uint8_t *scratch, struct store_subscription *subscription,
 				struct failure *failure);
+bool record_decode_journal(const struct record_seal *seal, uint64_t row, struct slice bytes,
+			   uint8_t *scratch, struct slice *body, struct failure *failure);
 
 #endif

@@ -2,8 +2,9 @@
  * store.h - the contract between the broker and what survives a restart.
  *
  * A store keeps two kinds of row: sessions with an expiry above zero, and their
- * subscriptions.  Never a payload, a message's topic or a user property.
- * (docs/delivery.md, "What is durable".)
+ * subscriptions; and for each such session which of its QoS 2 exchanges are open.
+ * Never a payload, a message's topic or a user property, nor anything derived from
+ * them.  (docs/delivery.md, "What is durable".)
  *
  * Rows are named by a random 64-bit number that says nothing.  Shards build
  * batches; the storage thread commits many batches in one transaction and gives
@@ -56,6 +57,36 @@ struct store_op {
 	};
 };
 
+/*
+ * The steps of a QoS 2 exchange (MQTT 5.0 section 4.3.3).  An envelope is the number
+ * of one inbound message: it ties the exchange with its publisher to those with its
+ * subscribers, and says nothing else.  An outbound exchange of a message that nobody
+ * can send again (a will, a retained one, one from a queue) has envelope 0.
+ *
+ * An outbound exchange that ends while its envelope is open is remembered until that
+ * ends too, so that the publisher's next copy does not go to whoever has had it.
+ */
+enum store_step_type {
+	STEP_NONE,
+	STEP_INBOUND_OPEN,	/* PUBLISH came: envelope */
+	STEP_INBOUND_END,	/* PUBREL came, or the PUBLISH was refused */
+	STEP_OUTBOUND_SENT,	/* PUBLISH goes: envelope, group */
+	STEP_OUTBOUND_RECEIVED, /* PUBREC came */
+	STEP_OUTBOUND_END,	/* PUBCOMP came: the packet identifier is free again */
+	STEP_QUEUED,		/* `count` deliveries wait in RAM, and would be lost with it */
+	STEP_TYPES
+};
+
+struct store_step {
+	uint64_t row;	   /* of the session */
+	uint64_t session;  /* the shard's own number for it; not kept */
+	uint64_t envelope; /* 0 for none */
+	uint64_t group;	   /* row of the shared subscription that it came by, 0 for none */
+	uint32_t count;	   /* STEP_QUEUED */
+	uint16_t packet_id;
+	uint8_t type; /* enum store_step_type */
+};
+
 /* What one shard wants committed as one piece. */
 struct store_batch {
 	struct store_batch *next; /* for the queue that it is in */
@@ -63,16 +94,24 @@ struct store_batch {
 	uint16_t party;		  /* the shard that gets the answer */
 	bool committed;		  /* the answer; `failure` says why not */
 	struct failure failure;
+	size_t step_count;
+	struct store_step *steps; /* behind the operations; done after them */
 	size_t count;
 	struct store_op ops[];
 };
 
-/* Called for every row found at start: all sessions first, then all subscriptions. */
+/*
+ * Called for everything found at start: all sessions first, then all subscriptions,
+ * then the exchanges that are open, each as its latest step: INBOUND_OPEN,
+ * OUTBOUND_SENT, OUTBOUND_RECEIVED, OUTBOUND_END (remembered as above); and QUEUED.
+ * The envelope of an outbound exchange is 0 when it is not open any more.
+ */
 struct store_visitor {
 	void *self;
 	void (*session)(void *self, uint64_t row, const struct store_session *session);
 	void (*subscription)(void *self, uint64_t row,
 			     const struct store_subscription *subscription);
+	void (*step)(void *self, const struct store_step *step);
 };
 
 struct store;

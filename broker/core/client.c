@@ -61,6 +61,7 @@ void client_free(struct shard *shard, struct client *client)
 	outbox_clear(&client->outbox, &shard->purse);
 	will_free(shard, client->will);
 	idset_destroy(client->received, &shard->purse);
+	idset_destroy(client->releases, &shard->purse);
 	alias_destroy(client->aliases_in, &shard->purse);
 	alias_destroy(client->aliases_out, &shard->purse);
 	memory_free(client->connecting);

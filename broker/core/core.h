@@ -13,6 +13,7 @@
 #define BROKER_CORE_CORE_H
 
 #include "broker/core/alias.h"
+#include "broker/core/arrival.h"
 #include "broker/core/happened.h"
 #include "broker/core/gate.h"
 #include "broker/core/hash.h"
@@ -24,11 +25,13 @@
 #include "broker/core/outbox.h"
 #include "broker/core/persist.h"
 #include "broker/core/queue.h"
+#include "broker/core/recall.h"
 #include "broker/core/retain.h"
 #include "broker/core/route.h"
 #include "broker/core/shard.h"
 #include "broker/core/share.h"
 #include "broker/core/slab.h"
+#include "broker/core/steps.h"
 #include "broker/core/subscription.h"
 #include "broker/core/timer.h"
 #include "proto/packet.h"
@@ -40,6 +43,7 @@ enum timer_kind {
 	TIMER_RETAINED, /* message expiry of a retained message */
 	TIMER_PERSIST,	/* deletions to try again */
 	TIMER_GATES,	/* sessions that may have fallen behind */
+	TIMER_STEPS,	/* steps to record again, queues to note */
 };
 
 /* ---- client: one network connection ---- */
@@ -104,6 +108,7 @@ struct client {
 	struct will *will;
 	struct idset
 	    *received; /* QoS 1 and 2 of this connection without their last acknowledgement */
+	struct idset *releases; /* PUBRELs of this connection whose PUBCOMP waits for the store */
 	struct alias_table *aliases_in;
 	struct alias_table *aliases_out;
 	uint8_t *partial; /* an unfinished packet, or what came while not UP */
@@ -136,6 +141,9 @@ struct session {
 	uint16_t last_share;	   /* number last given to one */
 	struct retain_wait *scans; /* retained messages still to come */
 	struct idset *inbound;	   /* QoS 2 received, not released; NULL when there never was one */
+	struct idset *releasing;   /* released, the record of that is on its way; likewise */
+	struct arrivals arrivals;  /* PUBLISHes that wait for their record */
+	struct recalls recalls;	   /* exchanges as a publisher that were open at a crash */
 	struct inflight inflight;
 	struct queue queue;
 	struct held held;	 /* acknowledgements for what it published */
@@ -145,6 +153,9 @@ struct session {
 	uint32_t behind_left;	 /* deliveries to catch up with */
 	uint32_t behind_order;	 /* those before this one */
 	uint64_t grace_until_ms; /* counts as connected until then; 0: does not */
+	uint32_t lost;		 /* deliveries that a crash took, until the client is told */
+	uint32_t queue_told;	 /* what the store says that waits in RAM only */
+	bool queue_changed;	 /* listed in shard->steps.changed */
 	struct will *will;	 /* of a connection that is gone, while its delay runs */
 	int64_t detached_ms;	 /* when that was; may lie before the machine's start */
 	uint64_t detached_s;
@@ -218,6 +229,8 @@ struct shard {
 	struct retained_store retained;
 	struct gates gates;
 	struct persist persist;
+	struct steps steps;
+	struct recall recall;
 	struct pending_answer *pending_answers;
 
 	struct timer_wheel timers;
@@ -294,6 +307,12 @@ void connect_refuse(struct shard *shard, struct client *client, enum mqtt_reason
 /* on_publish.c: the exchange of this identifier is complete, for the Receive Maximum. */
 void publish_finished(struct client *client, uint16_t packet_id);
 
+/* on_publish.c: to its subscribers and the retained messages, if nothing is against it. */
+enum mqtt_reason publish_take_over(struct shard *shard, struct publication *publication);
+
+/* on_ack.c: that this identifier is released is in the store now. */
+void publish_released(struct shard *shard, struct session *session, uint16_t packet_id);
+
 /* on_publish.c: PUBACK or PUBREC; an error before 5.0 has no other form than closing. */
 void acknowledge(struct shard *shard, struct client *client, struct session *session, uint8_t qos,
 		 uint16_t packet_id, enum mqtt_reason reason);
@@ -337,6 +356,7 @@ void session_arm(struct shard *shard, struct session *session);
 void session_restore(struct shard *shard, uint64_t row, const struct store_session *stored);
 void session_restore_subscription(struct shard *shard, uint64_t row,
 				  const struct store_subscription *stored);
+void session_restore_step(struct shard *shard, const struct store_step *step);
 /* Leaves all groups and filters; `changes` gets the rows to delete. */
 void session_drop_subscriptions(struct shard *shard, struct session *session,
 				struct changes *changes);
@@ -361,6 +381,14 @@ struct message *publication_message(struct shard *shard, struct publication *pub
 /* Gives back the message that publication_message() made. */
 void publication_finish(struct shard *shard, struct publication *publication);
 struct identifier_list delivery_identifiers(const struct delivery *delivery);
+/* Its record is in the store now: PUBLISH goes, or PUBREL. */
+void deliver_recorded(struct shard *shard, struct session *session, struct outbound *entry);
+void deliver_released(struct shard *shard, struct session *session, struct outbound *entry);
+/* The publisher sent again what this delivery waits for. */
+void deliver_awaited(struct shard *shard, struct session *session, struct publication *publication,
+		     struct outbound *entry, bool retain, struct identifier_list identifiers);
+/* The delivery is over; its identifier is free at once, or when the store knows. */
+void deliver_over(struct shard *shard, struct session *session, struct outbound *entry);
 /* Sends what waits, as far as windows and the socket allow. */
 void session_pump(struct shard *shard, struct session *session);
 void will_publish(struct shard *shard, struct session *session, struct will *will); /* takes will */

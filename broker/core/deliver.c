@@ -3,6 +3,7 @@
  * to the others, one copy per session, sent or queued or dropped.
  */
 #include "broker/core/core.h"
+#include "broker/core/crash.h"
 
 /* Deliveries wait in the queue while the socket has this much to take. */
 #define OUTBOX_HIGH (256u * 1024)
@@ -204,25 +205,96 @@ static bool window_open(const struct shard *shard, struct session *session)
 	return false;
 }
 
-/* Sends a delivery that now belongs to the session's window.  False: it was too large and is gone.
- */
-static void begin(struct shard *shard, struct session *session, struct delivery delivery)
+static void count_in(struct client *client, struct outbound *entry)
 {
-	struct client *client = session->client;
-	struct outbound *entry = inflight_add(&session->inflight, &shard->purse, delivery);
-	struct publication publication = message_publication(delivery.message);
-	struct identifier_list identifiers = delivery_identifiers(&entry->delivery);
-	enum sent sent = send_publish(shard, client, &publication, delivery.qos, false,
-				      delivery.retain, entry->id, identifiers);
-	if (sent == SENT) {
+	if (!entry->counted)
 		client->sent_unfinished++;
-		COUNT(shard, INFLIGHT);
+	entry->counted = true;
+}
+
+void deliver_over(struct shard *shard, struct session *session, struct outbound *entry)
+{
+	if (entry->counted)
+		session->client->sent_unfinished--;
+	UNCOUNT(shard, INFLIGHT);
+	if (entry->recorded) {
+		inflight_end(&session->inflight, &shard->purse, entry);
+		step_outbound(shard, session, STEP_OUTBOUND_END, entry);
+	} else {
+		inflight_remove(&session->inflight, &shard->purse, entry);
+	}
+}
+
+static enum sent send_entry_packet(struct shard *shard, struct session *session,
+				   const struct outbound *entry)
+{
+	struct publication publication = message_publication(entry->delivery.message);
+	return send_publish(shard, session->client, &publication, entry->delivery.qos, entry->sent,
+			    entry->delivery.retain, entry->id,
+			    delivery_identifiers(&entry->delivery));
+}
+
+/*
+ * Sends a delivery that has its place in the window.  It is over when it is too large
+ * [MQTT-3.1.2-25], or expired while it waited for its record [MQTT-3.3.2-5].
+ */
+static void send_entry(struct shard *shard, struct session *session, struct outbound *entry)
+{
+	bool expired = !entry->sent && entry->delivery.message->expires_ms <= shard->now.ms;
+	if (!expired && send_entry_packet(shard, session, entry) == SENT) {
+		entry->sent = true; /* from now on with DUP [MQTT-3.3.1-1] */
+		CRASH_AFTER_WRITE(publish_sent);
 		return;
 	}
-	COUNT(shard, DROPPED_TOO_LARGE); /* [MQTT-3.1.2-25] */
+	if (expired)
+		COUNT(shard, DROPPED_EXPIRED);
+	else
+		COUNT(shard, DROPPED_TOO_LARGE);
 	gate_detach(shard, session, &entry->delivery);
 	gates_caught_up(session, entry->order);
-	inflight_remove(&session->inflight, &shard->purse, entry);
+	deliver_over(shard, session, entry);
+}
+
+/* What the store is told of a delivery that begins. */
+static void record(struct shard *shard, struct session *session, struct outbound *entry)
+{
+	const struct delivery *delivery = &entry->delivery;
+	entry->recorded = true;
+	entry->envelope = delivery->found_retained ? 0 : delivery->message->envelope;
+	entry->group = shared_row(session, delivery->share);
+	entry->state = INFLIGHT_BEGUN;
+	step_outbound(shard, session, STEP_OUTBOUND_SENT, entry);
+}
+
+/* A delivery that now belongs to the session's window goes out, or when its record is stored. */
+static void begin(struct shard *shard, struct session *session, struct delivery delivery)
+{
+	struct outbound *entry = inflight_add(&session->inflight, &shard->purse, delivery);
+	COUNT(shard, INFLIGHT);
+	count_in(session->client, entry);
+	if (delivery.qos == 2 && steps_recorded(shard, session))
+		record(shard, session, entry);
+	else
+		send_entry(shard, session, entry);
+}
+
+void deliver_recorded(struct shard *shard, struct session *session, struct outbound *entry)
+{
+	entry->state = INFLIGHT_PUBREC;
+	if (client_up(session) && entry->counted)
+		send_entry(shard, session, entry);
+	session_pump(shard, session); /* it may have gone, or has its turn now */
+}
+
+void deliver_released(struct shard *shard, struct session *session, struct outbound *entry)
+{
+	entry->state = INFLIGHT_PUBCOMP;
+	if (client_up(session) && entry->counted) {
+		CRASH_AFTER_WRITE(pubrel_sent);
+		send_ack(shard, session->client, MQTT_PUBREL, entry->id, MQTT_SUCCESS);
+	} else {
+		session_pump(shard, session);
+	}
 }
 
 static void deliver_at_most_once(struct shard *shard, struct session *session,
@@ -249,6 +321,7 @@ static void dropped_unsent(struct shard *shard, struct session *session, struct 
 {
 	gate_detach(shard, session, delivery);
 	gates_caught_up(session, session->inflight.next_order++);
+	step_queue_changed(shard, session);
 }
 
 static void drop_oldest(struct shard *shard, struct session *session)
@@ -277,12 +350,16 @@ static bool make_room(struct shard *shard, struct session *session, size_t weigh
 	return true;
 }
 
-static struct delivery make_delivery(struct shard *shard, struct message *message, uint8_t qos,
-				     bool retain, uint16_t share,
-				     struct identifier_list identifiers)
+static struct delivery make_delivery(struct shard *shard, const struct publication *publication,
+				     uint8_t qos, bool retain, struct identifier_list identifiers)
 {
 	struct delivery delivery = {
-	    .message = message_share(message), .qos = qos, .retain = retain, .share = share};
+	    .message = message_share(publication->message),
+	    .qos = qos,
+	    .retain = retain,
+	    .found_retained = publication->found_retained,
+	    .share = publication->share,
+	};
 	if (identifiers.count == 1) {
 		delivery.identifier = identifiers.at[0];
 	} else if (identifiers.count > 1) {
@@ -308,10 +385,13 @@ void deliver_to_session(struct shard *shard, struct session *session,
 	if (publication->retain && !publication->found_retained && session->scans)
 		retain_note_live(shard, session, publication->topic);
 	/* Behind those of QoS 0 that waited while the session was away. [MQTT-4.6.0-6] */
-	if (qos == 0 && up && session->queue.at_most_once == 0) {
+	if (qos == 0 && up && !publication->again && session->queue.at_most_once == 0) {
 		deliver_at_most_once(shard, session, publication, retain, identifiers);
 		return;
 	}
+	if (publication->again &&
+	    recall_takes(shard, session, publication, qos, retain, identifiers))
+		return;
 	if (qos == 0 && !up && !shard->settings->queue_qos0_messages) {
 		COUNT(shard, DROPPED_AWAY);
 		return;
@@ -323,12 +403,11 @@ void deliver_to_session(struct shard *shard, struct session *session,
 			(identifiers.count > 1 ? identifiers_size(identifiers.count) : 0);
 	if (!now && !make_room(shard, session, weight))
 		return;
-	struct message *message = publication_message(shard, publication);
-	if (message == NULL)
+	if (publication_message(shard, publication) == NULL)
 		return;
-	struct delivery delivery =
-	    make_delivery(shard, message, qos, retain, publication->share, identifiers);
+	struct delivery delivery = make_delivery(shard, publication, qos, retain, identifiers);
 	gate_attach(shard, session, publication, &delivery);
+	step_queue_changed(shard, session);
 	if (now) {
 		begin(shard, session, delivery);
 		return;
@@ -338,45 +417,54 @@ void deliver_to_session(struct shard *shard, struct session *session,
 	queue_push(&session->queue, &shard->purse, delivery);
 }
 
+void deliver_awaited(struct shard *shard, struct session *session, struct publication *publication,
+		     struct outbound *entry, bool retain, struct identifier_list identifiers)
+{
+	if (publication_message(shard, publication) == NULL)
+		return; /* it stays open */
+	struct delivery delivery = make_delivery(shard, publication, 2, retain, identifiers);
+	gate_attach(shard, session, publication, &delivery);
+	step_queue_changed(shard, session);
+	inflight_revive(&session->inflight, entry, delivery);
+	session_pump(shard, session);
+}
+
 /* ---- sending what waits ---- */
 
-/* [MQTT-4.4.0-1] [MQTT-3.3.1-1] */
+/* [MQTT-4.4.0-1] */
 static void resend(struct shard *shard, struct session *session, struct outbound *entry)
 {
+	inflight_resent(&session->inflight, entry);
+	count_in(session->client, entry);
+	if (entry->state != INFLIGHT_PUBCOMP) {
+		send_entry(shard, session, entry);
+		return;
+	}
+	CRASH_AFTER_WRITE(pubrel_sent);
+	send_ack(shard, session->client, MQTT_PUBREL, entry->id, MQTT_SUCCESS);
+}
+
+/* May it go now, or does it wait for its record, or for room? */
+static bool may_resend(const struct shard *shard, const struct session *session,
+		       const struct outbound *entry)
+{
 	struct client *client = session->client;
-	entry->resend = false;
-	session->inflight.to_resend--;
-	if (entry->state == INFLIGHT_PUBCOMP) {
-		send_ack(shard, client, MQTT_PUBREL, entry->id, MQTT_SUCCESS);
-		client->sent_unfinished++;
-		return;
+	if (entry->state == INFLIGHT_BEGUN || entry->state == INFLIGHT_RECEIVED)
+		return false;
+	if (client->outbox.bytes >= OUTBOX_HIGH) {
+		client->blocked = true;
+		return false;
 	}
-	struct publication publication = message_publication(entry->delivery.message);
-	enum sent sent =
-	    send_publish(shard, client, &publication, entry->delivery.qos, true,
-			 entry->delivery.retain, entry->id, delivery_identifiers(&entry->delivery));
-	if (sent == SENT) {
-		client->sent_unfinished++;
-		return;
-	}
-	COUNT(shard, DROPPED_TOO_LARGE);
-	UNCOUNT(shard, INFLIGHT);
-	gate_detach(shard, session, &entry->delivery);
-	gates_caught_up(session, entry->order);
-	inflight_remove(&session->inflight, &shard->purse, entry);
+	/* PUBREL is no PUBLISH: no window holds it back. [MQTT-3.3.4-10] */
+	return entry->state == INFLIGHT_PUBCOMP ||
+	       client->sent_unfinished < window_of(shard, client);
 }
 
 static bool resend_all(struct shard *shard, struct session *session)
 {
 	struct outbound *entry;
 	while ((entry = inflight_next_resend(&session->inflight)) != NULL) {
-		if (session->client->outbox.bytes >= OUTBOX_HIGH) {
-			session->client->blocked = true;
-			return false;
-		}
-		/* PUBREL is no PUBLISH: no window holds it back. [MQTT-3.3.4-10] */
-		if (entry->state != INFLIGHT_PUBCOMP &&
-		    session->client->sent_unfinished >= window_of(shard, session->client))
+		if (!may_resend(shard, session, entry))
 			return false;
 		resend(shard, session, entry);
 	}

@@ -144,6 +144,7 @@ void gates_let_go(struct shard *shard, struct session *session)
 	for (uint32_t i = 0; session->gated > 0 && i < queue->count; i++)
 		gate_detach(shard, session, &queue->ring[(queue->head + i) & (queue->room - 1)]);
 	must(session->gated == 0);
+	step_queue_changed(shard, session);
 }
 
 /* ---- behind ---- */
@@ -153,7 +154,8 @@ static uint32_t unacknowledged(const struct session *session)
 	uint32_t count = session->queue.count;
 	for (uint32_t i = 0; i < session->inflight.room; i++) {
 		uint8_t state = session->inflight.ring[i].state;
-		count += state == INFLIGHT_PUBACK || state == INFLIGHT_PUBREC;
+		count +=
+		    state == INFLIGHT_PUBACK || state == INFLIGHT_PUBREC || state == INFLIGHT_BEGUN;
 	}
 	return count;
 }

@@ -189,6 +189,13 @@ void held_drop(struct shard *shard, struct session *session, struct held_ack *ac
 	remove_ack(&session->held, &shard->purse, ack);
 }
 
+void held_decide(const struct held *held, uint16_t id, uint32_t gate, enum mqtt_reason reason)
+{
+	struct held_ack *ack = held_find(held, id);
+	if (ack && gate != 0 && ack->gate == gate)
+		ack->reason = (uint8_t)reason;
+}
+
 void held_open(struct shard *shard, uint64_t number, uint16_t id, uint32_t gate)
 {
 	struct session *session = session_by_number(shard, number);

@@ -70,6 +70,9 @@ void held_add(struct shard *shard, struct session *session, uint16_t id, uint8_t
 /* It will never be wanted: the identifier now stands for another message. */
 void held_drop(struct shard *shard, struct session *session, struct held_ack *ack);
 
+/* What its PUBLISH came to, if that is still the one with this gate. */
+void held_decide(const struct held *held, uint16_t id, uint32_t gate, enum mqtt_reason reason);
+
 /* The gate of this identifier is open; says nothing when somebody else has the identifier. */
 void held_open(struct shard *shard, uint64_t number, uint16_t id, uint32_t gate);
 

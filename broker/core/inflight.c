@@ -53,28 +53,56 @@ struct outbound *inflight_add(struct inflight *inflight, struct purse *purse,
 	    .state = delivery.qos == 2 ? INFLIGHT_PUBREC : INFLIGHT_PUBACK,
 	};
 	inflight->count++;
+	inflight->holding++;
 	inflight->bytes += delivery_weight(&delivery);
 	return entry;
 }
 
-void inflight_restore(struct inflight *inflight, struct purse *purse, struct delivery delivery,
-		      uint16_t id, enum inflight_state state)
+/* An empty entry with an identifier that is free. */
+static struct outbound *place_for(struct inflight *inflight, struct purse *purse, uint16_t id)
 {
 	if (inflight->room == 0)
 		resize(inflight, purse, ROOM_MIN);
 	while (inflight->ring[id & (inflight->room - 1)].state != INFLIGHT_FREE ||
 	       (inflight->count >= inflight->room / 4 * 3 && inflight->room <= INFLIGHT_MAX))
 		resize(inflight, purse, inflight->room * 2);
-	inflight->ring[id & (inflight->room - 1)] = (struct outbound){
-	    .delivery = delivery,
-	    .order = inflight->next_order++,
-	    .id = id,
-	    .state = (uint8_t)state,
-	};
+	struct outbound *entry = &inflight->ring[id & (inflight->room - 1)];
+	*entry = (struct outbound){.order = inflight->next_order++, .id = id};
 	inflight->count++;
 	inflight->last_id = id;
-	if (delivery.message)
-		inflight->bytes += delivery_weight(&delivery);
+	return entry;
+}
+
+void inflight_restore(struct inflight *inflight, struct purse *purse, struct delivery delivery,
+		      uint16_t id, enum inflight_state state)
+{
+	struct outbound *entry = place_for(inflight, purse, id);
+	entry->delivery = delivery;
+	entry->state = (uint8_t)state;
+	entry->sent = true;
+	if (delivery.message == NULL)
+		return;
+	inflight->holding++;
+	inflight->bytes += delivery_weight(&delivery);
+}
+
+struct outbound *inflight_recall(struct inflight *inflight, struct purse *purse, uint16_t id,
+				 enum inflight_state state)
+{
+	struct outbound *entry = place_for(inflight, purse, id);
+	entry->state = (uint8_t)state;
+	entry->sent = entry->recorded = true;
+	return entry;
+}
+
+void inflight_revive(struct inflight *inflight, struct outbound *entry, struct delivery delivery)
+{
+	entry->delivery = delivery;
+	entry->order = inflight->next_order++;
+	entry->state = INFLIGHT_PUBREC;
+	inflight->holding++;
+	inflight->bytes += delivery_weight(&delivery);
+	inflight_mark_one(inflight, entry);
 }
 
 struct outbound *inflight_find(const struct inflight *inflight, uint16_t id)
@@ -85,24 +113,29 @@ struct outbound *inflight_find(const struct inflight *inflight, uint16_t id)
 	return entry->state != INFLIGHT_FREE && entry->id == id ? entry : NULL;
 }
 
-static void drop_message(struct inflight *inflight, struct purse *purse, struct outbound *entry)
+void inflight_let_go(struct inflight *inflight, struct purse *purse, struct outbound *entry)
 {
 	if (entry->delivery.message == NULL)
 		return;
 	inflight->bytes -= delivery_weight(&entry->delivery);
+	inflight->holding--;
 	delivery_finish(&entry->delivery, purse);
 }
 
-void inflight_received(struct inflight *inflight, struct purse *purse, struct outbound *entry)
+void inflight_end(struct inflight *inflight, struct purse *purse, struct outbound *entry)
 {
-	drop_message(inflight, purse, entry);
-	entry->state = INFLIGHT_PUBCOMP;
+	inflight_let_go(inflight, purse, entry);
+	inflight_resent(inflight, entry);
+	entry->counted = false;
+	entry->state = INFLIGHT_ENDED;
+	inflight->ended++;
 }
 
 void inflight_remove(struct inflight *inflight, struct purse *purse, struct outbound *entry)
 {
-	drop_message(inflight, purse, entry);
-	inflight->to_resend -= entry->resend;
+	inflight_let_go(inflight, purse, entry);
+	inflight_resent(inflight, entry);
+	inflight->ended -= entry->state == INFLIGHT_ENDED;
 	*entry = (struct outbound){0};
 	if (--inflight->count > 0 || inflight->room <= 64)
 		return;
@@ -124,19 +157,45 @@ void inflight_clear(struct inflight *inflight, struct purse *purse)
 {
 	for (uint32_t i = 0; i < inflight->room; i++)
 		if (inflight->ring[i].state != INFLIGHT_FREE)
-			drop_message(inflight, purse, &inflight->ring[i]);
+			inflight_let_go(inflight, purse, &inflight->ring[i]);
 	purse_give(purse, inflight->room * sizeof *inflight->ring);
 	memory_free(inflight->ring);
 	forget_order(inflight);
 	*inflight = (struct inflight){0};
 }
 
+/* What is over has nothing to send, and what awaits its publisher nothing to send yet. */
+static bool goes_again(const struct outbound *entry)
+{
+	return entry->state != INFLIGHT_FREE && entry->state != INFLIGHT_ENDED &&
+	       entry->state != INFLIGHT_AWAITED;
+}
+
 void inflight_mark_resend(struct inflight *inflight)
 {
 	forget_order(inflight);
-	inflight->to_resend = inflight->count;
-	for (uint32_t i = 0; i < inflight->room; i++)
-		inflight->ring[i].resend = inflight->ring[i].state != INFLIGHT_FREE;
+	inflight->to_resend = 0;
+	for (uint32_t i = 0; i < inflight->room; i++) {
+		struct outbound *entry = &inflight->ring[i];
+		entry->counted = false;
+		entry->resend = goes_again(entry);
+		inflight->to_resend += entry->resend;
+	}
+}
+
+void inflight_mark_one(struct inflight *inflight, struct outbound *entry)
+{
+	if (entry->resend)
+		return;
+	forget_order(inflight);
+	entry->resend = true;
+	inflight->to_resend++;
+}
+
+void inflight_resent(struct inflight *inflight, struct outbound *entry)
+{
+	inflight->to_resend -= entry->resend;
+	entry->resend = false;
 }
 
 static int by_order(const void *a, const void *b)

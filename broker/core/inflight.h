@@ -1,9 +1,15 @@
 /*
- * inflight.h - QoS 1 and 2 deliveries that were sent and are not complete: a ring
+ * inflight.h - QoS 1 and 2 deliveries that were begun and are not complete: a ring
  * indexed by packet identifier, so that an acknowledgement costs one look.
  * MQTT 5.0 sections 4.3, 4.4, 2.2.1; outbound only.
  *
  * Identifiers are given in rising order, those in use are skipped. [MQTT-2.2.1-4]
+ * Having one is not the same as occupying a place in the client's window: a delivery
+ * that waits for its publisher, or for the record of its end, has one and does not.
+ *
+ * A QoS 2 delivery of a session that outlives the broker is `recorded`: each of its
+ * steps is in the store before the packet that depends on it (steps.h).
+ *
  * Ownership: an entry owns its delivery until PUBREC came; the message of a
  * QoS 2 delivery is let go then, since it is not sent again. [MQTT-4.3.3-6]
  * Thread: the shard's.
@@ -21,20 +27,33 @@ enum inflight_state {
 	INFLIGHT_PUBACK,  /* QoS 1, awaits PUBACK */
 	INFLIGHT_PUBREC,  /* QoS 2, awaits PUBREC */
 	INFLIGHT_PUBCOMP, /* QoS 2, PUBREL sent, awaits PUBCOMP; no message any more */
+	/* recorded ones only: */
+	INFLIGHT_BEGUN,	   /* awaits its record, before PUBLISH */
+	INFLIGHT_RECEIVED, /* PUBREC came; awaits the record of that, before PUBREL; no message */
+	INFLIGHT_ENDED,	   /* over; the identifier awaits the record of that; no message */
+	INFLIGHT_AWAITED,  /* sent before a restart; awaits its publisher; no message */
 };
 
 struct outbound {
 	struct delivery delivery; /* message NULL in INFLIGHT_PUBCOMP */
 	uint32_t order;		  /* rises with each delivery: the order of sending again */
+	uint64_t envelope;	  /* of a recorded one; 0: nobody can send it again */
+	uint64_t group;		  /* likewise, row of the shared subscription; 0 for none */
 	uint16_t id;		  /* packet identifier */
 	uint8_t state;
-	bool resend; /* not yet sent on this connection */
+	bool recorded;
+	bool sent;	/* ever: the next time it goes with DUP */
+	bool counted;	/* in the window of the connection that is there now */
+	bool resend;	/* to be sent on this connection, in its turn */
+	bool uncertain; /* whether the client has the message, only its PUBCOMP can tell */
 };
 
 struct inflight {
 	struct outbound *ring;
 	uint32_t room; /* a power of two, or 0 */
 	uint32_t count;
+	uint32_t ended;	  /* of them, in INFLIGHT_ENDED */
+	uint32_t holding; /* of them, with a message */
 	uint32_t next_order;
 	uint32_t to_resend;   /* entries with `resend` */
 	uint16_t *resend_ids; /* their identifiers in order, from inflight_next_resend() on */
@@ -51,19 +70,36 @@ struct outbound *inflight_add(struct inflight *inflight, struct purse *purse,
 void inflight_restore(struct inflight *inflight, struct purse *purse, struct delivery delivery,
 		      uint16_t id, enum inflight_state state);
 
+/* An entry without a message that the store remembers: AWAITED or PUBCOMP; its identifier is free.
+ */
+struct outbound *inflight_recall(struct inflight *inflight, struct purse *purse, uint16_t id,
+				 enum inflight_state state);
+
+/* The publisher sent it again: takes the delivery, which goes out in its turn. */
+void inflight_revive(struct inflight *inflight, struct outbound *entry, struct delivery delivery);
+
 /* The entry with this identifier, or NULL. Valid until the next add or remove. */
 struct outbound *inflight_find(const struct inflight *inflight, uint16_t id);
 
-/* PUBREC came: lets the message go, now awaits PUBCOMP. */
-void inflight_received(struct inflight *inflight, struct purse *purse, struct outbound *entry);
+/* Lets the message go: PUBREC came, or the delivery is over. */
+void inflight_let_go(struct inflight *inflight, struct purse *purse, struct outbound *entry);
 
-/* The delivery is complete. */
+/* The delivery is over, its identifier is not free yet. */
+void inflight_end(struct inflight *inflight, struct purse *purse, struct outbound *entry);
+
+/* The delivery is complete, its identifier free. */
 void inflight_remove(struct inflight *inflight, struct purse *purse, struct outbound *entry);
 
 void inflight_clear(struct inflight *inflight, struct purse *purse);
 
-/* Marks all as to be sent again, on a new connection. */
+/* The connection is gone: marks all that the next one has to send again. */
 void inflight_mark_resend(struct inflight *inflight);
+
+/* Marks one, behind those that are marked already. */
+void inflight_mark_one(struct inflight *inflight, struct outbound *entry);
+
+/* It went out, or need not any more. */
+void inflight_resent(struct inflight *inflight, struct outbound *entry);
 
 /* The entry to send again next, in the order of first sending [MQTT-4.6.0-1]; NULL for none. */
 struct outbound *inflight_next_resend(struct inflight *inflight);

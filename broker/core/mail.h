@@ -42,6 +42,8 @@ enum mail_type {
 	MAIL_SHARE_DELIVER, /* message for a member that lives at `to`; `ticket` as for MAIL_PUBLISH
 			     */
 	MAIL_SHARE_RETURN,  /* the member is gone: choose another; text = "group/filter" */
+	MAIL_SHARE_HOLDS,   /* member has the message of the envelope `ticket`, of before a crash */
+	MAIL_ENVELOPE_END,  /* nobody will send the message of the envelope `ticket` again */
 	MAIL_TYPES
 };
 
@@ -62,6 +64,7 @@ struct mail {
 	party_id from;
 	party_id to;
 	bool last;
+	bool holder; /* MAIL_SHARE_DELIVER: for nobody else, and also when it is away */
 	bool online;
 	uint32_t realm;
 	uint64_t ticket;

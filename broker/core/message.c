@@ -15,6 +15,8 @@ struct message *message_create(struct purse *purse, const struct publication *p)
 	m->topic_len = (uint16_t)p->topic.len;
 	m->qos = p->qos;
 	m->retain = p->retain;
+	m->again = p->again;
+	m->envelope = p->envelope;
 	m->publisher = p->publisher;
 	m->expires_ms = p->expires_ms;
 	struct slice parts[] = {p->topic, p->properties, p->payload};
@@ -33,6 +35,8 @@ struct publication message_publication(struct message *m)
 	    .realm = m->realm,
 	    .qos = m->qos,
 	    .retain = m->retain,
+	    .again = m->again,
+	    .envelope = m->envelope,
 	    .publisher = m->publisher,
 	    .expires_ms = m->expires_ms,
 	    .topic = message_topic(m),

@@ -30,7 +30,9 @@ struct message {
 	uint32_t payload_len;
 	uint16_t topic_len;
 	uint8_t qos;
-	bool retain; /* as it was published */
+	bool retain;	   /* as it was published */
+	bool again;	   /* its publisher sent it before, to a broker that has died since */
+	uint64_t envelope; /* of an inbound QoS 2 exchange that is recorded (steps.h); else 0 */
 	struct publisher publisher;
 	uint64_t expires_ms; /* in the milliseconds of struct moment, or EXPIRES_NEVER */
 	uint8_t bytes[];     /* topic, properties that go on (encoded), payload */
@@ -43,6 +45,8 @@ struct publication {
 	uint32_t gate;	     /* of its acknowledgement, 0 for none (gate.h) */
 	uint16_t share;	     /* on its way to a member of a shared subscription: its membership */
 	bool found_retained; /* sent because of a subscription, from the retained messages */
+	bool again;	     /* as in struct message */
+	uint64_t envelope;   /* likewise */
 	struct publisher publisher;
 	uint64_t expires_ms;
 	struct slice topic;

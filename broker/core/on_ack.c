@@ -3,6 +3,7 @@
  * to 3.7 and 4.3.
  */
 #include "broker/core/core.h"
+#include "broker/core/crash.h"
 
 struct ack_in {
 	struct shard *shard;
@@ -21,19 +22,17 @@ static void mistaken(const struct ack_in *in)
 /* The subscriber has the message: nobody waits for this delivery any more. */
 static void taken_over(const struct ack_in *in, struct outbound *entry)
 {
-	if (entry->state != INFLIGHT_PUBCOMP)
+	if (entry->delivery.message)
 		gates_caught_up(in->session, entry->order);
 	gate_detach(in->shard, in->session, &entry->delivery);
+	step_queue_changed(in->shard, in->session);
 }
 
 /* The delivery is complete: its place in the window is free. */
 static void complete(const struct ack_in *in, struct outbound *entry)
 {
-	if (!entry->resend)
-		in->client->sent_unfinished--;
-	UNCOUNT(in->shard, INFLIGHT);
 	taken_over(in, entry);
-	inflight_remove(&in->session->inflight, &in->shard->purse, entry);
+	deliver_over(in->shard, in->session, entry);
 	session_pump(in->shard, in->session);
 }
 
@@ -46,6 +45,7 @@ static struct outbound *entry_of(const struct ack_in *in)
 static void on_puback(const struct ack_in *in)
 {
 	struct outbound *entry = entry_of(in);
+	CRASH_AT(puback_came);
 	if (entry == NULL)
 		return;
 	if (entry->state != INFLIGHT_PUBACK)
@@ -54,45 +54,135 @@ static void on_puback(const struct ack_in *in)
 		complete(in, entry);
 }
 
+/* The client has it: PUBREL goes now, or when the store knows. */
+static void received(const struct ack_in *in, struct outbound *entry)
+{
+	taken_over(in, entry);
+	inflight_let_go(&in->session->inflight, &in->shard->purse, entry);
+	inflight_resent(&in->session->inflight, entry);
+	if (!entry->counted) { /* it was sent on an earlier connection */
+		entry->counted = true;
+		in->client->sent_unfinished++;
+	}
+	if (!entry->recorded) {
+		entry->state = INFLIGHT_PUBCOMP;
+		send_ack(in->shard, in->client, MQTT_PUBREL, entry->id, MQTT_SUCCESS);
+		return;
+	}
+	entry->state = INFLIGHT_RECEIVED;
+	step_outbound(in->shard, in->session, STEP_OUTBOUND_RECEIVED, entry);
+}
+
 /* [MQTT-4.3.3-4]; a PUBREC for nothing we know is answered as section 4.3.3 allows: not found. */
 static void on_pubrec(const struct ack_in *in)
 {
 	struct outbound *entry = entry_of(in);
-	if (entry == NULL) {
+	CRASH_AT(pubrec_came);
+	switch (entry ? (enum inflight_state)entry->state : INFLIGHT_FREE) {
+	case INFLIGHT_FREE:
+	case INFLIGHT_ENDED:
 		send_ack(in->shard, in->client, MQTT_PUBREL, in->ack->packet_id,
 			 MQTT_PACKET_IDENTIFIER_NOT_FOUND);
-	} else if (entry->state == INFLIGHT_PUBACK) {
+		return;
+	case INFLIGHT_PUBREC:
+	case INFLIGHT_AWAITED:
+		if (mqtt_reason_is_error(in->ack->reason))
+			complete(in, entry);
+		else
+			received(in, entry);
+		return;
+	case INFLIGHT_PUBCOMP:
+		if (mqtt_reason_is_error(in->ack->reason))
+			complete(in, entry);
+		else
+			send_ack(in->shard, in->client, MQTT_PUBREL, entry->id, MQTT_SUCCESS);
+		return;
+	case INFLIGHT_RECEIVED: /* said twice; PUBREL is on its way */
+		return;
+	case INFLIGHT_PUBACK:
+	case INFLIGHT_BEGUN:
 		mistaken(in);
-	} else if (mqtt_reason_is_error(in->ack->reason)) {
-		complete(in, entry);
-	} else {
-		if (entry->state == INFLIGHT_PUBREC) {
-			taken_over(in, entry);
-			inflight_received(&in->session->inflight, &in->shard->purse, entry);
-		}
-		send_ack(in->shard, in->client, MQTT_PUBREL, in->ack->packet_id, MQTT_SUCCESS);
+		return;
 	}
+}
+
+static void answer_pubrel(struct shard *shard, struct client *client, uint16_t id,
+			  enum mqtt_reason reason)
+{
+	publish_finished(client, id);
+	CRASH_AFTER_WRITE(pubcomp_sent);
+	send_ack(shard, client, MQTT_PUBCOMP, id, reason);
+}
+
+/* The end is recorded first: after that the identifier may stand for another message. */
+static void release_later(const struct ack_in *in, bool first)
+{
+	struct session *session = in->session;
+	struct purse *purse = &in->shard->purse;
+	uint16_t id = in->ack->packet_id;
+	if (first) {
+		if (session->releasing == NULL)
+			session->releasing = idset_create(purse);
+		idset_add(session->releasing, purse, id);
+		step_inbound(in->shard, session, STEP_INBOUND_END, id, 0);
+	}
+	if (in->client->releases == NULL)
+		in->client->releases = idset_create(purse);
+	idset_add(in->client->releases, purse, id);
 }
 
 /* [MQTT-4.3.3-11] [MQTT-4.3.3-12] */
 static void on_pubrel(const struct ack_in *in)
 {
+	struct session *session = in->session;
 	uint16_t id = in->ack->packet_id;
-	bool known = in->session->inbound && idset_remove(in->session->inbound, id);
-	publish_finished(in->client, id);
-	send_ack(in->shard, in->client, MQTT_PUBCOMP, id,
-		 known ? MQTT_SUCCESS : MQTT_PACKET_IDENTIFIER_NOT_FOUND);
+	CRASH_AT(pubrel_came);
+	struct held_ack *late = held_find(&session->held, id);
+	if (late && late->qos == 2 && late->gate == 0)
+		held_drop(in->shard, session, late); /* its PUBREC was had before */
+	bool releasing = idset_has(session->releasing, id);
+	bool known = session->inbound && idset_remove(session->inbound, id);
+	known = recall_inbound_end(in->shard, session, id) || known;
+	if (releasing || (known && steps_recorded(in->shard, session)))
+		release_later(in, !releasing);
+	else
+		answer_pubrel(in->shard, in->client, id,
+			      known ? MQTT_SUCCESS : MQTT_PACKET_IDENTIFIER_NOT_FOUND);
+}
+
+/* One that came back meanwhile, and has not said PUBREL again, will. */
+void publish_released(struct shard *shard, struct session *session, uint16_t packet_id)
+{
+	struct client *client = session->client;
+	if (session->releasing)
+		idset_remove(session->releasing, packet_id);
+	if (client && client->state == CLIENT_UP && client->releases &&
+	    idset_remove(client->releases, packet_id))
+		answer_pubrel(shard, client, packet_id, MQTT_SUCCESS);
+}
+
+/* Of a delivery that no publisher could send again, the answer says whether it was made. */
+static void count_uncertain(const struct ack_in *in)
+{
+	if (in->client->version != MQTT_VERSION_5_0)
+		COUNT(in->shard, UNKNOWN_AFTER_CRASH);
+	else if (in->ack->reason == MQTT_PACKET_IDENTIFIER_NOT_FOUND)
+		COUNT(in->shard, LOST_IN_CRASH);
 }
 
 static void on_pubcomp(const struct ack_in *in)
 {
 	struct outbound *entry = entry_of(in);
-	if (entry == NULL)
+	CRASH_AT(pubcomp_came);
+	if (entry == NULL || entry->state == INFLIGHT_ENDED)
 		return;
-	if (entry->state == INFLIGHT_PUBCOMP)
-		complete(in, entry);
-	else
+	if (entry->state != INFLIGHT_PUBCOMP) {
 		mistaken(in);
+		return;
+	}
+	if (entry->uncertain)
+		count_uncertain(in);
+	complete(in, entry);
 }
 
 void on_ack(struct shard *shard, struct client *client, uint8_t type, struct slice body)

@@ -8,6 +8,8 @@
 #include "broker/core/core.h"
 #include "broker/core/crash.h"
 #include "auth/auth.h"
+#include "proto/wire.h"
+#include <stdio.h>
 
 /* ---- refusing ---- */
 
@@ -17,8 +19,9 @@ static size_t encode_connack(const struct client *client, uint8_t *out, size_t r
 	size_t n = mqtt_encode_connack(out, room, client->version, connack);
 	if (n != 0 && client_fits(client, n))
 		return n;
-	/* [MQTT-3.2.2-19]: the sentence stays away first. */
+	/* [MQTT-3.2.2-19] [MQTT-3.2.2-20]: what is said for people stays away first. */
 	connack->properties.present &= ~((uint64_t)1 << MQTT_PROPERTY_REASON_STRING);
+	connack->properties.user = SLICE_NONE;
 	n = mqtt_encode_connack(out, room, client->version, connack);
 	return client_fits(client, n) ? n : 0;
 }
@@ -267,6 +270,32 @@ static void connack_properties(const struct shard *shard, const struct client *c
 	}
 }
 
+#define LOST_ROOM 40u
+
+/*
+ * What the end of the last broker took from this session's queue: the user property
+ * `metrino-lost`, encoded into `room` (docs/delivery.md).
+ */
+static struct slice encode_lost(const struct session *session, uint8_t room[LOST_ROOM])
+{
+	char number[16];
+	struct writer w = writer_of(room, LOST_ROOM);
+	snprintf(number, sizeof number, "%u", session->lost);
+	write_u8(&w, MQTT_PROPERTY_USER_PROPERTY);
+	write_binary(&w, SLICE_LITERAL("metrino-lost"));
+	write_binary(&w, slice_text(number));
+	return slice_of(room, (size_t)(w.at - room));
+}
+
+/* Once; before 5.0 there is no way to. */
+static void lost_told(struct shard *shard, struct session *session)
+{
+	if (session->lost == 0)
+		return;
+	session->lost = 0;
+	step_queue_changed(shard, session);
+}
+
 /* CONNACK goes, then whatever waited. [MQTT-3.1.4-5] [MQTT-3.2.0-1] */
 static void finish(struct shard *shard, struct client *client)
 {
@@ -277,6 +306,9 @@ static void finish(struct shard *shard, struct client *client)
 		connack.session_present = false; /* a reserved byte in 3.1 */
 	if (client->version == MQTT_VERSION_5_0)
 		connack_properties(shard, client, &connack.properties);
+	uint8_t lost[LOST_ROOM];
+	if (client->version == MQTT_VERSION_5_0 && session->lost > 0)
+		connack.properties.user = encode_lost(session, lost);
 	size_t room = 256 + connecting->client_id_len + shard->settings->response_information.len;
 	uint8_t *packet = memory_get(room);
 	size_t n = encode_connack(client, packet, room, &connack);
@@ -287,6 +319,7 @@ static void finish(struct shard *shard, struct client *client)
 		return;
 	}
 	client_send(shard, client, packet, n);
+	lost_told(shard, session);
 	memory_free(packet);
 	memory_free(connecting);
 	client->connecting = NULL;

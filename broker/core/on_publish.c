@@ -2,9 +2,12 @@
  * on_publish.c - PUBLISH from a client, MQTT 5.0 sections 3.3 and 4.3.
  *
  * A message is acknowledged once the broker has taken it over: given to every
- * session that matches, or counted as dropped where a limit says so.
+ * session that matches, or counted as dropped where a limit says so; with `ack_when
+ * delivered` not before its subscribers have (gate.h), and one of QoS 2 goes to them
+ * when its record is in the store (arrival.h).
  */
 #include "broker/core/core.h"
+#include "broker/core/crash.h"
 
 struct inbound {
 	struct mqtt_publish packet;
@@ -95,6 +98,10 @@ void acknowledge(struct shard *shard, struct client *client, struct session *ses
 	}
 	if (client->version != MQTT_VERSION_5_0)
 		reason = MQTT_SUCCESS;
+	if (qos == 1)
+		CRASH_AFTER_WRITE(puback_sent);
+	else
+		CRASH_AFTER_WRITE(pubrec_sent);
 	send_ack(shard, client, qos == 1 ? MQTT_PUBACK : MQTT_PUBREC, packet_id, reason);
 }
 
@@ -136,19 +143,31 @@ static struct publication publication_of(struct shard *shard, const struct sessi
 	return publication;
 }
 
-static enum mqtt_reason take_over(struct shard *shard, struct publication *publication)
+/* Nobody may publish where the broker itself speaks. */
+static bool is_dollar(struct slice topic)
+{
+	return topic.at[0] == '$';
+}
+
+static bool memory_allows(const struct shard *shard, const struct publication *publication)
 {
 	size_t size = sizeof(struct message) + publication->topic.len + publication->payload.len;
-	if (publication->topic.at[0] ==
-	    '$') { /* nobody may publish where the broker itself speaks */
+	return publication->message || purse_allows(&shard->purse, size);
+}
+
+enum mqtt_reason publish_take_over(struct shard *shard, struct publication *publication)
+{
+	if (is_dollar(publication->topic)) {
 		COUNT(shard, DROPPED_DOLLAR);
 		return MQTT_SUCCESS;
 	}
-	if (retain_refused(shard, publication) || !purse_allows(&shard->purse, size)) {
+	if (retain_refused(shard, publication) || !memory_allows(shard, publication)) {
 		COUNT(shard, DROPPED_MEMORY);
 		return MQTT_QUOTA_EXCEEDED;
 	}
-	return publish(shard, publication) ? MQTT_SUCCESS : MQTT_NO_MATCHING_SUBSCRIBERS;
+	bool matched = publish(shard, publication);
+	CRASH_AFTER_WRITE(forwarded);
+	return matched ? MQTT_SUCCESS : MQTT_NO_MATCHING_SUBSCRIBERS;
 }
 
 /* Goes now when nothing holds it and none before it is held; else in its turn. */
@@ -198,11 +217,74 @@ static bool is_known(struct shard *shard, struct client *client, struct session 
 	}
 	if (ack)
 		held_drop(shard, session, ack);
-	if (p->qos == 2 && idset_has(session->inbound, p->packet_id)) { /* [MQTT-4.3.3-10] */
+	if (p->qos != 2 || (!idset_has(session->inbound, p->packet_id) && /* [MQTT-4.3.3-10] */
+			    !idset_has(session->releasing, p->packet_id)))
+		return false;
+	if (held_nothing_before(&session->held, 2)) {
 		acknowledge(shard, client, session, 2, p->packet_id, MQTT_SUCCESS);
+	} else { /* [MQTT-4.6.0-3] */
+		count_unfinished(shard, client, p->packet_id);
+		held_add(shard, session, p->packet_id, 2, 0, MQTT_SUCCESS, NULL);
+	}
+	return true;
+}
+
+/* Of an exchange that was open when the last broker died, this is the same message. */
+static void recall(struct session *session, const struct mqtt_publish *p,
+		   struct publication *publication)
+{
+	if (p->qos < 2)
+		return;
+	publication->envelope = recall_inbound(session, p->packet_id);
+	publication->again = publication->envelope != 0;
+}
+
+/* Does it go on later?  Then for a reason of its own, or because one before it does. */
+static bool goes_later(struct shard *shard, const struct session *session,
+		       struct publication *publication)
+{
+	if (is_dollar(publication->topic) || publication->again)
+		return false;
+	if (publication->qos == 2 && steps_recorded(shard, session)) {
+		publication->envelope = shard_random(shard);
 		return true;
 	}
-	return false;
+	return session->arrivals.of_qos[publication->qos] > 0 ||
+	       (publication->retain && arrivals_wait(&session->arrivals));
+}
+
+/* False when there is no memory for it. */
+static bool let_wait(struct shard *shard, struct client *client, struct session *session,
+		     const struct mqtt_publish *p, struct publication *publication)
+{
+	struct message *message = publication_message(shard, publication);
+	if (message == NULL)
+		return false;
+	arrival_add(shard, session, publication, p->packet_id);
+	if (p->qos > 0) {
+		count_unfinished(shard, client, p->packet_id);
+		held_add(shard, session, p->packet_id, p->qos, publication->gate, MQTT_SUCCESS,
+			 p->qos == 1 ? message : NULL);
+	}
+	if (publication->envelope)
+		step_inbound(shard, session, STEP_INBOUND_OPEN, p->packet_id,
+			     publication->envelope);
+	return true;
+}
+
+static void go_now(struct shard *shard, struct client *client, struct session *session,
+		   const struct mqtt_publish *p, struct publication *publication,
+		   enum mqtt_reason reason)
+{
+	bool error = mqtt_reason_is_error((uint8_t)reason);
+	/* The error ends the exchange; before 5.0 the connection, and the client tries again. */
+	if (error && publication->again && client->version == MQTT_VERSION_5_0) {
+		recall_inbound_end(shard, session, p->packet_id);
+		step_inbound(shard, session, STEP_INBOUND_END, p->packet_id, publication->envelope);
+	}
+	if (p->qos > 0)
+		acknowledge_in_order(shard, client, session, p, publication, reason);
+	gate_release(shard, publication->gate);
 }
 
 static void take(struct shard *shard, struct client *client, struct session *session,
@@ -215,12 +297,14 @@ static void take(struct shard *shard, struct client *client, struct session *ses
 	if (p->qos == 1)
 		held_overtake(&session->held);
 	struct publication publication = publication_of(shard, session, in, &copy);
+	recall(session, p, &publication);
 	if (p->qos > 0 && shard->settings->ack_when_delivered)
 		publication.gate = gate_for_session(shard, session, p->packet_id);
-	enum mqtt_reason reason = take_over(shard, &publication);
-	if (p->qos > 0)
-		acknowledge_in_order(shard, client, session, p, &publication, reason);
-	gate_release(shard, publication.gate);
+	if (!goes_later(shard, session, &publication))
+		go_now(shard, client, session, p, &publication,
+		       publish_take_over(shard, &publication));
+	else if (!let_wait(shard, client, session, p, &publication))
+		go_now(shard, client, session, p, &publication, MQTT_QUOTA_EXCEEDED);
 	publication_finish(shard, &publication);
 	memory_free(copy);
 }
@@ -244,5 +328,7 @@ void on_publish(struct shard *shard, struct client *client, uint8_t flags, struc
 	}
 	COUNT(shard, PUBLISH_RECEIVED);
 	COUNT_N(shard, PUBLISH_BYTES_RECEIVED, in.packet.payload.len);
+	if (in.packet.qos > 0)
+		CRASH_AT(publish_came);
 	take(shard, client, session, &in);
 }

@@ -88,6 +88,7 @@ bool persist_send(struct shard *shard, struct changes *changes, struct waiter wa
 	struct persist *persist = &shard->persist;
 	bool any = changes->count > 0;
 	if (any) {
+		steps_flush(shard); /* what was said of a session before its end goes before it */
 		/* Nothing later may be there while what was to go before it still is. */
 		for (uint32_t i = 0; i < persist->undone.count && changes != &persist->undone; i++)
 			changes_delete(changes, persist->undone.ops[i].type,
@@ -133,6 +134,14 @@ void persist_answered(struct shard *shard, struct store_batch *batch)
 {
 	struct persist *persist = &shard->persist;
 	uint32_t ticket = (uint32_t)batch->ticket;
+	if (batch->step_count > 0) {
+		persist->under_way--;
+		if (!batch->committed)
+			COUNT(shard, STORE_FAILED);
+		steps_answered(shard, batch);
+		memory_free(batch);
+		return;
+	}
 	struct waiter waiter = *(struct waiter *)slab_at(&persist->waiters, ticket);
 	slab_remove(&persist->waiters, ticket);
 	persist->under_way--;

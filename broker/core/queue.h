@@ -29,6 +29,7 @@ struct delivery {
 	uint32_t identifier;	  /* the only one, or 0 for none */
 	uint8_t qos;		  /* of this delivery */
 	bool retain;		  /* the RETAIN flag that the subscriber sees */
+	bool found_retained;	  /* nobody can send it again: its envelope means nothing */
 	uint32_t gate;		  /* that it holds, 0 for none (gate.h) */
 	uint16_t share;		  /* the membership it came by, 0 for none (share.h) */
 };

@@ -75,13 +75,15 @@ static void drop_queues(struct shard *shard, struct session *session)
 	COUNT_N(shard, DROPPED_SESSION_END, session->queue.count);
 	UNCOUNT_N(shard, QUEUED, session->queue.count);
 	UNCOUNT_N(shard, QUEUED_BYTES, session->queue.bytes);
-	UNCOUNT_N(shard, INFLIGHT, session->inflight.count);
+	UNCOUNT_N(shard, INFLIGHT, session->inflight.count - session->inflight.ended);
 	gates_let_go(shard, session);
 	held_clear(&session->held, &shard->purse);
+	arrivals_clear(shard, session);
 	queue_clear(&session->queue, &shard->purse);
 	inflight_clear(&session->inflight, &shard->purse);
 	idset_destroy(session->inbound, &shard->purse);
-	session->inbound = NULL;
+	idset_destroy(session->releasing, &shard->purse);
+	session->inbound = session->releasing = NULL;
 }
 
 /* Leaves all groups and filters; the rows go along when there are any. */
@@ -110,6 +112,7 @@ void session_free(struct shard *shard, struct session *session)
 	uint32_t slot = (uint32_t)session->number;
 	timer_cancel(&shard->timers, &session->timer);
 	drop_queues(shard, session);
+	memory_free(session->recalls.at);
 	will_free(shard, session->will);
 	index_remove(&shard->session_index, session->id_hash, slot);
 	((struct session_slot *)slab_at(&shard->sessions, slot))->session = NULL;
@@ -126,6 +129,7 @@ void session_end_with(struct shard *shard, struct session *session, struct chang
 {
 	struct will *will = session->will;
 	session->will = NULL;
+	recall_session_end(shard, session);
 	session_drop_subscriptions(shard, session, changes);
 	if (session->stored)
 		changes_delete(changes, STORE_DELETE_SESSION, session->row);
@@ -329,6 +333,13 @@ static struct session *find_by_row(const struct shard *shard, uint64_t row)
 	while (n != 0 && session_at(shard, n)->row != row)
 		n = index_next(&shard->restore_index, &probe);
 	return n ? session_at(shard, n) : NULL;
+}
+
+void session_restore_step(struct shard *shard, const struct store_step *step)
+{
+	struct session *session = find_by_row(shard, step->row);
+	if (session)
+		recall_step(shard, session, step);
 }
 
 void session_restore_subscription(struct shard *shard, uint64_t row,

@@ -88,6 +88,8 @@ struct shard *shard_create(const struct shard_setup *setup, struct moment now)
 	retained_init(&shard->retained, shard->hash_key);
 	gates_init(&shard->gates);
 	persist_init(&shard->persist);
+	steps_init(&shard->steps);
+	recall_init(&shard->recall);
 	timer_wheel_init(&shard->timers, now.ms);
 	shard->party_turn = memory_get_zeroed(setup->parties * sizeof *shard->party_turn);
 	return shard;
@@ -142,6 +144,8 @@ void shard_destroy(struct shard *shard)
 	routes_finish(&shard->routes);
 	subscriptions_finish(&shard->subscriptions);
 	persist_finish(&shard->persist);
+	steps_finish(&shard->steps);
+	recall_finish(&shard->recall);
 	for (size_t i = 0; i < shard->effect_count; i++)
 		free_effect(shard, &shard->effects[i]);
 	while (shard->own_first) {
@@ -195,6 +199,11 @@ static void on_mail_gate(struct shard *shard, struct mail *mail)
 	gate_release(shard, (uint32_t)mail->ticket);
 }
 
+static void on_mail_envelope_end(struct shard *shard, struct mail *mail)
+{
+	recall_envelope_end(shard, mail->ticket);
+}
+
 static void on_mail_route(struct shard *shard, struct mail *mail)
 {
 	route_mail(shard, mail);
@@ -222,6 +231,8 @@ static void handle_mail(struct shard *shard, struct mail *mail)
 	    [MAIL_SHARE_STATE] = share_mail,
 	    [MAIL_SHARE_DELIVER] = share_mail,
 	    [MAIL_SHARE_RETURN] = share_mail,
+	    [MAIL_SHARE_HOLDS] = share_mail,
+	    [MAIL_ENVELOPE_END] = on_mail_envelope_end,
 	};
 	must((unsigned)mail->type < MAIL_TYPES);
 	handlers[mail->type](shard, mail);
@@ -292,6 +303,9 @@ static void on_timers(struct shard *shard, const struct event *event)
 		case TIMER_PERSIST:
 			persist_retry(shard);
 			break;
+		case TIMER_STEPS:
+			steps_timer(shard);
+			break;
 		}
 	}
 }
@@ -301,6 +315,7 @@ static void on_stop(struct shard *shard, const struct event *event)
 	(void)event;
 	struct changes changes = {0};
 	shard->stopping = true;
+	steps_note_queues(shard);
 	for (uint32_t i = 0; i < shard->link_room; i++)
 		if (shard->links[i])
 			client_fail(shard, shard->links[i], MQTT_SERVER_SHUTTING_DOWN,
@@ -323,6 +338,11 @@ static void on_restore_session(struct shard *shard, const struct event *event)
 static void on_restore_subscription(struct shard *shard, const struct event *event)
 {
 	session_restore_subscription(shard, event->row, event->subscription);
+}
+
+static void on_restore_step(struct shard *shard, const struct event *event)
+{
+	session_restore_step(shard, event->step);
 }
 
 /* Links whose socket has taken what was waiting: more may go. */
@@ -384,6 +404,7 @@ void shard_handle(struct shard *shard, struct moment now, const struct event *ev
 	    [EVENT_STOP] = on_stop,
 	    [EVENT_RESTORE_SESSION] = on_restore_session,
 	    [EVENT_RESTORE_SUBSCRIPTION] = on_restore_subscription,
+	    [EVENT_RESTORE_STEP] = on_restore_step,
 	};
 	shard->now = now;
 	if (shard->drained_count > 0)
@@ -397,8 +418,9 @@ void shard_handle(struct shard *shard, struct moment now, const struct event *ev
 
 /* ---- effects ---- */
 
-const struct effect *shard_effects(const struct shard *shard, size_t *count)
+const struct effect *shard_effects(struct shard *shard, size_t *count)
 {
+	steps_flush(shard);
 	*count = shard->effect_count;
 	return shard->effects;
 }

@@ -33,6 +33,7 @@ struct budget;
 struct store_batch;
 struct store_session;
 struct store_subscription;
+struct store_step;
 
 /* Both clocks, read once a turn by the shell. */
 struct moment {
@@ -54,6 +55,7 @@ enum event_type {
 	EVENT_STOP, /* disconnect everybody (0x8B), publish no wills, store `not connected` */
 	EVENT_RESTORE_SESSION,	    /* at start: row, session (borrowed) */
 	EVENT_RESTORE_SUBSCRIPTION, /* at start, after all sessions: row, subscription (borrowed) */
+	EVENT_RESTORE_STEP,	    /* at start, after all subscriptions: step (borrowed) */
 };
 
 struct event {
@@ -69,6 +71,7 @@ struct event {
 	const struct core_settings *settings;
 	const struct store_session *session;
 	const struct store_subscription *subscription;
+	const struct store_step *step;
 	struct mail *mail;
 	struct store_batch *batch;
 };
@@ -117,8 +120,8 @@ void shard_destroy(struct shard *shard);
 
 void shard_handle(struct shard *shard, struct moment now, const struct event *event);
 
-/* The effects of the turn; valid until the next call on this shard. */
-const struct effect *shard_effects(const struct shard *shard, size_t *count);
+/* The turn is over: its effects; valid until the next call on this shard. */
+const struct effect *shard_effects(struct shard *shard, size_t *count);
 void shard_effects_done(struct shard *shard);
 
 /*

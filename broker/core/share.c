@@ -153,13 +153,13 @@ static bool session_is_here(const struct shard *shard, const struct share_member
 	return session && session->client;
 }
 
-/* To a member on this shard; false when it is not there to take it. */
-static bool hand_over(struct shard *shard, const struct share_member *who,
+/* To a member on this shard. */
+static void hand_over(struct shard *shard, const struct share_member *who,
 		      struct publication *publication)
 {
-	if (!session_is_here(shard, who))
-		return false;
 	struct session *session = session_by_number(shard, who->session);
+	if (session == NULL)
+		return; /* its leaving is on its way */
 	uint8_t granted = who->options & OPTION_QOS;
 	bool retain = publication->retain && who->options & OPTION_RETAIN_AS_PUBLISHED;
 	struct identifier_list identifiers = {&who->identifier, who->identifier != 0};
@@ -168,28 +168,56 @@ static bool hand_over(struct shard *shard, const struct share_member *who,
 			   publication->qos < granted ? publication->qos : granted, retain,
 			   identifiers);
 	publication->share = 0;
+}
+
+static void mail_member(struct shard *shard, const struct share_group *group,
+			const struct share_member *who, struct publication *publication,
+			bool holder)
+{
+	struct message *message = publication_message(shard, publication);
+	if (message == NULL)
+		return;
+	struct mail *mail =
+	    mail_create(MAIL_SHARE_DELIVER, shard->party, who->party, group_text(group));
+	mail->realm = group->realm;
+	mail->member = *who;
+	mail->holder = holder;
+	mail->message = message_share(message);
+	mail->ticket = publication->gate;
+	gate_hold(shard, publication->gate);
+	shard_post(shard, mail);
+}
+
+/* One that a member had before a crash stays with it. [MQTT-4.8.2-5] */
+static bool give_holder(struct shard *shard, struct share_group *group,
+			struct publication *publication)
+{
+	struct share_member who;
+	if (!publication->again || !recall_holder(shard, publication->envelope, group->slot, &who))
+		return false;
+	const struct member *member = find_member(group, who);
+	if (member == NULL)
+		return false; /* it has left */
+	if (member->who.party == shard->party)
+		hand_over(shard, &member->who, publication);
+	else
+		mail_member(shard, group, &member->who, publication, true);
 	return true;
 }
 
 static void give(struct shard *shard, struct share_group *group, struct publication *publication)
 {
+	if (give_holder(shard, group, publication))
+		return;
 	for (struct member *member; (member = next_online(group)) != NULL;) {
 		if (member->who.party != shard->party) {
-			struct message *message = publication_message(shard, publication);
-			if (message == NULL)
-				return;
-			struct mail *mail = mail_create(MAIL_SHARE_DELIVER, shard->party,
-							member->who.party, group_text(group));
-			mail->realm = group->realm;
-			mail->member = member->who;
-			mail->message = message_share(message);
-			mail->ticket = publication->gate;
-			gate_hold(shard, publication->gate);
-			shard_post(shard, mail);
+			mail_member(shard, group, &member->who, publication, false);
 			return;
 		}
-		if (hand_over(shard, &member->who, publication))
+		if (session_is_here(shard, &member->who)) {
+			hand_over(shard, &member->who, publication);
 			return;
+		}
 		member->online = false;
 	}
 	keep(shard, group, publication);
@@ -277,9 +305,9 @@ static void state(struct shard *shard, const struct mail *mail)
 static void delivered(struct shard *shard, struct mail *mail)
 {
 	struct publication publication = message_publication(mail->message);
-	if (session_is_here(shard, &mail->member)) {
+	if (mail->holder || session_is_here(shard, &mail->member)) {
 		publication.gate = gate_for_party(shard, mail->from, mail->ticket);
-		must(hand_over(shard, &mail->member, &publication));
+		hand_over(shard, &mail->member, &publication);
 		gate_release(shard, publication.gate);
 		return;
 	}
@@ -304,9 +332,19 @@ static void returned(struct shard *shard, struct mail *mail)
 	gate_release(shard, publication.gate);
 }
 
+static void holds(struct shard *shard, const struct mail *mail)
+{
+	const struct share_group *group = find_group(shard, mail->realm, mail->text);
+	if (group)
+		recall_share_holds(shard, group->slot, mail);
+}
+
 void share_mail(struct shard *shard, struct mail *mail)
 {
 	switch (mail->type) {
+	case MAIL_SHARE_HOLDS:
+		holds(shard, mail);
+		return;
 	case MAIL_SHARE_JOIN:
 		join(shard, mail);
 		return;

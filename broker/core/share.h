@@ -65,6 +65,13 @@ void shared_leave(struct shard *shard, struct session *session, struct shared_su
  */
 void shared_end(struct shard *shard, struct session *session);
 
+/* The row of a membership, 0 when it is gone or was never stored. */
+uint64_t shared_row(const struct session *session, uint16_t id);
+
+/* At start: tells the home that the member with this row has the message of an envelope. */
+void shared_holds(struct shard *shard, const struct session *session, uint64_t row,
+		  uint64_t envelope);
+
 /* The session has come or gone: tells the homes. */
 void shared_state(struct shard *shard, const struct session *session, bool online);
 

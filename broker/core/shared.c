@@ -122,8 +122,7 @@ void shared_end(struct shard *shard, struct session *session)
 		shard_post(shard, mail_home(shard, session, s, MAIL_SHARE_LEAVE));
 	inflight_mark_resend(inflight);
 	while ((entry = inflight_next_resend(inflight)) != NULL) { /* in their order */
-		entry->resend = false;
-		inflight->to_resend--;
+		inflight_resent(inflight, entry);
 		if (entry->state == INFLIGHT_PUBACK)
 			give_back(shard, session, &entry->delivery);
 	}
@@ -140,4 +139,25 @@ void shared_state(struct shard *shard, const struct session *session, bool onlin
 		mail->online = online;
 		shard_post(shard, mail);
 	}
+}
+
+uint64_t shared_row(const struct session *session, uint16_t id)
+{
+	const struct shared_subscription *shared = id ? session->shared : NULL;
+	while (shared && shared->id != id)
+		shared = shared->next;
+	return shared ? shared->row : 0;
+}
+
+void shared_holds(struct shard *shard, const struct session *session, uint64_t row,
+		  uint64_t envelope)
+{
+	const struct shared_subscription *shared = session->shared;
+	while (shared && shared->row != row)
+		shared = shared->next;
+	if (shared == NULL)
+		return; /* it has left that group since */
+	struct mail *mail = mail_home(shard, session, shared, MAIL_SHARE_HOLDS);
+	mail->ticket = envelope;
+	shard_post(shard, mail);
 }

@@ -149,17 +149,24 @@ static void write_will(struct writing *w, const struct will *will)
 	put_u32(w, will->expiry_s);
 }
 
+/* What waits for its record has it when the shard has stopped. */
+static uint8_t state_of(const struct outbound *entry)
+{
+	return entry->state == INFLIGHT_BEGUN	   ? INFLIGHT_PUBREC
+	       : entry->state == INFLIGHT_RECEIVED ? INFLIGHT_PUBCOMP
+						   : entry->state;
+}
+
 /* In the order of first sending: as if all were to be sent again, which they are. */
 static void write_inflight(struct writing *w, struct inflight *inflight)
 {
 	struct outbound *entry;
 	inflight_mark_resend(inflight);
 	while ((entry = inflight_next_resend(inflight)) != NULL) {
-		entry->resend = false;
-		inflight->to_resend--;
+		inflight_resent(inflight, entry);
 		put_u8(w, STATE_INFLIGHT);
 		put_u16(w, entry->id);
-		put_u8(w, entry->state);
+		put_u8(w, state_of(entry));
 		write_delivery(w, &entry->delivery);
 	}
 	inflight_mark_resend(inflight);

@@ -41,6 +41,20 @@ static inline struct store_batch *rows_batch(const struct store_op *ops, size_t 
 	return batch;
 }
 
+/* Commits steps as one batch. */
+static inline bool rows_commit_steps(struct store *store, const struct store_step *steps,
+				     size_t count, struct failure *failure)
+{
+	struct store_batch *batch = rows_batch(NULL, 0);
+	bool ok;
+
+	batch->step_count = count;
+	batch->steps = (struct store_step *)(uintptr_t)steps;
+	ok = store_commit(store, &batch, 1, failure);
+	free(batch);
+	return ok;
+}
+
 /* Commits operations as one batch. */
 static inline bool rows_commit(struct store *store, const struct store_op *ops, size_t count,
 			       struct failure *failure)
@@ -56,6 +70,7 @@ static inline bool rows_commit(struct store *store, const struct store_op *ops, 
 struct rows_sum {
 	size_t sessions;
 	size_t subscriptions;
+	size_t steps;
 	uint64_t sum;
 };
 
@@ -88,9 +103,20 @@ static inline void rows_sum_subscription(void *self, uint64_t row,
 	sum->sum += rows_mix(rows_mix(2, slice_of(fixed, sizeof(fixed))), subscription->filter);
 }
 
+static inline void rows_sum_step(void *self, const struct store_step *step)
+{
+	struct rows_sum *sum = self;
+	const uint64_t fixed[] = {step->row,   step->envelope,	step->group,
+				  step->count, step->packet_id, step->type};
+
+	sum->steps++;
+	sum->sum += rows_mix(3, slice_of(fixed, sizeof(fixed)));
+}
+
 static inline bool rows_load(struct store *store, struct rows_sum *sum, struct failure *failure)
 {
-	const struct store_visitor visitor = {sum, rows_sum_session, rows_sum_subscription};
+	const struct store_visitor visitor = {sum, rows_sum_session, rows_sum_subscription,
+					      rows_sum_step};
 
 	*sum = (struct rows_sum){0};
 	return store_load(store, &visitor, failure);

@@ -164,7 +164,10 @@ static void open_exchange(struct world *world, struct device *client,
 	if (publish->dup && client->fresh_seen)
 		fault(world, client, "resend-order", "a DUP after a first PUBLISH",
 		      publish->packet_id);
-	client->fresh_seen = client->fresh_seen || !publish->dup;
+	/* One of QoS 2 that waited for its record keeps its place among those sent before. */
+	bool recorded = world->settings.ack_when_delivered && world->profile.durable;
+	client->fresh_seen =
+	    client->fresh_seen || (!publish->dup && (publish->qos == 1 || !recorded));
 	must(client->open_count < DEVICE_OPEN_MAX);
 	client->open[client->open_count++] = (struct device_open){publish->packet_id, publish->qos};
 	if (client->receive_maximum > 0 && client->open_count > client->receive_maximum)

@@ -138,10 +138,25 @@ static void load_subscription(void *self, uint64_t row,
 	world_fault(world, "orphan", "a stored subscription belongs to no stored session");
 }
 
+static void load_step(void *self, const struct store_step *step)
+{
+	struct loading *loading = self;
+	struct world *world = loading->world;
+	struct event event = {.type = EVENT_RESTORE_STEP, .step = step};
+	for (size_t i = 0; i < loading->count; i++) {
+		if (loading->homes[i].row != step->row)
+			continue;
+		shard_handle(world->shards[loading->homes[i].shard].core, world_moment(world),
+			     &event);
+		return;
+	}
+	world_fault(world, "orphan", "a stored step belongs to no stored session");
+}
+
 void disk_load(struct world *world)
 {
 	struct loading loading = {.world = world};
-	struct store_visitor visitor = {&loading, load_session, load_subscription};
+	struct store_visitor visitor = {&loading, load_session, load_subscription, load_step};
 	struct failure failure;
 	if (!store_load(world->disk.store, &visitor, &failure))
 		world_fault(world, "load", "%s", failure.text);

@@ -258,9 +258,12 @@ static void check_order(const struct view *view)
 	const struct oracle_message *m = view->message;
 	unsigned client = view->client->index;
 	unsigned slot = m->publisher == ORACLE_BROKER ? WORLD_CLIENTS_MAX : m->publisher;
-	/* One of QoS 1 that had to be sent again counts as a new one. */
+	/*
+	 * One of QoS 1 that had to be sent again counts as a new one; so does one of QoS 2
+	 * that the disk refused, when the client never got the refusal.
+	 */
 	if (view->publish->retain || view->client->sharer || m->will ||
-	    (m->qos == 1 && m->sends > 1))
+	    (m->sends > 1 && (m->qos == 1 || view->world->profile.refuse > 0)))
 		return;
 	for (const struct oracle_message *later = oracle->latest[slot]; later != m;
 	     later = later->previous) {

@@ -82,6 +82,15 @@ static void restore_subscription(void *self, uint64_t row,
 		shard_handle(bench->shards[i], bench->now, &event);
 }
 
+static void restore_step(void *self, const struct store_step *step)
+{
+	struct bench *bench = self;
+	struct event event = {.type = EVENT_RESTORE_STEP, .step = step};
+
+	for (unsigned i = 0; i < bench->count; i++)
+		shard_handle(bench->shards[i], bench->now, &event);
+}
+
 static void start_shards(struct bench *bench)
 {
 	struct shard_setup setup = {
@@ -92,7 +101,7 @@ static void start_shards(struct bench *bench)
 	    .auth = &bench->auth,
 	    .budget = &bench->budget,
 	};
-	struct store_visitor visitor = {bench, restore_session, restore_subscription};
+	struct store_visitor visitor = {bench, restore_session, restore_subscription, restore_step};
 	struct failure failure;
 
 	budget_init(&bench->budget, bench->settings.memory_limit);

@@ -75,7 +75,8 @@ START_TEST(order_is_that_of_putting)
 {
 	struct store *store = mem_store_create();
 	uint64_t order = 0;
-	const struct store_visitor visitor = {&order, note_row, no_subscription};
+	const struct store_visitor visitor = {
+	    .self = &order, .session = note_row, .subscription = no_subscription};
 
 	for (uint64_t row = 5; row > 0; row--) {
 		struct store_op op = rows_session(row, SLICE_LITERAL("c"));

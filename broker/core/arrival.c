@@ -1,0 +1,127 @@
+/* arrival.c - see arrival.h. */
+#include "broker/core/core.h"
+
+enum arrival_state { ARRIVAL_WAITS, ARRIVAL_READY, ARRIVAL_REFUSED };
+
+struct arrival {
+	struct arrival *next;
+	struct message *message;
+	uint32_t gate;
+	uint16_t packet_id;
+	uint8_t state; /* enum arrival_state */
+};
+
+void arrival_add(struct shard *shard, struct session *session,
+		 const struct publication *publication, uint16_t packet_id)
+{
+	struct arrivals *arrivals = &session->arrivals;
+	struct arrival *arrival = memory_get(sizeof *arrival);
+	*arrival = (struct arrival){
+	    .message = message_share(publication->message),
+	    .gate = publication->gate,
+	    .packet_id = packet_id,
+	    .state = publication->envelope ? ARRIVAL_WAITS : ARRIVAL_READY,
+	};
+	purse_force(&shard->purse, sizeof *arrival);
+	if (arrivals->last)
+		arrivals->last->next = arrival;
+	else
+		arrivals->first = arrival;
+	arrivals->last = arrival;
+	arrivals->of_qos[publication->qos]++;
+}
+
+static struct arrival take_first(struct shard *shard, struct arrivals *arrivals)
+{
+	struct arrival *arrival = arrivals->first;
+	struct arrival copy = *arrival;
+	arrivals->first = arrival->next;
+	if (arrivals->first == NULL)
+		arrivals->last = NULL;
+	arrivals->of_qos[copy.message->qos]--;
+	memory_free(arrival);
+	purse_give(&shard->purse, sizeof *arrival);
+	return copy;
+}
+
+/*
+ * Goes on to the subscribers.  When it is refused after all, the exchange is at its
+ * end: with the error (5.0), or with the connection, and then the client may send it
+ * again as a new one.
+ */
+static void go(struct shard *shard, struct session *session, const struct arrival *arrival)
+{
+	enum mqtt_reason reason = MQTT_QUOTA_EXCEEDED;
+	uint64_t envelope = arrival->message->envelope;
+	if (arrival->state == ARRIVAL_READY) {
+		struct publication publication = message_publication(arrival->message);
+		publication.gate = arrival->gate;
+		reason = publish_take_over(shard, &publication);
+		if (mqtt_reason_is_error((uint8_t)reason) && envelope)
+			step_inbound(shard, session, STEP_INBOUND_END, arrival->packet_id,
+				     envelope);
+	}
+	held_decide(&session->held, arrival->packet_id, arrival->gate, reason);
+	gate_release(shard, arrival->gate);
+	message_release(arrival->message, &shard->purse);
+}
+
+/* Who is told of a refusal?  Nobody before 5.0, but for the end of the connection. */
+static bool is_told(const struct session *session)
+{
+	return session->client && session->client->state == CLIENT_UP &&
+	       session->client->version == MQTT_VERSION_5_0;
+}
+
+/*
+ * One was refused and will be sent again: those behind it, too, in their order.  It is
+ * as if they had never come.
+ */
+static void forget_behind(struct shard *shard, struct session *session)
+{
+	while (session->arrivals.first) {
+		struct arrival arrival = take_first(shard, &session->arrivals);
+		struct held_ack *ack = held_find(&session->held, arrival.packet_id);
+		if (arrival.message->envelope)
+			step_inbound(shard, session, STEP_INBOUND_END, arrival.packet_id,
+				     arrival.message->envelope);
+		if (ack && ack->gate == arrival.gate && ack->gate != 0)
+			held_drop(shard, session, ack);
+		gate_release(shard, arrival.gate);
+		message_release(arrival.message, &shard->purse);
+	}
+}
+
+static void go_on(struct shard *shard, uint64_t number)
+{
+	struct session *session; /* a refusal may end it */
+	while ((session = session_by_number(shard, number)) != NULL && session->arrivals.first &&
+	       session->arrivals.first->state != ARRIVAL_WAITS) {
+		struct arrival arrival = take_first(shard, &session->arrivals);
+		if (arrival.state == ARRIVAL_REFUSED && !is_told(session))
+			forget_behind(shard, session);
+		go(shard, session, &arrival);
+	}
+}
+
+void publish_recorded(struct shard *shard, struct session *session, uint16_t packet_id,
+		      uint64_t envelope, bool committed)
+{
+	struct arrival *arrival = session->arrivals.first;
+	while (arrival &&
+	       (arrival->packet_id != packet_id || arrival->message->envelope != envelope))
+		arrival = arrival->next;
+	if (arrival == NULL)
+		return;
+	arrival->state = committed ? ARRIVAL_READY : ARRIVAL_REFUSED;
+	go_on(shard, session->number);
+}
+
+void arrivals_clear(struct shard *shard, struct session *session)
+{
+	while (session->arrivals.first) {
+		struct arrival arrival = take_first(shard, &session->arrivals);
+		gate_release(shard, arrival.gate);
+		message_release(arrival.message, &shard->purse);
+	}
+}

@@ -1,0 +1,47 @@
+/*
+ * arrival.h - PUBLISHes that came and go on later: of QoS 2, until the store has their
+ * record (steps.h); and retained ones of any QoS behind such a one, so that the last
+ * one published is the one that is kept; and any behind one of its own QoS.
+ *
+ * Their acknowledgements are held meanwhile (held.h) by a gate of theirs, so that the
+ * packet identifier stands for this message and no other.
+ *
+ * Ownership: by the session; an arrival owns a reference to its message and a hold of
+ * its gate.
+ * Thread: the shard's.
+ */
+#ifndef BROKER_CORE_ARRIVAL_H
+#define BROKER_CORE_ARRIVAL_H
+
+#include "proto/base.h"
+
+struct message;
+struct publication;
+struct session;
+struct shard;
+
+struct arrivals {
+	struct arrival *first, *last;
+	uint32_t of_qos[3]; /* how many */
+};
+
+static inline bool arrivals_wait(const struct arrivals *arrivals)
+{
+	return arrivals->first != NULL;
+}
+
+/*
+ * Takes the hold of the publication's gate and shares its message, which was made.
+ * With an envelope it waits for publish_recorded(), else for its turn alone.
+ */
+void arrival_add(struct shard *shard, struct session *session,
+		 const struct publication *publication, uint16_t packet_id);
+
+/* The record of this arrival is committed, or refused: it goes on, or is. */
+void publish_recorded(struct shard *shard, struct session *session, uint16_t packet_id,
+		      uint64_t envelope, bool committed);
+
+/* The session ends: they go nowhere, and were never acknowledged. */
+void arrivals_clear(struct shard *shard, struct session *session);
+
+#endif
