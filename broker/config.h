@@ -14,6 +14,7 @@
 #include <stdio.h>
 
 #include "broker/core/settings.h"
+#include "storage/lmdb_store.h"
 
 enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON };
 enum ip_logging { IP_LOGGING_NONE, IP_LOGGING_TRUNCATE, IP_LOGGING_FULL };
@@ -38,6 +39,7 @@ struct config {
 	uint32_t global_max_connections;
 	bool set_tcp_nodelay;
 	bool persistence;
+	enum store_durability durability;
 	const char *persistence_location; /* absolute or as written; never NULL when persistence */
 	uint32_t sys_interval_s;	  /* 0: no $SYS */
 	const char *user;		  /* to become when started as root; NULL: stay */

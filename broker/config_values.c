@@ -406,7 +406,7 @@ static const struct config_choice protocols[] = {
 static const struct config_choice ack_whens[] = {
     {"accepted", false, NULL}, {"delivered", true, NULL}, {NULL, 0, NULL}};
 static const struct config_choice durabilities[] = {
-    {"power", 0, NULL}, {"process", 0, NOT_NOW}, {NULL, 0, NULL}};
+    {"power", DURABILITY_POWER, NULL}, {"process", DURABILITY_PROCESS, NULL}, {NULL, 0, NULL}};
 static const struct config_choice versions[] = {
     {"3", 0, NULL}, {"4", 1, NULL}, {"5", 2, NULL}, {NULL, 0, NULL}};
 static const struct config_choice log_places[] = {

@@ -88,7 +88,17 @@ static bool open_store(struct household *house, struct failure *failure)
 {
 	if (house->directory < 0)
 		return true;
-	house->store = lmdb_store_open(house->config->persistence_location, failure);
+	const struct config *config = house->config;
+	bool put_aside;
+
+	house->store = lmdb_store_open_as(config->persistence_location, config->durability,
+					  &put_aside, failure);
+	if (house->store && put_aside)
+		log_write(LOG_LEVEL_WARNING, "start",
+			  "the machine was started anew while `durability process` had data that "
+			  "was not synced: %s/data.mdb cannot be trusted and is data.mdb.unsynced "
+			  "now; sessions start empty",
+			  config->persistence_location);
 	return house->store != NULL;
 }
 

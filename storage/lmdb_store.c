@@ -1,66 +1,16 @@
-/*
- * lmdb_store.c - see lmdb_store.h.
- *
- * Never MDB_WRITEMAP: with it a full disk is a SIGBUS.  Never MDB_NOMEMINIT: without
- * it no stale memory reaches the file.  MDB_NOTLS: the store is opened on one thread
- * and used on another.
- *
- * The file is kept as long as the map.  LMDB does not write pages that were allocated
- * and freed in the same transaction, so a file of its own making may be shorter than
- * its meta page says; then truncation could not be told from health.
- */
-#include "storage/lmdb_store.h"
+/* lmdb_store.c - see lmdb_store.h: commits and loads. */
+#include "storage/lmdb_internal.h"
 
-#include "storage/journal.h"
 #include "storage/lmdb_file.h"
-#include "storage/record.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
-#include <lmdb.h>
-#include <stdatomic.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define FORMAT_VERSION 2u
-#define FORMAT_OLDEST  1u /* without a journal */
-#define FORMAT_LEN     12u
-#define FORMAT_MAGIC   "metrino\0"
-#define MAP_FIRST      ((size_t)1 << 20)
-#define MAP_MAX	       ((size_t)1 << (sizeof(size_t) > 4 ? 36 : 30))
-#define ROW_LEN	       8u
+#define ROW_LEN 8u
 
 /* LMDB calls a short write EIO; it is what comes before ENOSPC and EFBIG. */
 #define PARTLY_WRITTEN ENOSPC
-
-struct lmdb_store {
-	struct store head;
-	MDB_env *env; /* NULL until it is open */
-	MDB_dbi meta;
-	MDB_dbi sessions;
-	MDB_dbi subscriptions;
-	MDB_dbi steps; /* rows of the journal */
-	struct journal *journal;
-	/*
-	 * data.mdb once more: holds the lock of this process, sets the length, and has
-	 * its own view of write errors (see check_health).
-	 */
-	int fd;
-	size_t map_len;
-	size_t map_max;
-	atomic_bool poisoned;
-	char path[PATH_MAX]; /* of data.mdb */
-	uint8_t scratch[RECORD_MAX];
-};
-
-static struct lmdb_store *of(struct store *head)
-{
-	return (struct lmdb_store *)head;
-}
 
 /* What the operator can do about an error; others speak for themselves. */
 static const struct {
@@ -83,8 +33,7 @@ static const struct {
     {MDB_READERS_FULL, "too many other programs read it: end them"},
 };
 
-static bool fail(const struct lmdb_store *store, const char *doing, int code,
-		 struct failure *failure)
+bool lmdb_fail(const struct lmdb_store *store, const char *doing, int code, struct failure *failure)
 {
 	const char *advice = NULL;
 
@@ -197,7 +146,7 @@ static int commit_once(struct lmdb_store *store, struct store_batch *const *batc
 	int code = mdb_txn_begin(store->env, NULL, 0, &txn);
 
 	if (code != 0) {
-		fail(store, "no transaction can be begun", code, failure);
+		lmdb_fail(store, "no transaction can be begun", code, failure);
 		return code;
 	}
 	for (size_t b = 0; b < count && code == 0; b++) {
@@ -209,23 +158,22 @@ static int commit_once(struct lmdb_store *store, struct store_batch *const *batc
 	if (code != 0) {
 		mdb_txn_abort(txn);
 		if (code != MDB_BAD_VALSIZE)
-			fail(store, "sessions cannot be written", code, failure);
+			lmdb_fail(store, "sessions cannot be written", code, failure);
 		return code;
 	}
 	code = mdb_txn_commit(txn);
 	if (code != 0)
-		fail(store, "sessions cannot be written", code, failure);
+		lmdb_fail(store, "sessions cannot be written", code, failure);
 	return code;
 }
 
-/* Makes the file as long as the map, so that no page of the map is beyond its end. */
-static bool set_file_len(struct lmdb_store *store, size_t len, struct failure *failure)
+bool lmdb_set_file_len(struct lmdb_store *store, size_t len, struct failure *failure)
 {
 	struct stat st;
 
 	if (fstat(store->fd, &st) != 0 ||
 	    ((size_t)st.st_size < len && ftruncate(store->fd, (off_t)len) != 0))
-		return fail(store, "the file cannot be made longer", errno, failure);
+		return lmdb_fail(store, "the file cannot be made longer", errno, failure);
 	return true;
 }
 
@@ -239,13 +187,13 @@ static bool grow(struct lmdb_store *store, struct failure *failure)
 				   "%s: map full: it holds %zu bytes and may not grow to %zu; end "
 				   "some sessions or shorten session_expiry_max",
 				   store->path, store->map_len, len);
-	if (!set_file_len(store, len, failure))
+	if (!lmdb_set_file_len(store, len, failure))
 		return false;
 	code = mdb_env_set_mapsize(store->env, len);
 	if (code != 0) {
 		/* LMDB has let go of the old map: the next access would be a crash. */
 		atomic_store(&store->poisoned, true);
-		return fail(store, "the file cannot be mapped", code, failure);
+		return lmdb_fail(store, "the file cannot be mapped", code, failure);
 	}
 	store->map_len = len;
 	return true;
@@ -264,16 +212,16 @@ static bool commit(struct lmdb_store *store, struct store_batch *const *batches,
 		return true;
 	check_health(store);
 	if (code == EIO && !atomic_load(&store->poisoned))
-		fail(store, "sessions cannot be written", PARTLY_WRITTEN, failure);
+		lmdb_fail(store, "sessions cannot be written", PARTLY_WRITTEN, failure);
 	if (atomic_load(&store->poisoned))
 		failure_context(failure, "a write was lost, the broker must be restarted");
 	return false;
 }
 
-static bool lmdb_commit(struct store *head, struct store_batch *const *batches, size_t count,
-			struct failure *failure)
+bool lmdb_commit(struct store *head, struct store_batch *const *batches, size_t count,
+		 struct failure *failure)
 {
-	struct lmdb_store *store = of(head);
+	struct lmdb_store *store = lmdb_store_of(head);
 	struct journal_write write;
 	bool committed;
 
@@ -370,25 +318,24 @@ static bool read_table(const struct reading *reading, MDB_dbi table, const char 
 	int code = mdb_cursor_open(reading->txn, table, &cursor);
 
 	if (code != 0)
-		return fail(reading->store, "cannot be read", code, reading->failure);
+		return lmdb_fail(reading->store, "cannot be read", code, reading->failure);
 	while (ok && (code = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) == 0)
 		ok = read_row(reading, class, give, key, value);
 	mdb_cursor_close(cursor);
 	if (ok && code != MDB_NOTFOUND)
-		return fail(reading->store, "cannot be read", code, reading->failure);
+		return lmdb_fail(reading->store, "cannot be read", code, reading->failure);
 	return ok;
 }
 
-static bool lmdb_load(struct store *head, const struct store_visitor *visitor,
-		      struct failure *failure)
+bool lmdb_load(struct store *head, const struct store_visitor *visitor, struct failure *failure)
 {
-	struct lmdb_store *store = of(head);
+	struct lmdb_store *store = lmdb_store_of(head);
 	struct reading reading = {store, visitor, NULL, failure};
 	int code = mdb_txn_begin(store->env, NULL, MDB_RDONLY, &reading.txn);
 	bool ok;
 
 	if (code != 0)
-		return fail(store, "cannot be read", code, failure);
+		return lmdb_fail(store, "cannot be read", code, failure);
 	ok = read_table(&reading, store->sessions, "session", give_session) &&
 	     read_table(&reading, store->subscriptions, "subscription", give_subscription);
 	mdb_txn_abort(reading.txn);
@@ -397,205 +344,19 @@ static bool lmdb_load(struct store *head, const struct store_visitor *visitor,
 	return ok;
 }
 
-/* At open, so that the first commit knows what there is. */
-static bool load_journal(struct lmdb_store *store, struct failure *failure)
+bool lmdb_load_journal(struct lmdb_store *store, struct failure *failure)
 {
 	struct reading reading = {store, NULL, NULL, failure};
 	int code = mdb_txn_begin(store->env, NULL, MDB_RDONLY, &reading.txn);
 	bool ok;
 
 	if (code != 0)
-		return fail(store, "cannot be read", code, failure);
+		return lmdb_fail(store, "cannot be read", code, failure);
 	ok = read_table(&reading, store->steps, "journal", give_steps);
 	if (ok)
 		journal_settle(store->journal, &reading, session_lives);
 	mdb_txn_abort(reading.txn);
 	return ok;
-}
-
-/* ---- open ---- */
-
-/* The row "format" of the table "meta": whose file it is, and which version. */
-static int put_format(const struct lmdb_store *store, MDB_txn *txn)
-{
-	uint8_t bytes[FORMAT_LEN] = FORMAT_MAGIC;
-	MDB_val key = {6, (void *)"format"};
-	MDB_val value = {sizeof(bytes), bytes};
-
-	bytes[FORMAT_LEN - 1] = FORMAT_VERSION;
-	return mdb_put(txn, store->meta, &key, &value, 0);
-}
-
-/* The version that the file has; 0 with a failure. */
-static uint32_t format_of(const struct lmdb_store *store, MDB_txn *txn, struct failure *failure)
-{
-	MDB_val key = {6, (void *)"format"};
-	MDB_val value;
-	uint32_t version = 0;
-	int code = mdb_get(txn, store->meta, &key, &value);
-
-	if (code != 0 && code != MDB_NOTFOUND)
-		return fail(store, "cannot be read", code, failure);
-	if (code == MDB_NOTFOUND || value.mv_size != FORMAT_LEN ||
-	    memcmp(value.mv_data, FORMAT_MAGIC, 8) != 0)
-		return failure_set(failure,
-				   "%s is an LMDB file of another program: name another directory",
-				   store->path);
-	for (unsigned i = 8; i < FORMAT_LEN; i++)
-		version = version << 8 | ((const uint8_t *)value.mv_data)[i];
-	if (version < FORMAT_OLDEST || version > FORMAT_VERSION)
-		return failure_set(failure,
-				   "%s has format %u, but this version of Metrino reads formats "
-				   "%u to %u: start the version that wrote it",
-				   store->path, version, FORMAT_OLDEST, FORMAT_VERSION);
-	return version;
-}
-
-/* Ours are plain tables: flags mean that theirs were changed on disk. */
-static int open_table(MDB_txn *txn, const char *name, unsigned create, MDB_dbi *table)
-{
-	unsigned flags = 0;
-	int code = mdb_dbi_open(txn, name, create, table);
-
-	if (code == 0)
-		code = mdb_dbi_flags(txn, *table, &flags);
-	return code == 0 && flags != 0 ? MDB_CORRUPTED : code;
-}
-
-/* The first table: whose file is it?  Made in a file that holds nothing. */
-static bool open_meta(struct lmdb_store *store, MDB_txn *txn, bool *empty, struct failure *failure)
-{
-	MDB_stat root = {0};
-	MDB_dbi main_table;
-	int code = open_table(txn, NULL, 0, &main_table);
-
-	if (code == 0)
-		code = mdb_stat(txn, main_table, &root);
-	*empty = root.ms_entries == 0;
-	if (code == 0)
-		code = open_table(txn, "meta", *empty ? MDB_CREATE : 0, &store->meta);
-	if (code == MDB_NOTFOUND || code == MDB_INCOMPATIBLE || code == MDB_CORRUPTED)
-		return failure_set(failure,
-				   "%s is an LMDB file of another program: name another directory",
-				   store->path);
-	return code == 0 || fail(store, "cannot be opened", code, failure);
-}
-
-/* Opens the tables, making them in a new file, and what an older format has not got. */
-static bool open_tables(struct lmdb_store *store, MDB_txn *txn, struct failure *failure)
-{
-	bool empty;
-	uint32_t version = 0;
-	int code = 0;
-
-	if (!open_meta(store, txn, &empty, failure))
-		return false;
-	if (!empty && (version = format_of(store, txn, failure)) == 0)
-		return false;
-	if (version < FORMAT_VERSION)
-		code = put_format(store, txn);
-	if (code == 0)
-		code = mdb_dbi_open(txn, "sessions", empty ? MDB_CREATE : 0, &store->sessions);
-	if (code == 0)
-		code = mdb_dbi_open(txn, "subscriptions", empty ? MDB_CREATE : 0,
-				    &store->subscriptions);
-	if (code == 0)
-		code = mdb_dbi_open(txn, "journal", version < FORMAT_VERSION ? MDB_CREATE : 0,
-				    &store->steps);
-	return code == 0 || fail(store, "has no table for sessions, subscriptions or the journal",
-				 code, failure);
-}
-
-static bool open_environment(struct lmdb_store *store, const char *directory,
-			     struct failure *failure)
-{
-	MDB_txn *txn;
-	int code = mdb_env_create(&store->env);
-
-	must(code == 0);
-	mdb_env_set_maxdbs(store->env, 4);
-	mdb_env_set_mapsize(store->env, store->map_len);
-	code = mdb_env_open(store->env, directory, MDB_NOTLS, 0600);
-	if (code == 0)
-		code = mdb_txn_begin(store->env, NULL, 0, &txn);
-	if (code != 0)
-		return fail(store, "cannot be opened", code, failure);
-	if (!open_tables(store, txn, failure) || !set_file_len(store, store->map_len, failure)) {
-		mdb_txn_abort(txn);
-		return false;
-	}
-	code = mdb_txn_commit(txn);
-	return code == 0 || fail(store, "cannot be written", code, failure);
-}
-
-/* A new file's name must be as durable as what will be in it. */
-static bool sync_directory(const struct lmdb_store *store, const char *directory,
-			   struct failure *failure)
-{
-	int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	bool ok = fd >= 0 && fsync(fd) == 0;
-
-	if (!ok)
-		fail(store, "its directory cannot be synced", errno, failure);
-	if (fd >= 0)
-		close(fd);
-	return ok;
-}
-
-static bool open_file(struct lmdb_store *store, const char *directory, struct failure *failure)
-{
-	struct stat st;
-
-	store->fd = open(store->path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (store->fd < 0 || fstat(store->fd, &st) != 0)
-		return fail(store, "cannot be opened", errno, failure);
-	if (!S_ISREG(st.st_mode))
-		return failure_set(failure, "%s is not a regular file", store->path);
-	if (flock(store->fd, LOCK_EX | LOCK_NB) != 0)
-		return failure_set(failure, "%s is open in another process", store->path);
-	if ((uintmax_t)st.st_size > MAP_MAX)
-		return failure_set(failure, "%s is longer than the %zu bytes that are supported",
-				   store->path, MAP_MAX);
-	store->map_len = MAP_FIRST;
-	while (store->map_len < (size_t)st.st_size)
-		store->map_len *= 2;
-	if (st.st_size == 0)
-		return sync_directory(store, directory, failure);
-	return lmdb_file_check(store->fd, store->path, failure);
-}
-
-static void lmdb_close(struct store *head)
-{
-	struct lmdb_store *store = of(head);
-
-	if (store->env != NULL)
-		mdb_env_close(store->env);
-	if (store->fd >= 0)
-		close(store->fd);
-	journal_destroy(store->journal);
-	free(store);
-}
-
-struct store *lmdb_store_open(const char *directory, struct failure *failure)
-{
-	static const struct store_class class = {lmdb_load, lmdb_commit, lmdb_close};
-	struct lmdb_store *store = calloc(1, sizeof(*store));
-	int len;
-
-	must(store != NULL);
-	store->head.class = &class;
-	store->journal = journal_create();
-	store->fd = -1;
-	store->map_max = MAP_MAX;
-	len = snprintf(store->path, sizeof(store->path), "%s/data.mdb", directory);
-	if (len >= (int)sizeof(store->path)) {
-		failure_set(failure, "the data directory's path is too long");
-	} else if (open_file(store, directory, failure) &&
-		   open_environment(store, directory, failure) && load_journal(store, failure)) {
-		return &store->head;
-	}
-	lmdb_close(&store->head);
-	return NULL;
 }
 
 bool lmdb_store_poisoned(const struct store *head)
@@ -605,5 +366,5 @@ bool lmdb_store_poisoned(const struct store *head)
 
 void lmdb_store_set_ceiling(struct store *head, size_t bytes)
 {
-	of(head)->map_max = bytes;
+	lmdb_store_of(head)->map_max = bytes;
 }

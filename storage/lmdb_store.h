@@ -21,11 +21,24 @@
 
 #include "storage/store.h"
 
+/* What a commit outlives. */
+enum store_durability {
+	DURABILITY_POWER,   /* a loss of power: every commit is synced */
+	DURABILITY_PROCESS, /* the end of the process, by kill -9 too; boot_mark.h */
+};
+
 /*
  * Opens the store in this directory, which is there and ours (directory.h); makes it
  * if there is none.  NULL when that fails.
  */
 struct store *lmdb_store_open(const char *directory, struct failure *failure);
+
+/*
+ * The same with another durability.  *put_aside: another boot of the machine left the
+ * file unsynced; it was moved to data.mdb.unsynced and the store is empty.
+ */
+struct store *lmdb_store_open_as(const char *directory, enum store_durability durability,
+				 bool *put_aside, struct failure *failure);
 
 /* The store must not be trusted any more: end the process and start it again. */
 bool lmdb_store_poisoned(const struct store *store);

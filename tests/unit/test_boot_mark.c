@@ -1,0 +1,136 @@
+/* `durability process`: the mark of the boot, and what becomes of a file of another one. */
+#include "storage/boot_mark.h"
+#include "tests/lib/store_on_disk.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+static const char *path_in(const char *name)
+{
+	static char path[300];
+
+	snprintf(path, sizeof(path), "%s/%s", base.path, name);
+	return path;
+}
+
+static bool is_there(const char *name)
+{
+	return access(path_in(name), F_OK) == 0;
+}
+
+static struct store *open_process(bool *put_aside)
+{
+	struct store *store =
+	    lmdb_store_open_as(base.path, DURABILITY_PROCESS, put_aside, &failure);
+
+	ck_assert_msg(store != NULL, "%s", failure.text);
+	return store;
+}
+
+/* As a kill leaves it: the mark of now stays. */
+static void die_marked(const char *boot)
+{
+	FILE *file;
+
+	file = fopen(path_in(BOOT_MARK_NAME), "w");
+	ck_assert_ptr_nonnull(file);
+	fputs(boot, file);
+	fclose(file);
+}
+
+START_TEST(stands_while_open)
+{
+	bool put_aside;
+	struct store *store = open_process(&put_aside);
+
+	ck_assert(!put_aside);
+	ck_assert(is_there(BOOT_MARK_NAME));
+	ck_assert(put_one(store, 1, SLICE_LITERAL("c")));
+	store_close(store);
+	ck_assert(!is_there(BOOT_MARK_NAME));
+	store = open_store();
+	ck_assert_uint_eq(load(store).sessions, 1);
+	ck_assert(!is_there(BOOT_MARK_NAME));
+	store_close(store);
+}
+END_TEST
+
+/* Each way of opening it: the machine has run on, so that the file is whole. */
+START_TEST(same_boot_keeps)
+{
+	bool put_aside;
+	struct store *store = open_process(&put_aside);
+	char boot[64] = "";
+	FILE *file = fopen(path_in(BOOT_MARK_NAME), "r");
+
+	ck_assert_ptr_nonnull(fgets(boot, sizeof(boot), file));
+	fclose(file);
+	ck_assert(put_one(store, 1, SLICE_LITERAL("c")));
+	store_close(store);
+	die_marked(boot);
+	store = _i == 0 ? open_process(&put_aside) : open_store();
+	ck_assert(!put_aside);
+	ck_assert_uint_eq(load(store).sessions, 1);
+	ck_assert_int_eq(is_there(BOOT_MARK_NAME), _i == 0);
+	store_close(store);
+	ck_assert(!is_there(BOOT_MARK_ASIDE));
+}
+END_TEST
+
+START_TEST(other_boot_starts_empty)
+{
+	enum store_durability durability = _i == 0 ? DURABILITY_PROCESS : DURABILITY_POWER;
+	bool put_aside;
+	struct store *store = open_process(&put_aside);
+
+	ck_assert(put_one(store, 1, SLICE_LITERAL("c")));
+	store_close(store);
+	die_marked("another boot\n");
+	store = lmdb_store_open_as(base.path, durability, &put_aside, &failure);
+	ck_assert_msg(store != NULL, "%s", failure.text);
+	ck_assert(put_aside);
+	ck_assert_uint_eq(load(store).sessions, 0);
+	ck_assert(is_there(BOOT_MARK_ASIDE));
+	ck_assert_int_eq(is_there(BOOT_MARK_NAME), _i == 0);
+	ck_assert(put_one(store, 2, SLICE_LITERAL("d")));
+	store_close(store);
+	store = lmdb_store_open_as(base.path, durability, &put_aside, &failure);
+	ck_assert(!put_aside);
+	ck_assert_uint_eq(load(store).sessions, 1);
+	store_close(store);
+}
+END_TEST
+
+/* What power left of it is not even looked at: it may be anything. */
+START_TEST(damage_of_another_boot_is_put_aside)
+{
+	bool put_aside;
+	int fd;
+
+	store_close(open_process(&put_aside));
+	die_marked("another boot\n");
+	fd = open(data_path(), O_WRONLY);
+	ck_assert_int_eq(pwrite(fd, "rubbish", 7, 100), 7);
+	ck_assert_int_eq(ftruncate(fd, 5000), 0);
+	close(fd);
+	store_close(open_process(&put_aside));
+	ck_assert(put_aside);
+}
+END_TEST
+
+Suite *boot_mark_suite(void);
+
+Suite *boot_mark_suite(void)
+{
+	Suite *suite = suite_create("boot_mark");
+	TCase *tcase = tcase_create("boot_mark");
+
+	tcase_add_checked_fixture(tcase, setup, teardown);
+	tcase_add_test(tcase, stands_while_open);
+	tcase_add_loop_test(tcase, same_boot_keeps, 0, 2);
+	tcase_add_loop_test(tcase, other_boot_starts_empty, 0, 2);
+	tcase_add_test(tcase, damage_of_another_boot_is_put_aside);
+	suite_add_tcase(suite, tcase);
+	return suite;
+}
