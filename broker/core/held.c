@@ -76,6 +76,7 @@ static void append(struct held *held, struct held_ack *ack)
 {
 	unsigned kind = ack->qos - 1u;
 	ack->next = 0;
+	ack->more = 0;
 	ack->in_order = true;
 	if (held->first[kind] == 0)
 		held->first[kind] = ack->id;
@@ -133,8 +134,10 @@ static void remove_ack(struct held *held, struct purse *purse, struct held_ack *
 
 static void send(struct shard *shard, struct session *session, const struct held_ack *ack)
 {
-	acknowledge(shard, session->client, session, ack->qos, ack->id,
-		    (enum mqtt_reason)ack->reason);
+	struct client *client = session->client;
+	for (uint32_t n = 0; n <= ack->more && client->state == CLIENT_UP; n++)
+		acknowledge(shard, client, session, ack->qos, ack->id,
+			    (enum mqtt_reason)ack->reason);
 }
 
 /* Sends what is open, from the front, until one is not. */
@@ -176,7 +179,10 @@ void held_add(struct shard *shard, struct session *session, uint16_t id, uint8_t
 
 void held_again(struct shard *shard, struct session *session, struct held_ack *ack)
 {
-	if (!ack->in_order) {
+	if (ack->in_order) {
+		if (ack->more < UINT16_MAX)
+			ack->more++;
+	} else {
 		session->held.absent[ack->qos - 1]--;
 		append(&session->held, ack);
 	}

@@ -36,6 +36,7 @@ struct held_ack {
 	uint8_t qos;
 	uint8_t reason;
 	bool in_order; /* came on the connection that is there now */
+	uint16_t more; /* and so often again: each is acknowledged [MQTT-4.3.3-10] */
 };
 
 struct held {
@@ -60,7 +61,7 @@ static inline void held_overtake(struct held *held)
 	held->overtaken = held->overtaken || held->absent[0] > 0;
 }
 
-/* The message came again on this connection: its acknowledgement is in order again. */
+/* The message came again: another acknowledgement, or in order again on a new connection. */
 void held_again(struct shard *shard, struct session *session, struct held_ack *ack);
 
 /* Holds an acknowledgement; there is none of this identifier. */

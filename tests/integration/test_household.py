@@ -320,8 +320,9 @@ class Life(OwnBrokerTest):
         thread.start()
         try:
             for n in range(300):
-                writer.publish("t", b"%d" % n, 1)
+                writer.send(wire.publish("t", b"%d" % n, 1, n + 1))
                 self.assertEqual(reader.message().payload, b"%d" % n)
+                self.assertEqual(writer.expect(wire.PUBACK).packet_id, n + 1)
         finally:
             done.set()
             thread.join()

@@ -158,6 +158,7 @@ class AfterTerm(Restart):
 class AfterKill(Restart):
     abstract = False
     kill = True
+    config = "restart_grace 1"  # so long a publisher waits for who was connected
 
 
 @own_only("mosquitto writes messages to its file")
