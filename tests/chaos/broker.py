@@ -9,11 +9,12 @@ import subprocess
 import tempfile
 import time
 
+import disk
 import harness
 import image
 
 READY_TIMEOUT_S = 20
-WRITING = "write,writev,pwrite64,pwritev,pwritev2,sendto,sendmsg,sendmmsg"
+WRITING = ",".join(("write,writev,pwrite64,pwritev,pwritev2,sendto,sendmsg,sendmmsg,mmap", *disk.BLIND))
 
 # What every broker here is configured with. A limit must not be what loses a message.
 CONFIG = {
@@ -27,6 +28,11 @@ SHIM = harness.ROOT / "build" / "power.so"
 
 class Failure(Exception):
     """The broker did something that no kill explains."""
+
+
+def traced(words, output):
+    """The same command under strace. -D: the program, and not strace, is our child."""
+    return ["strace", "-D", "-f", "-yy", "-s", "65536", "-e", f"trace={WRITING}", "-o", str(output), *words]
 
 
 class Broker:
@@ -57,9 +63,8 @@ class Broker:
         if self.disk:
             environment.update(self.disk.environment(SHIM, self.journal, cut, lies))
         words = self.words
-        if self.strace:  # -D: the broker, and not strace, is our child
-            words = ["strace", "-D", "-f", "-yy", "-s", "65536", "-e", f"trace={WRITING}", "-o",
-                     str(self.root / f"strace.{self.starts}"), *words]
+        if self.strace:
+            words = traced(words, self.root / f"strace.{self.starts}")
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.root,
                                             env=dict(os.environ, **environment))

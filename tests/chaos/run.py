@@ -24,6 +24,7 @@ CUT_AT_MOST = 120            # writes and syncs until the power goes away
 STEP_SKIPS = 8               # passes that are let go by, at most, before the broker ends itself
 TWICE_WITHIN_S = 0.030
 NEWCOMER_EVERY = 4           # kills
+TOPICS = ("chaos/pub-", "chaos/will-")     # how each begins; filters are stored, and are less than that
 TWICE_IN = 10                # kills
 
 
@@ -125,7 +126,7 @@ class Run:
         self.broker.kill()
         self.look_at_disk()
         if self.options.strace:
-            self.trace = disk.payloads_traced(self.broker.traces(), self.checker.canary)
+            self.trace = disk.payloads_traced(self.broker.traces(), self.checker.canary, self.broker.port)
         self.seconds = time.monotonic() - began
 
     def one_death(self):
@@ -166,6 +167,7 @@ class Run:
         self.kills_under_traffic += self.fleet.open_messages() > 0
         self.broker.kill()
         self.kills += 1
+        self.look_at_disk()
 
     def expect_running(self):
         if not self.broker.running():
@@ -244,7 +246,8 @@ class Run:
             raise Failure(f"who came new cannot return: {error!r}") from None
 
     def look_at_disk(self):
-        leaks, self.bytes_read = disk.payloads_in(self.broker.data, self.checker.canary)
+        leaks, self.bytes_read = disk.secrets_in([self.broker.data, self.broker.log_path],
+                                                 [self.checker.canary, *TOPICS])
         self.leaks += leaks
 
     # --- the verdict
@@ -284,12 +287,12 @@ class Run:
             ("sessions outlived the kills", not self.sessions_lost(), f"{self.sessions_lost()} times not"),
             ("what CONNACK and SUBACK said was so", not self.promises_broken,
              f"{len(self.promises_broken)} of {len(self.sessions.told)} not"),
-            ("no payload in the data directory", not self.leaks, str(self.leaks[:3])),
+            ("no payload and no topic in the data directory, or in the log", not self.leaks, str(self.leaks[:3])),
         ]
         if options.strace:
             elsewhere, to_sockets = self.trace
-            found.append(("payloads were written to sockets only", to_sockets and not elsewhere,
-                          f"{to_sockets} writes to sockets; {elsewhere[:2]}"))
+            found.append(("payloads were written to clients only", to_sockets and not elsewhere,
+                          f"{to_sockets} writes to clients; {elsewhere[:2]}"))
         if options.kills and not options.step:
             found += [("kills, or cuts, met open messages", self.kills_under_traffic > self.kills / 20,
                        f"{self.kills_under_traffic} of {self.kills}"),

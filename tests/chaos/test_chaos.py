@@ -3,8 +3,11 @@
 
 import base64
 import pathlib
+import shutil
+import subprocess
 import sys
 import tempfile
+import time
 import unittest
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -13,6 +16,7 @@ sys.dont_write_bytecode = True
 
 import disk  # noqa: E402
 import habits  # noqa: E402
+from broker import traced  # noqa: E402
 from checker import AWAY, CONNECTED, Checker  # noqa: E402
 
 CANARY = "canary0123456789abcdef"
@@ -122,7 +126,7 @@ class Payloads(unittest.TestCase):
 
     def forms(self, data):
         self.file.write_bytes(b"\0\xff" * 999 + data + b"tail")
-        found, size = disk.payloads_in(self.folder.name, CANARY)
+        found, size = disk.secrets_in([self.folder.name], [CANARY])
         self.assertGreater(size, 0)
         return {form.rstrip("+012") for _, form, _ in found}
 
@@ -137,14 +141,72 @@ class Payloads(unittest.TestCase):
         for before in (b"", b"x", b"yy", b"zzz"):
             self.assertIn("base64", self.forms(base64.b64encode(before + plain + b"/more")))
 
-    def test_trace(self):
-        self.file.write_text(f'7 sendto(9<TCP:[127.0.0.1:1->127.0.0.1:2]>, "{CANARY}", 9) = 9\n'
-                             f'7 write(3</tmp/data.mdb>, "{CANARY}", 9) = 9\n'
-                             '7 write(3</tmp/data.mdb>, "else", 4) = 4\n'
-                             f'7 writev(4<UNIX-STREAM:[5]>, [{{iov_base="{CANARY}", iov_len=9}}], 1) = 9\n')
-        elsewhere, to_sockets = disk.payloads_traced([self.file], CANARY)
-        self.assertEqual((len(elsewhere), to_sockets), (1, 2))
-        self.assertIn("data.mdb", elsewhere[0])
+    def test_files_and_folders(self):
+        self.assertEqual(self.forms(b"t/opic"), set())
+        found, size = disk.secrets_in([self.file, self.folder.name], [CANARY, "t/opic"])
+        self.assertEqual([(name, form) for name, form, _ in found], [("data", "clear")] * 2)
+        self.assertEqual(size, 2 * self.file.stat().st_size)
+
+    def traced(self, *lines):
+        self.file.write_text("".join(f"7 {line}\n" for line in lines))
+        elsewhere, to_clients = disk.payloads_traced([self.file], CANARY, 1883)
+        return [line.split(" ", 1)[1].strip() for line in elsewhere], to_clients
+
+    def test_trace_of_clients(self):
+        self.assertEqual(self.traced(f'sendto(9<TCP:[127.0.0.1:1883->127.0.0.1:2]>, "{CANARY}", 9) = 9',
+                                     f'sendmsg(9<TCPv6:[[::1]:1883->[::1]:2]>, {{msg_iov=[{{"{CANARY}", 9}}]}}, 0) = 9',
+                                     f'sendto(9<TCP:[4711]>, "{CANARY}", 9) = -1 EPIPE',
+                                     'write(3</tmp/data.mdb>, "else", 4) = 4',
+                                     'mmap(NULL, 8192, PROT_READ|PROT_WRITE, MAP_SHARED, 7</tmp/lock.mdb>, 0) = 0x7',
+                                     'mmap(NULL, 8192, PROT_READ, MAP_SHARED, 7</tmp/data.mdb>, 0) = 0x7',
+                                     'mmap(NULL, 8192, PROT_READ|PROT_WRITE, MAP_PRIVATE, 7</lib/c.so>, 0) = 0x7'), ([], 3))
+
+    def test_trace_of_anything_else(self):
+        for line in (f'write(3</tmp/data.mdb>, "{CANARY}", 9) = 9',
+                     f'pwrite64(3</tmp/data.mdb>, "\\0\\377{CANARY}", 9, 0 <unfinished ...>',
+                     f'pwrite64(3</tmp/data.mdb>, "{CANARY.encode().hex()}", 9, 0) = 9',
+                     'write(3</tmp/data.mdb>, "' + "".join(f"{c}\\000" for c in CANARY) + '", 9) = 9',
+                     'write(3</tmp/data.mdb>, "' + "".join(f"\\x{ord(c):02x}" for c in CANARY) + '", 9) = 9',
+                     f'sendto(4<UNIX-DGRAM:[5->6]>, "{CANARY}", 9) = 9',
+                     f'sendto(4<UDP:[127.0.0.1:1883->127.0.0.1:514]>, "{CANARY}", 9) = 9',
+                     f'sendto(4<TCP:[127.0.0.1:2->127.0.0.1:1883]>, "{CANARY}", 9) = 9',
+                     f'sendto(4<TCP:[127.0.0.1:8080->127.0.0.1:2]>, "{CANARY}", 9) = 9',
+                     f'writev(2</tmp/stderr>, [{{iov_base="{CANARY}", iov_len=9}}], 1) = 9',
+                     'mmap(NULL, 8192, PROT_READ|PROT_WRITE, MAP_SHARED, 7</tmp/data.mdb>, 0) = 0x7',
+                     'sendfile(9<TCP:[127.0.0.1:8080->127.0.0.1:2]>, 3</tmp/data.mdb>, NULL, 9) = 9',
+                     'io_uring_setup(8, {flags=0}) = 5'):
+            self.assertEqual(self.traced(line), ([line], 0))
+
+
+@unittest.skipUnless(shutil.which("strace"), "strace is not installed")
+class Traced(unittest.TestCase):
+    """What the real strace says of a program that leaks."""
+
+    LEAKS = {
+        "a file": "open('leak', 'w').write(canary)",
+        "a map": "import mmap; f = open('leak', 'w+b'); f.truncate(99); mmap.mmap(f.fileno(), 99)[:7] = b'unknown'",
+        "the log": "import sys; sys.stderr.write(canary)",
+        "a datagram": "import socket; socket.socket(type=socket.SOCK_DGRAM).sendto(canary.encode(), ('127.0.0.1', 9))",
+        "a copy": "import os; open('a', 'w').write('x'); os.sendfile(os.open('b', 65), os.open('a', 0), 0, 1)",
+        "in reverse": "open('leak', 'w').write(canary[::-1])",
+        "in UTF-16": "open('leak', 'wb').write(canary.encode('utf-16-le'))",
+    }
+
+    def found(self, program):
+        with tempfile.TemporaryDirectory() as folder:
+            trace = pathlib.Path(folder) / "trace"
+            subprocess.run(traced([sys.executable, "-c", f"canary = '{CANARY}'\n{program}"], trace), cwd=folder,
+                           stderr=subprocess.DEVNULL, timeout=20, check=True)
+            time.sleep(0.2)  # strace ends after the program
+            return disk.payloads_traced([trace], CANARY, 1883)[0]
+
+    def test_leaks(self):
+        for name, program in self.LEAKS.items():
+            with self.subTest(name):
+                self.assertNotEqual(self.found(program), [])
+
+    def test_none(self):
+        self.assertEqual(self.found("open('x', 'w').write('nothing of it')"), [])
 
 
 class Habits(unittest.TestCase):
