@@ -351,7 +351,9 @@ void session_restore_subscription(struct shard *shard, uint64_t row,
 		persist_delete(shard, STORE_DELETE_SUBSCRIPTION, row);
 	if (session == NULL)
 		return; /* it lives on another shard */
-	must(topic_filter_parse(stored->filter, true, &parsed));
+	/* As on_subscribe.c took it: before 5.0 "$share/..." may be an ordinary filter. */
+	must(topic_filter_parse(stored->filter, true, &parsed) ||
+	     topic_filter_parse(stored->filter, false, &parsed));
 	if (parsed.share.len > 0) {
 		struct slice text = slice_after(stored->filter, sizeof "$share/" - 1);
 		struct shared_subscription *shared = shared_create(shard, session, text);

@@ -656,6 +656,26 @@ START_TEST(expires_while_down)
 }
 END_TEST
 
+/* Before 5.0 "$share/..." that is no shared subscription is a filter like others, also after a
+ * restart. */
+START_TEST(restored_ordinary_share_filter)
+{
+	struct mqtt_connect connect = connect_of(V3, "old", false);
+	struct peer *peer;
+
+	durable(1);
+	peer = come_up(&bench, 0, &connect, false);
+	subscribe(peer, "$share/g", 0);
+	subscribe(peer, "$share/+/#", 0);
+	bench_restart(&bench);
+	peer = come_up(&bench, 0, &connect, true);
+	subscribe(peer, "other", 0);
+	peer_send(peer, 0xA2, "0003 0008 '$share/g'");
+	expect(peer, 0xB0, "0003");
+	bench_finish(&bench);
+}
+END_TEST
+
 /* EVENT_STOP notes at once who is no longer connected, and publishes no wills. */
 START_TEST(stop_stores_absence)
 {
@@ -706,6 +726,7 @@ Suite *shard_session_suite(void)
 	    lost_while_storing,
 	    reconnects_cost_no_commit,
 	    restored,
+	    restored_ordinary_share_filter,
 	    expires_while_down,
 	    stop_stores_absence,
 	};
