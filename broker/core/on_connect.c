@@ -129,7 +129,8 @@ static size_t assign_id(struct shard *shard, struct slice prefix, uint8_t out[])
 	static const char digits[] = "0123456789abcdef";
 	size_t len = prefix.len + 32;
 	do {
-		memcpy(out, prefix.at, prefix.len);
+		if (prefix.len > 0)
+			memcpy(out, prefix.at, prefix.len);
 		for (size_t at = prefix.len; at < len; at += 16) {
 			uint64_t random = shard_random(shard);
 			for (size_t i = 0; i < 16; i++, random >>= 4)
@@ -169,8 +170,6 @@ static void remember_limits(struct client *client, const struct mqtt_connect *co
 	client->problem_information = true;
 	if (mqtt_has(p, MQTT_PROPERTY_RECEIVE_MAXIMUM))
 		client->receive_maximum = p->receive_maximum;
-	if (mqtt_has(p, MQTT_PROPERTY_MAXIMUM_PACKET_SIZE))
-		client->maximum_packet_size = p->maximum_packet_size;
 	if (mqtt_has(p, MQTT_PROPERTY_TOPIC_ALIAS_MAXIMUM))
 		client->topic_alias_maximum = p->topic_alias_maximum;
 	if (client->topic_alias_maximum > client->listener->max_topic_alias_broker)
@@ -491,6 +490,9 @@ void on_connect(struct shard *shard, struct client *client, struct slice packet,
 		return;
 	}
 	client->version = (uint8_t)connect.version;
+	if (mqtt_has(&connect.properties,
+		     MQTT_PROPERTY_MAXIMUM_PACKET_SIZE)) /* of a refusal, too */
+		client->maximum_packet_size = connect.properties.maximum_packet_size;
 	struct slice id = id_of(client, &connect);
 	struct refusal refusal = check(shard, client, &connect, id);
 	if (refusal.reason != MQTT_SUCCESS) {

@@ -115,6 +115,31 @@ START_TEST(connack_within_maximum_packet_size)
 }
 END_TEST
 
+/* A refusal, too, keeps to it: first without its sentence, then not at all. [MQTT-3.2.2-19] */
+START_TEST(refusal_within_maximum_packet_size)
+{
+	struct mqtt_connect connect = connect_of(MQTT_VERSION_5_0, "a", true);
+
+	bench_init(&bench, 1);
+	bench.listener.max_qos = 1;
+	bench_start(&bench);
+	connect.has_will = true;
+	connect.will.qos = 2;
+	connect.will.topic = slice_text("t");
+	mqtt_set(&connect.properties, MQTT_PROPERTY_MAXIMUM_PACKET_SIZE);
+	for (uint32_t size = 1; size <= 20; size++) {
+		struct peer *peer = peer_open(&bench, 0, MQTT_VERSION_5_0);
+
+		connect.properties.maximum_packet_size = size;
+		peer_connect(peer, &connect);
+		if (size >= 5)
+			expect(peer, 0x20, "00 9B 00");
+		expect_closed(peer);
+	}
+	bench_finish(&bench);
+}
+END_TEST
+
 /* ---- refused: each version in its own words ---- */
 
 struct refusal_row {
@@ -618,6 +643,7 @@ Suite *shard_connect_suite(void)
 	    assigns_a_client_identifier,
 	    tells_what_differs,
 	    connack_within_maximum_packet_size,
+	    refusal_within_maximum_packet_size,
 	    refuses_as_the_listener_says,
 	    password_without_user_name,
 	    refused_by_auth,
