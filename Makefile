@@ -117,8 +117,10 @@ build/power.so: tests/power/shim.c
 	@mkdir -p $(@D)
 	$(call say,CC)$(CC) $(LANGUAGE) $(WARNINGS) -O2 -g -fPIC -shared -pthread -o $@ $<
 
-$(OUT)/fuzz_%: $(OUT)/tests/fuzz/fuzz_%.o $(archives)
-	$(link) -fsanitize=fuzzer $(LDLIBS)
+$(OUT)/fuzz_%: $(OUT)/tests/fuzz/fuzz_%.o $(call objects_of,$(filter-out tests/fuzz/fuzz_%,$(wildcard tests/fuzz/*.c))) $(archives)
+	$(link) -fsanitize=fuzzer $(LDLIBS) -lunistring
+
+.SECONDARY: $(call objects_of,$(test_sources))
 
 -include $(patsubst %.c,$(OUT)/%.d,$(sources) $(test_sources))
 
@@ -128,10 +130,21 @@ $(OUT)/fuzz_%: $(OUT)/tests/fuzz/fuzz_%.o $(archives)
 %-tsan: ; @$(MAKE) VARIANT=tsan $*
 %-chaos: ; @$(MAKE) VARIANT=chaos $*
 
-.PHONY: fuzz
-fuzz: ## the fuzzers, in build/fuzz
-	@scripts/setup run lint
-	@$(MAKE) VARIANT=fuzz CC=clang $(patsubst tests/fuzz/%.c,build/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
+# ---- fuzzers, in build/fuzz
+
+fuzzers = $(patsubst tests/fuzz/%.c,build/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
+
+.PHONY: fuzz fuzz-short fuzzers
+fuzz: ## fuzzers: T=name of one, S=seconds for each (60); what they find is in build/fuzz/findings
+	@scripts/setup run test
+	@$(MAKE) fuzzers
+	tests/fuzz/run -s $(or $(S),60) $(T)
+
+fuzz-short: fuzzers
+	tests/fuzz/run -s 10
+
+fuzzers:
+	@$(MAKE) VARIANT=fuzz CC=clang $(fuzzers)
 
 # tests/chaos/README.md; SEED=n repeats a run, KILLS=n sets how many.
 chaos_run = METRINOD=$(CURDIR)/$(OUT)/metrinod $(RUN) tests/chaos/chaos --self-test $(if $(SEED),--seed $(SEED))
