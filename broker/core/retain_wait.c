@@ -2,8 +2,14 @@
 #include "broker/core/core.h"
 #include "proto/topic.h"
 
+#define uthash_malloc(size)   memory_get(size)
+#define uthash_free(at, size) memory_free(at)
+#define uthash_fatal(text)    must(!(text))
+#include <uthash.h>
+
+/* A session's are a hash table by their filters, walked in the order in which they were added. */
 struct retain_wait {
-	struct retain_wait *next;
+	UT_hash_handle hh;
 	uint64_t ticket; /* of the scan under way */
 	party_id party;	 /* whom we ask now */
 	party_id last;	 /* the last one to ask */
@@ -55,18 +61,24 @@ static void ask(struct shard *shard, const struct session *session, struct retai
 	shard_post(shard, mail);
 }
 
-static struct retain_wait *wait_for(const struct session *session, struct slice filter)
+static unsigned hash_of(const struct shard *shard, struct slice filter)
 {
-	struct retain_wait *wait = session->scans;
-	while (wait && !slice_equal(filter, filter_of(wait)))
-		wait = wait->next;
+	return (unsigned)hash_keyed(shard->hash_key, filter);
+}
+
+static struct retain_wait *wait_for(const struct shard *shard, const struct session *session,
+				    struct slice filter)
+{
+	struct retain_wait *wait;
+	HASH_FIND_BYHASHVALUE(hh, session->scans, filter.at, (unsigned)filter.len,
+			      hash_of(shard, filter), wait);
 	return wait;
 }
 
 void retain_begin(struct shard *shard, struct session *session, struct slice filter,
 		  uint8_t options, uint32_t identifier)
 {
-	struct retain_wait *wait = wait_for(session, filter);
+	struct retain_wait *wait = wait_for(shard, session, filter);
 	if (wait && !wait->found) { /* asked for again, and still at the start */
 		wait->options = options;
 		wait->identifier = identifier;
@@ -83,19 +95,14 @@ void retain_begin(struct shard *shard, struct session *session, struct slice fil
 	if (!topic_filter_wild(filter))
 		wait->party = wait->last = retained_home(shard, filter);
 	purse_force(&shard->purse, sizeof *wait + filter.len);
-	struct retain_wait **end = &session->scans;
-	while (*end)
-		end = &(*end)->next;
-	*end = wait;
+	HASH_ADD_KEYPTR_BYHASHVALUE(hh, session->scans, wait->filter, (unsigned)filter.len,
+				    hash_of(shard, filter), wait);
 	retain_continue(shard, session);
 }
 
 static void free_wait(struct shard *shard, struct session *session, struct retain_wait *wait)
 {
-	struct retain_wait **link = &session->scans;
-	while (*link != wait)
-		link = &(*link)->next;
-	*link = wait->next;
+	HASH_DEL(session->scans, wait);
 	purse_give(&shard->purse,
 		   sizeof *wait + wait->filter_len + wait->live_count * sizeof *wait->live);
 	memory_free(wait->live);
@@ -113,7 +120,7 @@ void retain_continue(struct shard *shard, struct session *session)
 void retain_note_live(struct shard *shard, struct session *session, struct slice topic)
 {
 	uint64_t hash = hash_keyed(shard->hash_key, topic);
-	for (struct retain_wait *wait = session->scans; wait; wait = wait->next) {
+	for (struct retain_wait *wait = session->scans; wait; wait = wait->hh.next) {
 		if (wait->live_count >= LIVE_MAX || !topic_matches(filter_of(wait), topic) ||
 		    !purse_take(&shard->purse, sizeof *wait->live))
 			continue;
@@ -134,20 +141,25 @@ static bool was_live(const struct shard *shard, const struct retain_wait *wait, 
 	return false;
 }
 
+static void stop(struct shard *shard, struct session *session, struct retain_wait *wait)
+{
+	if (wait->begun) {
+		struct mail *mail =
+		    mail_create(MAIL_RETAIN_STOP, shard->party, wait->party, SLICE_NONE);
+		mail->ticket = wait->ticket;
+		shard_post(shard, mail);
+	}
+	free_wait(shard, session, wait);
+}
+
 void retain_stop(struct shard *shard, struct session *session, struct slice filter)
 {
-	for (struct retain_wait *wait = session->scans, *next; wait; wait = next) {
-		next = wait->next;
-		if (filter.len != 0 && !slice_equal(filter, filter_of(wait)))
-			continue;
-		if (wait->begun) {
-			struct mail *mail =
-			    mail_create(MAIL_RETAIN_STOP, shard->party, wait->party, SLICE_NONE);
-			mail->ticket = wait->ticket;
-			shard_post(shard, mail);
-		}
-		free_wait(shard, session, wait);
-	}
+	struct retain_wait *wait;
+	if (filter.len == 0)
+		while (session->scans)
+			stop(shard, session, session->scans);
+	else if ((wait = wait_for(shard, session, filter)) != NULL)
+		stop(shard, session, wait);
 }
 
 static void deliver_found(struct shard *shard, struct session *session,
@@ -167,7 +179,7 @@ void retain_found(struct shard *shard, struct mail *mail)
 	struct retain_wait *wait = session ? session->scans : NULL;
 	/* Not asked for: the home has ended the walk early. */
 	while (wait && (wait->ticket != mail->ticket || wait->party != mail->from))
-		wait = wait->next;
+		wait = wait->hh.next;
 	if (wait == NULL)
 		return;
 	wait->asked = false;
