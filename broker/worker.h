@@ -70,6 +70,7 @@ struct worker {
 	uint64_t load;		    /* events since memory was last given back */
 	uint64_t period_load;	    /* of those, since period_ms */
 	uint64_t period_ms;
+	uint32_t late_turns; /* in a row, in which timers were due and links came first */
 	bool stopping;
 	uint64_t stop_until_ms;
 	int end_bell; /* eventfd of the household: rung when the thread ends */
