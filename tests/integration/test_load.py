@@ -5,10 +5,9 @@ import selectors
 import socket
 import time
 
-from harness import BrokerTest, for_workers, raise_descriptor_limit
+from harness import BrokerTest, for_workers
 import wire
 
-CONNECT_COUNT = 2000
 PAIRS = 20
 WINDOW = 16
 LIMIT_S = 45
@@ -57,7 +56,7 @@ class Swarm:
             self.selector.modify(key.fileobj, wanted, key.data)
 
     def close(self):
-        for key in list(self.selector.get_map().values()):
+        for key in list((self.selector.get_map() or {}).values()):
             key.fileobj.close()
         self.selector.close()
 
@@ -138,23 +137,6 @@ class Load(BrokerTest):
     alone = True
     config = "max_queued_messages 100000"
 
-    def test_connects_at_once(self):
-        hard = raise_descriptor_limit()
-        if hard < CONNECT_COUNT + 500:
-            self.skipTest(f"not possible here: {hard} descriptors are too few")
-        swarm, accepted = Swarm(self.port), []
-        self.addCleanup(swarm.close)
-
-        def on_packet(first, body):
-            self.assertEqual((first >> 4, body[1]), (wire.CONNACK, 0))
-            accepted.append(1)
-
-        for n in range(CONNECT_COUNT):
-            swarm.add(wire.connect(f"swarm-{n}", version=4), on_packet)
-        swarm.run(lambda: len(accepted) == CONNECT_COUNT)
-        self.assertEqual(len(accepted), CONNECT_COUNT)
-        self.client().ping()
-
     def pairs(self, qos, count, pairs):
         """Publisher n to subscriber n, and one more subscriber that gets everything."""
         swarm, base = Swarm(self.port), self.name()
@@ -197,14 +179,3 @@ class Load(BrokerTest):
         swarm.add(wire.connect(f"fp-{topic}", version=4), publisher.on_packet)
         swarm.run(lambda: sum(s.total for s in subscribers) >= readers * count)
         self.assertTrue(all(s.got[0] == list(range(1, count + 1)) for s in subscribers))
-
-    def test_a_subscriber_that_never_reads_hurts_nobody(self):
-        """Its queue is bounded; others are served meanwhile."""
-        topic = self.name()
-        deaf, healthy, publisher = self.client(version=4), self.client(version=4), self.client(version=4)
-        deaf.subscribe(topic, 0), healthy.subscribe(topic, 0)
-        payload = b"z" * 50000
-        for n in range(400):  # 20 MB, more than the buffers of the system take
-            publisher.publish(topic, b"%d " % n + payload, 0)
-            self.assertEqual(int(healthy.message().payload.split(b" ")[0]), n)
-        publisher.publish(self.name(), b"", 1)

@@ -260,9 +260,7 @@ def subscribe(packet_id, filters, version=5, properties=None):
     body = struct.pack("!H", packet_id)
     if version == 5:
         body += encode_properties(properties)
-    for topic_filter, byte in filters:
-        body += text(topic_filter) + bytes([byte])
-    return frame(SUBSCRIBE, 2, body)
+    return frame(SUBSCRIBE, 2, body + b"".join(text(one) + bytes([byte]) for one, byte in filters))
 
 
 def unsubscribe(packet_id, filters, version=5):
