@@ -39,6 +39,30 @@ static const struct protocol protocols[] = {
 
 #define PROTOCOLS (sizeof(protocols) / sizeof(protocols[0]))
 
+bool mqtt_connect_is_3_1(struct slice body)
+{
+	const struct slice head = SLICE_LITERAL("\0\6MQIsdp\3");
+
+	return body.len >= head.len && memcmp(body.at, head.at, head.len) == 0;
+}
+
+/*
+ * In which version is a refusal said to a client of none that we speak?  Versions to
+ * come descend from 5.0, the earlier ones had the return codes of 3.1.1; a protocol of
+ * another name is none of ours, and gets no answer unless it says that it is 5.0.
+ */
+static enum mqtt_version refusal_form(struct slice name, uint8_t level)
+{
+	bool ours =
+	    slice_equal(name, slice_text("MQTT")) || slice_equal(name, slice_text("MQIsdp"));
+
+	if ((level & ~LEVEL_BRIDGE) == MQTT_VERSION_5_0)
+		return MQTT_VERSION_5_0;
+	if (!ours)
+		return 0;
+	return (level & ~LEVEL_BRIDGE) > MQTT_VERSION_5_0 ? MQTT_VERSION_5_0 : MQTT_VERSION_3_1_1;
+}
+
 /* Protocol name and level. [MQTT-3.1.2-1] [MQTT-3.1.2-2] */
 static enum mqtt_reason decode_protocol(struct reader *r, struct mqtt_connect *out)
 {
@@ -58,6 +82,7 @@ static enum mqtt_reason decode_protocol(struct reader *r, struct mqtt_connect *o
 		out->bridge = bridge;
 		return MQTT_SUCCESS;
 	}
+	out->version = refusal_form(name, level);
 	return MQTT_UNSUPPORTED_PROTOCOL_VERSION;
 }
 

@@ -208,12 +208,16 @@ struct mqtt_auth {
 
 /*
  * CONNECT.  On an error *out is undefined, but `version` tells in which form a
- * refusal may be sent: it is set as soon as the protocol name and level were
- * read and known (3, 4, 5), and is 0 when they were not.  An unknown level with
- * a right name gives MQTT_UNSUPPORTED_PROTOCOL_VERSION; a wrong name the same,
- * version 0.  [MQTT-3.1.2-1] [MQTT-3.1.2-2] [MQTT-3.1.2-3] [MQTT-3.1.4-1]
+ * refusal may be sent: 3, 4 or 5; 0 where there is nobody to understand it.  That is
+ * so when the packet ends before the level, or when neither name nor level is one of
+ * ours.  A wrong name or level gives MQTT_UNSUPPORTED_PROTOCOL_VERSION.
+ * [MQTT-3.1.2-1] [MQTT-3.1.2-2] [MQTT-3.1.2-3] [MQTT-3.1.4-1]
  */
 enum mqtt_reason mqtt_decode_connect(struct slice body, struct mqtt_connect *out);
+
+/* Is this the body of a CONNECT of MQTT V3.1, in which the flags of the fixed header say nothing?
+ */
+bool mqtt_connect_is_3_1(struct slice body);
 enum mqtt_reason mqtt_decode_connack(struct slice body, enum mqtt_version v,
 				     struct mqtt_connack *out);
 enum mqtt_reason mqtt_decode_publish(uint8_t flags, struct slice body, enum mqtt_version v,

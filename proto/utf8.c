@@ -43,13 +43,47 @@ static size_t sequence_len(const uint8_t *at, size_t left)
 	return 0;
 }
 
-/* Eight bytes that need no closer look: ASCII, and no zero where none may be. */
-static inline bool plain(uint64_t word, bool zero_allowed)
+/* What a text may hold besides well-formed sequences. */
+enum allowed {
+	ALLOWED_ALL,	/* a payload */
+	ALLOWED_NO_NUL, /* all but U+0000 */
+	ALLOWED_STRING, /* no control characters and no non-characters either */
+};
+
+#define DEL 0x7F
+
+static bool plain_byte(uint8_t byte, enum allowed allowed)
 {
-	return !word_has_high(word) && (zero_allowed || !word_has_zero(word));
+	return allowed == ALLOWED_ALL ||
+	       (allowed == ALLOWED_NO_NUL ? byte != 0 : byte >= ' ' && byte != DEL);
 }
 
-static inline bool check(struct slice text, bool zero_allowed)
+/* Eight bytes that need no closer look: ASCII, and none of those that may not be. */
+static inline bool plain(uint64_t word, enum allowed allowed)
+{
+	if (word_has_high(word))
+		return false;
+	if (allowed == ALLOWED_STRING)
+		return !word_has_below(word, ' ') && !word_has_zero(word ^ word_fill(DEL));
+	return allowed == ALLOWED_ALL || !word_has_zero(word);
+}
+
+/*
+ * U+0080 to U+009F, U+FDD0 to U+FDEF, and the last two of every plane: the code points
+ * above ASCII that MQTT 5.0 section 1.5.4 lets a receiver refuse.  `at` is well formed.
+ */
+static bool disallowed(const uint8_t *at, size_t len)
+{
+	if (len == 2)
+		return at[0] == 0xC2 && at[1] < 0xA0;
+	if (at[0] == 0xEF && at[1] == 0xB7)
+		return at[2] >= 0x90 && at[2] <= 0xAF;
+	if (at[len - 2] != 0xBF || at[len - 1] < 0xBE)
+		return false;
+	return len == 4 ? (at[1] & 0x0F) == 0x0F : at[0] == 0xEF;
+}
+
+static inline bool check(struct slice text, enum allowed allowed)
 {
 	const uint8_t *at = text.at;
 	size_t left = text.len;
@@ -57,19 +91,20 @@ static inline bool check(struct slice text, bool zero_allowed)
 	while (left > 0) {
 		size_t len = 1;
 
-		if (left >= WORD_SIZE && plain(word_load(at), zero_allowed))
+		if (left >= WORD_SIZE && plain(word_load(at), allowed))
 			len = WORD_SIZE;
 		else if (at[0] >= 0x80)
 			len = sequence_len(at, left);
-		else if (at[0] == 0 && !zero_allowed)
+		else if (!plain_byte(at[0], allowed))
 			return false;
-		if (len == 0)
+		if (len == 0 || (len > 1 && len < WORD_SIZE && allowed == ALLOWED_STRING &&
+				 disallowed(at, len)))
 			return false;
 		at += len;
 		left -= len;
 		/* A tail shorter than a word: look at the last eight bytes together instead. */
 		if (left > 0 && left < WORD_SIZE && text.len >= WORD_SIZE &&
-		    plain(word_load(at + left - WORD_SIZE), zero_allowed))
+		    plain(word_load(at + left - WORD_SIZE), allowed))
 			return true;
 	}
 	return true;
@@ -77,10 +112,15 @@ static inline bool check(struct slice text, bool zero_allowed)
 
 bool utf8_valid(struct slice text)
 {
-	return check(text, true);
+	return check(text, ALLOWED_ALL);
 }
 
 bool utf8_string_valid(struct slice text)
 {
-	return check(text, false);
+	return check(text, ALLOWED_NO_NUL);
+}
+
+bool utf8_string_accepted(struct slice text)
+{
+	return check(text, ALLOWED_STRING);
 }

@@ -13,4 +13,11 @@ bool utf8_valid(struct slice text);
 /* Well-formed and without U+0000: what every MQTT string has to be. [MQTT-1.5.4-2] */
 bool utf8_string_valid(struct slice text);
 
+/*
+ * The same without what a string should not hold and a receiver may refuse: control
+ * characters and non-characters (MQTT 5.0 section 1.5.4, 3.1.1 section 1.5.3).  All
+ * strings in packets are held to this, so that none of them reaches a subscriber.
+ */
+bool utf8_string_accepted(struct slice text);
+
 #endif

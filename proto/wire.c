@@ -37,7 +37,7 @@ struct slice read_string(struct reader *r)
 {
 	struct slice text = read_binary(r);
 
-	if (utf8_string_valid(text))
+	if (utf8_string_accepted(text)) /* [MQTT-1.5.4-1] [MQTT-1.5.4-2] [MQTT-1.5.4-3] */
 		return text;
 	reader_fail(r);
 	return SLICE_NONE;

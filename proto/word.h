@@ -32,6 +32,12 @@ static inline bool word_has_zero(uint64_t word)
 	return ((word - WORD_ONES) & ~word & WORD_HIGHS) != 0;
 }
 
+/* Is one of eight ASCII bytes below `limit`?  The first such byte borrows into its own bit 7. */
+static inline bool word_has_below(uint64_t word, uint8_t limit)
+{
+	return ((word - word_fill(limit)) & WORD_HIGHS) != 0;
+}
+
 /* Is one of the eight bytes not plain ASCII? */
 static inline bool word_has_high(uint64_t word)
 {

@@ -149,13 +149,17 @@ void client_close(struct shard *shard, struct client *client, bool publish_will)
 		session_detach(shard, session_at(shard, client->session), publish_will);
 }
 
-/* [MQTT-3.14.2-3]: the sentence goes only if the whole packet stays within the client's limit. */
+/*
+ * The sentence goes to clients that asked for problem information in CONNECT; to the
+ * others the code has to say it, as everywhere.  [MQTT-3.14.2-3]: and only if the whole
+ * packet stays within the client's limit.  [MQTT-3.14.2-2]: never a session expiry.
+ */
 static void send_disconnect(struct shard *shard, struct client *client, enum mqtt_reason reason,
 			    const char *text)
 {
 	uint8_t packet[512];
 	struct mqtt_disconnect disconnect = {.reason = (uint8_t)reason};
-	if (text) {
+	if (text && client->problem_information) {
 		mqtt_set(&disconnect.properties, MQTT_PROPERTY_REASON_STRING);
 		disconnect.properties.reason_string = slice_text(text);
 	}
@@ -243,7 +247,8 @@ static void packet_up(struct shard *shard, struct client *client, const struct f
 		on_publish(shard, client, frame->flags, frame->body);
 	} else if (frame->type == 0 || (frame->type == MQTT_AUTH && !v5)) {
 		violation(shard, client, MQTT_MALFORMED_PACKET, "packet type not defined");
-	} else if (!mqtt_flags_valid(frame->type, frame->flags)) { /* [MQTT-2.1.3-1] */
+	} else if (!mqtt_flags_valid(frame->type, frame->flags) &&
+		   client->version > MQTT_VERSION_3_1) { /* [MQTT-2.1.3-1]; 3.1 had DUP there */
 		violation(shard, client, MQTT_MALFORMED_PACKET, "reserved flags not as defined");
 	} else if (frame->type >= MQTT_PUBACK && frame->type <= MQTT_PUBCOMP) {
 		on_ack(shard, client, frame->type, frame->body);
@@ -257,7 +262,9 @@ static void packet_up(struct shard *shard, struct client *client, const struct f
 static void packet_in_lobby(struct shard *shard, struct client *client, const struct frame *frame,
 			    struct slice packet)
 {
-	if (frame->type != MQTT_CONNECT || !mqtt_flags_valid(frame->type, frame->flags)) {
+	bool flags_valid = mqtt_flags_valid(frame->type, frame->flags) ||
+			   mqtt_connect_is_3_1(frame->body); /* which does not use them */
+	if (frame->type != MQTT_CONNECT || !flags_valid) {
 		COUNT(shard, MALFORMED); /* [MQTT-3.1.0-1]: closed without an answer */
 		happened_refused(&shard->happened, client->listener->number, MQTT_PROTOCOL_ERROR);
 		client_close(shard, client, false);

@@ -80,14 +80,14 @@ struct connecting {
 
 struct client {
 	uint32_t link;
-	uint8_t state;	   /* enum client_state */
-	uint8_t version;   /* enum mqtt_version; 0 before CONNECT */
-	bool output_told;  /* EFFECT_OUTPUT is in this turn's effects */
-	bool drained_told; /* in shard->drained */
-	bool blocked;	   /* deliveries wait for the outbox to empty */
-	bool waiting;	   /* nothing is read: client_overdue() */
-	bool problem_information;
-	bool moving; /* its home is move_to */
+	uint8_t state;		  /* enum client_state */
+	uint8_t version;	  /* enum mqtt_version; 0 before CONNECT */
+	bool output_told;	  /* EFFECT_OUTPUT is in this turn's effects */
+	bool drained_told;	  /* in shard->drained */
+	bool blocked;		  /* deliveries wait for the outbox to empty */
+	bool waiting;		  /* nothing is read: client_overdue() */
+	bool problem_information; /* asked for in so many words: DISCONNECT may hold a sentence */
+	bool moving;		  /* its home is move_to */
 	party_id move_to;
 	uint16_t keep_alive_s;
 	uint16_t receive_maximum;     /* the client's */

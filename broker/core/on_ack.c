@@ -81,6 +81,8 @@ static void on_pubrec(const struct ack_in *in)
 	switch (entry ? (enum inflight_state)entry->state : INFLIGHT_FREE) {
 	case INFLIGHT_FREE:
 	case INFLIGHT_ENDED:
+		if (mqtt_reason_is_error(in->ack->reason))
+			return; /* it ends an exchange that has ended already */
 		send_ack(in->shard, in->client, MQTT_PUBREL, in->ack->packet_id,
 			 MQTT_PACKET_IDENTIFIER_NOT_FOUND);
 		return;

@@ -87,6 +87,9 @@ static struct refusal check_client_id(const struct listener_settings *listener,
 				      const struct mqtt_connect *connect, struct slice id)
 {
 	struct slice prefix = listener->client_id_prefixes;
+	if (id.len == 0 && connect->version == MQTT_VERSION_3_1)
+		return (struct refusal){MQTT_CLIENT_IDENTIFIER_NOT_VALID,
+					"MQTT 3.1 has no empty client identifier"};
 	if (id.len == 0 && connect->version != MQTT_VERSION_5_0 && !connect->clean_start)
 		return (struct refusal){MQTT_CLIENT_IDENTIFIER_NOT_VALID,
 					"an empty client identifier needs clean session"};
@@ -167,7 +170,6 @@ static void remember_keep_alive(struct client *client, uint16_t asked_s)
 static void remember_limits(struct client *client, const struct mqtt_connect *connect)
 {
 	const struct mqtt_properties *p = &connect->properties;
-	client->problem_information = true;
 	if (mqtt_has(p, MQTT_PROPERTY_RECEIVE_MAXIMUM))
 		client->receive_maximum = p->receive_maximum;
 	if (mqtt_has(p, MQTT_PROPERTY_TOPIC_ALIAS_MAXIMUM))
@@ -436,8 +438,6 @@ static void on_refused_decode(struct shard *shard, struct client *client, enum m
 {
 	client->version = (uint8_t)version;
 	COUNT(shard, MALFORMED);
-	if (version == 0 && reason == MQTT_UNSUPPORTED_PROTOCOL_VERSION)
-		client->version = MQTT_VERSION_3_1_1; /* the form that the most clients can read */
 	connect_refuse(shard, client, reason, NULL);
 }
 

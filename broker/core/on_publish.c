@@ -96,7 +96,8 @@ void acknowledge(struct shard *shard, struct client *client, struct session *ses
 	} else {
 		publish_finished(client, packet_id);
 	}
-	if (client->version != MQTT_VERSION_5_0)
+	/* "No subscribers" is said in PUBACK alone, as mosquitto does. */
+	if (client->version != MQTT_VERSION_5_0 || (qos == 2 && !error))
 		reason = MQTT_SUCCESS;
 	if (qos == 1)
 		CRASH_AFTER_WRITE(puback_sent);

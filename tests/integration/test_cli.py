@@ -229,12 +229,11 @@ class Clients(CommandTest):
         return done.stdout.decode()
 
     def test_count_list_kick(self):
-        name = self.name("c") + "\x1b[31m\x7f"
+        name = self.name("c")
         subscriber = self.subscribed("-i", name, "-t", self.name())
         self.assertRegex(self.clients("count"), r"^\d+ connected, \d+ sessions\n$")
         shown = self.clients("list")
-        self.assertIn(name[:-6] + "\\x1b[31m\\x7f\n", shown)
-        self.assertNotIn("\x1b", shown)
+        self.assertIn(name + "\n", shown)
         lines = [json.loads(line) for line in self.clients("list", "--json").splitlines()]
         mine = [line for line in lines if line.get("client_id") == name]
         self.assertEqual([(m["connected"], m["version"], m["subscriptions"]) for m in mine], [(True, 4, 1)])

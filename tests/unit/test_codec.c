@@ -60,7 +60,7 @@ static struct slice random_string(struct workshop *shop, size_t least)
 						 "/",
 						 "$",
 						 "Z",
-						 "\x7F",
+						 "~",
 						 "\xC3\xA9",
 						 "\xE2\x82\xAC",
 						 "\xEF\xBB\xBF",

@@ -152,9 +152,9 @@ START_TEST(version_is_told_as_soon_as_known)
 		int version;
 		bool bridge;
 	} rows[] = {
-	    {"00 04 'MQTX' 05 02", 0, false}, {NAME5, 5, false},
+	    {"00 04 'MQTX' 05 02", 5, false}, {NAME5, 5, false},
 	    {NAME4 "03 00", 4, false},	      {"00 04 'MQTT' 84 02", 4, true},
-	    {"00 06 'MQIsdp' 83", 3, true},   {"00 04 'MQTT' 06", 0, false},
+	    {"00 06 'MQIsdp' 83", 3, true},   {"00 04 'MQTT' 06", 5, false},
 	    {"00 04 'MQTT'", 0, false},
 	};
 

@@ -480,7 +480,7 @@ START_TEST(store_refuses_subscribe)
 	expect(peer, 0x90, "0009 00 97 97 8F 97 97");
 	ck_assert_uint_eq(counted(&bench, SUBSCRIPTIONS), 2);
 	peer_publish(peer, QOS(2), 1, "new", "", "x");
-	expect(peer, 0x50, "0001 10");
+	expect(peer, 0x50, "0001");
 	peer_send(peer, 0xA2, "000A 00 000C '$share/g/old'");
 	expect(peer, 0xB0, "000A 00 00");
 	peer_publish(peer, QOS(2), 2, "old", "", "x");

@@ -61,7 +61,7 @@ static void fill(const char *id, const char *will_id)
 	subscribe_as(to, "t/#", 2, 5);
 	subscribe_as(to, "t/+", 2, 7);
 	peer_send(to, 0x34, "00 01 'n' 00 09 00 'received'");
-	expect(to, 0x50, "00 09 10");
+	expect(to, 0x50, "00 09");
 	peer_publish(from, QOS(1), 2, "t/1", "", "one");
 	peer_publish(from, QOS(2), 3, "t/2", "02 00 00 00 64", "two");
 	peer_publish(from, QOS(2), 4, "t/3", "", "three");

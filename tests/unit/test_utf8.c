@@ -35,7 +35,7 @@ static const struct utf8_case cases[] = {
     {"ED A0 BD ED B8 80", false, false}, /* a pair of surrogates */
     {"EE 80 80", true, true},		 /* U+E000 */
     {"EF BB BF", true, true},		 /* U+FEFF */
-    {"EF BF BF", true, true},		 /* U+FFFF: MAY be refused, is not */
+    {"EF BF BF", true, true},		 /* U+FFFF: only refused as a string of a packet */
     {"E2 82", false, false},
     {"E2 82 'a'", false, false},
     {"E2 'a' AC", false, false},
@@ -106,6 +106,39 @@ static size_t encode(uint32_t code, uint8_t *out)
 	return 4;
 }
 
+/* The code points that MQTT 5.0 section 1.5.4 lets a receiver refuse. */
+static bool should_not_be_sent(uint32_t code)
+{
+	return code < 0x20 || (code >= 0x7F && code < 0xA0) || (code >= 0xFDD0 && code <= 0xFDEF) ||
+	       (code & 0xFFFE) == 0xFFFE;
+}
+
+/* Not in strings of packets; U+FEFF is none of them. [MQTT-1.5.4-3] */
+START_TEST(disallowed_at_every_offset)
+{
+	static const uint32_t codes[] = {
+	    0,	     1,	      '\n',    0x1F,	 ' ',	   '~',	     0x7F,   0x80,   0x9F,
+	    0xA0,    0xFDCF,  0xFDD0,  0xFDEF,	 0xFDF0,   0xFEFF,   0xFFFD, 0xFFFE, 0xFFFF,
+	    0x1FFFD, 0x1FFFE, 0xFFFFF, 0x10FFFD, 0x10FFFE, 0x10FFFF, 0x2A6D4};
+
+	for (size_t i = 0; i < COUNT_OF(codes); i++) {
+		for (size_t before = 0; before < 20; before++) {
+			for (size_t after = 0; after < 20; after++) {
+				uint8_t text[48];
+				size_t len;
+
+				memset(text, 'x', sizeof(text));
+				len = encode(codes[i], text + before);
+				ck_assert_msg(
+				    utf8_string_accepted(slice_of(text, before + len + after)) !=
+					should_not_be_sent(codes[i]),
+				    "U+%04X after %zu and before %zu", codes[i], before, after);
+			}
+		}
+	}
+}
+END_TEST
+
 START_TEST(every_code_point)
 {
 	for (uint32_t code = 0; code < 0x1FFFFF; code++) {
@@ -116,7 +149,9 @@ START_TEST(every_code_point)
 
 		/* check notes every assertion in a file: too slow for two million of them */
 		if (utf8_valid(slice_of(text, len)) != valid ||
-		    utf8_string_valid(slice_of(text, len)) != (valid && code != 0))
+		    utf8_string_valid(slice_of(text, len)) != (valid && code != 0) ||
+		    utf8_string_accepted(slice_of(text, len)) !=
+			(valid && !should_not_be_sent(code)))
 			ck_abort_msg("U+%04X", code);
 	}
 }
@@ -156,8 +191,8 @@ END_TEST
 
 Suite *utf8_suite(void)
 {
-	const TTest *const tests[] = {every_case_at_every_offset, every_code_point,
-				      every_three_bytes};
+	const TTest *const tests[] = {every_case_at_every_offset, disallowed_at_every_offset,
+				      every_code_point, every_three_bytes};
 
 	return suite_of("utf8", tests, COUNT_OF(tests));
 }
