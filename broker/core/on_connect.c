@@ -490,8 +490,7 @@ void on_connect(struct shard *shard, struct client *client, struct slice packet,
 		return;
 	}
 	client->version = (uint8_t)connect.version;
-	if (mqtt_has(&connect.properties,
-		     MQTT_PROPERTY_MAXIMUM_PACKET_SIZE)) /* of a refusal, too */
+	if (mqtt_has(&connect.properties, MQTT_PROPERTY_MAXIMUM_PACKET_SIZE)) /* of a refusal too */
 		client->maximum_packet_size = connect.properties.maximum_packet_size;
 	struct slice id = id_of(client, &connect);
 	struct refusal refusal = check(shard, client, &connect, id);
