@@ -402,7 +402,7 @@ class FullServer(SpecTest):
     """A server that takes one retained message and no more."""
 
     abstract = False
-    config = "max_retained_messages 1"
+    config = "max_retained_messages 1\nsys_interval 0"
     workers = 1  # so that the home of every topic is there to refuse
 
     def test_after_a_refused_publish(self):
