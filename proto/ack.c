@@ -28,7 +28,7 @@ enum mqtt_reason mqtt_decode_ack(uint8_t type, struct slice body, enum mqtt_vers
 	}
 	if (!reader_done(&r))
 		return MQTT_MALFORMED_PACKET;
-	if (out->packet_id == 0) /* no packet it could belong to [MQTT-2.2.1-5] */
+	if (out->packet_id == 0) /* no packet it could belong to [MQTT-2.2.1-5] [MQTT3-2.3.1-6] */
 		return MQTT_PROTOCOL_ERROR;
 	/*
 	 * The packet can be read, but says what the protocol does not allow, which

@@ -63,7 +63,7 @@ static enum mqtt_version refusal_form(struct slice name, uint8_t level)
 	return (level & ~LEVEL_BRIDGE) > MQTT_VERSION_5_0 ? MQTT_VERSION_5_0 : MQTT_VERSION_3_1_1;
 }
 
-/* Protocol name and level. [MQTT-3.1.2-1] [MQTT-3.1.2-2] */
+/* Protocol name and level. [MQTT-3.1.2-1] [MQTT-3.1.2-2] [MQTT3-3.1.2-1] [MQTT3-3.1.2-2] */
 static enum mqtt_reason decode_protocol(struct reader *r, struct mqtt_connect *out)
 {
 	struct slice name = read_binary(r);
@@ -100,14 +100,14 @@ static enum mqtt_reason decode_flags(uint8_t flags, struct mqtt_connect *out)
 	out->has_password = (flags & FLAG_PASSWORD) != 0;
 	out->will.qos = (uint8_t)((flags & FLAG_WILL_QOS) >> FLAG_WILL_QOS_SHIFT);
 	out->will.retain = (flags & FLAG_WILL_RETAIN) != 0;
-	if (strict && (flags & FLAG_RESERVED)) /* [MQTT-3.1.2-3] */
+	if (strict && (flags & FLAG_RESERVED)) /* [MQTT-3.1.2-3] [MQTT3-3.1.2-3] */
 		return MQTT_MALFORMED_PACKET;
 	if (out->has_will && out->will.qos > 2) /* [MQTT-3.1.2-12] */
 		return MQTT_MALFORMED_PACKET;
 	if (strict && !out->has_will && (flags & (FLAG_WILL_QOS | FLAG_WILL_RETAIN)))
 		return MQTT_MALFORMED_PACKET; /* [MQTT-3.1.2-11] [MQTT-3.1.2-13] */
 	if (out->version < MQTT_VERSION_5_0 && out->has_password && !out->has_user_name)
-		return MQTT_MALFORMED_PACKET; /* [MQTT-3.1.2-22] of 3.1.1 */
+		return MQTT_MALFORMED_PACKET; /* [MQTT3-3.1.2-22] */
 	return MQTT_SUCCESS;
 }
 
@@ -164,7 +164,7 @@ static enum mqtt_reason decode_payload(struct reader *r, struct mqtt_connect *ou
 	out->will.payload = SLICE_NONE;
 	property_none(&out->will.properties);
 	if (out->has_will)
-		reason = decode_will(r, out); /* [MQTT-3.1.2-9] */
+		reason = decode_will(r, out); /* [MQTT-3.1.2-9] [MQTT3-3.1.2-9] */
 	if (reason != MQTT_SUCCESS)
 		return reason;
 	decode_credentials(r, out);

@@ -22,7 +22,7 @@ static const struct packet_row rows[16] = {
     [MQTT_PUBLISH] = {"PUBLISH", FLAGS_OWN},
     [MQTT_PUBACK] = {"PUBACK", 0x00},
     [MQTT_PUBREC] = {"PUBREC", 0x00},
-    [MQTT_PUBREL] = {"PUBREL", 0x02}, /* [MQTT-3.6.1-1] */
+    [MQTT_PUBREL] = {"PUBREL", 0x02}, /* [MQTT-3.6.1-1] [MQTT3-3.6.1-1] */
     [MQTT_PUBCOMP] = {"PUBCOMP", 0x00},
     [MQTT_SUBSCRIBE] = {"SUBSCRIBE", 0x02}, /* [MQTT-3.8.1-1] */
     [MQTT_SUBACK] = {"SUBACK", 0x00},
@@ -30,7 +30,7 @@ static const struct packet_row rows[16] = {
     [MQTT_UNSUBACK] = {"UNSUBACK", 0x00},
     [MQTT_PINGREQ] = {"PINGREQ", 0x00},
     [MQTT_PINGRESP] = {"PINGRESP", 0x00},
-    [MQTT_DISCONNECT] = {"DISCONNECT", 0x00}, /* [MQTT-3.14.1-1] */
+    [MQTT_DISCONNECT] = {"DISCONNECT", 0x00}, /* [MQTT-3.14.1-1] [MQTT3-3.14.1-1] */
     [MQTT_AUTH] = {"AUTH", 0x00},	      /* [MQTT-3.15.1-1] */
 };
 

@@ -116,9 +116,9 @@ bool mqtt_next_subscription_identifier(struct slice *raw, uint32_t *identifier);
 /*
  * The properties of a PUBLISH (or will) that go on unchanged to subscribers, in
  * the order they came: payload format, content type, response topic,
- * correlation data, user properties. [MQTT-3.3.2-17] [MQTT-3.3.2-18]
- * Copies them from the decoded block `raw` to `out`, which has room for raw.len
- * bytes; returns how many were written.
+ * correlation data, user properties. [MQTT-3.3.2-17] [MQTT-3.3.2-18] [MQTT-3.3.2-4] [MQTT-3.3.2-15]
+ * [MQTT-3.3.2-16] [MQTT-3.3.2-20] [MQTT-3.1.3-10] Copies them from the decoded block `raw` to
+ * `out`, which has room for raw.len bytes; returns how many were written.
  */
 size_t mqtt_forward_properties(struct slice raw, uint8_t *out);
 
@@ -211,7 +211,7 @@ struct mqtt_auth {
  * refusal may be sent: 3, 4 or 5; 0 where there is nobody to understand it.  That is
  * so when the packet ends before the level, or when neither name nor level is one of
  * ours.  A wrong name or level gives MQTT_UNSUPPORTED_PROTOCOL_VERSION.
- * [MQTT-3.1.2-1] [MQTT-3.1.2-2] [MQTT-3.1.2-3] [MQTT-3.1.4-1]
+ * [MQTT-3.1.2-1] [MQTT-3.1.2-2] [MQTT-3.1.2-3] [MQTT-3.1.4-1] [MQTT3-3.1.4-1]
  */
 enum mqtt_reason mqtt_decode_connect(struct slice body, struct mqtt_connect *out);
 

@@ -58,6 +58,7 @@ static enum mqtt_reason decode_value(struct reader *r, enum property_type type, 
 	case TYPE_COUNT:
 		allowed = (*(uint32_t *)field = read_varint(r)) > 0;
 		break;
+	/* [MQTT-3.3.2-19] */
 	case TYPE_STRING:
 		*(struct slice *)field = read_string(r);
 		break;
@@ -288,6 +289,7 @@ void property_encode(struct writer *w, enum mqtt_version v, const struct mqtt_pr
 	if (v < MQTT_VERSION_5_0)
 		return;
 	left = single_properties(p);
+	/* none: a length of 0 [MQTT-2.2.2-1] */
 	write_varint(w, (uint32_t)size);
 	while (left != 0) {
 		uint8_t id = take_lowest(&left);

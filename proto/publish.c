@@ -30,10 +30,12 @@ enum mqtt_reason mqtt_decode_publish(uint8_t flags, struct slice body, enum mqtt
 	out->qos = (uint8_t)((flags & FLAG_QOS) >> FLAG_QOS_SHIFT);
 	out->dup = (flags & FLAG_DUP) != 0;
 	out->retain = (flags & FLAG_RETAIN) != 0;
-	if (out->qos > 2 || (out->dup && out->qos == 0)) /* [MQTT-3.3.1-4] [MQTT-3.3.1-2] */
+	if (out->qos > 2 ||
+	    (out->dup &&
+	     out->qos == 0)) /* [MQTT-3.3.1-4] [MQTT-3.3.1-2] [MQTT3-3.3.1-4] [MQTT3-3.3.1-2] */
 		return MQTT_MALFORMED_PACKET;
-	out->topic = read_string(&r);			  /* [MQTT-3.3.2-1] */
-	out->packet_id = out->qos > 0 ? read_u16(&r) : 0; /* [MQTT-2.2.1-2] */
+	out->topic = read_string(&r);			  /* [MQTT-3.3.2-1] [MQTT3-3.3.2-1] */
+	out->packet_id = out->qos > 0 ? read_u16(&r) : 0; /* [MQTT-2.2.1-2] [MQTT3-2.3.1-5] */
 	if (r.bad)
 		return MQTT_MALFORMED_PACKET;
 	property_none(&out->properties);
@@ -43,7 +45,7 @@ enum mqtt_reason mqtt_decode_publish(uint8_t flags, struct slice body, enum mqtt
 			return reason;
 	}
 	out->payload = slice_of(r.at, reader_left(&r));
-	if (out->qos > 0 && out->packet_id == 0) /* [MQTT-2.2.1-3] [MQTT-2.2.1-4] */
+	if (out->qos > 0 && out->packet_id == 0) /* [MQTT-2.2.1-3] [MQTT-2.2.1-4] [MQTT3-2.3.1-1] */
 		return MQTT_PROTOCOL_ERROR;
 	return check_topic(out);
 }

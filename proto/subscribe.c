@@ -7,7 +7,7 @@
 #include "proto/property.h"
 #include "proto/wire.h"
 
-#define REQUEST_FLAGS 0x02 /* [MQTT-3.8.1-1] [MQTT-3.10.1-1] */
+#define REQUEST_FLAGS 0x02 /* [MQTT-3.8.1-1] [MQTT-3.10.1-1] [MQTT3-3.8.1-1] [MQTT3-3.10.1-1] */
 
 /* The options byte of a subscription, MQTT 5.0 section 3.8.3.1. */
 enum {
@@ -21,7 +21,7 @@ enum {
 /* The bits that have to be 0. MQTT 3.1 reserves six but has nobody refuse them. */
 static const uint8_t options_reserved[] = {
     [MQTT_VERSION_3_1] = 0x00,
-    [MQTT_VERSION_3_1_1] = 0xFC, /* [MQTT-3-8.3-4] of 3.1.1 */
+    [MQTT_VERSION_3_1_1] = 0xFC, /* [MQTT3-3.8.3-4] */
     [MQTT_VERSION_5_0] = 0xC0,	 /* [MQTT-3.8.3-5] */
 };
 
@@ -145,7 +145,8 @@ bool mqtt_next_filter(struct slice *entries, struct slice *filter)
 	return true;
 }
 
-/* Is this a code that a SUBACK may hold? [MQTT-3.9.3-2], in 3.1.1 too; an UNSUBACK: [MQTT-3.11.3-2]
+/* Is this a code that a SUBACK may hold? [MQTT-3.9.3-2] [MQTT3-3.9.3-2]; an UNSUBACK:
+ * [MQTT-3.11.3-2]
  */
 static bool code_allowed(uint8_t code, uint8_t type, enum mqtt_version v)
 {

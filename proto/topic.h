@@ -1,19 +1,22 @@
 /*
  * topic.h - topic names and topic filters, MQTT 5.0 section 4.7 and 4.8.
  * Pure; the strings are already known to be valid UTF-8 without U+0000.
- * Matching is byte by byte, with no normalisation. [MQTT-4.7.3-4]
+ * Matching is byte by byte, with no normalisation. [MQTT-4.7.3-4] [MQTT3-4.7.3-4] [MQTT-3.3.2-3]
+ * [MQTT3-3.3.2-3]
  */
 #ifndef PROTO_TOPIC_H
 #define PROTO_TOPIC_H
 
 #include "proto/base.h"
 
-#define TOPIC_LEN_MAX 65535u
+#define TOPIC_LEN_MAX 65535u /* [MQTT-4.7.3-3] [MQTT3-4.7.3-3] */
 
-/* One or more bytes, no '+' and no '#'. [MQTT-3.3.2-2] [MQTT-4.7.3-1] */
+/* One or more bytes, no '+' and no '#'. [MQTT-3.3.2-2] [MQTT-4.7.3-1] [MQTT-4.7.0-1]
+ * [MQTT3-3.3.2-2] [MQTT3-4.7.1-1] [MQTT3-4.7.3-1] */
 bool topic_name_valid(struct slice name);
 
-/* One or more bytes, wildcards only where they may stand. [MQTT-4.7.1-1] [MQTT-4.7.1-2] */
+/* One or more bytes, wildcards only where they may stand. [MQTT-4.7.1-1] [MQTT-4.7.1-2]
+ * [MQTT3-4.7.1-2] [MQTT3-4.7.1-3] */
 bool topic_filter_valid(struct slice filter);
 
 /* Does the filter hold a '+' or '#'?  The filter is valid. */
@@ -21,7 +24,7 @@ bool topic_filter_wild(struct slice filter);
 
 /*
  * Does a valid filter match a valid name?  A filter that begins with a wildcard
- * does not match a name that begins with '$'. [MQTT-4.7.2-1]
+ * does not match a name that begins with '$'. [MQTT-4.7.2-1] [MQTT3-4.7.2-1]
  * The slow and obvious way: the oracle for the trie, and for single questions.
  */
 bool topic_matches(struct slice filter, struct slice name);

@@ -37,7 +37,9 @@ struct slice read_string(struct reader *r)
 {
 	struct slice text = read_binary(r);
 
-	if (utf8_string_accepted(text)) /* [MQTT-1.5.4-1] [MQTT-1.5.4-2] [MQTT-1.5.4-3] */
+	if (utf8_string_accepted(
+		text)) /* [MQTT-1.5.4-1] [MQTT-1.5.4-2] [MQTT-1.5.4-3] [MQTT-4.7.3-2]
+			  [MQTT3-1.5.3-1] [MQTT3-1.5.3-2] [MQTT3-1.5.3-3] [MQTT3-4.7.3-2] */
 		return text;
 	reader_fail(r);
 	return SLICE_NONE;

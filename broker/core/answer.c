@@ -162,6 +162,10 @@ static uint8_t reason_for(const struct client *client, uint8_t reason)
 	return client->version != MQTT_VERSION_5_0 && mqtt_reason_is_error(reason) ? 0x80 : reason;
 }
 
+/* One packet, its identifier, a code for each filter in their order, and no properties.
+ * [MQTT-2.2.1-6] [MQTT-3.8.4-1] [MQTT-3.8.4-2] [MQTT-3.8.4-6] [MQTT-3.9.3-1] [MQTT-3.9.2-1]
+ * [MQTT-3.9.2-2] [MQTT-3.11.2-1] [MQTT-3.11.2-2] [MQTT-3.11.3-1] [MQTT3-2.3.1-7] [MQTT3-3.8.4-1]
+ * [MQTT3-3.8.4-2] [MQTT3-3.8.4-5] [MQTT3-3.9.3-1] [MQTT3-3.10.4-4] */
 static void send(struct shard *shard, struct client *client, const struct pending_answer *answer)
 {
 	bool codes = client->version == MQTT_VERSION_5_0 || answer->type == MQTT_SUBACK;

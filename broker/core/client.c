@@ -141,6 +141,7 @@ void client_close(struct shard *shard, struct client *client, bool publish_will)
 		UNCOUNT(shard, CLIENTS_CONNECTED);
 		client_tell(shard, client, false);
 	}
+	/* from here on nothing is sent [MQTT-3.14.4-1] */
 	client->state = CLIENT_CLOSING;
 	drop_partial(shard, client);
 	timer_arm(&shard->timers, &client->timer, shard->now.ms + LINGER_MS);
@@ -152,7 +153,8 @@ void client_close(struct shard *shard, struct client *client, bool publish_will)
 /*
  * The sentence goes to clients that asked for problem information in CONNECT; to the
  * others the code has to say it, as everywhere.  [MQTT-3.14.2-3]: and only if the whole
- * packet stays within the client's limit.  [MQTT-3.14.2-2]: never a session expiry.
+ * packet stays within the client's limit.  [MQTT-3.14.2-2]: never a session expiry, nor user
+ * properties [MQTT-3.14.2-4].
  */
 static void send_disconnect(struct shard *shard, struct client *client, enum mqtt_reason reason,
 			    const char *text)
@@ -172,6 +174,8 @@ static void send_disconnect(struct shard *shard, struct client *client, enum mqt
 		client_send(shard, client, packet, n);
 }
 
+/* Faults end the connection. [MQTT-4.13.1-1] [MQTT-4.13.2-1] [MQTT-3.14.4-2] [MQTT3-4.8.0-1]
+ * [MQTT3-4.8.0-2] */
 void client_fail(struct shard *shard, struct client *client, enum mqtt_reason reason,
 		 const char *text)
 {
@@ -196,7 +200,8 @@ void client_gone(struct shard *shard, struct client *client)
 
 static uint64_t keep_alive_due(const struct client *client)
 {
-	return client->last_packet_ms + client->keep_alive_s * 1500ull; /* [MQTT-3.1.2-22] */
+	/* [MQTT-3.1.2-22] [MQTT3-3.1.2-24] */
+	return client->last_packet_ms + client->keep_alive_s * 1500ull;
 }
 
 void client_timer(struct shard *shard, struct client *client)
@@ -248,13 +253,15 @@ static void packet_up(struct shard *shard, struct client *client, const struct f
 	} else if (frame->type == 0 || (frame->type == MQTT_AUTH && !v5)) {
 		violation(shard, client, MQTT_MALFORMED_PACKET, "packet type not defined");
 	} else if (!mqtt_flags_valid(frame->type, frame->flags) &&
-		   client->version > MQTT_VERSION_3_1) { /* [MQTT-2.1.3-1]; 3.1 had DUP there */
+		   client->version > MQTT_VERSION_3_1) { /* [MQTT-2.1.3-1] [MQTT3-2.2.2-1]
+							    [MQTT3-2.2.2-2]; 3.1 had DUP there */
 		violation(shard, client, MQTT_MALFORMED_PACKET, "reserved flags not as defined");
 	} else if (frame->type >= MQTT_PUBACK && frame->type <= MQTT_PUBCOMP) {
 		on_ack(shard, client, frame->type, frame->body);
 	} else if (handlers[frame->type]) {
 		handlers[frame->type](shard, client, frame->body);
-	} else { /* a second CONNECT [MQTT-3.1.0-2], or what only a server sends */
+	} else { /* a second CONNECT [MQTT-3.1.0-2] [MQTT3-3.1.0-2] [MQTT-3.2.0-2], or what only a
+		    server sends */
 		violation(shard, client, MQTT_PROTOCOL_ERROR, "packet not expected from a client");
 	}
 }
@@ -337,6 +344,7 @@ static void move(struct shard *shard, struct client *client, struct slice packet
 	client_free(shard, client);
 }
 
+/* Nothing is taken from one at its end: [MQTT-3.1.4-6] [MQTT3-3.1.4-5] */
 static bool reads_on(const struct client *client)
 {
 	return client->state == CLIENT_LOBBY || (client->state == CLIENT_UP && !client->waiting);

@@ -344,7 +344,9 @@ struct session *session_at(const struct shard *shard, uint32_t slot);
 struct session *session_by_number(const struct shard *shard, uint64_t number);
 struct session *session_create(struct shard *shard, uint32_t realm, struct slice client_id);
 void session_attach(struct shard *shard, struct session *session, struct client *client);
-/* The connection is gone; `publish_will` unless the client took leave properly. */
+/* The connection is gone; `publish_will` unless the client took leave properly.  The session
+ * stays until its expiry. [MQTT-3.1.2-8] [MQTT-3.1.2-23] [MQTT3-3.1.2-5] [MQTT3-4.1.0-1]
+ * [MQTT3-4.1.0-2] [MQTT-4.1.0-1] */
 void session_detach(struct shard *shard, struct session *session, bool publish_will);
 void session_end(struct shard *shard, struct session *session); /* frees it */
 /* Likewise, but what the store has to forget goes into `changes`, for the caller to send. */
@@ -364,11 +366,13 @@ void session_free(struct shard *shard, struct session *session); /* without subs
 
 /* deliver.c */
 /* A publication from a client, a will or the broker: to every subscriber, anywhere,
- * and to the retained messages.  False when nobody matches. */
+ * and to the retained messages.  False when nobody matches. [MQTT-4.5.0-1] [MQTT3-4.5.0-1]
+ * [MQTT-3.3.1-8] [MQTT3-3.3.1-12] */
 bool publish(struct shard *shard, struct publication *publication);
 /* To the subscribers of this shard (those of other shards got theirs from the publisher's). */
 bool deliver_here(struct shard *shard, struct publication *publication);
-/* One copy to one session: sent, queued or dropped. */
+/* One copy to one session: sent, queued or dropped, in the order of publishing.
+ * [MQTT-4.6.0-5] [MQTT3-4.6.0-5] [MQTT3-4.6.0-6] */
 struct identifier_list {
 	const uint32_t *at;
 	uint32_t count;
@@ -394,7 +398,10 @@ void session_pump(struct shard *shard, struct session *session);
 void will_publish(struct shard *shard, struct session *session, struct will *will); /* takes will */
 void will_free(struct shard *shard, struct will *will);
 
-/* send.c: encodes deliveries and acknowledgements into the outbox */
+/*
+ * send.c: encodes deliveries and acknowledgements into the outbox.  `dup` is the
+ * caller's word for sending again, whatever came in. [MQTT-3.3.1-3] [MQTT3-3.3.1-3] [MQTT-3.3.2-11]
+ */
 enum sent {
 	SENT,
 	SENT_TOO_LARGE, /* for the client: nothing was written */

@@ -56,7 +56,8 @@ static void found_session(struct matching *m, const struct subscription *s)
 	struct match *match = match_of(shard, session);
 	uint8_t qos = s->options & OPTION_QOS;
 	if (qos > match->qos)
-		match->qos = qos; /* [MQTT-3.3.4-2] */
+		match->qos = qos; /* [MQTT-3.3.4-2] [MQTT3-3.3.5-1] [MQTT-3.3.4-3] [MQTT-3.3.4-4]
+				     [MQTT-3.3.4-5] */
 	match->retain_as_published |= (s->options & OPTION_RETAIN_AS_PUBLISHED) != 0;
 	add_identifier(shard, match, s->identifier);
 }
@@ -89,7 +90,7 @@ static void deliver_match(struct shard *shard, struct publication *publication,
 	for (uint32_t n = match->more, i = 1; n != 0; n = shard->match_identifiers[n].next)
 		list[i++] = shard->match_identifiers[n].identifier;
 	uint8_t qos = publication->qos < match->qos ? publication->qos : match->qos;
-	/* [MQTT-3.3.1-12] [MQTT-3.3.1-13] [MQTT-3.8.4-8] */
+	/* [MQTT-3.3.1-12] [MQTT-3.3.1-13] [MQTT-3.8.4-8] [MQTT3-3.8.4-6] [MQTT3-3.3.1-9] */
 	deliver_to_session(shard, session_at(shard, match->session), publication, qos,
 			   publication->retain && match->retain_as_published,
 			   (struct identifier_list){list, count});
@@ -189,7 +190,8 @@ static uint32_t window_of(const struct shard *shard, const struct client *client
 	return client->receive_maximum < ours ? client->receive_maximum : ours;
 }
 
-/* May another QoS 1 or 2 PUBLISH be sent now? [MQTT-3.3.4-9] [MQTT-4.9.0-2] */
+/* May another QoS 1 or 2 PUBLISH be sent now? [MQTT-3.3.4-9] [MQTT-4.9.0-2] [MQTT-4.9.0-1]
+ * [MQTT-4.9.0-3] */
 static bool window_open(const struct shard *shard, struct session *session)
 {
 	struct client *client = session->client;
@@ -297,6 +299,7 @@ void deliver_released(struct shard *shard, struct session *session, struct outbo
 	}
 }
 
+/* [MQTT-4.3.1-1] [MQTT3-4.3.1-1] */
 static void deliver_at_most_once(struct shard *shard, struct session *session,
 				 struct publication *publication, bool retain,
 				 struct identifier_list identifiers)

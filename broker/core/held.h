@@ -1,7 +1,7 @@
 /*
  * held.h - acknowledgements of a publisher's messages that are not due yet, or due
  * but not in their turn: PUBACK and PUBREC leave in the order in which the
- * PUBLISHes came, for each of the two.  MQTT 5.0 section 4.6.
+ * PUBLISHes came, for each of the two.  MQTT 5.0 section 4.6. [MQTT3-4.6.0-2] [MQTT3-4.6.0-3]
  *
  * The packet identifier decides, never DUP: while an acknowledgement is held, the
  * same identifier is the same message.  Only for QoS 1 is a message that is

@@ -1,7 +1,7 @@
 /*
  * idset.h - a set of packet identifiers: 32 pages of 2,048 bits, made when needed.
  * Holds the QoS 2 identifiers that were received and not yet released
- * (MQTT 5.0 section 4.3.3): at most 8.5 kB, however many there are.
+ * (MQTT 5.0 section 4.3.3, [MQTT-4.3.3-9]): at most 8.5 kB, however many there are.
  *
  * Ownership: charged to the purse given.  Thread: the shard's.
  */

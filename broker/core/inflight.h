@@ -12,6 +12,7 @@
  *
  * Ownership: an entry owns its delivery until PUBREC came; the message of a
  * QoS 2 delivery is let go then, since it is not sent again. [MQTT-4.3.3-6]
+ *
  * Thread: the shard's.
  */
 #ifndef BROKER_CORE_INFLIGHT_H

@@ -26,7 +26,8 @@ static size_t encode_connack(const struct client *client, uint8_t *out, size_t r
 	return client_fits(client, n) ? n : 0;
 }
 
-/* [MQTT-3.2.2-7]; before 5.0 only some reasons have a return code, the others just close. */
+/* [MQTT-3.2.2-7] [MQTT-4.12.0-4] [MQTT-3.1.3-8] [MQTT3-3.1.3-9] [MQTT3-3.2.2-4] [MQTT3-3.2.2-5]
+ * [MQTT3-3.2.2-6]; before 5.0 only some reasons have a return code, the others just close. */
 void connect_refuse(struct shard *shard, struct client *client, enum mqtt_reason reason,
 		    const char *text)
 {
@@ -83,6 +84,7 @@ static struct refusal check_will(const struct shard *shard,
 	return (struct refusal){MQTT_SUCCESS, NULL};
 }
 
+/* Any length and any character of UTF-8. [MQTT-3.1.3-5] [MQTT3-3.1.3-5] [MQTT3-3.1.3-8] */
 static struct refusal check_client_id(const struct listener_settings *listener,
 				      const struct mqtt_connect *connect, struct slice id)
 {
@@ -126,7 +128,8 @@ static uint32_t expiry_asked(const struct mqtt_connect *connect)
 		   : 0;
 }
 
-/* An identifier nobody can guess, whose home is this shard. [MQTT-3.1.3-6] [MQTT-3.2.2-16] */
+/* An identifier nobody can guess, whose home is this shard. [MQTT-3.1.3-6] [MQTT-3.2.2-16]
+ * [MQTT3-3.1.3-6] */
 static size_t assign_id(struct shard *shard, struct slice prefix, uint8_t out[])
 {
 	static const char digits[] = "0123456789abcdef";
@@ -183,7 +186,8 @@ static void remember_limits(struct client *client, const struct mqtt_connect *co
 		    p->request_response_information != 0;
 }
 
-/* [MQTT-3.1.2-7]; false when memory does not allow it. */
+/* [MQTT-3.1.2-7] [MQTT3-3.1.2-8] [MQTT3-3.1.2-12] [MQTT-3.1.2-14] [MQTT-3.1.2-15] [MQTT3-3.1.2-16]
+ * [MQTT3-3.1.2-17]; false when memory does not allow it. */
 static bool remember_will(struct shard *shard, struct client *client,
 			  const struct mqtt_connect *connect)
 {
@@ -230,6 +234,7 @@ static bool remember(struct shard *shard, struct client *client, const struct mq
 
 /* ---- CONNACK ---- */
 
+/* No authentication method: none that was accepted. [MQTT-4.12.0-6] */
 static void connack_properties(const struct shard *shard, const struct client *client,
 			       struct mqtt_properties *p)
 {
@@ -370,14 +375,16 @@ static bool changes_of(struct shard *shard, struct session *session, struct chan
 static struct session *clear_the_way(struct shard *shard, struct client *client, struct slice id,
 				     struct changes *changes)
 {
+	/* [MQTT-3.1.2-5] [MQTT-3.1.3-2] [MQTT3-3.1.2-4] [MQTT3-3.1.3-2] */
 	struct session *session = session_find(shard, 0, id);
 	if (session && session->client) {
-		COUNT(shard, TAKEOVERS); /* [MQTT-3.1.4-3] */
+		COUNT(shard, TAKEOVERS); /* [MQTT-3.1.4-3] [MQTT3-3.1.4-2] */
 		client_fail(shard, session->client, MQTT_SESSION_TAKEN_OVER,
 			    "another connection uses this client identifier");
 		session = session_find(shard, 0, id); /* with expiry 0 it has ended */
 	}
-	if (session && client->connecting->clean_start) { /* [MQTT-3.1.2-4] */
+	/* [MQTT-3.1.2-4] [MQTT-3.1.4-4] [MQTT3-3.1.2-6] [MQTT3-3.1.4-3] */
+	if (session && client->connecting->clean_start) {
 		session_end_with(shard, session, changes);
 		session = NULL;
 	}
@@ -390,7 +397,8 @@ static void begin_session(struct shard *shard, struct client *client)
 	struct slice id = slice_of(connecting->client_id, connecting->client_id_len);
 	struct changes changes = {0};
 	struct session *session = clear_the_way(shard, client, id, &changes);
-	connecting->session_present = session != NULL; /* [MQTT-3.2.2-2] [MQTT-3.2.2-3] */
+	/* [MQTT-3.2.2-2] [MQTT-3.2.2-3] [MQTT3-3.2.2-1] [MQTT3-3.2.2-2] [MQTT3-3.2.2-3] */
+	connecting->session_present = session != NULL;
 	connecting->new_session = session == NULL;
 	if (session == NULL && !sessions_left(shard)) {
 		persist_send(shard, &changes, (struct waiter){0});

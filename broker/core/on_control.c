@@ -15,7 +15,8 @@ void on_pingreq(struct shard *shard, struct client *client, struct slice body)
 		violation(shard, client, MQTT_MALFORMED_PACKET, "PINGREQ has no body");
 		return;
 	}
-	size_t n = mqtt_encode_empty(packet, sizeof packet, MQTT_PINGRESP); /* [MQTT-3.12.4-1] */
+	/* [MQTT-3.12.4-1] [MQTT3-3.12.4-1] */
+	size_t n = mqtt_encode_empty(packet, sizeof packet, MQTT_PINGRESP);
 	if (client_fits(client, n))
 		client_send(shard, client, packet, n);
 }
@@ -68,8 +69,9 @@ void on_disconnect(struct shard *shard, struct client *client, struct slice body
 			  "session expiry 0 cannot be raised by DISCONNECT");
 		return;
 	}
-	/* [MQTT-3.1.2-10] [MQTT-3.14.4-3]: only a normal disconnection forgets the will. */ client
-	    ->end_reason = packet.reason;
+	/* Only a normal disconnection forgets the will. [MQTT-3.1.2-10] [MQTT-3.14.4-3]
+	 * [MQTT3-3.1.2-10] [MQTT3-3.14.4-3] */
+	client->end_reason = packet.reason;
 	client_close(shard, client, packet.reason != MQTT_NORMAL_DISCONNECTION);
 }
 

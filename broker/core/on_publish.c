@@ -1,5 +1,7 @@
 /*
  * on_publish.c - PUBLISH from a client, MQTT 5.0 sections 3.3 and 4.3.
+ * [MQTT-3.3.4-1] [MQTT3-3.3.4-1] [MQTT-4.3.2-4] [MQTT-4.3.2-5] [MQTT-4.3.3-8] [MQTT3-4.3.2-2]
+ * [MQTT3-4.3.3-2]
  *
  * A message is acknowledged once the broker has taken it over: given to every
  * session that matches, or counted as dropped where a limit says so; with `ack_when

@@ -78,6 +78,8 @@ uint32_t subscribe_plain(struct shard *shard, struct session *session, struct sl
 	return route_announce(shard, s->node, first);
 }
 
+/* What is under way or queued stays. [MQTT-3.10.4-2] [MQTT-3.10.4-3] [MQTT3-3.10.4-2]
+ * [MQTT3-3.10.4-3] */
 void unsubscribe_plain(struct shard *shard, struct session *session, uint32_t n)
 {
 	route_unsubscribe(shard, n, &session->subscriptions);
@@ -86,7 +88,7 @@ void unsubscribe_plain(struct shard *shard, struct session *session, uint32_t n)
 	UNCOUNT(shard, SUBSCRIPTIONS);
 }
 
-/* [MQTT-3.8.4-3]: the same filter again replaces the old subscription. */
+/* [MQTT-3.8.4-3] [MQTT3-3.8.4-3]: the same filter again replaces the old subscription. */
 static void plain(struct subscribing *in, struct answer_entry *entry, struct slice filter)
 {
 	struct shard *shard = in->shard;
@@ -112,7 +114,7 @@ static void plain(struct subscribing *in, struct answer_entry *entry, struct sli
 	answer_wait_barrier(shard, in->answer, barrier);
 	if (!same)
 		store_row(in, row, entry->options, filter);
-	/* [MQTT-3.3.1-9] [MQTT-3.3.1-10] [MQTT-3.3.1-11] [MQTT-3.8.4-4] */
+	/* [MQTT-3.3.1-9] [MQTT-3.3.1-10] [MQTT-3.3.1-11] [MQTT-3.8.4-4] [MQTT3-3.3.1-6] */
 	uint8_t handling = entry->options >> 4 & 3;
 	entry->send_retained = handling == 0 || (handling == 1 && entry->made);
 }
@@ -185,7 +187,7 @@ static void one_filter(struct subscribing *in, const struct mqtt_subscription *a
 	struct mqtt_subscription granted = *asked;
 	if (granted.qos > in->client->listener->max_qos)
 		granted.qos = in->client->listener->max_qos;
-	entry->reason = granted.qos; /* [MQTT-3.8.4-7] */
+	entry->reason = granted.qos; /* [MQTT-3.8.4-7] [MQTT-3.2.2-10] */
 	entry->options = options_of(&granted);
 	answer_keep_text(in->shard, in->answer, entry, text);
 	if (is_shared)
@@ -236,6 +238,7 @@ void on_subscribe(struct shard *shard, struct client *client, struct slice body)
 	    answer_create(shard, client, MQTT_SUBACK, packet.packet_id, (uint32_t)packet.count);
 	in.answer->identifier = in.identifier;
 	struct mqtt_subscription asked;
+	/* [MQTT-3.8.4-5] [MQTT3-3.8.4-4] */
 	for (uint32_t i = 0; mqtt_next_subscription(&packet.entries, version, &asked); i++)
 		one_filter(&in, &asked, &in.answer->entries[i]);
 	answer_wait_store(shard, in.answer, &in.changes);
@@ -270,7 +273,7 @@ static bool leave_plain(struct subscribing *in, struct slice filter)
 	return true;
 }
 
-/* [MQTT-3.10.4-1]: compared byte by byte. */
+/* [MQTT-3.10.4-1] [MQTT3-3.10.4-1]: compared byte by byte. */
 static uint8_t leave_one(struct subscribing *in, struct slice filter)
 {
 	struct topic_filter parsed;
@@ -300,5 +303,6 @@ void on_unsubscribe(struct shard *shard, struct client *client, struct slice bod
 	for (uint32_t i = 0; mqtt_next_filter(&packet.entries, &filter); i++)
 		in.answer->entries[i].reason = leave_one(&in, filter);
 	answer_wait_store(shard, in.answer, &in.changes);
-	answer_ready(shard, in.answer); /* [MQTT-3.10.4-4] [MQTT-3.10.4-5] */
+	answer_ready(shard, in.answer); /* [MQTT-3.10.4-4] [MQTT-3.10.4-5] [MQTT-3.10.4-6]
+					   [MQTT3-3.10.4-5] [MQTT3-3.10.4-6] */
 }

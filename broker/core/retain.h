@@ -48,7 +48,8 @@ party_id retained_home(const struct shard *shard, struct slice topic);
 bool retained_full(struct shard *shard, const struct publication *publication);
 
 /* Keeps a publication at its home, or clears it when the payload is empty. [MQTT-3.3.1-5]
- * [MQTT-3.3.1-6] [MQTT-3.3.1-7] */
+ * [MQTT-3.3.1-6] [MQTT-3.3.1-7] [MQTT3-3.3.1-5] [MQTT3-3.3.1-7] [MQTT3-3.3.1-10] [MQTT3-3.3.1-11]
+ * [MQTT3-3.1.2-7] */
 void retained_set(struct shard *shard, struct publication *publication);
 
 /* MAIL_RETAIN, MAIL_RETAIN_SCAN, MAIL_RETAIN_STOP */

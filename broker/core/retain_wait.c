@@ -168,6 +168,7 @@ static void deliver_found(struct shard *shard, struct session *session,
 	struct publication publication = message_publication(message);
 	uint8_t granted = wait->options & OPTION_QOS;
 	struct identifier_list identifiers = {&wait->identifier, wait->identifier != 0};
+	/* With RETAIN. [MQTT3-3.3.1-8] */
 	publication.found_retained = true;
 	deliver_to_session(shard, session, &publication,
 			   message->qos < granted ? message->qos : granted, true, identifiers);

@@ -58,7 +58,8 @@ static bool alias_fits(const struct client *client, const struct layout *l)
 	       l->remaining_len + ALIAS_ROOM <= VARINT_MAX;
 }
 
-/* Puts an alias in the topic's place, where the client takes them. [MQTT-3.1.2-26] */
+/* Puts an alias in the topic's place, where the client takes them. [MQTT-3.1.2-26] [MQTT-3.1.2-27]
+ */
 static void use_alias(struct shard *shard, struct client *client, struct layout *l)
 {
 	if (client->aliases_out == NULL)
@@ -136,6 +137,10 @@ enum sent send_publish(struct shard *shard, struct client *client, struct public
 	return SENT;
 }
 
+/*
+ * No Reason String and no User Property ever: with or without them wanted, and within any limit.
+ * [MQTT-3.1.2-29] [MQTT-3.4.2-2] [MQTT-3.4.2-3] [MQTT-3.5.2-2] [MQTT-3.5.2-3] [MQTT-3.6.2-2]
+ * [MQTT-3.6.2-3] [MQTT-3.7.2-2] [MQTT-3.7.2-3] */
 void send_ack(struct shard *shard, struct client *client, uint8_t type, uint16_t packet_id,
 	      enum mqtt_reason reason)
 {

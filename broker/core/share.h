@@ -7,7 +7,7 @@
  * group keeps a queue of its own, with the limits of a session, gone with the
  * last member.  A message on its way to a member that has just left comes back
  * and goes to another; one that was sent stays with its member. [MQTT-4.8.2-4]
- * [MQTT-4.8.2-5]
+ * [MQTT-4.8.2-5] [MQTT-4.8.2-6] [MQTT-4.8.2-3]
  *
  * Thread: the shard's.
  */

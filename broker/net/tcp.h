@@ -1,5 +1,6 @@
 /*
- * tcp.h - plain TCP as a stream, and what is set on its sockets.
+ * tcp.h - plain TCP as a stream, and what is set on its sockets. [MQTT-4.2-1] [MQTT3-7.1.1-1]
+ * [MQTT3-7.0.0-2]
  *
  * Thread: as stream.h.
  */

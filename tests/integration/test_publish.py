@@ -11,7 +11,7 @@ MIB = 1024 * 1024
 
 @for_workers(1, 4)
 class QualityOfService(BrokerTest):
-    """The delivered QoS is the smaller of the published and the granted one [MQTT-3.8.4-8]."""
+    """The delivered QoS is the smaller of the published and the granted one."""
 
     def test_mosquitto_every_combination(self):
         for version in (3, 4, 5):

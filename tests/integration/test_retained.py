@@ -68,7 +68,7 @@ class Retained(BrokerTest):
                 client.silent(0.2)
 
     def test_subscribing_again_replaces_and_sends_again(self):
-        """[MQTT-3.8.4-3] in 3.1.1."""
+        """[MQTT3-3.8.4-3]"""
         client, topic = self.client(version=4), self.name()
         client.publish(topic, b"r", 1, retain=True)
         for qos in (0, 1):

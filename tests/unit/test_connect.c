@@ -61,7 +61,7 @@ static const struct packet_case cases[] = {
     {0x10, V5, NAME5 "1E 00 3C 00 00 01 'a' 00 00 01 't' 00 00", BAD},
     {0x10, V4, NAME4 "1E 00 3C 00 01 'a' 00 01 't' 00 00", BAD},
     {0x10, V3, NAME3 "1E 00 3C 00 01 'a' 00 01 't' 00 00", BAD},
-    /* bad-inputs 18 [MQTT-3.1.2-22] of 3.1.1 */
+    /* bad-inputs 18 [MQTT3-3.1.2-22] */
     {0x10, V5, NAME5 "42 00 3C 00 00 00 00 01 'p'", OK},
     {0x10, V4, NAME4 "42 00 3C 00 00 00 01 'p'", BAD},
     {0x10, V3, NAME3 "42 00 3C 00 01 'a' 00 01 'p'", BAD},
@@ -133,7 +133,7 @@ static const struct packet_case cases[] = {
     {0x20, V5, "00 8E 00", PRO}, /* [MQTT-3.2.2-8] */
     {0x20, V4, "00 06", PRO},
     {0x20, V5, "01 87 00", PRO}, /* [MQTT-3.2.2-6] */
-    {0x20, V4, "01 05", PRO},	 /* [MQTT-3.2.2-4] of 3.1.1 */
+    {0x20, V4, "01 05", PRO},	 /* [MQTT3-3.2.2-4] */
     {0x20, V5, "00 00 02 24 02", PRO},
     {0x20, V5, "00 00 02 17 00", BAD},
     {0x21, V5, "00 00 00", BAD},

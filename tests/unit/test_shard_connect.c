@@ -168,13 +168,13 @@ static const struct refusal_row refusals[] = {
     {"0004 'MQTT' 04 0A 0000 0001 'a'", 0, 0, 4},
     {"0004 'MQTT' 05 22 0000 00 0001 'a'", 0, 0x81, 5},
     {"0004 'MQTT' 05 1E 0000 00 0001 'a' 00 0001 't' 0000", 0, 0x81, 5},
-    /* password without user name: [MQTT-3.1.2-22] of 3.1.1 */
+    /* password without user name: [MQTT3-3.1.2-22] */
     {"0004 'MQTT' 04 42 0000 0001 'a' 0001 'p'", 0, 0, 4},
     /* promised and missing, or too much */
     {"0004 'MQTT' 04 82 0000 0001 'a'", 0, 0, 4},
     {"0004 'MQTT' 05 82 0000 00 0001 'a'", 0, 0x81, 5},
     {"0004 'MQTT' 05 02 0000 00 0001 'a' 00", 0, 0x81, 5},
-    /* [MQTT-3.1.3-8] of 3.1.1 */
+    /* [MQTT3-3.1.3-8] */
     {"0004 'MQTT' 04 00 0000 0000", 0, 0x02, 4},
     {"0006 'MQIsdp' 03 02 0000 0000", 0, 0x02, 3},
     /* will topics: wildcard, empty, '$' */

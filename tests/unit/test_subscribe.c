@@ -46,7 +46,7 @@ static const struct packet_case cases[] = {
     {0x82, V4, "00 01 00 02 C3 28 00", BAD},
     {0xA2, V5, "00 01 00 00 01 00", BAD},
     {0xA2, V4, "00 01 00 03 ED A0 80", BAD},
-    /* bad-inputs 53 [MQTT-3.8.3-5], 3.1.1: [MQTT-3-8.3-4] */
+    /* bad-inputs 53 [MQTT-3.8.3-5], [MQTT3-3.8.3-4] */
     {0x82, V5, "00 01 00 00 01 'a' 03", PRO},
     {0x82, V5, "00 01 00 00 01 'a' 30", PRO},
     {0x82, V5, "00 01 00 00 01 'a' 40", BAD},
