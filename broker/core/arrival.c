@@ -44,6 +44,13 @@ static struct arrival take_first(struct shard *shard, struct arrivals *arrivals)
 	return copy;
 }
 
+/* Who is told of a refusal?  Nobody before 5.0, but for the end of the connection. */
+static bool is_told(const struct session *session)
+{
+	return session->client && session->client->state == CLIENT_UP &&
+	       session->client->version == MQTT_VERSION_5_0;
+}
+
 /*
  * Goes on to the subscribers.  When it is refused after all, the exchange is at its
  * end: with the error (5.0), or with the connection, and then the client may send it
@@ -56,7 +63,8 @@ static void go(struct shard *shard, struct session *session, const struct arriva
 	if (arrival->state == ARRIVAL_READY) {
 		struct publication publication = message_publication(arrival->message);
 		publication.gate = arrival->gate;
-		reason = publish_take_over(shard, &publication);
+		bool told = is_told(session) && publication.qos > 0;
+		reason = publish_take_over(shard, told, &publication);
 		if (mqtt_reason_is_error((uint8_t)reason) && envelope)
 			step_inbound(shard, session, STEP_INBOUND_END, arrival->packet_id,
 				     envelope);
@@ -64,13 +72,6 @@ static void go(struct shard *shard, struct session *session, const struct arriva
 	held_decide(&session->held, arrival->packet_id, arrival->gate, reason);
 	gate_release(shard, arrival->gate);
 	message_release(arrival->message, &shard->purse);
-}
-
-/* Who is told of a refusal?  Nobody before 5.0, but for the end of the connection. */
-static bool is_told(const struct session *session)
-{
-	return session->client && session->client->state == CLIENT_UP &&
-	       session->client->version == MQTT_VERSION_5_0;
 }
 
 /*

@@ -307,8 +307,13 @@ void connect_refuse(struct shard *shard, struct client *client, enum mqtt_reason
 /* on_publish.c: the exchange of this identifier is complete, for the Receive Maximum. */
 void publish_finished(struct client *client, uint16_t packet_id);
 
-/* on_publish.c: to its subscribers and the retained messages, if nothing is against it. */
-enum mqtt_reason publish_take_over(struct shard *shard, struct publication *publication);
+/*
+ * on_publish.c: to its subscribers and the retained messages, if nothing is against it.
+ * Where a refusal cannot be told, a message that may not be retained still goes to who
+ * listens.
+ */
+enum mqtt_reason publish_take_over(struct shard *shard, bool can_tell,
+				   struct publication *publication);
 
 /* on_ack.c: that this identifier is released is in the store now. */
 void publish_released(struct shard *shard, struct session *session, uint16_t packet_id);

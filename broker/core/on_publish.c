@@ -146,7 +146,7 @@ static struct publication publication_of(struct shard *shard, const struct sessi
 	return publication;
 }
 
-/* Nobody may publish where the broker itself speaks. */
+/* Nobody may publish where the broker itself speaks. [MQTT3-3.3.5-2] */
 static bool is_dollar(struct slice topic)
 {
 	return topic.at[0] == '$';
@@ -158,13 +158,15 @@ static bool memory_allows(const struct shard *shard, const struct publication *p
 	return publication->message || purse_allows(&shard->purse, size);
 }
 
-enum mqtt_reason publish_take_over(struct shard *shard, struct publication *publication)
+enum mqtt_reason publish_take_over(struct shard *shard, bool can_tell,
+				   struct publication *publication)
 {
 	if (is_dollar(publication->topic)) {
 		COUNT(shard, DROPPED_DOLLAR);
 		return MQTT_SUCCESS;
 	}
-	if (retain_refused(shard, publication) || !memory_allows(shard, publication)) {
+	if ((can_tell && retain_refused(shard, publication)) ||
+	    !memory_allows(shard, publication)) {
 		COUNT(shard, DROPPED_MEMORY);
 		return MQTT_QUOTA_EXCEEDED;
 	}
@@ -290,6 +292,11 @@ static void go_now(struct shard *shard, struct client *client, struct session *s
 	gate_release(shard, publication->gate);
 }
 
+static bool can_tell(const struct client *client, const struct mqtt_publish *p)
+{
+	return p->qos > 0 && client->version == MQTT_VERSION_5_0;
+}
+
 static void take(struct shard *shard, struct client *client, struct session *session,
 		 const struct inbound *in)
 {
@@ -305,7 +312,7 @@ static void take(struct shard *shard, struct client *client, struct session *ses
 		publication.gate = gate_for_session(shard, session, p->packet_id);
 	if (!goes_later(shard, session, &publication))
 		go_now(shard, client, session, p, &publication,
-		       publish_take_over(shard, &publication));
+		       publish_take_over(shard, can_tell(client, p), &publication));
 	else if (!let_wait(shard, client, session, p, &publication))
 		go_now(shard, client, session, p, &publication, MQTT_QUOTA_EXCEEDED);
 	publication_finish(shard, &publication);

@@ -73,10 +73,11 @@ def encode_properties(pairs):
         "byte": lambda v: bytes([v]), "u16": lambda v: struct.pack("!H", v), "u32": lambda v: struct.pack("!I", v),
         "varint": varint, "string": text, "binary": binary, "pair": lambda v: text(v[0]) + text(v[1]),
     }
-    body = b""
+    parts = []
     for name, value in pairs or ():
         identifier, kind = PROPERTIES[name]
-        body += bytes([identifier]) + encoders[kind](value)
+        parts.append(bytes([identifier]) + encoders[kind](value))
+    body = b"".join(parts)
     return varint(len(body)) + body
 
 
