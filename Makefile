@@ -54,7 +54,7 @@ test_sources = $(wildcard tests/*/*.c)
 
 programs = $(OUT)/metrinod $(OUT)/metrino
 
-.PHONY: all help run test unit sim integration lint format example sbom install uninstall clean
+.PHONY: all help run test unit sim integration conformance conformance-tests lint format example sbom install uninstall clean
 
 all: $(programs) ## the two programs, optimised and hardened (the default)
 	@:
@@ -80,6 +80,21 @@ sim: $(OUT)/sim ## simulated worlds: SEEDS=n of them, or the one of SEED=n
 
 integration: $(programs) ## real clients against the real broker
 	METRINOD=$(CURDIR)/$(OUT)/metrinod METRINO=$(CURDIR)/$(OUT)/metrino $(RUN) tests/integration/run
+
+conformance-tests: $(programs)
+	METRINOD=$(CURDIR)/$(OUT)/metrinod METRINO=$(CURDIR)/$(OUT)/metrino $(RUN) tests/conformance/run
+
+# The results of all tests that are cited, joined with the tables of statements and bad inputs.
+conformance: $(OUT)/unit $(programs) docs/conformance.md ## the specification, statement by statement: test and result
+	@mkdir -p $(OUT)/conformance
+	@echo 'conformance: unit tests'; CK_VERBOSITY=verbose $(OUT)/unit >$(OUT)/conformance/unit.log || :
+	@for folder in conformance integration; do echo "conformance: tests/$$folder"; \
+		METRINOD=$(CURDIR)/$(OUT)/metrinod METRINO=$(CURDIR)/$(OUT)/metrino \
+		tests/$$folder/run -v $$(scripts/spec_coverage --tests $$folder) >$(OUT)/conformance/$$folder.log || :; done
+	@scripts/spec_coverage --results $(addprefix $(OUT)/conformance/,unit.log conformance.log integration.log)
+
+docs/conformance.md: $(wildcard tests/conformance/* tests/unit/*.c tests/integration/*.py) scripts/spec_coverage $(sources)
+	scripts/spec_coverage --document
 
 # ---- objects, archives, programs
 
@@ -177,6 +192,7 @@ lint-tree:
 	@scripts/floors
 	@scripts/lengths
 	@scripts/words
+	@scripts/spec_coverage --check
 
 lint-symbols: $(call objects_of,$(call sources_of,proto) $(call sources_of,broker/core))
 	@scripts/symbols $^

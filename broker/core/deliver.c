@@ -244,7 +244,9 @@ static void send_entry(struct shard *shard, struct session *session, struct outb
 {
 	bool expired = !entry->sent && entry->delivery.message->expires_ms <= shard->now.ms;
 	if (!expired && send_entry_packet(shard, session, entry) == SENT) {
-		entry->sent = true; /* from now on with DUP [MQTT-3.3.1-1] */
+		/* From now on with DUP. [MQTT-4.3.2-2] [MQTT-4.3.3-2] [MQTT-3.3.1-1]
+		 * [MQTT3-3.3.1-1] */
+		entry->sent = true;
 		CRASH_AFTER_WRITE(publish_sent);
 		return;
 	}
@@ -434,7 +436,7 @@ void deliver_awaited(struct shard *shard, struct session *session, struct public
 
 /* ---- sending what waits ---- */
 
-/* [MQTT-4.4.0-1] */
+/* [MQTT-4.4.0-1] [MQTT3-4.4.0-1] */
 static void resend(struct shard *shard, struct session *session, struct outbound *entry)
 {
 	inflight_resent(&session->inflight, entry);

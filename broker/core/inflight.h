@@ -3,7 +3,9 @@
  * indexed by packet identifier, so that an acknowledgement costs one look.
  * MQTT 5.0 sections 4.3, 4.4, 2.2.1; outbound only.
  *
- * Identifiers are given in rising order, those in use are skipped. [MQTT-2.2.1-4]
+ * Identifiers are given in rising order, those in use are skipped: [MQTT-2.2.1-4]
+ * [MQTT-4.3.2-1] [MQTT-4.3.3-1] [MQTT3-2.3.1-4].  What was sent does not expire any
+ * more: [MQTT-4.3.3-7] [MQTT-4.3.3-13].
  * Having one is not the same as occupying a place in the client's window: a delivery
  * that waits for its publisher, or for the record of its end, has one and does not.
  *
@@ -25,9 +27,10 @@
 
 enum inflight_state {
 	INFLIGHT_FREE,
-	INFLIGHT_PUBACK,  /* QoS 1, awaits PUBACK */
-	INFLIGHT_PUBREC,  /* QoS 2, awaits PUBREC */
-	INFLIGHT_PUBCOMP, /* QoS 2, PUBREL sent, awaits PUBCOMP; no message any more */
+	INFLIGHT_PUBACK,  /* QoS 1, awaits PUBACK [MQTT-4.3.2-3] [MQTT3-4.3.2-1] */
+	INFLIGHT_PUBREC,  /* QoS 2, awaits PUBREC [MQTT-4.3.3-3] [MQTT3-4.3.3-1] */
+	INFLIGHT_PUBCOMP, /* QoS 2, PUBREL sent, awaits PUBCOMP; no message any more [MQTT-4.3.3-5]
+			   */
 	/* recorded ones only: */
 	INFLIGHT_BEGUN,	   /* awaits its record, before PUBLISH */
 	INFLIGHT_RECEIVED, /* PUBREC came; awaits the record of that, before PUBREL; no message */
@@ -102,7 +105,8 @@ void inflight_mark_one(struct inflight *inflight, struct outbound *entry);
 /* It went out, or need not any more. */
 void inflight_resent(struct inflight *inflight, struct outbound *entry);
 
-/* The entry to send again next, in the order of first sending [MQTT-4.6.0-1]; NULL for none. */
+/* The entry to send again next, in the order of first sending [MQTT-4.6.0-1]
+ * [MQTT3-4.6.0-1]; NULL for none. */
 struct outbound *inflight_next_resend(struct inflight *inflight);
 
 #endif

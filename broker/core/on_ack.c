@@ -73,7 +73,8 @@ static void received(const struct ack_in *in, struct outbound *entry)
 	step_outbound(in->shard, in->session, STEP_OUTBOUND_RECEIVED, entry);
 }
 
-/* [MQTT-4.3.3-4]; a PUBREC for nothing we know is answered as section 4.3.3 allows: not found. */
+/* [MQTT-4.3.3-4] [MQTT3-4.6.0-4]; a PUBREC for nothing we know is answered as section 4.3.3 allows:
+ * not found. */
 static void on_pubrec(const struct ack_in *in)
 {
 	struct outbound *entry = entry_of(in);

@@ -302,7 +302,8 @@ static void lost_told(struct shard *shard, struct session *session)
 	step_queue_changed(shard, session);
 }
 
-/* CONNACK goes, then whatever waited. [MQTT-3.1.4-5] [MQTT-3.2.0-1] */
+/* CONNACK goes, then whatever waited. [MQTT-3.1.4-5] [MQTT-3.2.0-1] [MQTT3-3.1.4-4]
+ * [MQTT3-3.2.0-1] */
 static void finish(struct shard *shard, struct client *client)
 {
 	struct session *session = session_at(shard, client->session);

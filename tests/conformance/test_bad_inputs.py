@@ -9,7 +9,7 @@ import select
 import time
 import urllib.request
 
-from harness import COMMAND, eventually, free_port
+from harness import COMMAND, OwnBrokerTest, eventually, free_port
 from spec import SpecTest, connect_packet, stays
 import wire
 
@@ -690,3 +690,34 @@ class Full(BadInputTest):
         self.assertLess(self.memory() - self.before, 18 * 50 * 1000 + 300000)
         for name in names:
             self.client(name).disconnect()
+
+
+class DamagedFiles(OwnBrokerTest):
+    def test_refused_with_a_sentence(self):
+        """[bad-inputs 73]: the broker says what is damaged and ends, or starts; it does not die"""
+        self.broker.start()
+        client = self.client("stays", **stays(5))
+        client.subscribe([(f"filter/{at}", 1) for at in range(200)])
+        client.disconnect()
+        self.broker.stop()
+        file = self.broker.data / "data.mdb"
+        good = file.read_bytes()
+        used = len(good.rstrip(b"\0"))
+        for name, bad in (("cut in half", good[:used // 2]), ("cut by a byte", good[:used - 1]), ("a few bytes", good[:20]),
+                          ("zeros", bytes(len(good))), ("noise", bytes(at * 7 & 255 for at in range(len(good)))),
+                          ("another page", good[:4096] + good[8192:] + good[4096:8192])):
+            with self.subTest(name):
+                file.write_bytes(bad)
+                code, words = self.broker.run_to_end(timeout=10)
+                self.assertGreater(code, 0, words)  # and not ended by a signal
+                self.assertIn("data.mdb", words)
+        for at in range(16, used, used // 6):
+            file.write_bytes(good[:at] + bytes([good[at] ^ 0x55]) + good[at + 1:])
+            try:
+                code, words = self.broker.run_to_end(timeout=1)
+                self.assertGreater(code, 0, words)
+            except AssertionError as runs:
+                self.assertIn("although it should have refused", str(runs))
+        file.write_bytes(good)
+        self.broker.start()
+        self.assertEqual(self.client("stays", **stays(5)).connack.session_present, 1)

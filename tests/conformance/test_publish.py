@@ -406,7 +406,7 @@ class FullServer(SpecTest):
     workers = 1  # so that the home of every topic is there to refuse
 
     def test_after_a_refused_publish(self):
-        """[MQTT-4.3.3-9]: PUBREC of 0x80 and above frees the identifier; 3.1.1 has no such answer [MQTT3-4.8.0-2] [MQTT3-4.8.0-1]"""
+        """[MQTT-4.3.3-9]: PUBREC of 0x80 and above frees the identifier"""
         topic = self.name("full")
         client = self.client()
         self.assertLess(client.publish(topic + "/1", "x", 2, retain=True), 0x80)
@@ -417,9 +417,6 @@ class FullServer(SpecTest):
         client.send(wire.publish(topic + "/2", b"new", 2, 9))
         self.assertEqual(client.expect(wire.PUBREC).reason, 0)
         self.assertEqual(subscriber.message().payload, b"new")
-        old = self.client(version=4)
-        old.send(wire.publish(topic + "/3", b"x", 1, 1, retain=True, version=4))
-        self.assertIsNone(old.ended())
         client.publish(topic + "/1", b"", retain=True)
 
     def test_words_stay_away(self):
@@ -443,3 +440,24 @@ class FullServer(SpecTest):
                 self.assertLessEqual(answer.size, 30)
                 self.assertEqual((answer.get("reason_string"), answer.get("user_property")), (None, None))
         filler.publish(topic, b"", retain=True)
+
+
+class NoMemory(SpecTest):
+    abstract = False
+    config = "memory_limit 16777216\nmax_queued_bytes unlimited"
+
+    def test_a_message_that_cannot_be_taken(self):
+        """5.0 is told; 3.1.1 has no such answer and is closed, its message not acknowledged [MQTT3-4.8.0-2]"""
+        name = self.name()
+        away = self.client(name, **stays(5))
+        away.subscribe("heavy", qos=1)
+        away.disconnect()
+        publisher = self.client()
+        reasons = [publisher.publish("heavy", b"x" * (1 << 20), 1) for _ in range(20)]
+        self.assertEqual(set(reasons), {0, 0x97})
+        old = self.client(version=4)
+        old.send(wire.publish("heavy", b"x" * (1 << 20), 1, 1, version=4))
+        self.assertIsNone(old.ended())
+        self.assertFalse(old.kept)
+        self.client(name).disconnect()
+        self.assertEqual(publisher.publish("heavy", b"x" * (1 << 20), 1), 0x10)

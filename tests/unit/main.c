@@ -45,7 +45,7 @@ int main(int argc, char **argv)
 		srunner_free(runner);
 		return EXIT_FAILURE;
 	}
-	srunner_run_all(runner, CK_NORMAL);
+	srunner_run_all(runner, CK_ENV); /* CK_VERBOSITY; normal by default */
 	failed = srunner_ntests_failed(runner);
 	srunner_free(runner);
 	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
