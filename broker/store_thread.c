@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <time.h>
 
 /* One group.  More would only make each batch wait longer for its answer. */
 #define GROUP_MAX 1024
@@ -26,16 +27,50 @@ struct store_thread {
 	atomic_uint_fast64_t failed;
 
 	struct store_batch *group[GROUP_MAX]; /* the storage thread's own */
+	uint64_t last_commit_us;
 };
+
+/*
+ * The answers of one commit bring the batches of the next: those that come a little
+ * later than the first should not wait for a whole commit more.  So there is a pause,
+ * small beside the commit, before a group is taken.
+ */
+#define GATHER_PART   16u
+#define GATHER_MIN_US 60u
+#define GATHER_MAX_US 1000u
+
+static uint64_t now_us(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+static void gather(const struct store_thread *thread)
+{
+	uint64_t us = thread->last_commit_us / GATHER_PART;
+
+	us = us < GATHER_MIN_US ? GATHER_MIN_US : us > GATHER_MAX_US ? GATHER_MAX_US : us;
+	clock_nanosleep(CLOCK_MONOTONIC, 0, &(struct timespec){.tv_nsec = (long)us * 1000}, NULL);
+}
+
+static void wait_for_batch(struct store_thread *thread)
+{
+	pthread_mutex_lock(&thread->mutex);
+	while (thread->first == NULL && !thread->ending)
+		pthread_cond_wait(&thread->filled, &thread->mutex);
+	pthread_mutex_unlock(&thread->mutex);
+}
 
 /* Waits for batches and takes up to GROUP_MAX; 0 when all is done and the end has come. */
 static size_t take_group(struct store_thread *thread)
 {
 	size_t count = 0;
 
+	wait_for_batch(thread);
+	gather(thread);
 	pthread_mutex_lock(&thread->mutex);
-	while (thread->first == NULL && !thread->ending)
-		pthread_cond_wait(&thread->filled, &thread->mutex);
 	while (thread->first != NULL && count < GROUP_MAX) {
 		struct store_batch *batch = thread->first;
 
@@ -53,8 +88,11 @@ static bool commit(struct store_thread *thread, struct store_batch *const *batch
 		   struct failure *failure)
 {
 	CRASH_AT(commit_begun);
+	uint64_t begin_us = now_us();
+
 	if (!store_commit(thread->store, batches, count, failure))
 		return false;
+	thread->last_commit_us = now_us() - begin_us;
 	CRASH_AT(commit_done);
 	atomic_fetch_add_explicit(&thread->commits, 1, memory_order_relaxed);
 	return true;
