@@ -261,13 +261,17 @@ static void do_outbound(struct journal *journal, const struct store_step *step, 
 	set(journal, step, KIND_OUTBOUND, value);
 }
 
+/*
+ * An end that is written again stands behind all that came after it, and so perhaps
+ * behind another exchange with its packet identifier: the envelope tells them apart.
+ */
 static void do_outbound_end(struct journal *journal, const struct store_step *step,
 			    struct value *value)
 {
 	struct record *record = find(journal, step, KIND_OUTBOUND);
 	struct record *open = step->envelope != 0 ? find_open(journal, step->envelope) : NULL;
 
-	if (record != NULL)
+	if (record != NULL && (step->envelope == 0 || step->envelope == record->step.envelope))
 		drop(journal, record);
 	else if (!journal->replaying)
 		return; /* said twice */
