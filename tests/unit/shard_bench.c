@@ -105,6 +105,7 @@ static void start_shards(struct bench *bench)
 	struct failure failure;
 
 	budget_init(&bench->budget, bench->settings.memory_limit);
+	setup.seed[1] = (uint8_t)bench->starts++;
 	for (unsigned i = 0; i < bench->count; i++) {
 		setup.party = (party_id)i;
 		setup.seed[0] = (uint8_t)(i + 1);
@@ -322,12 +323,12 @@ static bool deliver_mail(struct bench *bench)
 	return true;
 }
 
-static bool answer_batch(struct bench *bench)
+static bool answer_batch(struct bench *bench, bool held)
 {
 	struct store_batch *batch = bench->stored;
 	struct event event = {.type = EVENT_STORED, .batch = batch};
 
-	if (batch == NULL || bench->hold_store)
+	if (batch == NULL || held)
 		return false;
 	bench->stored = batch->next;
 	if (bench->stored == NULL)
@@ -362,8 +363,35 @@ void bench_settle(struct bench *bench)
 			busy |= overdue(bench, bench->shards[i]);
 		}
 		busy |= deliver_mail(bench);
-		busy |= answer_batch(bench);
+		busy |= answer_batch(bench, bench->hold_store);
 	}
+}
+
+void bench_store_one(struct bench *bench)
+{
+	ck_assert(bench->hold_store && answer_batch(bench, false));
+	bench_settle(bench);
+}
+
+void bench_store_all(struct bench *bench)
+{
+	bench->hold_store = false;
+	bench_settle(bench);
+	bench->hold_store = true;
+}
+
+void bench_store_untold(struct bench *bench)
+{
+	struct failure failure;
+
+	while (bench->stored) {
+		struct store_batch *batch = bench->stored;
+
+		bench->stored = batch->next;
+		ck_assert(store_commit(bench->store, &batch, 1, &failure));
+		free(batch);
+	}
+	bench->stored_end = &bench->stored;
 }
 
 void bench_event(struct bench *bench, unsigned shard, const struct event *event)

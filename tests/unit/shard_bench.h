@@ -60,6 +60,7 @@ struct bench {
 	bool hold_store;
 	unsigned refuse_batches; /* the next so many fail */
 	unsigned batches;	 /* that were answered */
+	unsigned starts;	 /* of the shards: their random numbers differ each time */
 	struct store_batch *stored, **stored_end;
 
 	struct peer peers[BENCH_PEERS];
@@ -74,8 +75,15 @@ void bench_start(struct bench *bench);
 /* bench_init() and bench_start() */
 void bench_begin(struct bench *bench, unsigned shards);
 
-/* Ends the shards and starts others with the same store. */
+/* Ends the shards, as SIGKILL would, and starts others with the same store. */
 void bench_restart(struct bench *bench);
+
+/* With hold_store: answers the first batch, or all that there are and what comes of them. */
+void bench_store_one(struct bench *bench);
+void bench_store_all(struct bench *bench);
+
+/* Commits what is held, and tells nobody: what a kill after a commit leaves behind. */
+void bench_store_untold(struct bench *bench);
 
 /* Ends everything and checks that no byte stays charged. */
 void bench_finish(struct bench *bench);

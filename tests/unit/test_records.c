@@ -1,0 +1,967 @@
+/*
+ * The steps of QoS 2 exchanges and the packets that wait for them (steps.h), and what
+ * becomes of open exchanges after a kill (recall.h), in whole shards.
+ */
+#include "tests/unit/records_bench.h"
+#include <stdio.h>
+
+/* ---- each packet waits for its record ---- */
+
+START_TEST(each_packet_waits)
+{
+	begin(1);
+	struct peer *from = new_lasting("from");
+	struct peer *to = new_lasting("to");
+	subscribe(to, "t", 2);
+	bench.hold_store = true;
+	peer_publish(from, QOS(2), 5, "t", "", "x");
+	expect_nothing(to);
+	bench_store_one(&bench); /* it came */
+	expect_nothing(to);
+	bench_store_one(&bench); /* it goes */
+	expect_publish(to, QOS(2), 1, "t", "", "x");
+	expect_nothing(from);
+	peer_send(to, 0x50, "0001");
+	expect(from, 0x50, "0005");
+	expect_nothing(to);
+	bench_store_one(&bench); /* it was received */
+	expect(to, 0x62, "0001");
+	peer_send(to, 0x70, "0001");
+	peer_send(from, 0x62, "0005");
+	bench_store_one(&bench); /* the end there */
+	expect_nothing(from);
+	bench_store_one(&bench); /* the end here */
+	expect(from, 0x70, "0005");
+	expect_nothing(to);
+	ck_assert_ptr_null(bench.stored);
+	bench_finish(&bench);
+}
+END_TEST
+
+/* QoS 1, and sessions that end with their connection, ask nothing of the store. */
+START_TEST(others_wait_for_nothing)
+{
+	begin(1);
+	struct peer *from = new_peer(&bench, V5, "from");
+	struct peer *to = new_peer(&bench, V5, "to");
+	struct peer *stays = new_lasting("stays");
+	subscribe(to, "t", 2);
+	subscribe(stays, "one", 2);
+	bench.hold_store = true;
+	peer_publish(from, QOS(2), 5, "t", "", "x");
+	expect_publish(to, QOS(2), 1, "t", "", "x");
+	peer_send(to, 0x50, "0001");
+	expect(to, 0x62, "0001");
+	expect(from, 0x50, "0005");
+	peer_send(from, 0x62, "0005");
+	expect(from, 0x70, "0005");
+	peer_publish(from, QOS(1), 6, "one", "", "x");
+	expect_publish(stays, QOS(1), 1, "one", "", "x");
+	peer_send(stays, 0x40, "0001");
+	expect(from, 0x40, "0006");
+	ck_assert_ptr_null(bench.stored);
+	bench_finish(&bench);
+}
+END_TEST
+
+/* Across shards: the publisher's record first, then each subscriber's. */
+START_TEST(waits_across_shards)
+{
+	begin(3);
+	struct peer *from = new_lasting(bench_name(&bench, 0, "from"));
+	struct peer *near = new_lasting(bench_name(&bench, 0, "near"));
+	struct peer *far = new_lasting(bench_name(&bench, 1, "far"));
+	subscribe(near, "t", 2);
+	subscribe(far, "t", 2);
+	bench.hold_store = true;
+	peer_publish(from, QOS(2), 5, "t", "", "x");
+	expect_nothing(near);
+	expect_nothing(far);
+	bench_store_one(&bench);
+	expect_nothing(near);
+	expect_nothing(far);
+	bench_store_all(&bench);
+	expect_publish(near, QOS(2), 1, "t", "", "x");
+	expect_publish(far, QOS(2), 1, "t", "", "x");
+	peer_send(near, 0x50, "0001");
+	expect_nothing(from);
+	peer_send(far, 0x50, "0001");
+	expect(from, 0x50, "0005");
+	expect_nothing(far);
+	bench_store_all(&bench);
+	expect(near, 0x62, "0001");
+	expect(far, 0x62, "0001");
+	bench_finish(&bench);
+}
+END_TEST
+
+/* What is published in order goes on in order, with a retained one behind (arrival.h). */
+START_TEST(in_their_order)
+{
+	begin(1);
+	struct peer *from = new_lasting("from");
+	struct peer *to = new_lasting("to");
+	subscribe(to, "#", 2);
+	bench.hold_store = true;
+	peer_publish(from, QOS(2), 1, "t", "", "one");
+	peer_publish(from, QOS(2), 2, "t", "", "two");
+	peer_publish(from, QOS(0), 0, "t", "", "overtakes");
+	peer_publish(from, QOS(0) | RETAIN, 0, "t", "", "kept");
+	expect_publish(to, QOS(0), 0, "t", "", "overtakes");
+	expect_nothing(to);
+	bench_store_all(&bench);
+	expect_publish(to, QOS(0), 0, "t", "", "kept");
+	expect_publish(to, QOS(2), 1, "t", "", "one");
+	expect_publish(to, QOS(2), 2, "t", "", "two");
+	expect_nothing(to);
+	bench_finish(&bench);
+}
+END_TEST
+
+/* An identifier is not given again until the store knows of its end. [MQTT-2.2.1-4] */
+START_TEST(identifiers_wait_for_their_end)
+{
+	begin(1);
+	struct peer *from = new_peer(&bench, V5, "from");
+	struct peer *to = new_lasting("to");
+	subscribe(to, "t", 2);
+	peer_publish(from, QOS(2), 1, "t", "", "x");
+	peer_publish(from, QOS(2), 2, "t", "", "x");
+	expect_publish(to, QOS(2), 1, "t", "", "x");
+	expect_publish(to, QOS(2), 2, "t", "", "x");
+	peer_send(to, 0x50, "0001");
+	peer_send(to, 0x50, "0002");
+	expect(to, 0x62, "0001");
+	expect(to, 0x62, "0002");
+	peer_send(to, 0x70, "0001");
+	bench.hold_store = true;
+	peer_send(to, 0x70, "0002");
+	for (unsigned i = 0; i < 70000; i++) { /* more than there are */
+		char ack[8];
+
+		peer_publish(from, QOS(1), 9, "t", "", "x");
+		ck_assert_uint_eq(to->in[0], 0x32);
+		unsigned id = to->in[5] * 256u + to->in[6]; /* behind topic "t" */
+		ck_assert_uint_ne(id, 2);
+		expect_publish(to, QOS(1), (uint16_t)id, "t", "", "x");
+		snprintf(ack, sizeof ack, "%04x", id);
+		peer_send(to, 0x40, ack);
+		from->in_len = 0;
+	}
+	peer_send(to, 0x50, "0002"); /* not one that is under way */
+	expect(to, 0x62, "0002 92");
+	bench_store_all(&bench);
+	bench_finish(&bench);
+}
+END_TEST
+
+/* ---- refused records ---- */
+
+/* A PUBLISH whose record is refused goes nowhere, and the publisher is told. */
+START_TEST(refused_publish)
+{
+	begin(2);
+	struct peer *from = new_lasting(bench_name(&bench, 0, "from"));
+	const char *old_id = bench_name(&bench, 0, "old");
+	struct peer *old = new_in(V3, old_id, __LINE__);
+	struct peer *to = new_lasting(bench_name(&bench, 0, "to"));
+	struct peer *far = new_lasting(bench_name(&bench, 1, "far"));
+	subscribe(to, "t", 0);
+	subscribe(far, "t", 1);
+	bench.refuse_batches = 1;
+	peer_publish(from, QOS(2), 5, "t", "", "x");
+	expect(from, 0x50, "0005 97");
+	bench.refuse_batches = 1;
+	peer_publish(old, QOS(2), 5, "t", "", "x");
+	expect_end(old, 0);
+	expect_nothing(to);
+	expect_nothing(far);
+	ck_assert_uint_eq(counted(&bench, STORE_FAILED), 2);
+	peer_publish(from, QOS(2), 5, "t", "", "again");
+	expect_publish(to, QOS(0), 0, "t", "", "again");
+	expect_publish(far, QOS(1), 1, "t", "", "again");
+	old = back_in(V3, old_id, __LINE__);
+	peer_publish(old, QOS(2) | DUP, 5, "t", "", "x");
+	expect_publish(to, QOS(0), 0, "t", "", "x");
+	expect_publish(far, QOS(1), 2, "t", "", "x");
+	peer_send(far, 0x40, "0002");
+	expect(old, 0x50, "0005");
+	bench_finish(&bench);
+}
+END_TEST
+
+/* Before 5.0 those behind the refused one come again with it, and their order stays. */
+START_TEST(refused_with_others_behind)
+{
+	begin(1);
+	struct peer *from = new_in(V3, "from", __LINE__);
+	struct peer *to = new_lasting("to");
+	subscribe(to, "t", 2);
+	bench.hold_store = true;
+	peer_publish(from, QOS(2), 1, "t", "", "one");
+	peer_publish(from, QOS(2), 2, "t", "", "two");
+	peer_publish(from, QOS(2), 3, "t", "", "three");
+	bench.refuse_batches = 1;
+	bench_store_one(&bench);
+	expect_end(from, 0);
+	bench_store_all(&bench);
+	expect_nothing(to);
+	from = back_in(V3, "from", __LINE__);
+	bench.hold_store = false;
+	peer_publish(from, QOS(2) | DUP, 1, "t", "", "one");
+	peer_publish(from, QOS(2) | DUP, 2, "t", "", "two");
+	peer_publish(from, QOS(2) | DUP, 3, "t", "", "three");
+	expect_publish(to, QOS(2), 1, "t", "", "one");
+	expect_publish(to, QOS(2), 2, "t", "", "two");
+	expect_publish(to, QOS(2), 3, "t", "", "three");
+	bench_restart(&bench);
+	to = back("to");
+	from = back_in(V3, "from", __LINE__);
+	peer_publish(from, QOS(2) | DUP, 1, "t", "", "one");
+	peer_publish(from, QOS(2) | DUP, 3, "t", "", "three");
+	expect_publish(to, DUP | QOS(2), 1, "t", "", "one");
+	expect_publish(to, DUP | QOS(2), 3, "t", "", "three");
+	bench_finish(&bench);
+}
+END_TEST
+
+/* All other steps are tried again, once a second and in order. */
+START_TEST(refused_steps)
+{
+	begin(1);
+	struct peer *from = new_lasting("from");
+	struct peer *to = new_lasting("to");
+	subscribe(to, "t", 2);
+	bench.hold_store = true;
+	peer_publish(from, QOS(2), 5, "t", "", "x");
+	bench_store_one(&bench);
+	bench.refuse_batches = 1;
+	bench_store_one(&bench); /* PUBLISH refused */
+	expect_nothing(to);
+	bench.hold_store = false;
+	peer_publish(from, QOS(2), 6, "t", "", "y"); /* not before the first one */
+	expect_nothing(to);
+	bench_pass_ms(&bench, 1000);
+	expect_publish(to, QOS(2), 1, "t", "", "x");
+	expect_publish(to, QOS(2), 2, "t", "", "y");
+	bench.refuse_batches = 3;
+	peer_send(to, 0x50, "0001");
+	expect(from, 0x50, "0005");
+	peer_send(to, 0x50, "0002");
+	expect(from, 0x50, "0006");
+	peer_send(from, 0x62, "0005");
+	bench_pass_ms(&bench, 1000);
+	expect(to, 0x62, "0001");
+	expect(to, 0x62, "0002");
+	expect(from, 0x70, "0005");
+	bench.refuse_batches = 4;
+	peer_send(to, 0x70, "0001");
+	peer_send(from, 0x62, "0006");
+	bench_pass_ms(&bench, 1000);
+	expect_nothing(from);
+	bench_pass_ms(&bench, 3000);
+	expect(from, 0x70, "0006");
+	ck_assert_uint_eq(counted(&bench, INFLIGHT), 1);
+	bench_finish(&bench);
+}
+END_TEST
+
+/* A session that ends takes what was refused with it. */
+START_TEST(refused_and_ended)
+{
+	struct mqtt_connect clean = connect_of(V5, "to", true);
+
+	begin(1);
+	struct peer *from = new_lasting("from");
+	struct peer *to = new_lasting("to");
+	subscribe(to, "t", 2);
+	peer_publish(from, QOS(2), 5, "t", "", "x");
+	expect_publish(to, QOS(2), 1, "t", "", "x");
+	bench.refuse_batches = 1;
+	peer_send(to, 0x50, "0001");
+	expect(from, 0x50, "0005");
+	to = come_up(&bench, 0, &clean, false);
+	bench_pass_ms(&bench, 3000);
+	expect_nothing(to);
+	bench_finish(&bench);
+}
+END_TEST
+
+/* ---- people who come and go while steps are under way ---- */
+
+START_TEST(publisher_comes_back)
+{
+	begin(1);
+	struct peer *from = new_lasting("from");
+	struct peer *to = new_lasting("to");
+	subscribe(to, "t", 2);
+	bench.hold_store = true;
+	peer_publish(from, QOS(2), 5, "t", "", "x");
+	peer_lose(from);
+	from = back("from");
+	peer_publish(from, QOS(2) | DUP, 5, "t", "", "x");
+	bench_store_all(&bench);
+	expect_publish(to, QOS(2), 1, "t", "", "x");
+	peer_lose(from);
+	peer_send(to, 0x50, "0001");
+	bench_store_all(&bench);
+	expect(to, 0x62, "0001");
+	from = back("from");
+	expect_nothing(from);
+	peer_publish(from, QOS(2) | DUP, 5, "t", "", "x");
+	expect(from, 0x50, "0005");
+	peer_send(from, 0x62, "0005");
+	peer_lose(from);
+	from = back("from");
+	peer_send(from, 0x62, "0005");
+	peer_send(from, 0x62, "0005");
+	expect_nothing(from);
+	bench_store_all(&bench);
+	expect(from, 0x70, "0005");
+	expect_nothing(from);
+	peer_send(from, 0x62, "0005");
+	expect(from, 0x70, "0005 92");
+	expect_nothing(to);
+	bench_finish(&bench);
+}
+END_TEST
+
+START_TEST(subscriber_comes_back)
+{
+	begin(1);
+	struct peer *from = new_lasting("from");
+	struct peer *to = new_lasting("to");
+	subscribe(to, "t", 2);
+	bench.hold_store = true;
+	peer_publish(from, QOS(2), 5, "t", "", "x");
+	peer_publish(from, QOS(2), 6, "t", "", "y");
+	bench_store_one(&bench);
+	bench_store_one(&bench);
+	peer_lose(to);
+	to = back("to");
+	expect_nothing(to);
+	bench_store_all(&bench);
+	expect_publish(to, QOS(2), 1, "t", "", "x"); /* the first time: no DUP [MQTT-3.3.1-2] */
+	expect_publish(to, QOS(2), 2, "t", "", "y");
+	peer_send(to, 0x50, "0001");
+	peer_lose(to);
+	to = back("to");
+	expect_nothing(to);
+	peer_send(to, 0x50, "0001");
+	expect_nothing(to);
+	bench_store_all(&bench);
+	expect(to, 0x62, "0001");
+	expect_publish(to, DUP | QOS(2), 2, "t", "", "y");
+	peer_send(to, 0x70, "0001");
+	peer_lose(to);
+	to = back("to");
+	expect_publish(to, DUP | QOS(2), 2, "t", "", "y");
+	peer_send(to, 0x50, "0001");
+	expect(to, 0x62, "0001 92");
+	bench_store_all(&bench);
+	expect_nothing(to);
+	bench_finish(&bench);
+}
+END_TEST
+
+/* Take-over, clean start and the end of a session with every kind of step under way. */
+START_TEST(taken_over_and_ended)
+{
+	for (unsigned how = 0; how < 3; how++)
+		for (unsigned stage = 0; stage < 6; stage++) {
+			struct mqtt_connect clean = connect_of(V5, "to", true);
+
+			begin(1);
+			struct peer *from = new_lasting("from");
+			struct peer *to = new_lasting("to");
+			subscribe(to, "t", 2);
+			bench.hold_store = true;
+			peer_publish(from, QOS(2), 5, "t", "", "x");
+			peer_publish(to, QOS(2), 5, "t", "", "y"); /* to itself, too */
+			for (unsigned i = 0; i < stage; i++) {
+				if (bench.stored)
+					bench_store_one(&bench);
+				peer_send(to, 0x62, "0005");
+				if (i == 3)
+					peer_send(to, 0x50, "0001");
+			}
+			if (how == 2) {
+				peer_send(to, 0xE0, "00 05 11 00000000");
+			} else {
+				struct peer *next = peer_open(&bench, 0, V5);
+				struct mqtt_connect same = lasting("to");
+
+				peer_connect(next, how == 0 ? &same : &clean);
+			}
+			bench_store_all(&bench);
+			bench.hold_store = false;
+			bench_pass_ms(&bench, 3000);
+			ck_assert_uint_eq(counted(&bench, STORE_FAILED), 0);
+			peer_send(from, 0xC0, "");
+			bench_restart(&bench);
+			bench_finish(&bench);
+		}
+}
+END_TEST
+
+/* A publisher whose session ends: what it published and was not recorded is not published. */
+START_TEST(publisher_ends)
+{
+	struct mqtt_connect clean = connect_of(V5, "from", true);
+
+	begin(1);
+	struct peer *from = new_lasting("from");
+	struct peer *to = new_lasting("to");
+	subscribe(to, "t", 2);
+	bench.hold_store = true;
+	peer_publish(from, QOS(2), 5, "t", "", "x");
+	from = peer_open(&bench, 0, V5);
+	peer_connect(from, &clean);
+	bench_store_all(&bench);
+	expect_connack(from, 0);
+	expect_nothing(to);
+	peer_publish(from, QOS(2), 5, "t", "", "y");
+	bench_store_all(&bench);
+	expect_publish(to, QOS(2), 1, "t", "", "y");
+	bench_finish(&bench);
+}
+END_TEST
+
+START_TEST(pubrel_out_of_turn)
+{
+	begin(1);
+	struct peer *from = new_lasting("from");
+	struct peer *to = new_lasting("to");
+	subscribe(to, "t", 2);
+	bench.hold_store = true;
+	peer_publish(from, QOS(2), 5, "t", "", "x");
+	peer_send(from, 0x62, "0005");
+	expect(from, 0x70, "0005 92");
+	bench_store_all(&bench);
+	expect_publish(to, QOS(2), 1, "t", "", "x");
+	peer_send(from, 0x62, "0005"); /* before PUBREC */
+	expect(from, 0x70, "0005 92");
+	peer_send(to, 0x50, "0001");
+	expect(from, 0x50, "0005");
+	peer_send(from, 0x62, "0005");
+	peer_send(from, 0x62, "0005");
+	bench_store_all(&bench);
+	expect(from, 0x70, "0005");
+	expect_nothing(from);
+	bench_finish(&bench);
+}
+END_TEST
+
+/* [MQTT-3.3.2-5], and the gate opens. */
+START_TEST(expires_while_it_waits)
+{
+	begin(1);
+	struct peer *from = new_lasting("from");
+	struct peer *to = new_lasting("to");
+	subscribe(to, "t", 2);
+	bench.hold_store = true;
+	peer_publish(from, QOS(2), 5, "t", "02 00000001", "x");
+	bench_store_one(&bench);
+	bench_pass_ms(&bench, 1001);
+	bench_store_all(&bench);
+	expect_nothing(to);
+	expect(from, 0x50, "0005");
+	ck_assert_uint_eq(counted(&bench, DROPPED_EXPIRED), 1);
+	ck_assert_uint_eq(counted(&bench, INFLIGHT), 0);
+	bench.hold_store = false;
+	bench_pass_ms(&bench, 2000);
+	bench_restart(&bench);
+	to = back("to");
+	expect_nothing(to);
+	bench_finish(&bench);
+}
+END_TEST
+
+/* [MQTT-3.1.2-25] */
+START_TEST(too_large_for_the_subscriber)
+{
+	struct mqtt_connect small = lasting("to");
+
+	mqtt_set(&small.properties, MQTT_PROPERTY_MAXIMUM_PACKET_SIZE);
+	small.properties.maximum_packet_size = 60;
+	begin(1);
+	struct peer *from = new_lasting("from");
+	struct peer *to = come_up(&bench, 0, &small, false);
+	subscribe(to, "t", 2);
+	peer_publish(from, QOS(2), 5, "t", "",
+		     "0123456789012345678901234567890123456789012345678901234567890123456789");
+	expect_nothing(to);
+	expect(from, 0x50, "0005");
+	ck_assert_uint_eq(counted(&bench, DROPPED_TOO_LARGE), 1);
+	peer_publish(from, QOS(2), 6, "t", "", "x");
+	expect_publish(to, QOS(2), 2, "t", "", "x");
+	bench_finish(&bench);
+}
+END_TEST
+
+/* ---- after a kill ---- */
+
+/* The same packet identifier and DUP, whatever the publisher's DUP, whoever comes first. */
+START_TEST(goes_with_the_same_identifier)
+{
+	for (unsigned order = 0; order < 4; order++) {
+		begin(1 + order);
+		unsigned home = order % bench.count;
+		const char *from_id = bench_name(&bench, 0, "from");
+		const char *to_id = bench_name(&bench, home, "to");
+		struct peer *from = new_lasting(from_id);
+		struct peer *to = new_lasting(to_id);
+		subscribe(to, "t", 2);
+		peer_publish(from, QOS(2), 4, "t", "", "done");
+		expect_publish(to, QOS(2), 1, "t", "", "done");
+		peer_send(to, 0x50, "0001");
+		peer_send(to, 0x70, "0001");
+		peer_send(from, 0x62, "0004");
+		peer_publish(from, QOS(2), 5, "t", "", "x");
+		bench_restart(&bench);
+		if (order % 2)
+			to = back(to_id);
+		from = back(from_id);
+		peer_publish(from, QOS(2) | (order == 2 ? 0 : DUP), 5, "t", "", "x");
+		expect_nothing(from);
+		if (order % 2 == 0)
+			to = back(to_id);
+		expect_publish(to, DUP | QOS(2), 2, "t", "", "x");
+		expect_nothing(to);
+		peer_send(to, 0x50, "0002");
+		expect(to, 0x62, "0002");
+		expect(from, 0x50, "0005");
+		peer_send(to, 0x70, "0002");
+		peer_send(from, 0x62, "0005");
+		expect(from, 0x70, "0005");
+		peer_publish(from, QOS(2), 5, "t", "", "another");
+		expect_publish(to, QOS(2), 3, "t", "", "another");
+		ck_assert_uint_eq(counted(&bench, INFLIGHT), 1);
+		bench_finish(&bench);
+		if (bench.count == BENCH_SHARDS)
+			break;
+	}
+}
+END_TEST
+
+/* Where PUBREC had come, PUBREL and nothing else; the publisher's copy is known. */
+START_TEST(goes_on_with_pubrel)
+{
+	begin(1);
+	struct peer *from = new_lasting("from");
+	struct peer *to = new_lasting("to");
+	subscribe(to, "t", 2);
+	peer_publish(from, QOS(2), 5, "t", "", "x");
+	expect_publish(to, QOS(2), 1, "t", "", "x");
+	peer_send(to, 0x50, "0001");
+	bench_restart(&bench);
+	to = back("to");
+	expect(to, 0x62, "0001");
+	from = back("from");
+	peer_publish(from, QOS(2) | DUP, 5, "t", "", "x");
+	expect(from, 0x50, "0005");
+	expect_nothing(to);
+	peer_send(to, 0x70, "0001");
+	ck_assert_uint_eq(counted(&bench, UNKNOWN_AFTER_CRASH), 0);
+	bench_restart(&bench); /* it has had it: remembered until the publisher lets go */
+	to = back("to");
+	expect_nothing(to);
+	from = back("from");
+	peer_publish(from, QOS(2) | DUP, 5, "t", "", "x");
+	expect(from, 0x50, "0005");
+	peer_send(from, 0x62, "0005");
+	expect(from, 0x70, "0005");
+	expect_nothing(to);
+	bench_finish(&bench);
+}
+END_TEST
+
+/* A publisher that comes with PUBREL cannot send it again: only the subscriber knows. */
+START_TEST(publisher_comes_with_pubrel)
+{
+	for (unsigned i = 0; i < 6; i++) {
+		enum mqtt_version version = i % 3 == 2 ? V3 : V5;
+
+		begin(2);
+		const char *from_id = bench_name(&bench, 0, "from");
+		const char *to_id = bench_name(&bench, 1, "to");
+		struct peer *from = new_lasting(from_id);
+		struct peer *to = new_in(version, to_id, __LINE__);
+		subscribe(to, "t", 2);
+		peer_publish(from, QOS(2), 5, "t", "", "x");
+		expect_publish(to, QOS(2), 1, "t", "", "x");
+		bench_pass_ms(&bench, 1200); /* it has fallen behind */
+		expect(from, 0x50, "0005");
+		bench_restart(&bench);
+		if (i < 3)
+			to = back_in(version, to_id, __LINE__);
+		from = back(from_id);
+		peer_send(from, 0x62, "0005");
+		expect(from, 0x70, "0005");
+		if (i >= 3)
+			to = back_in(version, to_id, __LINE__);
+		expect(to, 0x62, "0001");
+		peer_send(to, 0x70, i % 3 == 0 ? "0001 92" : "0001");
+		expect_nothing(to);
+		ck_assert_uint_eq(counted(&bench, LOST_IN_CRASH), i % 3 == 0);
+		ck_assert_uint_eq(counted(&bench, UNKNOWN_AFTER_CRASH), i % 3 == 2);
+		ck_assert_uint_eq(counted(&bench, INFLIGHT), 0);
+		bench_finish(&bench);
+	}
+}
+END_TEST
+
+/* Likewise one whose session ends, by its expiry or a clean start. */
+START_TEST(publisher_is_gone)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		begin(2);
+		const char *from_id = bench_name(&bench, 0, "from");
+		const char *to_id = bench_name(&bench, 1, "to");
+		struct peer *from = new_lasting(from_id);
+		struct peer *to = new_lasting(to_id);
+		subscribe(to, "t", 2);
+		peer_publish(from, QOS(2), 5, "t", "", "x");
+		bench_restart(&bench);
+		to = back(to_id);
+		expect_nothing(to);
+		if (i == 0)
+			bench_pass_ms(&bench, 1001000);
+		else
+			new_peer(&bench, V5, from_id);
+		expect(to, 0x62, "0001");
+		bench_restart(&bench);
+		to = back(to_id);
+		expect(to, 0x62, "0001");
+		peer_send(to, 0x70, "0001");
+		bench_restart(&bench);
+		to = back(to_id);
+		expect_nothing(to);
+		bench_finish(&bench);
+	}
+}
+END_TEST
+
+/* To each what it has not had: not begun, begun, done, QoS 0. */
+START_TEST(to_whoever_has_not_had_it)
+{
+	begin(3);
+	const char *from_id = bench_name(&bench, 0, "from");
+	const char *ids[] = {bench_name(&bench, 0, "done"), bench_name(&bench, 1, "open"),
+			     bench_name(&bench, 2, "away"), bench_name(&bench, 1, "received")};
+	struct peer *from = new_lasting(from_id);
+	struct peer *to[4];
+
+	for (unsigned i = 0; i < 4; i++) {
+		to[i] = new_lasting(ids[i]);
+		subscribe(to[i], "t", 2);
+	}
+	peer_lose(to[2]);
+	peer_publish(from, QOS(2), 5, "t", "", "x");
+	expect_publish(to[0], QOS(2), 1, "t", "", "x");
+	peer_send(to[0], 0x50, "0001");
+	peer_send(to[0], 0x70, "0001");
+	peer_send(to[3], 0x50, "0001");
+	bench_restart(&bench);
+	struct peer *zero = new_peer(&bench, V5, "zero");
+	struct peer *fresh = new_peer(&bench, V5, bench_name(&bench, 2, "fresh"));
+	subscribe(zero, "t", 0);
+	subscribe(fresh, "t", 1);
+	for (unsigned i = 0; i < 4; i++)
+		to[i] = back(ids[i]);
+	from = back(from_id);
+	peer_publish(from, QOS(2) | DUP, 5, "t", "", "x");
+	expect_nothing(zero);
+	expect_publish(fresh, QOS(1), 1, "t", "", "x");
+	expect_nothing(to[0]);
+	expect_publish(to[1], DUP | QOS(2), 1, "t", "", "x");
+	expect_publish(to[2], QOS(2), 1, "t", "", "x");
+	expect(to[3], 0x62, "0001");
+	expect_nothing(to[3]);
+	peer_send(to[1], 0x50, "0001");
+	peer_send(to[2], 0x50, "0001");
+	expect_nothing(from);
+	peer_send(fresh, 0x40, "0001");
+	expect(from, 0x50, "0005");
+	bench_finish(&bench);
+}
+END_TEST
+
+/* A will, and a retained message, that nobody can send again. */
+START_TEST(without_a_publisher)
+{
+	struct mqtt_connect will = connect_of(V5, "dies", true);
+
+	will.has_will = true;
+	will.will.qos = 2;
+	will.will.topic = slice_text("w");
+	will.will.payload = slice_text("gone");
+	begin(1);
+	struct peer *from = new_lasting("from");
+	struct peer *to = new_lasting("to");
+	struct peer *dies = come_up(&bench, 0, &will, false);
+	subscribe(to, "w", 2);
+	peer_lose(dies);
+	expect_publish(to, QOS(2), 1, "w", "", "gone");
+	peer_publish(from, QOS(2) | RETAIN, 5, "r", "", "kept");
+	expect(from, 0x50, "0005 10");
+	subscribe(to, "r", 2);
+	expect_publish(to, QOS(2) | RETAIN, 2, "r", "", "kept");
+	bench_restart(&bench);
+	to = back("to");
+	expect(to, 0x62, "0001");
+	expect(to, 0x62, "0002");
+	peer_send(to, 0x70, "0001");
+	peer_send(to, 0x70, "0002 92");
+	expect_nothing(to);
+	ck_assert_uint_eq(counted(&bench, LOST_IN_CRASH), 1);
+	from = back("from");
+	peer_publish(from, QOS(2) | RETAIN | DUP, 5, "r", "", "kept"); /* its PUBREC was lost */
+	expect_publish(to, QOS(2), 3, "r", "", "kept");
+	bench_finish(&bench);
+}
+END_TEST
+
+/* The member of a shared subscription that has it keeps it, away or not, on whatever shard. */
+START_TEST(shared_subscription)
+{
+	for (unsigned stage = 0; stage < 3; stage++) {
+		begin(3);
+		const char *from_id = bench_name(&bench, 0, "from");
+		const char *ids[] = {bench_name(&bench, 1, "a"), bench_name(&bench, 2, "b"),
+				     bench_name(&bench, 0, "c")};
+		struct peer *from = new_lasting(from_id);
+		struct peer *to[3];
+		unsigned has = 3;
+
+		for (unsigned i = 0; i < 3; i++) {
+			to[i] = new_lasting(ids[i]);
+			subscribe(to[i], "$share/g/t", 2);
+		}
+		peer_publish(from, QOS(2), 5, "t", "", "x");
+		for (unsigned i = 0; i < 3; i++)
+			if (to[i]->in_len > 0)
+				has = i;
+		ck_assert_uint_lt(has, 3);
+		expect_publish(to[has], QOS(2), 1, "t", "", "x");
+		if (stage > 0)
+			peer_send(to[has], 0x50, "0001");
+		if (stage > 1)
+			peer_send(to[has], 0x70, "0001");
+		bench_restart(&bench);
+		for (unsigned i = 0; i < 3; i++)
+			if (i != has)
+				to[i] = back(ids[i]);
+		from = back(from_id);
+		peer_publish(from, QOS(2) | DUP, 5, "t", "", "x");
+		for (unsigned i = 0; i < 3; i++)
+			if (i != has)
+				expect_nothing(to[i]);
+		to[has] = back(ids[has]);
+		if (stage == 0)
+			expect_publish(to[has], DUP | QOS(2), 1, "t", "", "x");
+		if (stage == 1)
+			expect(to[has], 0x62, "0001");
+		expect_nothing(to[has]);
+		peer_publish(from, QOS(2), 6, "t", "", "y"); /* the group goes on */
+		unsigned got = 0;
+		for (unsigned i = 0; i < 3; i++)
+			got += to[i]->in_len > 0;
+		ck_assert_uint_eq(got, 1);
+		bench_finish(&bench);
+	}
+}
+END_TEST
+
+/* Killed again before anything was said, and in the middle of going on. */
+START_TEST(killed_again)
+{
+	begin(2);
+	const char *from_id = bench_name(&bench, 0, "from");
+	const char *to_id = bench_name(&bench, 1, "to");
+	struct peer *from = new_lasting(from_id);
+	struct peer *to = new_lasting(to_id);
+	subscribe(to, "t", 2);
+	peer_publish(from, QOS(2), 5, "t", "", "x");
+	bench_restart(&bench);
+	bench_restart(&bench);
+	to = back(to_id);
+	from = back(from_id);
+	peer_publish(from, QOS(2) | DUP, 5, "t", "", "x");
+	expect_publish(to, DUP | QOS(2), 1, "t", "", "x");
+	bench_restart(&bench);
+	from = back(from_id);
+	peer_publish(from, QOS(2) | DUP, 5, "t", "", "x");
+	expect_nothing(from); /* it counts as connected */
+	bench_restart(&bench);
+	to = back(to_id);
+	from = back(from_id);
+	peer_publish(from, QOS(2) | DUP, 5, "t", "", "x");
+	expect_publish(to, DUP | QOS(2), 1, "t", "", "x");
+	peer_send(to, 0x50, "0001");
+	expect(to, 0x62, "0001");
+	expect(from, 0x50, "0005");
+	bench_restart(&bench);
+	to = back(to_id);
+	expect(to, 0x62, "0001");
+	peer_send(to, 0x70, "0001");
+	from = back(from_id);
+	peer_send(from, 0x62, "0005");
+	expect(from, 0x70, "0005");
+	bench_restart(&bench);
+	to = back(to_id);
+	from = back(from_id);
+	peer_send(from, 0x62, "0005");
+	expect(from, 0x70, "0005 92");
+	expect_nothing(to);
+	bench_finish(&bench);
+}
+END_TEST
+
+/* Killed right after each commit, before anybody was told of it. */
+START_TEST(killed_after_each_commit)
+{
+	for (unsigned stage = 0; stage < 5; stage++) {
+		begin(1);
+		struct peer *from = new_lasting("from");
+		struct peer *to = new_lasting("to");
+		subscribe(to, "t", 2);
+		bench.hold_store = stage < 2;
+		peer_publish(from, QOS(2), 5, "t", "", "x");
+		for (unsigned i = 0; i < stage && stage < 2; i++)
+			bench_store_one(&bench);
+		bench.hold_store = true;
+		if (stage >= 2)
+			peer_send(to, 0x50, "0001");
+		if (stage >= 3) {
+			bench_store_all(&bench);
+			peer_send(to, 0x70, "0001");
+		}
+		if (stage == 4) {
+			bench_store_all(&bench);
+			peer_send(from, 0x62, "0005");
+		}
+		bench_store_untold(&bench);
+		bench.hold_store = false;
+		bench_restart(&bench);
+		to = back("to");
+		from = back("from");
+		if (stage == 4) {
+			peer_send(from, 0x62, "0005");
+			expect(from, 0x70, "0005 92");
+			expect_nothing(to);
+			bench_finish(&bench);
+			continue;
+		}
+		peer_publish(from, QOS(2) | DUP, 5, "t", "", "x");
+		if (stage < 2)
+			expect_publish(to, stage == 0 ? QOS(2) : DUP | QOS(2), 1, "t", "", "x");
+		else if (stage == 2)
+			expect(to, 0x62, "0001");
+		expect_nothing(to);
+		bench_finish(&bench);
+	}
+}
+END_TEST
+
+/* A device that lost its memory and takes an open identifier: the same message, whatever it is. */
+START_TEST(open_identifier_is_used_again)
+{
+	begin(1);
+	struct peer *from = new_lasting("from");
+	struct peer *to = new_lasting("to");
+	subscribe(to, "#", 2);
+	peer_publish(from, QOS(2), 5, "t", "", "x");
+	bench_restart(&bench);
+	to = back("to");
+	from = back("from");
+	peer_publish(from, QOS(2), 5, "u", "", "another");
+	expect_publish(to, DUP | QOS(2), 1, "u", "", "another");
+	peer_send(to, 0x50, "0001");
+	peer_send(to, 0x70, "0001");
+	expect(from, 0x50, "0005");
+	peer_send(from, 0x62, "0005");
+	expect(from, 0x70, "0005");
+	peer_publish(from, QOS(2), 5, "t", "", "y");
+	expect(to, 0x62, "0001");
+	expect_publish(to, QOS(2), 2, "t", "", "y");
+	bench_finish(&bench);
+}
+END_TEST
+
+/* ---- queues that a kill takes ---- */
+
+START_TEST(queues_are_counted)
+{
+	begin(1);
+	struct peer *from = new_lasting("from");
+	struct peer *to = new_lasting("to");
+	subscribe(to, "#", 2);
+	peer_lose(to);
+	peer_publish(from, QOS(1), 5, "t", "", "x");
+	peer_publish(from, QOS(2), 6, "t", "", "x");
+	peer_publish(from, QOS(2), 7, "t", "", "x");
+	peer_publish(from, QOS(0), 0, "t", "", "x");
+	from->in_len = 0;
+	bench_pass_ms(&bench, 1000);
+	bench_restart(&bench);
+	ck_assert_uint_eq(counted(&bench, QUEUES_LOST), 3);
+	to = back_lost("to", 3);
+	peer_lose(to);
+	to = back_lost("to", 0);
+	bench_pass_ms(&bench, 1000);
+	bench_restart(&bench);
+	to = back_lost("to", 0);
+	peer_lose(to);
+	from = back("from");
+	peer_publish(from, QOS(1), 8, "t", "", "x");
+	bench_pass_ms(&bench, 2000);
+	to = back_lost("to", 0);
+	expect_publish(to, QOS(1), 1, "t", "", "x");
+	peer_send(to, 0x40, "0001");
+	bench_pass_ms(&bench, 1000);
+	bench_restart(&bench);
+	ck_assert_uint_eq(counted(&bench, QUEUES_LOST), 0);
+	to = back_lost("to", 0);
+	bench_finish(&bench);
+}
+END_TEST
+
+Suite *records_suite(void)
+{
+	const TTest *tests[] = {each_packet_waits,
+				others_wait_for_nothing,
+				waits_across_shards,
+				in_their_order,
+				identifiers_wait_for_their_end,
+				refused_publish,
+				refused_with_others_behind,
+				refused_steps,
+				refused_and_ended,
+				publisher_comes_back,
+				subscriber_comes_back,
+				taken_over_and_ended,
+				publisher_ends,
+				pubrel_out_of_turn,
+				expires_while_it_waits,
+				too_large_for_the_subscriber,
+				goes_with_the_same_identifier,
+				goes_on_with_pubrel,
+				publisher_comes_with_pubrel,
+				publisher_is_gone,
+				to_whoever_has_not_had_it,
+				without_a_publisher,
+				shared_subscription,
+				killed_again,
+				killed_after_each_commit,
+				open_identifier_is_used_again,
+				queues_are_counted};
+	Suite *suite = suite_create("records");
+	TCase *tcase = tcase_create("records");
+
+	tcase_set_timeout(tcase, 60);
+	for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++)
+		tcase_add_test(tcase, tests[i]);
+	suite_add_tcase(suite, tcase);
+	return suite;
+}
