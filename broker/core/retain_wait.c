@@ -170,6 +170,7 @@ static void deliver_found(struct shard *shard, struct session *session,
 	struct identifier_list identifiers = {&wait->identifier, wait->identifier != 0};
 	/* With RETAIN. [MQTT3-3.3.1-8] */
 	publication.found_retained = true;
+	publication.again = false; /* whoever asks for it has not had it by asking */
 	deliver_to_session(shard, session, &publication,
 			   message->qos < granted ? message->qos : granted, true, identifiers);
 }
