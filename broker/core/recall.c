@@ -5,6 +5,7 @@
 struct holder {
 	uint64_t envelope;
 	uint64_t session; /* number, at `party` */
+	uint64_t share;	  /* row of the shared subscription that it came by, 0 for none */
 	uint32_t group;	  /* slot: what the group's home knows; 0: what the member's shard knows */
 	uint16_t packet_id; /* 0: its exchange is over */
 	party_id party;
@@ -84,6 +85,7 @@ static void recall_held(struct shard *shard, const struct session *session,
 		return;
 	add_holder(shard, (struct holder){.envelope = step->envelope,
 					  .session = session->number,
+					  .share = step->group,
 					  .packet_id = id,
 					  .party = shard->party});
 	if (step->group != 0)
@@ -176,15 +178,17 @@ void recall_session_end(struct shard *shard, struct session *session)
 
 /* ---- subscribers ---- */
 
+/* A session that has the message by two ways, its own and a group's, has it twice. */
 static const struct holder *holder_of(const struct shard *shard, uint64_t envelope,
-				      uint64_t session)
+				      const struct session *session, uint64_t share)
 {
 	const struct recall *recall = &shard->recall;
 	struct index_probe probe;
 	uint32_t n = first_of(recall, envelope, &probe);
 	while (n != 0) {
 		const struct holder *holder = holder_at(recall, n);
-		if (holder->group == 0 && holder->session == session)
+		if (holder->group == 0 && holder->session == session->number &&
+		    holder->share == share)
 			return holder;
 		n = next_of(recall, envelope, index_next(&recall->index, &probe), &probe);
 	}
@@ -194,7 +198,8 @@ static const struct holder *holder_of(const struct shard *shard, uint64_t envelo
 bool recall_takes(struct shard *shard, struct session *session, struct publication *publication,
 		  uint8_t qos, bool retain, struct identifier_list identifiers)
 {
-	const struct holder *holder = holder_of(shard, publication->envelope, session->number);
+	uint64_t share = shared_row(session, publication->share);
+	const struct holder *holder = holder_of(shard, publication->envelope, session, share);
 	if (holder == NULL)
 		return qos == 0;
 	struct outbound *entry =

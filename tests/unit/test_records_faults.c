@@ -28,9 +28,31 @@ START_TEST(retained_after_it_came_again)
 }
 END_TEST
 
+/* One session with two ways to the message has two deliveries, and both go on. */
+START_TEST(shared_and_its_own)
+{
+	begin(1);
+	struct peer *from = new_lasting("from");
+	struct peer *to = new_lasting("to");
+	subscribe(to, "t", 2);
+	subscribe(to, "$share/g/t", 2);
+	peer_publish(from, QOS(2), 5, "t", "", "x");
+	expect_publish(to, QOS(2), 1, "t", "", "x");
+	expect_publish(to, QOS(2), 2, "t", "", "x");
+	bench_restart(&bench);
+	to = back("to");
+	from = back("from");
+	peer_publish(from, QOS(2) | DUP, 5, "t", "", "x");
+	expect_publish(to, DUP | QOS(2), 1, "t", "", "x");
+	expect_publish(to, DUP | QOS(2), 2, "t", "", "x");
+	expect_nothing(to);
+	bench_finish(&bench);
+}
+END_TEST
+
 Suite *records_faults_suite(void)
 {
-	const TTest *tests[] = {retained_after_it_came_again};
+	const TTest *tests[] = {retained_after_it_came_again, shared_and_its_own};
 	Suite *suite = suite_create("records_faults");
 	TCase *tcase = tcase_create("records_faults");
 
