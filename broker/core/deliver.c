@@ -267,6 +267,7 @@ static void record(struct shard *shard, struct session *session, struct outbound
 	entry->envelope = delivery->found_retained ? 0 : delivery->message->envelope;
 	entry->group = shared_row(session, delivery->share);
 	entry->state = INFLIGHT_BEGUN;
+	step_queue_changed(shard, session); /* it may have waited in the queue */
 	step_outbound(shard, session, STEP_OUTBOUND_SENT, entry);
 }
 

@@ -80,11 +80,22 @@ void steps_flush(struct shard *shard)
 
 /* ---- queues in RAM ---- */
 
+/* Of what was begun: who can still send it, or else whether it was lost, its record tells. */
+static uint32_t recorded_alone(const struct inflight *inflight)
+{
+	uint32_t count = 0;
+	for (uint32_t i = 0; inflight->holding > 0 && i < inflight->room; i++) {
+		const struct outbound *entry = &inflight->ring[i];
+		count += entry->recorded && entry->delivery.message && entry->delivery.gate == 0;
+	}
+	return count;
+}
+
 /* What would be lost with the broker: nobody else has a copy. */
 static uint32_t in_ram_only(const struct session *session)
 {
 	return session->queue.count - session->queue.at_most_once + session->inflight.holding -
-	       session->gated;
+	       session->gated - recorded_alone(&session->inflight);
 }
 
 void step_queue_changed(struct shard *shard, struct session *session)

@@ -50,9 +50,30 @@ START_TEST(shared_and_its_own)
 }
 END_TEST
 
+/* What a publisher still has is not lost; nor is what was sent already and is recorded. */
+START_TEST(only_what_is_lost_is_counted)
+{
+	begin(1);
+	struct peer *from = new_lasting("from");
+	struct peer *to = new_lasting("to");
+	subscribe(to, "t", 2);
+	peer_publish(from, QOS(1), 5, "t", "", "gated");
+	expect_publish(to, QOS(1), 1, "t", "", "gated");
+	bench_pass_ms(&bench, 900);
+	peer_send(to, 0x40, "0001");
+	peer_publish(from, QOS(2), 6, "t", "", "recorded");
+	bench_pass_ms(&bench, 3000); /* behind: the publisher has its PUBREC */
+	bench_restart(&bench);
+	ck_assert_uint_eq(counted(&bench, QUEUES_LOST), 0);
+	to = back_lost("to", 0);
+	bench_finish(&bench);
+}
+END_TEST
+
 Suite *records_faults_suite(void)
 {
-	const TTest *tests[] = {retained_after_it_came_again, shared_and_its_own};
+	const TTest *tests[] = {retained_after_it_came_again, shared_and_its_own,
+				only_what_is_lost_is_counted};
 	Suite *suite = suite_create("records_faults");
 	TCase *tcase = tcase_create("records_faults");
 
