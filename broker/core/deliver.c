@@ -256,6 +256,7 @@ static void send_entry(struct shard *shard, struct session *session, struct outb
 		COUNT(shard, DROPPED_TOO_LARGE);
 	gate_detach(shard, session, &entry->delivery);
 	gates_caught_up(session, entry->order);
+	step_queue_changed(shard, session);
 	deliver_over(shard, session, entry);
 }
 

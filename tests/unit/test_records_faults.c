@@ -70,10 +70,51 @@ START_TEST(only_what_is_lost_is_counted)
 }
 END_TEST
 
+/* What leaves a queue without being sent is not counted any more. */
+START_TEST(what_was_dropped_is_not_lost)
+{
+	begin(1);
+	struct peer *from = new_lasting("from");
+	struct peer *to = new_lasting("to");
+	subscribe(to, "t", 2);
+	peer_lose(to);
+	bench_pass_ms(&bench, 31000);
+	peer_publish(from, QOS(2), 6, "t", "02 00000002", "x");
+	bench_pass_ms(&bench, 1500);
+	bench.hold_store = true;
+	to = peer_open(&bench, 0, V5);
+	struct mqtt_connect connect = lasting("to");
+	peer_connect(to, &connect);
+	bench_store_one(&bench);
+	expect_connack(to, 0);
+	bench_pass_ms(&bench, 1000); /* it expires while its record is under way */
+	bench_store_all(&bench);
+	expect_nothing(to);
+	bench.hold_store = false;
+	bench_pass_ms(&bench, 2000);
+	bench_restart(&bench);
+	ck_assert_uint_eq(counted(&bench, QUEUES_LOST), 0);
+	from = back("from");
+	bench_pass_ms(&bench, 31000);
+	peer_publish(from, QOS(1), 7, "t", "",
+		     "0123456789012345678901234567890123456789012345678901234567890123456789");
+	bench_pass_ms(&bench, 1500);
+	connect = lasting("to");
+	mqtt_set(&connect.properties, MQTT_PROPERTY_MAXIMUM_PACKET_SIZE);
+	connect.properties.maximum_packet_size = 60;
+	come_up(&bench, 0, &connect, true);
+	ck_assert_uint_eq(counted(&bench, DROPPED_TOO_LARGE), 1);
+	bench_pass_ms(&bench, 2000);
+	bench_restart(&bench);
+	ck_assert_uint_eq(counted(&bench, QUEUES_LOST), 0);
+	bench_finish(&bench);
+}
+END_TEST
+
 Suite *records_faults_suite(void)
 {
 	const TTest *tests[] = {retained_after_it_came_again, shared_and_its_own,
-				only_what_is_lost_is_counted};
+				only_what_is_lost_is_counted, what_was_dropped_is_not_lost};
 	Suite *suite = suite_create("records_faults");
 	TCase *tcase = tcase_create("records_faults");
 
