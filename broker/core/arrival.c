@@ -52,29 +52,6 @@ static bool is_told(const struct session *session)
 }
 
 /*
- * Goes on to the subscribers.  When it is refused after all, the exchange is at its
- * end: with the error (5.0), or with the connection, and then the client may send it
- * again as a new one.
- */
-static void go(struct shard *shard, struct session *session, const struct arrival *arrival)
-{
-	enum mqtt_reason reason = MQTT_QUOTA_EXCEEDED;
-	uint64_t envelope = arrival->message->envelope;
-	if (arrival->state == ARRIVAL_READY) {
-		struct publication publication = message_publication(arrival->message);
-		publication.gate = arrival->gate;
-		bool told = is_told(session) && publication.qos > 0;
-		reason = publish_take_over(shard, told, &publication);
-		if (mqtt_reason_is_error((uint8_t)reason) && envelope)
-			step_inbound(shard, session, STEP_INBOUND_END, arrival->packet_id,
-				     envelope);
-	}
-	held_decide(&session->held, arrival->packet_id, arrival->gate, reason);
-	gate_release(shard, arrival->gate);
-	message_release(arrival->message, &shard->purse);
-}
-
-/*
  * One was refused and will be sent again: those behind it, too, in their order.  It is
  * as if they had never come.
  */
@@ -93,14 +70,47 @@ static void forget_behind(struct shard *shard, struct session *session)
 	}
 }
 
+/* Before 5.0 an error has no form but the end of the connection, and no turn to wait for. */
+static void close_refused(struct shard *shard, struct session *session, enum mqtt_reason reason)
+{
+	if (session->client && session->client->state == CLIENT_UP && !is_told(session))
+		client_fail(shard, session->client, reason, NULL);
+}
+
+/*
+ * Goes on to the subscribers.  When it is refused after all, the exchange is at its
+ * end: with the error (5.0), or with the connection, and then the client may send it
+ * again as a new one.
+ */
+static void go(struct shard *shard, struct session *session, const struct arrival *arrival)
+{
+	enum mqtt_reason reason = MQTT_QUOTA_EXCEEDED;
+	uint64_t envelope = arrival->message->envelope;
+	if (arrival->state == ARRIVAL_READY) {
+		struct publication publication = message_publication(arrival->message);
+		publication.gate = arrival->gate;
+		bool told = is_told(session) && publication.qos > 0;
+		reason = publish_take_over(shard, told, &publication);
+		if (mqtt_reason_is_error((uint8_t)reason) && envelope)
+			step_inbound(shard, session, STEP_INBOUND_END, arrival->packet_id,
+				     envelope);
+	}
+	bool refused = arrival->message->qos > 0 && mqtt_reason_is_error((uint8_t)reason);
+	if (refused && !is_told(session))
+		forget_behind(shard, session);
+	held_decide(&session->held, arrival->packet_id, arrival->gate, reason);
+	if (refused)
+		close_refused(shard, session, reason); /* which may end it */
+	gate_release(shard, arrival->gate);
+	message_release(arrival->message, &shard->purse);
+}
+
 static void go_on(struct shard *shard, uint64_t number)
 {
 	struct session *session; /* a refusal may end it */
 	while ((session = session_by_number(shard, number)) != NULL && session->arrivals.first &&
 	       session->arrivals.first->state != ARRIVAL_WAITS) {
 		struct arrival arrival = take_first(shard, &session->arrivals);
-		if (arrival.state == ARRIVAL_REFUSED && !is_told(session))
-			forget_behind(shard, session);
 		go(shard, session, &arrival);
 	}
 }

@@ -111,10 +111,39 @@ START_TEST(what_was_dropped_is_not_lost)
 }
 END_TEST
 
+/*
+ * Before 5.0 a refusal is the end of the connection, and has no turn to wait for: what came
+ * meanwhile would overtake what has to be sent again.
+ */
+START_TEST(refusal_waits_for_nobody)
+{
+	begin(1);
+	struct peer *from = new_in(V3, "from", __LINE__);
+	struct peer *to = new_lasting("to");
+	subscribe(to, "t", 2);
+	peer_publish(from, QOS(2), 1, "t", "", "one");
+	expect_publish(to, QOS(2), 1, "t", "", "one");
+	bench.refuse_batches = 1;
+	peer_publish(from, QOS(2), 2, "t", "", "two");
+	expect_end(from, 0);
+	peer_publish(from, QOS(2), 3, "t", "", "three");
+	expect_nothing(to);
+	from = back_in(V3, "from", __LINE__);
+	peer_publish(from, QOS(2) | DUP, 1, "t", "", "one");
+	peer_publish(from, QOS(2) | DUP, 2, "t", "", "two");
+	peer_publish(from, QOS(2) | DUP, 3, "t", "", "three");
+	expect_publish(to, QOS(2), 2, "t", "", "two");
+	expect_publish(to, QOS(2), 3, "t", "", "three");
+	expect_nothing(to);
+	bench_finish(&bench);
+}
+END_TEST
+
 Suite *records_faults_suite(void)
 {
 	const TTest *tests[] = {retained_after_it_came_again, shared_and_its_own,
-				only_what_is_lost_is_counted, what_was_dropped_is_not_lost};
+				only_what_is_lost_is_counted, what_was_dropped_is_not_lost,
+				refusal_waits_for_nobody};
 	Suite *suite = suite_create("records_faults");
 	TCase *tcase = tcase_create("records_faults");
 
