@@ -53,14 +53,15 @@ static bool is_told(const struct session *session)
 
 /*
  * One was refused and will be sent again: those behind it, too, in their order.  It is
- * as if they had never come.
+ * as if they had never come.  One whose record is under way has its end when, and if,
+ * it is there: a full disk is not to be asked for the end of what never was.
  */
 static void forget_behind(struct shard *shard, struct session *session)
 {
 	while (session->arrivals.first) {
 		struct arrival arrival = take_first(shard, &session->arrivals);
 		struct held_ack *ack = held_find(&session->held, arrival.packet_id);
-		if (arrival.message->envelope)
+		if (arrival.message->envelope && arrival.state == ARRIVAL_READY)
 			step_inbound(shard, session, STEP_INBOUND_END, arrival.packet_id,
 				     arrival.message->envelope);
 		if (ack && ack->gate == arrival.gate && ack->gate != 0)
@@ -122,8 +123,11 @@ void publish_recorded(struct shard *shard, struct session *session, uint16_t pac
 	while (arrival &&
 	       (arrival->packet_id != packet_id || arrival->message->envelope != envelope))
 		arrival = arrival->next;
-	if (arrival == NULL)
+	if (arrival == NULL) {
+		if (committed) /* forgotten meanwhile */
+			step_inbound(shard, session, STEP_INBOUND_END, packet_id, envelope);
 		return;
+	}
 	arrival->state = committed ? ARRIVAL_READY : ARRIVAL_REFUSED;
 	go_on(shard, session->number);
 }

@@ -139,11 +139,84 @@ START_TEST(refusal_waits_for_nobody)
 }
 END_TEST
 
+/*
+ * While the disk is full, a client that sends, is refused and comes back leaves nothing
+ * behind that would have to be tried again: what was never recorded needs no end.
+ */
+START_TEST(refusals_leave_nothing)
+{
+	begin(1);
+	struct peer *from = new_in(V3, "from", __LINE__);
+	unsigned steps = 0;
+
+	for (unsigned round = 0; round < 20; round++) {
+		bench.refuse_batches = 1000;
+		bench.hold_store = true;
+		for (uint16_t id = 1; id <= 10; id++)
+			peer_publish(from, QOS(2), id, "t", "", "x");
+		bench_store_all(&bench);
+		expect_end(from, 0);
+		from = back_in(V3, "from", __LINE__);
+	}
+	bench_pass_ms(&bench, 1100);
+	for (const struct store_batch *batch = bench.stored; batch; batch = batch->next)
+		steps += (unsigned)batch->step_count;
+	ck_assert_uint_eq(steps, 0);
+	bench_finish(&bench);
+}
+END_TEST
+
+static void count_open(void *self, const struct store_step *step)
+{
+	*(unsigned *)self += step->type == STEP_INBOUND_OPEN;
+}
+
+static void no_session(void *self, uint64_t row, const struct store_session *session)
+{
+	(void)self, (void)row, (void)session;
+}
+
+static void no_subscription(void *self, uint64_t row, const struct store_subscription *subscription)
+{
+	(void)self, (void)row, (void)subscription;
+}
+
+/* Exchanges of publishers that a broker would find at its start. */
+static unsigned open_in_store(void)
+{
+	unsigned count = 0;
+	struct store_visitor visitor = {&count, no_session, no_subscription, count_open};
+	struct failure failure;
+
+	ck_assert(store_load(bench.store, &visitor, &failure));
+	return count;
+}
+
+/* One that was recorded, behind one that was refused, has to be ended: it comes again as new. */
+START_TEST(recorded_behind_a_refusal)
+{
+	begin(1);
+	struct peer *from = new_in(V3, "from", __LINE__);
+	struct peer *to = new_lasting("to");
+	subscribe(to, "t", 2);
+	bench.hold_store = true;
+	for (uint16_t id = 1; id <= 3; id++)
+		peer_publish(from, QOS(2), id, "t", "", "x");
+	bench.refuse_batches = 1;
+	bench_store_all(&bench);
+	expect_end(from, 0);
+	expect_nothing(to);
+	ck_assert_uint_eq(open_in_store(), 0);
+	bench_finish(&bench);
+}
+END_TEST
+
 Suite *records_faults_suite(void)
 {
 	const TTest *tests[] = {retained_after_it_came_again, shared_and_its_own,
 				only_what_is_lost_is_counted, what_was_dropped_is_not_lost,
-				refusal_waits_for_nobody};
+				refusal_waits_for_nobody,     refusals_leave_nothing,
+				recorded_behind_a_refusal};
 	Suite *suite = suite_create("records_faults");
 	TCase *tcase = tcase_create("records_faults");
 
