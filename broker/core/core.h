@@ -156,6 +156,7 @@ struct session {
 	uint32_t lost;		 /* deliveries that a crash took, until the client is told */
 	uint32_t queue_told;	 /* what the store says that waits in RAM only */
 	bool queue_changed;	 /* listed in shard->steps.changed */
+	bool recorded;		 /* what it published may have records: their end needs one */
 	struct will *will;	 /* of a connection that is gone, while its delay runs */
 	int64_t detached_ms;	 /* when that was; may lie before the machine's start */
 	uint64_t detached_s;

@@ -145,9 +145,8 @@ static void on_pubrel(const struct ack_in *in)
 		held_drop(in->shard, session, late); /* its PUBREC was had before */
 	bool releasing = idset_has(session->releasing, id);
 	bool known = session->inbound && idset_remove(session->inbound, id);
-	bool recalled = recall_inbound_end(in->shard, session, id);
-	known = known || recalled;
-	if (releasing || recalled || (known && steps_recorded(in->shard, session)))
+	known = recall_inbound_end(in->shard, session, id) || known;
+	if (releasing || (known && session->recorded))
 		release_later(in, !releasing);
 	else
 		answer_pubrel(in->shard, in->client, id,

@@ -271,9 +271,11 @@ static bool let_wait(struct shard *shard, struct client *client, struct session 
 		held_add(shard, session, p->packet_id, p->qos, publication->gate, MQTT_SUCCESS,
 			 p->qos == 1 ? message : NULL);
 	}
-	if (publication->envelope)
+	if (publication->envelope) {
+		session->recorded = true;
 		step_inbound(shard, session, STEP_INBOUND_OPEN, p->packet_id,
 			     publication->envelope);
+	}
 	return true;
 }
 

@@ -58,6 +58,7 @@ static void recall_published(struct session *session, const struct store_step *s
 	    shard_grow(recalls->at, &recalls->room, recalls->count + 1, sizeof *recalls->at);
 	recalls->at[recalls->count++] = (struct recalled){step->envelope, step->packet_id};
 	recalls->live++;
+	session->recorded = true;
 	recalls->sorted = false;
 }
 

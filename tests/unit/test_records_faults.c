@@ -211,12 +211,66 @@ START_TEST(recorded_behind_a_refusal)
 }
 END_TEST
 
+/* What was recorded has its end recorded, also when `ack_when` was changed meanwhile. */
+START_TEST(settings_changed_meanwhile)
+{
+	begin(1);
+	struct peer *from = new_lasting("from");
+	struct peer *to = new_lasting("to");
+	subscribe(to, "t", 2);
+	peer_publish(from, QOS(2), 5, "t", "", "x");
+	expect_publish(to, QOS(2), 1, "t", "", "x");
+	peer_send(to, 0x50, "0001");
+	expect(to, 0x62, "0001");
+	expect(from, 0x50, "0005");
+	bench.settings.ack_when_delivered = false;
+	bench.hold_store = true;
+	peer_send(from, 0x62, "0005");
+	expect_nothing(from);
+	bench_store_all(&bench);
+	expect(from, 0x70, "0005");
+	peer_send(to, 0x70, "0001");
+	bench_store_all(&bench);
+	ck_assert_uint_eq(open_in_store(), 0);
+	bench_restart(&bench);
+	bench.hold_store = false;
+	to = back("to");
+	from = back("from");
+	peer_publish(from, QOS(2), 5, "t", "", "another");
+	expect_publish(to, QOS(2), 1, "t", "", "another");
+	expect(from, 0x50, "0005");
+	bench_finish(&bench);
+}
+END_TEST
+
+/* Likewise after a kill, with the exchange that it left. */
+START_TEST(settings_changed_with_a_kill)
+{
+	begin(1);
+	struct peer *from = new_lasting("from");
+	struct peer *to = new_lasting("to");
+	subscribe(to, "t", 2);
+	peer_publish(from, QOS(2), 5, "t", "", "x");
+	bench.settings.ack_when_delivered = false;
+	bench_restart(&bench);
+	from = back("from");
+	peer_publish(from, QOS(2) | DUP, 5, "t", "", "x");
+	expect(from, 0x50, "0005");
+	peer_send(from, 0x62, "0005");
+	expect(from, 0x70, "0005");
+	ck_assert_uint_eq(open_in_store(), 0);
+	to = back("to");
+	expect_publish(to, DUP | QOS(2), 1, "t", "", "x");
+	bench_finish(&bench);
+}
+END_TEST
+
 Suite *records_faults_suite(void)
 {
-	const TTest *tests[] = {retained_after_it_came_again, shared_and_its_own,
-				only_what_is_lost_is_counted, what_was_dropped_is_not_lost,
-				refusal_waits_for_nobody,     refusals_leave_nothing,
-				recorded_behind_a_refusal};
+	const TTest *tests[] = {
+	    retained_after_it_came_again, shared_and_its_own,	      only_what_is_lost_is_counted,
+	    what_was_dropped_is_not_lost, refusal_waits_for_nobody,   refusals_leave_nothing,
+	    recorded_behind_a_refusal,	  settings_changed_meanwhile, settings_changed_with_a_kill};
 	Suite *suite = suite_create("records_faults");
 	TCase *tcase = tcase_create("records_faults");
 
