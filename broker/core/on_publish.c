@@ -310,7 +310,9 @@ static void take(struct shard *shard, struct client *client, struct session *ses
 		held_overtake(&session->held);
 	struct publication publication = publication_of(shard, session, in, &copy);
 	recall(session, p, &publication);
-	if (p->qos > 0 && shard->settings->ack_when_delivered)
+	/* What has to wait for its turn is not acknowledged before, either. */
+	if (p->qos > 0 &&
+	    (shard->settings->ack_when_delivered || arrivals_wait(&session->arrivals)))
 		publication.gate = gate_for_session(shard, session, p->packet_id);
 	if (!goes_later(shard, session, &publication))
 		go_now(shard, client, session, p, &publication,

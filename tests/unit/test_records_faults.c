@@ -265,12 +265,42 @@ START_TEST(settings_changed_with_a_kill)
 }
 END_TEST
 
+/* What waits behind a record is not acknowledged before it goes on, whatever `ack_when` says now.
+ */
+START_TEST(acknowledged_when_it_goes_on)
+{
+	begin(1);
+	struct peer *from = new_in(V3, "from", __LINE__);
+	struct peer *to = new_lasting("to");
+	subscribe(to, "#", 1);
+	bench.hold_store = true;
+	peer_publish(from, QOS(2) | RETAIN, 1, "t", "", "x");
+	bench.settings.ack_when_delivered = false;
+	peer_publish(from, QOS(1) | RETAIN, 2, "t", "", "y");
+	peer_publish(from, QOS(2), 3, "t", "", "z");
+	expect_nothing(from);
+	bench.refuse_batches = 1;
+	bench_store_all(&bench);
+	expect_end(from, 0);
+	expect_nothing(to);
+	from = back_in(V3, "from", __LINE__);
+	peer_publish(from, QOS(2) | RETAIN | DUP, 1, "t", "", "x");
+	peer_publish(from, QOS(1) | RETAIN | DUP, 2, "t", "", "y");
+	expect(from, 0x50, "0001");
+	expect(from, 0x40, "0002");
+	expect_publish(to, QOS(1), 1, "t", "", "x");
+	expect_publish(to, QOS(1), 2, "t", "", "y");
+	bench_finish(&bench);
+}
+END_TEST
+
 Suite *records_faults_suite(void)
 {
-	const TTest *tests[] = {
-	    retained_after_it_came_again, shared_and_its_own,	      only_what_is_lost_is_counted,
-	    what_was_dropped_is_not_lost, refusal_waits_for_nobody,   refusals_leave_nothing,
-	    recorded_behind_a_refusal,	  settings_changed_meanwhile, settings_changed_with_a_kill};
+	const TTest *tests[] = {retained_after_it_came_again, shared_and_its_own,
+				only_what_is_lost_is_counted, what_was_dropped_is_not_lost,
+				refusal_waits_for_nobody,     refusals_leave_nothing,
+				recorded_behind_a_refusal,    settings_changed_meanwhile,
+				settings_changed_with_a_kill, acknowledged_when_it_goes_on};
 	Suite *suite = suite_create("records_faults");
 	TCase *tcase = tcase_create("records_faults");
 
