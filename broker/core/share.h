@@ -61,7 +61,7 @@ void shared_leave(struct shard *shard, struct session *session, struct shared_su
 /*
  * Leaves all because the session ends: what a group gave it and it has not begun, or
  * not acknowledged with QoS 1, goes back for other members (MQTT 5.0 section
- * 4.8.2); a QoS 2 delivery that was begun does not. [MQTT-4.8.2-5]
+ * 4.8.2); a QoS 2 delivery that was sent does not. [MQTT-4.8.2-5]
  */
 void shared_end(struct shard *shard, struct session *session);
 

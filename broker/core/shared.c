@@ -123,7 +123,7 @@ void shared_end(struct shard *shard, struct session *session)
 	inflight_mark_resend(inflight);
 	while ((entry = inflight_next_resend(inflight)) != NULL) { /* in their order */
 		inflight_resent(inflight, entry);
-		if (entry->state == INFLIGHT_PUBACK)
+		if (entry->state == INFLIGHT_PUBACK || !entry->sent)
 			give_back(shard, session, &entry->delivery);
 	}
 	for (uint32_t i = 0; i < queue->count; i++)

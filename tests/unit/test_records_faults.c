@@ -294,13 +294,48 @@ START_TEST(acknowledged_when_it_goes_on)
 }
 END_TEST
 
+/* A message that was not sent to a member whose session ends goes to another. [MQTT-4.8.2-5] */
+START_TEST(member_ends_before_it_was_sent)
+{
+	for (unsigned away = 0; away < 2; away++) {
+		begin(1);
+		struct peer *from = new_lasting("from");
+		struct peer *to[2] = {new_lasting("a"), new_lasting("b")};
+		subscribe(to[0], "$share/g/t", 2);
+		subscribe(to[1], "$share/g/t", 2);
+		bench.hold_store = true;
+		peer_publish(from, QOS(2), 5, "t", "", "x");
+		bench_store_one(&bench);
+		ck_assert_ptr_nonnull(bench.stored);
+		/* The bench gives the first one its turn first. */
+		if (away) {
+			peer_lose(to[0]);
+			bench_store_all(&bench);
+			to[0] = peer_open(&bench, 0, V5);
+			struct mqtt_connect clean = connect_of(V5, "a", true);
+			peer_connect(to[0], &clean);
+			bench_store_all(&bench);
+			expect_connack(to[0], 0);
+		} else {
+			peer_send(to[0], 0xE0, "00 05 11 00000000");
+			bench_store_all(&bench);
+		}
+		expect_publish(to[1], QOS(2), 1, "t", "", "x");
+		peer_send(to[1], 0x50, "0001");
+		expect(from, 0x50, "0005");
+		bench_finish(&bench);
+	}
+}
+END_TEST
+
 Suite *records_faults_suite(void)
 {
-	const TTest *tests[] = {retained_after_it_came_again, shared_and_its_own,
-				only_what_is_lost_is_counted, what_was_dropped_is_not_lost,
-				refusal_waits_for_nobody,     refusals_leave_nothing,
-				recorded_behind_a_refusal,    settings_changed_meanwhile,
-				settings_changed_with_a_kill, acknowledged_when_it_goes_on};
+	const TTest *tests[] = {retained_after_it_came_again,  shared_and_its_own,
+				only_what_is_lost_is_counted,  what_was_dropped_is_not_lost,
+				refusal_waits_for_nobody,      refusals_leave_nothing,
+				recorded_behind_a_refusal,     settings_changed_meanwhile,
+				settings_changed_with_a_kill,  acknowledged_when_it_goes_on,
+				member_ends_before_it_was_sent};
 	Suite *suite = suite_create("records_faults");
 	TCase *tcase = tcase_create("records_faults");
 
