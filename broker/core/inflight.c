@@ -95,6 +95,23 @@ struct outbound *inflight_recall(struct inflight *inflight, struct purse *purse,
 	return entry;
 }
 
+bool inflight_rejoin(struct inflight *inflight, struct outbound *entry, struct delivery delivery,
+		     enum inflight_state state)
+{
+	bool lacks = entry->uncertain && state == INFLIGHT_PUBREC;
+	if (entry->delivery.message || (!lacks && state != INFLIGHT_PUBCOMP))
+		return false;
+	entry->delivery = delivery;
+	entry->order = inflight->next_order++;
+	entry->state = (uint8_t)state;
+	entry->uncertain = false;
+	if (delivery.message == NULL)
+		return true;
+	inflight->holding++;
+	inflight->bytes += delivery_weight(&delivery);
+	return true;
+}
+
 void inflight_revive(struct inflight *inflight, struct outbound *entry, struct delivery delivery)
 {
 	entry->delivery = delivery;

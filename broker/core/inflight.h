@@ -79,6 +79,13 @@ void inflight_restore(struct inflight *inflight, struct purse *purse, struct del
 struct outbound *inflight_recall(struct inflight *inflight, struct purse *purse, uint16_t id,
 				 enum inflight_state state);
 
+/*
+ * Likewise, for an entry that the store remembers; true when it takes the delivery, which
+ * it does once.
+ */
+bool inflight_rejoin(struct inflight *inflight, struct outbound *entry, struct delivery delivery,
+		     enum inflight_state state);
+
 /* The publisher sent it again: takes the delivery, which goes out in its turn. */
 void inflight_revive(struct inflight *inflight, struct outbound *entry, struct delivery delivery);
 

@@ -5,6 +5,8 @@
  *
  * The bytes hold payloads: they are for memory only, and whoever holds them wipes
  * them.  Sessions and subscriptions themselves come from the store.
+ * So does which QoS 2 exchanges are open: where both know of a delivery it is the same
+ * one, and has its message from here.
  *
  * Format, version 1, big-endian: "MTRS", version u8; then records, each a type
  * u8, a length u32 and that many bytes:

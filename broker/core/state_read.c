@@ -142,11 +142,14 @@ static void item_inflight(struct reading *in, struct session *session, struct re
 		in->bad |= delivery.message || delivery.many || delivery.identifier != 0;
 	else
 		in->bad |= delivery.qos != (state == INFLIGHT_PUBACK ? 1 : 2);
-	if (session && !in->bad && inflight_find(&session->inflight, id) == NULL) {
-		inflight_restore(&session->inflight, &in->shard->purse, delivery, id,
+	struct inflight *inflight = session && !in->bad ? &session->inflight : NULL;
+	struct outbound *known = inflight ? inflight_find(inflight, id) : NULL;
+	if (inflight && known == NULL) {
+		inflight_restore(inflight, &in->shard->purse, delivery, id,
 				 (enum inflight_state)state);
 		COUNT(in->shard, INFLIGHT);
-	} else {
+	} else if (known == NULL ||
+		   !inflight_rejoin(inflight, known, delivery, (enum inflight_state)state)) {
 		delivery_finish(&delivery, &in->shard->purse);
 	}
 }
@@ -190,6 +193,8 @@ static void read_session(struct reading *in, struct reader *r)
 		else
 			items[type](in, session, r);
 	}
+	if (session)
+		steps_restored(in->shard, session);
 	if (session && session->client == NULL) {
 		inflight_mark_resend(&session->inflight);
 		session_arm(in->shard, session);

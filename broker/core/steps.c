@@ -110,6 +110,15 @@ void step_queue_changed(struct shard *shard, struct session *session)
 	arm(shard);
 }
 
+void steps_restored(struct shard *shard, struct session *session)
+{
+	uint32_t here = in_ram_only(session);
+	uint32_t found = here < session->lost ? here : session->lost;
+	session->lost -= found;
+	UNCOUNT_N(shard, QUEUES_LOST, found);
+	step_queue_changed(shard, session);
+}
+
 void steps_note_queues(struct shard *shard)
 {
 	struct steps *steps = &shard->steps;

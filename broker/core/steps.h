@@ -60,6 +60,9 @@ void step_outbound(struct shard *shard, const struct session *session, enum stor
 /* Something was added to what the session has in RAM, or taken away. */
 void step_queue_changed(struct shard *shard, struct session *session);
 
+/* The session's deliveries are back (state.h): those were not lost. */
+void steps_restored(struct shard *shard, struct session *session);
+
 /* Sends the steps of the turn, if there are any. */
 void steps_flush(struct shard *shard);
 

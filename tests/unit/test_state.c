@@ -317,6 +317,64 @@ START_TEST(by_hand)
 }
 END_TEST
 
+/* ---- beside the journal ---- */
+
+/*
+ * A broker that hands over has both: what the store remembers of exchanges, and what was in
+ * memory.  They are the same deliveries, and go on with their messages.
+ */
+START_TEST(joined_with_the_journal)
+{
+	struct mqtt_connect from_connect = lasting("from"), to_connect = lasting("to");
+	struct mqtt_connack connack;
+	struct peer *from, *to;
+	struct slice bytes;
+
+	bench_init(&bench, 1);
+	bench.durable = bench.settings.ack_when_delivered = true;
+	bench.settings.ack_hold_max_ms = 1000;
+	bench.settings.restart_grace_ms = 30000;
+	bench_start(&bench);
+	from = come_up(&bench, 0, &from_connect, false);
+	to = come_up(&bench, 0, &to_connect, false);
+	subscribe(to, "t", 2);
+	for (uint16_t id = 1; id <= 3; id++)
+		peer_publish(from, QOS(2), id, "t", "", "x");
+	peer_send(to, 0x50, "00 02");
+	bench_pass_ms(&bench, 2000); /* behind: those of 1 and 3 are let go */
+	peer_send(from, 0x62, "00 01");
+	peer_publish(from, QOS(1), 4, "t", "", "queued");
+	peer_publish(from, QOS(1), 5, "t", "", "queued too");
+	bench_event(&bench, 0, &(struct event){.type = EVENT_STOP});
+	bytes = written(0);
+	bench_restart(&bench);
+	ck_assert(read_back(0, bytes));
+	bytes_free(bytes);
+	ck_assert_uint_eq(counted(&bench, QUEUES_LOST), 0);
+	ck_assert_uint_eq(counted(&bench, INFLIGHT), 3);
+	ck_assert_uint_eq(counted(&bench, QUEUED), 2);
+	to = peer_open(&bench, 0, V5);
+	peer_connect(to, &to_connect);
+	connack = expect_connack(to, 0);
+	ck_assert(!mqtt_has(&connack.properties, MQTT_PROPERTY_USER_PROPERTY));
+	expect_publish(to, DUP | QOS(2), 1, "t", "", "x");
+	expect(to, 0x62, "00 02");
+	expect_publish(to, DUP | QOS(2), 3, "t", "", "x");
+	expect_nothing(to);
+	from = come_up(&bench, 0, &from_connect, true);
+	peer_publish(from, DUP | QOS(2), 3, "t", "", "x");
+	expect(from, 0x50, "00 03");
+	peer_send(to, 0x70, "00 02");
+	expect_publish(to, QOS(1), 4, "t", "", "queued");
+	peer_send(to, 0x50, "00 01");
+	expect(to, 0x62, "00 01");
+	peer_send(to, 0x70, "00 01");
+	expect_publish(to, QOS(1), 5, "t", "", "queued too");
+	expect_nothing(to);
+	bench_finish(&bench);
+}
+END_TEST
+
 Suite *state_suite(void);
 
 Suite *state_suite(void)
@@ -331,6 +389,7 @@ Suite *state_suite(void)
 	tcase_add_test(tcase, cut_short);
 	tcase_add_test(tcase, damaged);
 	tcase_add_loop_test(tcase, by_hand, 0, COUNT_OF(made_up));
+	tcase_add_test(tcase, joined_with_the_journal);
 	suite_add_tcase(suite, tcase);
 	return suite;
 }
