@@ -61,11 +61,9 @@ static bool differ_admin(const struct config *a, const struct config *b)
 	       !same_text(a->admin_token_file, b->admin_token_file);
 }
 
-/* Records that are open must be closed the way they were opened. */
-static bool differ_custody(const struct config *a, const struct config *b)
+static bool differ_durability(const struct config *a, const struct config *b)
 {
-	return a->core.ack_when_delivered != b->core.ack_when_delivered ||
-	       a->durability != b->durability;
+	return a->durability != b->durability;
 }
 
 static bool differ_no_delay(const struct config *a, const struct config *b)
@@ -89,7 +87,7 @@ static const struct {
 } fixed[] = {
     {"workers", differ_workers},
     {"persistence and persistence_location", differ_data},
-    {"ack_when and durability", differ_custody},
+    {"durability", differ_durability},
     {"user", differ_user},
     {"pid_file", differ_pid_file},
     {"admin_listener and admin_token_file", differ_admin},
@@ -174,7 +172,6 @@ static void change_all(struct household *house, struct config *next)
 {
 	change_log(next);
 	tell_fixed(house, next);
-	next->core.ack_when_delivered = house->configs[0]->core.ack_when_delivered;
 	change_listeners(house, next);
 	household_adopt_config(house, next);
 	change_core(house, next);
