@@ -174,9 +174,14 @@ static bool any_worker_started(const struct household *house)
 	return house->worker_count > 0 && house->workers[0].started;
 }
 
+/*
+ * Queues and wills end with the sessions, so they are counted before.  Retained messages stay, and
+ * the last acknowledged ones may still be on their way to their home: they are counted after.
+ */
 static void stop_workers(struct household *house)
 {
 	struct metrics metrics;
+	struct metrics at_the_end;
 
 	household_gather(house, &metrics);
 	for (uint16_t i = 0; i < house->worker_count; i++)
@@ -189,6 +194,8 @@ static void stop_workers(struct household *house)
 	}
 	for (uint16_t i = 0; i < house->worker_count; i++)
 		worker_join(&house->workers[i]);
+	household_gather(house, &at_the_end);
+	metrics.happened[HAPPENED_RETAINED] = at_the_end.happened[HAPPENED_RETAINED];
 	tell_loss(house, &metrics);
 }
 

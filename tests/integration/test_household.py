@@ -64,6 +64,7 @@ class Admin(BrokerTest):
         super().setUpClass()
 
     def test_health(self):
+        eventually(lambda: get(self.admin, "/health")[0] == 200, what="the end of the start")
         status, text = get(self.admin, "/health")
         self.assertEqual((status, json.loads(text)["status"]), (200, "ok"))
         self.assertEqual(get(self.admin, "/health/ping"), (200, "pong\n"))
@@ -203,6 +204,8 @@ class Life(OwnBrokerTest):
     def test_stop_says_what_is_let_go(self):
         self.broker.start()
         client = self.client()
+        client.subscribe("$SYS/broker/load/connections/15min", 0)  # the last of the first update: all is on its way
+        client.message()
         client.publish("kept", b"x", 1, retain=True)
         self.assertEqual(self.broker.stop(), 0)
         self.assertRegex(self.broker.log(), r"let go: 1 retained messages, 0 wills")
@@ -343,6 +346,7 @@ class Life(OwnBrokerTest):
         self.broker.start()
         self.client().ping()
 
+    @unittest.skipIf(os.geteuid() != 0, "not possible here: only root sees whose a port is")
     def test_no_listening_but_where_configured(self):
         self.broker.start()
         done = subprocess.run([tool("ss"), "-Hltnp"], capture_output=True, text=True, check=True)
