@@ -1,15 +1,9 @@
 /* journal.c - see journal.h. */
-#include "storage/journal.h"
+#include "storage/journal_internal.h"
 
 #include "storage/step.h"
 
 #include <stdlib.h>
-
-/* Rows and envelopes are random numbers: there is not much left to mix. */
-#define HASH_FUNCTION(at, len, hash) ((hash) = hash_of((at), (len)))
-/* Short chains: a look at a record is what costs. */
-#define HASH_BKT_CAPACITY_THRESH 2U
-#include <uthash.h>
 #include <utlist.h>
 
 /* So much may lie about before anything is written again. */
@@ -18,83 +12,6 @@
 
 #define RECORD_LEN 19u /* about, of a step that is alive */
 
-enum kind { KIND_INBOUND, KIND_OUTBOUND, KIND_QUEUED, KIND_DONE };
-
-struct key {
-	uint64_t row;
-	uint32_t packet_id;
-	uint32_t kind; /* enum kind */
-};
-
-/*
- * One thing that is alive, as its latest step.  KIND_DONE is an outbound exchange that
- * ended before its envelope; it stands in no table, only in the lists.
- */
-struct record {
-	UT_hash_handle hh;	    /* by key */
-	UT_hash_handle by_envelope; /* of KIND_INBOUND */
-	struct key key;
-	struct store_step step;
-	struct value *value;			/* not later than the row that holds the step */
-	struct record *value_prev, *value_next; /* in value->records */
-	struct session *session;
-	struct record *session_prev, *session_next; /* in session->records */
-	struct record *open;			    /* of KIND_DONE: whose envelope it waits for */
-	struct record *done;			    /* of KIND_INBOUND: those that wait for it */
-	struct record *done_prev, *done_next;
-};
-
-/* The rows of one commit. */
-struct value {
-	struct value *prev, *next;
-	uint64_t first;
-	uint64_t count;
-	size_t bytes;
-	struct record *records;
-};
-
-struct session {
-	UT_hash_handle hh;
-	uint64_t row;
-	bool pinned; /* stays, even with nothing left */
-	struct record *records;
-};
-
-struct journal {
-	struct record *records;	  /* by key */
-	struct record *envelopes; /* KIND_INBOUND by envelope */
-	struct session *sessions;
-	struct value *values; /* the oldest first */
-	uint64_t next;	      /* number of the next row */
-	uint64_t record_count;
-	uint64_t bytes;
-	struct record *spare; /* to be used again, by value_next */
-	bool replaying;	      /* which envelopes are open is not known yet */
-
-	/* between journal_prepare() and journal_finish() */
-	uint8_t *out;
-	size_t out_len, out_room;
-	size_t *ends; /* of the rows in `out` */
-	uint64_t end_count, end_room;
-	struct value *stays; /* the first value that does; NULL for none */
-};
-
-static unsigned hash_of(const void *key, size_t len)
-{
-	uint64_t words[2] = {0, 0};
-
-	must(len <= sizeof(words));
-	memcpy(words, key, len);
-	words[0] = (words[0] ^ words[1]) * 0x9e3779b97f4a7c15u;
-	return (unsigned)(words[0] >> 32);
-}
-
-static void *must_have(void *memory)
-{
-	must(memory != NULL);
-	return memory;
-}
-
 struct journal *journal_create(void)
 {
 	struct journal *journal = must_have(calloc(1, sizeof(*journal)));
@@ -102,212 +19,6 @@ struct journal *journal_create(void)
 	journal->next = 1;
 	journal->replaying = true;
 	return journal;
-}
-
-/* ---- records ---- */
-
-static struct session *session_of(struct journal *journal, uint64_t row, bool make)
-{
-	struct session *session;
-
-	HASH_FIND(hh, journal->sessions, &row, sizeof(row), session);
-	if (session == NULL && make) {
-		session = must_have(calloc(1, sizeof(*session)));
-		session->row = row;
-		HASH_ADD(hh, journal->sessions, row, sizeof(row), session);
-	}
-	return session;
-}
-
-static struct record *find(const struct journal *journal, const struct store_step *step,
-			   enum kind kind)
-{
-	const struct key key = {step->row, step->packet_id, (uint32_t)kind};
-	struct record *record;
-
-	HASH_FIND(hh, journal->records, &key, sizeof(key), record);
-	return record;
-}
-
-static struct record *find_open(const struct journal *journal, uint64_t envelope)
-{
-	struct record *record;
-
-	HASH_FIND(by_envelope, journal->envelopes, &envelope, sizeof(envelope), record);
-	return record;
-}
-
-static void put_into_value(struct record *record, struct value *value)
-{
-	if (record->value != NULL)
-		DL_DELETE2(record->value->records, record, value_prev, value_next);
-	record->value = value;
-	DL_APPEND2(value->records, record, value_prev, value_next);
-}
-
-static struct record *make(struct journal *journal, const struct store_step *step, enum kind kind)
-{
-	struct record *record = journal->spare;
-
-	if (record != NULL)
-		journal->spare = record->value_next;
-	else
-		record = must_have(malloc(sizeof(*record)));
-	*record = (struct record){
-	    .key = {step->row, step->packet_id, (uint32_t)kind},
-	    .step = *step,
-	    .session = session_of(journal, step->row, true),
-	};
-	DL_APPEND2(record->session->records, record, session_prev, session_next);
-	if (kind != KIND_DONE)
-		HASH_ADD(hh, journal->records, key, sizeof(record->key), record);
-	journal->record_count++;
-	return record;
-}
-
-static void free_if_empty(struct journal *journal, struct session *session)
-{
-	if (session->records != NULL || session->pinned)
-		return;
-	HASH_DELETE(hh, journal->sessions, session);
-	free(session);
-}
-
-static void drop(struct journal *journal, struct record *record);
-
-/* The envelope is not open any more: whoever has had it need not be remembered. */
-static void close_envelope(struct journal *journal, struct record *inbound)
-{
-	HASH_DELETE(by_envelope, journal->envelopes, inbound);
-	while (inbound->done != NULL)
-		drop(journal, inbound->done);
-}
-
-static void drop(struct journal *journal, struct record *record)
-{
-	struct session *session = record->session;
-
-	if (record->key.kind == KIND_INBOUND)
-		close_envelope(journal, record);
-	if (record->open != NULL)
-		DL_DELETE2(record->open->done, record, done_prev, done_next);
-	if (record->key.kind != KIND_DONE)
-		HASH_DELETE(hh, journal->records, record);
-	DL_DELETE2(record->value->records, record, value_prev, value_next);
-	DL_DELETE2(session->records, record, session_prev, session_next);
-	free_if_empty(journal, session);
-	record->value_next = journal->spare;
-	journal->spare = record;
-	journal->record_count--;
-}
-
-/* What one end brings may end others of the session: pinned, it outlives them all. */
-static void end_session(struct journal *journal, uint64_t row)
-{
-	struct session *session = session_of(journal, row, false);
-
-	if (session == NULL)
-		return;
-	session->pinned = true;
-	while (session->records != NULL)
-		drop(journal, session->records);
-	session->pinned = false;
-	free_if_empty(journal, session);
-}
-
-/* ---- what a step does ---- */
-
-/* Makes what the step says the latest word on its exchange. */
-static struct record *set(struct journal *journal, const struct store_step *step, enum kind kind,
-			  struct value *value)
-{
-	struct record *record = find(journal, step, kind);
-
-	if (record == NULL)
-		record = make(journal, step, kind);
-	record->step = *step;
-	put_into_value(record, value);
-	return record;
-}
-
-static void do_inbound_open(struct journal *journal, const struct store_step *step,
-			    struct value *value)
-{
-	struct record *old = find(journal, step, KIND_INBOUND);
-	struct record *record;
-
-	if (old != NULL && old->step.envelope == step->envelope) {
-		put_into_value(old, value);
-		return;
-	}
-	if (old != NULL)
-		drop(journal, old);
-	record = set(journal, step, KIND_INBOUND, value);
-	HASH_ADD(by_envelope, journal->envelopes, step.envelope, sizeof(step->envelope), record);
-}
-
-static void do_inbound_end(struct journal *journal, const struct store_step *step,
-			   struct value *value)
-{
-	struct record *record = find(journal, step, KIND_INBOUND);
-
-	(void)value;
-	if (record != NULL && (step->envelope == 0 || step->envelope == record->step.envelope))
-		drop(journal, record);
-}
-
-static void do_outbound(struct journal *journal, const struct store_step *step, struct value *value)
-{
-	set(journal, step, KIND_OUTBOUND, value);
-}
-
-/*
- * An end that is written again stands behind all that came after it, and so perhaps
- * behind another exchange with its packet identifier: the envelope tells them apart.
- */
-static void do_outbound_end(struct journal *journal, const struct store_step *step,
-			    struct value *value)
-{
-	struct record *record = find(journal, step, KIND_OUTBOUND);
-	struct record *open = step->envelope != 0 ? find_open(journal, step->envelope) : NULL;
-
-	if (record != NULL && (step->envelope == 0 || step->envelope == record->step.envelope))
-		drop(journal, record);
-	else if (!journal->replaying)
-		return; /* said twice */
-	if (open == NULL && (!journal->replaying || step->envelope == 0))
-		return;
-	record = make(journal, step, KIND_DONE);
-	put_into_value(record, value);
-	record->open = open;
-	if (open != NULL)
-		DL_APPEND2(open->done, record, done_prev, done_next);
-}
-
-static void do_queued(struct journal *journal, const struct store_step *step, struct value *value)
-{
-	struct record *record;
-
-	if (step->count != 0) {
-		set(journal, step, KIND_QUEUED, value);
-		return;
-	}
-	record = find(journal, step, KIND_QUEUED);
-	if (record != NULL)
-		drop(journal, record);
-}
-
-static void do_step(struct journal *journal, const struct store_step *step, struct value *value)
-{
-	static void (*const doers[STEP_TYPES])(struct journal *, const struct store_step *,
-					       struct value *) = {
-	    [STEP_INBOUND_OPEN] = do_inbound_open, [STEP_INBOUND_END] = do_inbound_end,
-	    [STEP_OUTBOUND_SENT] = do_outbound,	   [STEP_OUTBOUND_RECEIVED] = do_outbound,
-	    [STEP_OUTBOUND_END] = do_outbound_end, [STEP_QUEUED] = do_queued,
-	};
-
-	must(step->type > STEP_NONE && step->type < STEP_TYPES);
-	doers[step->type](journal, step, value);
 }
 
 /* ---- a commit ---- */
@@ -348,23 +59,60 @@ static bool is_slack(const struct journal *journal, size_t dropped)
 	return journal->bytes - dropped > SLACK_BYTES + SLACK_TIMES * alive;
 }
 
-/* Values leave from the front: those with nothing alive, and those whose survivors are written
- * again. */
+static int by_order(const void *a, const void *b)
+{
+	const struct record *const *first = a;
+	const struct record *const *second = b;
+
+	return (*first)->order < (*second)->order ? -1 : 1;
+}
+
+static void collect(struct records *records, struct record *record)
+{
+	if (records->count == records->room) {
+		records->room = records->room != 0 ? 2 * records->room : 64;
+		records->at = must_have(realloc(records->at, records->room * sizeof(*records->at)));
+	}
+	records->at[records->count++] = record;
+}
+
+/* Rarely: what is alive in an old value has no list of its own. */
+static void collect_survivors(struct journal *journal)
+{
+	struct records *survivors = &journal->survivors;
+	const struct session *session;
+	struct record *record;
+
+	DL_FOREACH(journal->sessions, session)
+	DL_FOREACH2(session->records, record, session_next)
+	if (record->value->leaves)
+		collect(survivors, record);
+	if (survivors->count > 0)
+		qsort(survivors->at, survivors->count, sizeof(struct record *), by_order);
+	for (size_t i = 0; i < survivors->count; i++)
+		write_step(journal, &survivors->at[i]->step);
+}
+
+/* Values leave from the front: those with nothing alive, and those whose survivors are worth
+ * writing again, so many as one row takes. */
 static void leave(struct journal *journal)
 {
 	struct value *value = journal->values;
-	const struct record *record;
 	size_t dropped = 0;
+	uint64_t survivors = 0;
 
 	for (; value != NULL; value = value->next) {
-		if (value->records != NULL &&
-		    (!is_slack(journal, dropped) || journal->out_len > JOURNAL_BODY_MAX))
+		if (value->alive > 0 &&
+		    (!is_slack(journal, dropped) ||
+		     (survivors + value->alive) * STEP_LEN_MAX > JOURNAL_BODY_MAX))
 			break;
-		DL_FOREACH2(value->records, record, value_next)
-		write_step(journal, &record->step);
+		value->leaves = true;
+		survivors += value->alive;
 		dropped += value->bytes;
 	}
 	journal->stays = value;
+	if (survivors > 0)
+		collect_survivors(journal);
 }
 
 struct journal_write journal_prepare(struct journal *journal, struct store_batch *const *batches,
@@ -376,6 +124,7 @@ struct journal_write journal_prepare(struct journal *journal, struct store_batch
 	must(!journal->replaying);
 	journal->out_len = 0;
 	journal->end_count = 0;
+	journal->survivors.count = 0;
 	journal->stays = journal->values;
 	for (size_t b = 0; b < count; b++)
 		steps += batches[b]->step_count;
@@ -418,11 +167,12 @@ static struct value *add_value(struct journal *journal, uint64_t count, size_t b
 /* What was alive in those that left stands in the new one now. */
 static void take_leave(struct journal *journal, struct value *into)
 {
+	for (size_t i = 0; i < journal->survivors.count; i++)
+		journal_put_into_value(journal->survivors.at[i], into);
 	while (journal->values != journal->stays) {
 		struct value *value = journal->values;
 
-		while (value->records != NULL)
-			put_into_value(value->records, into);
+		must(value->alive == 0);
 		journal->bytes -= value->bytes;
 		DL_DELETE(journal->values, value);
 		free(value);
@@ -433,9 +183,9 @@ static void apply(struct journal *journal, const struct store_batch *batch, stru
 {
 	for (size_t i = 0; i < batch->count; i++)
 		if (batch->ops[i].type == STORE_DELETE_SESSION)
-			end_session(journal, batch->ops[i].row);
+			journal_end_session(journal, batch->ops[i].row);
 	for (size_t i = 0; i < batch->step_count; i++)
-		do_step(journal, &batch->steps[i], value);
+		journal_do_step(journal, &batch->steps[i], value);
 }
 
 void journal_finish(struct journal *journal, struct store_batch *const *batches, size_t count,
@@ -473,7 +223,7 @@ bool journal_replay(struct journal *journal, uint64_t number, struct slice body,
 
 		if (len == 0)
 			return failure_set(failure, "there is no step at its byte %zu", at);
-		do_step(journal, &step, value);
+		journal_do_step(journal, &step, value);
 		at += len;
 	}
 	return true;
@@ -486,77 +236,65 @@ static void settle_session(struct journal *journal, struct session *session)
 	struct record *next;
 
 	for (record = session->records; record != NULL; record = next) {
-		struct record *open =
-		    record->step.envelope != 0 ? find_open(journal, record->step.envelope) : NULL;
+		struct record *open = record->step.envelope != 0
+					  ? journal_find_open(journal, record->step.envelope)
+					  : NULL;
 
 		next = record->session_next;
-		if (record->key.kind == KIND_OUTBOUND && open == NULL)
+		if (record->kind == KIND_OUTBOUND && open == NULL)
 			record->step.envelope = 0;
-		if (record->key.kind != KIND_DONE || record->open != NULL)
+		if (record->kind != KIND_DONE || record->open != NULL)
 			continue;
 		record->open = open;
 		if (open != NULL)
 			DL_APPEND2(open->done, record, done_prev, done_next);
 		else
-			drop(journal, record);
-	}
-}
-
-/* All stay while they are walked through, whatever becomes of what they hold. */
-static void pin_all(struct journal *journal)
-{
-	struct session *session;
-	struct session *next;
-
-	HASH_ITER(hh, journal->sessions, session, next)
-	session->pinned = true;
-}
-
-static void unpin_all(struct journal *journal)
-{
-	struct session *session;
-	struct session *next;
-
-	HASH_ITER(hh, journal->sessions, session, next)
-	{
-		session->pinned = false;
-		free_if_empty(journal, session);
+			journal_drop(journal, record);
 	}
 }
 
 void journal_settle(struct journal *journal, void *self, bool (*lives)(void *self, uint64_t row))
 {
 	struct session *session;
-	struct session *next;
 
 	journal->replaying = false;
-	pin_all(journal);
-	HASH_ITER(hh, journal->sessions, session, next)
+	journal_pin_all(journal);
+	DL_FOREACH(journal->sessions, session)
 	{
 		bool dead = !lives(self, session->row);
 
 		while (dead && session->records != NULL)
-			drop(journal, session->records);
+			journal_drop(journal, session->records);
 	}
-	HASH_ITER(hh, journal->sessions, session, next)
+	DL_FOREACH(journal->sessions, session)
 	settle_session(journal, session);
-	unpin_all(journal);
+	journal_unpin_all(journal);
+}
+
+/* In the order of their latest steps. */
+static void visit_kind(const struct journal *journal, const struct store_visitor *visitor,
+		       bool inbound)
+{
+	struct records records = {NULL, 0, 0};
+	const struct session *session;
+	struct record *record;
+
+	DL_FOREACH(journal->sessions, session)
+	DL_FOREACH2(session->records, record, session_next)
+	if ((record->kind == KIND_INBOUND) == inbound)
+		collect(&records, record);
+	if (records.count > 0)
+		qsort(records.at, records.count, sizeof(struct record *), by_order);
+	for (size_t i = 0; i < records.count; i++)
+		visitor->step(visitor->self, &records.at[i]->step);
+	free(records.at);
 }
 
 void journal_visit(const struct journal *journal, const struct store_visitor *visitor)
 {
-	const struct value *value;
-	const struct record *record;
-
 	/* Publishers first: which envelopes are open is known before anybody waits for one. */
-	DL_FOREACH(journal->values, value)
-	DL_FOREACH2(value->records, record, value_next)
-	if (record->key.kind == KIND_INBOUND)
-		visitor->step(visitor->self, &record->step);
-	DL_FOREACH(journal->values, value)
-	DL_FOREACH2(value->records, record, value_next)
-	if (record->key.kind != KIND_INBOUND)
-		visitor->step(visitor->self, &record->step);
+	visit_kind(journal, visitor, true);
+	visit_kind(journal, visitor, false);
 }
 
 struct journal_size journal_size(const struct journal *journal)
@@ -564,28 +302,37 @@ struct journal_size journal_size(const struct journal *journal)
 	return (struct journal_size){journal->record_count, journal->bytes};
 }
 
-void journal_destroy(struct journal *journal)
+static void free_records(struct journal *journal)
 {
 	struct session *session;
-	struct session *next;
+
+	journal_pin_all(journal);
+	DL_FOREACH(journal->sessions, session)
+	while (session->records != NULL)
+		journal_drop(journal, session->records);
+	journal_unpin_all(journal);
+	while (journal->spare != NULL) {
+		struct record *record = journal->spare;
+
+		journal->spare = record->session_next;
+		free(record);
+	}
+}
+
+void journal_destroy(struct journal *journal)
+{
 	struct value *value;
 	struct value *later;
 
 	if (journal == NULL)
 		return;
-	pin_all(journal);
-	HASH_ITER(hh, journal->sessions, session, next)
-	while (session->records != NULL)
-		drop(journal, session->records);
-	unpin_all(journal);
-	while (journal->spare != NULL) {
-		struct record *record = journal->spare;
-
-		journal->spare = record->value_next;
-		free(record);
-	}
+	free_records(journal);
 	DL_FOREACH_SAFE(journal->values, value, later)
 	free(value);
+	table_finish(&journal->records);
+	table_finish(&journal->envelopes);
+	table_finish(&journal->by_row);
+	free(journal->survivors.at);
 	free(journal->out);
 	free(journal->ends);
 	free(journal);
