@@ -49,6 +49,7 @@ void household_gather(struct household *house, struct metrics *metrics)
 
 		metrics->store_commits = store.commits;
 		metrics->store_batches = store.batches;
+		metrics->store_commit_us = store.commit_us;
 	}
 	raise_maximum(house, metrics_level(metrics, HAPPENED_CLIENTS_CONNECTED));
 	metrics->clients_maximum =

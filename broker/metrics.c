@@ -60,6 +60,8 @@ static const struct {
      offsetof(struct metrics, store_commits)},
     {"store_batches_total", "counter", "Batches answered by the store",
      offsetof(struct metrics, store_batches)},
+    {"store_commit_microseconds_total", "counter", "Time that the transactions took",
+     offsetof(struct metrics, store_commit_us)},
     {"log_lost_lines_total", "counter", "Lines of the log that could not be written",
      offsetof(struct metrics, log_lost)},
 };

@@ -25,6 +25,7 @@ struct store_thread {
 	atomic_uint_fast64_t commits;
 	atomic_uint_fast64_t batches;
 	atomic_uint_fast64_t failed;
+	atomic_uint_fast64_t commit_us;
 
 	struct store_batch *group[GROUP_MAX]; /* the storage thread's own */
 	uint64_t last_commit_us;
@@ -93,6 +94,7 @@ static bool commit(struct store_thread *thread, struct store_batch *const *batch
 	if (!store_commit(thread->store, batches, count, failure))
 		return false;
 	thread->last_commit_us = now_us() - begin_us;
+	atomic_fetch_add_explicit(&thread->commit_us, thread->last_commit_us, memory_order_relaxed);
 	CRASH_AT(commit_done);
 	atomic_fetch_add_explicit(&thread->commits, 1, memory_order_relaxed);
 	return true;
@@ -197,6 +199,7 @@ struct store_thread_counters store_thread_counters(const struct store_thread *th
 	    .commits = atomic_load_explicit(&thread->commits, memory_order_relaxed),
 	    .batches = atomic_load_explicit(&thread->batches, memory_order_relaxed),
 	    .failed = atomic_load_explicit(&thread->failed, memory_order_relaxed),
+	    .commit_us = atomic_load_explicit(&thread->commit_us, memory_order_relaxed),
 	};
 }
 

@@ -26,9 +26,10 @@ struct store_thread_sink {
 
 /* Since the start. */
 struct store_thread_counters {
-	uint64_t commits; /* transactions that succeeded */
-	uint64_t batches; /* batches answered */
-	uint64_t failed;  /* of those, not committed */
+	uint64_t commits;   /* transactions that succeeded */
+	uint64_t batches;   /* batches answered */
+	uint64_t failed;    /* of those, not committed */
+	uint64_t commit_us; /* that the transactions took, together */
 };
 
 /* Borrows the store and copies the sink.  NULL when no thread can be had. */

@@ -32,6 +32,12 @@ static uint64_t bytes_stored(const struct metrics *metrics)
 	       metrics_level(metrics, HAPPENED_QUEUED_BYTES);
 }
 
+/* What the end of the last broker took, as far as it is known. */
+static uint64_t messages_lost(const struct metrics *metrics)
+{
+	return metrics->happened[HAPPENED_QUEUES_LOST] + metrics->happened[HAPPENED_LOST_IN_CRASH];
+}
+
 /* One counter or level, or a function of several. */
 struct number {
 	const char *topic;
@@ -51,6 +57,7 @@ static const struct number numbers[SYS_TREE_NUMBERS] = {
     {"messages/received", NULL, HAPPENED_PACKETS_RECEIVED},
     {"messages/sent", NULL, HAPPENED_PACKETS_SENT},
     {"messages/stored", messages_stored, 0},
+    {"messages/lost", messages_lost, 0},
     {"store/messages/count", messages_stored, 0},
     {"store/messages/bytes", bytes_stored, 0},
     {"publish/messages/received", NULL, HAPPENED_PUBLISH_RECEIVED},
