@@ -36,9 +36,9 @@ struct store_thread {
  * later than the first should not wait for a whole commit more.  So there is a pause,
  * small beside the commit, before a group is taken.
  */
-#define GATHER_PART   16u
+#define GATHER_PART   4u
 #define GATHER_MIN_US 60u
-#define GATHER_MAX_US 1000u
+#define GATHER_MAX_US 2000u
 
 static uint64_t now_us(void)
 {

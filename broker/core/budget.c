@@ -45,6 +45,13 @@ bool purse_allows(const struct purse *purse, size_t n)
 	return used <= limit - missing(purse, n);
 }
 
+bool purse_tight(const struct purse *purse)
+{
+	int64_t used = atomic_load_explicit(&purse->budget->used, memory_order_relaxed);
+	int64_t limit = atomic_load_explicit(&purse->budget->limit, memory_order_relaxed);
+	return used >= limit - limit / 8;
+}
+
 bool purse_take(struct purse *purse, size_t n)
 {
 	if (!purse_allows(purse, n))

@@ -44,6 +44,9 @@ void purse_force(struct purse *purse, size_t n);
 
 void purse_give(struct purse *purse, size_t n);
 
+/* Is nearly all of the limit held, an eighth left at most? */
+bool purse_tight(const struct purse *purse);
+
 /* Would purse_take(n) succeed? */
 bool purse_allows(const struct purse *purse, size_t n);
 

@@ -165,7 +165,6 @@ static void fall_behind(struct shard *shard, struct session *session)
 	session->behind_left = unacknowledged(session);
 	session->behind = session->behind_left > 0;
 	session->behind_order = session->inflight.next_order + session->queue.count;
-	COUNT(shard, FELL_BEHIND);
 	gates_let_go(shard, session);
 }
 
@@ -198,17 +197,31 @@ static uint64_t oldest_ms(const struct shard *shard, const struct session *sessi
 	return oldest;
 }
 
+/* Where memory is short nobody is waited for: publishers get on, and then their new
+ * messages are refused, before those that are held stand in everybody's way. */
+static bool is_over(struct shard *shard, const struct session *session, bool tight)
+{
+	if (session->grace_until_ms == 0 &&
+	    oldest_ms(shard, session) + shard->settings->ack_hold_max_ms <= shard->now.ms) {
+		COUNT(shard, FELL_BEHIND);
+		return true;
+	}
+	if (tight)
+		COUNT(shard, OPENED_FOR_MEMORY);
+	return tight;
+}
+
 void gates_timer(struct shard *shard)
 {
 	struct gates *gates = &shard->gates;
 	uint32_t hold_ms = shard->settings->ack_hold_max_ms;
+	bool tight = purse_tight(&shard->purse);
 	/* From the end: falling behind takes a session out, and puts the last in its place. */
 	for (uint32_t i = gates->session_count; i-- > 0;) {
 		if (i >= gates->session_count)
 			continue;
 		struct session *session = session_at(shard, gates->sessions[i]);
-		if (session->grace_until_ms == 0 &&
-		    oldest_ms(shard, session) + hold_ms <= shard->now.ms)
+		if (is_over(shard, session, tight))
 			fall_behind(shard, session);
 	}
 	if (gates->session_count > 0)

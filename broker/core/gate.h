@@ -13,6 +13,8 @@
  * acknowledged.  So a slow, sleepy or hostile subscriber costs its publishers one
  * ack_hold_max, not one for each message.
  *
+ * When memory_limit is near, all that hold gates count as behind at once.
+ *
  * Ownership: the shard's slab.  Every hold has exactly one release.
  * Thread: the shard's.
  */

@@ -3,6 +3,7 @@
  * across shards, order, held identifiers, sessions that fall behind.
  */
 #include "tests/unit/shard_bench.h"
+#include <stdio.h>
 
 static struct bench bench;
 
@@ -234,6 +235,39 @@ START_TEST(behind)
 }
 END_TEST
 
+/* Near memory_limit nobody is waited for, long before ack_hold_max. */
+START_TEST(memory_is_short)
+{
+	char big[40000];
+
+	bench_init(&bench, 1);
+	bench.settings.ack_when_delivered = true;
+	bench.settings.ack_hold_max_ms = 8000;
+	bench.settings.memory_limit = 512 * 1024;
+	bench_start(&bench);
+	struct peer *from = new_peer(&bench, V5, "from");
+	struct peer *to = new_peer(&bench, V5, "to");
+	subscribe(to, "t", 1);
+	memset(big, 'x', sizeof big - 1);
+	big[sizeof big - 1] = 0;
+	peer_publish(from, QOS(1), 1, "t", "", "first");
+	bench_pass_ms(&bench, 1500);
+	expect_nothing(from);
+	for (uint16_t id = 2; id < 12; id++)
+		peer_publish(from, QOS(1), id, "t", "", big);
+	bench_pass_ms(&bench, 1500);
+	for (unsigned id = 1; id < 11; id++) {
+		char packet[8];
+
+		snprintf(packet, sizeof packet, "%04x", id);
+		expect(from, 0x40, packet);
+	}
+	ck_assert_uint_ge(counted(&bench, OPENED_FOR_MEMORY), 1);
+	ck_assert_uint_eq(counted(&bench, FELL_BEHIND), 0);
+	bench_finish(&bench);
+}
+END_TEST
+
 /* After a crash a session that was connected counts as connected for restart_grace. */
 START_TEST(grace_after_a_crash)
 {
@@ -271,9 +305,9 @@ END_TEST
 Suite *gate_suite(void)
 {
 	const TTest *tests[] = {
-	    waits_for_puback, waits_for_pubrec,	  across_shards,  across_a_shared_subscription,
-	    in_order,	      not_its_own,	  the_same_again, remembered_while_away,
-	    behind,	      grace_after_a_crash};
+	    waits_for_puback, waits_for_pubrec, across_shards,	    across_a_shared_subscription,
+	    in_order,	      not_its_own,	the_same_again,	    remembered_while_away,
+	    behind,	      memory_is_short,	grace_after_a_crash};
 	Suite *suite = suite_create("gate");
 	TCase *tcase = tcase_create("gate");
 
