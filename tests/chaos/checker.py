@@ -25,6 +25,7 @@ class Stream:
         self.copies = array.array("B")      # by number, stops at 255
         self.highest = {}                   # topic -> highest number whose first copy came
         self.disordered = 0
+        self.late = []
 
     def take(self, number, topic):
         if number >= len(self.copies):
@@ -32,6 +33,7 @@ class Stream:
         if self.copies[number] == 0:
             if number < self.highest.get(topic, -1):
                 self.disordered += 1
+                self.late.append(number)
             self.highest[topic] = max(number, self.highest.get(topic, -1))
         self.copies[number] = min(255, self.copies[number] + 1)
 
@@ -151,6 +153,16 @@ class Checker:
             found = (len(self.missing(subscriber, name)), twice, stream.disordered)
             if any(found):
                 yield (subscriber, name, *found)
+
+    def named(self, most=3):
+        """Some of the messages that were lost, came twice or late: (subscriber, publisher, number, copies)."""
+        for (subscriber, name), stream in sorted(self.streams.items()):
+            if self.quality(subscriber, name) == 2:
+                twice = [n for n, copies in enumerate(stream.copies) if copies > 1]
+                yield from ((subscriber, name, n, stream.copies[n]) for n in twice[:most])
+            if self.subscribers[subscriber][0] == CONNECTED:
+                yield from ((subscriber, name, n, 0) for n in self.missing(subscriber, name)[:most])
+            yield from ((subscriber, name, n, "late") for n in stream.late[:most])
 
     def kinds(self):
         return sorted({kind for kind, _ in self.subscribers.values()}, reverse=True)

@@ -87,10 +87,17 @@ class Client:
             done = self.mqtt.publish(topic, payload, int(qos), retain == "1")
             self.numbers[done.mid] = int(number)
 
+    def remember_released(self):
+        """Paho forgets at the second attempt in a row that it has sent PUBREL, and would publish the message anew."""
+        for message in () if "UNAIDED" in os.environ else self.mqtt._out_messages.values():
+            if message.state == mqtt.mqtt_ms_resend_pubrel:
+                message.state = mqtt.mqtt_ms_wait_for_pubcomp
+
     def connect(self):
         self.asked_at = time.monotonic()
         try:
             if self.mqtt._host:  # noqa: the first time an address must be given
+                self.remember_released()
                 self.mqtt.reconnect()
             elif self.version == 5:
                 lasting = Properties(PacketTypes.CONNECT)

@@ -1,10 +1,14 @@
-"""What a client library does by itself with a QoS 2 PUBLISH that is sent again after a reconnect, as MQTT asks.
+"""What client libraries do by themselves in QoS 2 exchanges that a lost connection interrupts.
 
-A broker of a few lines sends the message, takes the PUBREC, cuts the connection, sends the message again with the same
+Subscribers, with a PUBLISH that is sent again after a reconnect, as MQTT asks. A broker of a few lines sends the message, takes the PUBREC, cuts the connection, sends the message again with the same
 packet identifier and DUP, and goes on to PUBREL. An application that then gets the message twice got the second copy
 from its library: no broker can give such a library each message exactly once.
+
+Publishers, with a message whose PUBREL was sent, when they have to try more than once until they are connected again.
+One that then publishes the message anew makes it a new message: the broker has let the packet identifier go.
 """
 
+import contextlib
 import os
 import pathlib
 import select
@@ -102,3 +106,35 @@ def count(client, wanted, follower):
     if text.count(follower) != 3:
         raise AssertionError(f"{client.name} gave {text!r}")
     return text.count(wanted)
+
+
+def sent_after_pubrel(library, folder):
+    """The types of packet that a publisher sends, of a message whose PUBREL it had sent before, once it is back."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        client = fleet.Client(library, "pub", f"habit-{library}")
+        client.start(listener.getsockname()[1], 1, pathlib.Path(folder))
+        try:
+            version = fleet.VERSION[library]
+            with Peer(listener, version, 0) as peer:
+                client.tell(f"P 0 {client.topics[0]} 2 0 once")
+                identifier = packet_id(peer.expect(wire.PUBLISH))
+                peer.send(wire.PUBREC, 0, struct.pack("!H", identifier))
+                peer.expect(wire.PUBREL)
+            for _ in range(3):
+                listener.accept()[0].close()  # as a broker that dies again
+            with Peer(listener, version, 1) as peer:
+                kinds = [peer.packet()[0]]
+                if kinds[0] == wire.PUBREL:
+                    peer.send(wire.PUBCOMP, 0, struct.pack("!H", identifier))
+                with contextlib.suppress(TimeoutError, ConnectionError):
+                    peer.socket.settimeout(0.5)
+                    kinds.append(peer.packet()[0])
+                return kinds
+        finally:
+            client.end()
+
+
+def packet_id(publish):
+    """Of the body of a PUBLISH with QoS above 0."""
+    topic_len, = struct.unpack_from("!H", publish)
+    return struct.unpack_from("!H", publish, 2 + topic_len)[0]

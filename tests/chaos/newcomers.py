@@ -1,4 +1,4 @@
-"""Clients that come while the broker dies: one that leaves a will behind, and one whose session is new and shall last."""
+"""Clients that come while the broker dies: one that leaves a will behind, one whose session is new and shall last."""
 
 import wire
 

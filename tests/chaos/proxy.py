@@ -1,22 +1,25 @@
 #!/usr/bin/python3
 """Stands between the broker and subscribers and plants faults, so that the harness can be seen to find them.
 
-usage: proxy.py PORT_OF_BROKER SEED FAULT[,FAULT]       FAULT: none, lose, duplicate, reorder
+usage: proxy.py PORT_OF_BROKER SEED FAULT[,FAULT] [FILE]       FAULT: none, lose, duplicate, reorder
 
 Writes its port, then a line with the fault's name and the QoS for each that it planted. The broker sees a client that
 acknowledges everything; the client sees what a faulty broker would send.
   lose       a PUBLISH of QoS 1 or 2 is not passed on
   duplicate  a PUBLISH of QoS 2 comes once more, with a packet identifier of its own
   reorder    a PUBLISH of QoS 1 or 2 comes after the next one of its topic
-Upon SIGUSR1 it cuts every connection, as a network does.
+Upon SIGUSR1 it cuts every connection, as a network does. FILE gets a line for each packet, for who looks for the
+reason of a fault: the time, the client, the direction, and what the packet says.
 """
 
 import asyncio
+import contextlib
 import pathlib
 import random
 import signal
 import struct
 import sys
+import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 import wire  # noqa: E402
@@ -47,6 +50,32 @@ def identifier_in(body):
 
 def short_ack(kind, identifier):
     return wire.ack(kind, identifier, version=4)
+
+
+class Watch:
+    """Writes down what passes on one connection."""
+
+    def __init__(self, output):
+        self.output, self.name, self.version = output, "?", 4
+
+    def __call__(self, arrow, first, body):
+        if not self.output:
+            return
+        kind = first >> 4
+        if kind == wire.CONNECT:
+            cursor = wire.Cursor(body)
+            cursor.string()
+            self.version = cursor.byte()
+            cursor.take(3)
+            words = cursor.properties() if self.version == 5 else ""
+            self.name = cursor.string()
+        else:
+            try:
+                words = vars(wire.Packet(first, body, self.version))
+            except (ValueError, KeyError):
+                words = body[:40]  # SUBSCRIBE: only what a broker sends is understood
+        self.output.write(f"{time.monotonic():.4f} {self.name} {arrow} {wire.TYPE_NAMES[kind]} {words}\n")
+        self.output.flush()
 
 
 class Link:
@@ -110,11 +139,13 @@ class Link:
             self.broker.write(frame(first, body))
 
 
-async def pump(reader, handle, other):
+async def pump(reader, handle, other, watch, arrow):
     """Until either end is gone."""
     try:
         while not other.is_closing():
-            handle(*await packet(reader))
+            one = await packet(reader)
+            watch(arrow, *one)
+            handle(*one)
     except (asyncio.IncompleteReadError, ConnectionError):
         pass
 
@@ -129,7 +160,7 @@ async def release_when_quiet(link):
         before = dict(link.held)
 
 
-async def serve(port, seed, faults):
+async def serve(port, seed, faults, output):
     chance, writers = random.Random(seed), set()
 
     async def connection(reader, writer):
@@ -140,8 +171,9 @@ async def serve(port, seed, faults):
             return
         link = Link(faults, chance, writer, broker_writer)
         writers.update((writer, broker_writer))
-        tasks = [asyncio.ensure_future(pump(reader, link.from_client, broker_writer)),
-                 asyncio.ensure_future(pump(broker_reader, link.from_broker, writer)),
+        watch = Watch(output)
+        tasks = [asyncio.ensure_future(pump(reader, link.from_client, broker_writer, watch, "->")),
+                 asyncio.ensure_future(pump(broker_reader, link.from_broker, writer, watch, "<-")),
                  asyncio.ensure_future(release_when_quiet(link))]
         await asyncio.wait(tasks[:2], return_when=asyncio.FIRST_COMPLETED)
         for task in tasks:
@@ -163,6 +195,8 @@ async def serve(port, seed, faults):
 
 if __name__ == "__main__":
     try:
-        asyncio.run(serve(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3].split(",")))
+        with contextlib.ExitStack() as stack:
+            watched = stack.enter_context(open(sys.argv[4], "a")) if sys.argv[4:] else None
+            asyncio.run(serve(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3].split(","), watched))
     except KeyboardInterrupt:
         pass

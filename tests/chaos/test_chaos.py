@@ -2,6 +2,7 @@
 """Tests of what judges: the checker with faults put into its input, the search for payloads, the libraries' habits."""
 
 import base64
+import os
 import pathlib
 import shutil
 import subprocess
@@ -9,6 +10,7 @@ import sys
 import tempfile
 import time
 import unittest
+import unittest.mock
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "lib"), str(HERE.parent / "power")]
@@ -16,6 +18,7 @@ sys.dont_write_bytecode = True
 
 import disk  # noqa: E402
 import habits  # noqa: E402
+import wire  # noqa: E402
 from broker import traced  # noqa: E402
 from checker import AWAY, CONNECTED, Checker  # noqa: E402
 
@@ -159,7 +162,8 @@ class Payloads(unittest.TestCase):
                                      'write(3</tmp/data.mdb>, "else", 4) = 4',
                                      'mmap(NULL, 8192, PROT_READ|PROT_WRITE, MAP_SHARED, 7</tmp/lock.mdb>, 0) = 0x7',
                                      'mmap(NULL, 8192, PROT_READ, MAP_SHARED, 7</tmp/data.mdb>, 0) = 0x7',
-                                     'mmap(NULL, 8192, PROT_READ|PROT_WRITE, MAP_PRIVATE, 7</lib/c.so>, 0) = 0x7'), ([], 3))
+                                     'mmap(NULL, 8192, PROT_READ|PROT_WRITE, MAP_PRIVATE, 7</lib/c.so>, 0) = 0x7'),
+                         ([], 3))
 
     def test_trace_of_anything_else(self):
         for line in (f'write(3</tmp/data.mdb>, "{CANARY}", 9) = 9',
@@ -227,6 +231,30 @@ class Habits(unittest.TestCase):
 
     def test_mosquitto_repeats(self):
         self.assertEqual(self.copies("mosquitto"), 2)
+
+
+class PublishersHabits(unittest.TestCase):
+    """Which libraries can be trusted with QoS 2 as publishers; client_paho_py.py helps Paho for Python."""
+
+    def sent(self, library):
+        with tempfile.TemporaryDirectory() as folder:
+            return [wire.TYPE_NAMES[kind] for kind in habits.sent_after_pubrel(library, folder)]
+
+    def test_paho_c(self):
+        self.assertEqual(self.sent("paho_c"), ["PUBREL"])
+
+    def test_paho_py(self):
+        self.assertEqual(self.sent("paho_py"), ["PUBREL"])
+
+    def test_paho_py_publishes_again(self):
+        with unittest.mock.patch.dict(os.environ, UNAIDED="1"):
+            self.assertEqual(self.sent("paho_py"), ["PUBLISH"])
+
+    def test_mqttjs(self):
+        self.assertEqual(self.sent("mqttjs"), ["PUBREL"])
+
+    def test_mosquitto(self):
+        self.assertEqual(self.sent("mosquitto"), ["PUBREL"])
 
 
 if __name__ == "__main__":
