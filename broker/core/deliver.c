@@ -438,11 +438,19 @@ void deliver_awaited(struct shard *shard, struct session *session, struct public
 
 /* ---- sending what waits ---- */
 
+/* Its packet goes when the store answers: until then it only has its place in the window. */
+static bool awaits_record(const struct outbound *entry)
+{
+	return entry->state == INFLIGHT_BEGUN || entry->state == INFLIGHT_RECEIVED;
+}
+
 /* [MQTT-4.4.0-1] [MQTT3-4.4.0-1] */
 static void resend(struct shard *shard, struct session *session, struct outbound *entry)
 {
 	inflight_resent(&session->inflight, entry);
 	count_in(session->client, entry);
+	if (awaits_record(entry))
+		return;
 	if (entry->state != INFLIGHT_PUBCOMP) {
 		send_entry(shard, session, entry);
 		return;
@@ -451,19 +459,17 @@ static void resend(struct shard *shard, struct session *session, struct outbound
 	send_ack(shard, session->client, MQTT_PUBREL, entry->id, MQTT_SUCCESS);
 }
 
-/* May it go now, or does it wait for its record, or for room? */
+/* May it go now, or does it wait for room? */
 static bool may_resend(const struct shard *shard, const struct session *session,
 		       const struct outbound *entry)
 {
 	struct client *client = session->client;
-	if (entry->state == INFLIGHT_BEGUN || entry->state == INFLIGHT_RECEIVED)
-		return false;
 	if (client->outbox.bytes >= OUTBOX_HIGH) {
 		client->blocked = true;
 		return false;
 	}
 	/* PUBREL is no PUBLISH: no window holds it back. [MQTT-3.3.4-10] */
-	return entry->state == INFLIGHT_PUBCOMP ||
+	return entry->state == INFLIGHT_PUBCOMP || entry->state == INFLIGHT_RECEIVED ||
 	       client->sent_unfinished < window_of(shard, client);
 }
 

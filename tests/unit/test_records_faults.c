@@ -328,14 +328,77 @@ START_TEST(member_ends_before_it_was_sent)
 }
 END_TEST
 
+/* A disk that is full holds up QoS 2, and not what QoS 1 has to send, also after coming back. */
+START_TEST(full_disk_and_coming_back)
+{
+	begin(1);
+	struct peer *from = new_peer(&bench, V5, "from");
+	struct peer *to = new_lasting("to");
+	subscribe(to, "t", 2);
+	peer_publish(from, QOS(2), 1, "t", "", "had");
+	expect_publish(to, QOS(2), 1, "t", "", "had");
+	bench.refuse_batches = 1000;
+	peer_publish(from, QOS(2), 2, "t", "", "x");
+	peer_publish(from, QOS(1), 3, "t", "", "y");
+	peer_send(to, 0x50, "0001");
+	expect_publish(to, QOS(1), 3, "t", "", "y");
+	expect_nothing(to);
+	peer_lose(to);
+	to = back("to");
+	expect_publish(to, DUP | QOS(1), 3, "t", "", "y");
+	peer_publish(from, QOS(2), 4, "t", "", "z");
+	peer_publish(from, QOS(1), 5, "t", "", "w");
+	expect_publish(to, QOS(1), 5, "t", "", "w");
+	bench_pass_ms(&bench, 1000);
+	expect_nothing(to);
+	bench.refuse_batches = 0;
+	bench_pass_ms(&bench, 2000);
+	expect_publish(to, QOS(2), 2, "t", "", "x");
+	expect(to, 0x62, "0001");
+	expect_publish(to, QOS(2), 4, "t", "", "z");
+	expect_nothing(to);
+	bench_finish(&bench);
+}
+END_TEST
+
+/* With room for one delivery at a time the first one still goes first. */
+START_TEST(full_disk_and_a_small_window)
+{
+	struct mqtt_connect small = lasting("to");
+
+	mqtt_set(&small.properties, MQTT_PROPERTY_RECEIVE_MAXIMUM);
+	small.properties.receive_maximum = 1;
+	begin(1);
+	struct peer *from = new_peer(&bench, V5, "from");
+	struct peer *to = come_up(&bench, 0, &small, false);
+	subscribe(to, "t", 2);
+	bench.refuse_batches = 3;
+	peer_publish(from, QOS(2), 1, "t", "", "x");
+	peer_publish(from, QOS(2), 2, "t", "", "y");
+	peer_lose(to);
+	to = come_up(&bench, 0, &small, true);
+	peer_publish(from, QOS(2), 3, "t", "", "z");
+	expect_nothing(to);
+	bench_pass_ms(&bench, 4000);
+	expect_publish(to, QOS(2), 1, "t", "", "x");
+	expect_nothing(to);
+	peer_send(to, 0x50, "0001");
+	expect(to, 0x62, "0001");
+	peer_send(to, 0x70, "0001");
+	expect_publish(to, QOS(2), 2, "t", "", "y");
+	bench_finish(&bench);
+}
+END_TEST
+
 Suite *records_faults_suite(void)
 {
-	const TTest *tests[] = {retained_after_it_came_again,  shared_and_its_own,
-				only_what_is_lost_is_counted,  what_was_dropped_is_not_lost,
-				refusal_waits_for_nobody,      refusals_leave_nothing,
-				recorded_behind_a_refusal,     settings_changed_meanwhile,
-				settings_changed_with_a_kill,  acknowledged_when_it_goes_on,
-				member_ends_before_it_was_sent};
+	const TTest *tests[] = {retained_after_it_came_again,	shared_and_its_own,
+				only_what_is_lost_is_counted,	what_was_dropped_is_not_lost,
+				refusal_waits_for_nobody,	refusals_leave_nothing,
+				recorded_behind_a_refusal,	settings_changed_meanwhile,
+				settings_changed_with_a_kill,	acknowledged_when_it_goes_on,
+				member_ends_before_it_was_sent, full_disk_and_coming_back,
+				full_disk_and_a_small_window};
 	Suite *suite = suite_create("records_faults");
 	TCase *tcase = tcase_create("records_faults");
 
