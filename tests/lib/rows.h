@@ -55,6 +55,14 @@ static inline bool rows_commit_steps(struct store *store, const struct store_ste
 	return ok;
 }
 
+/* A step of an exchange that is not QUEUED. */
+static inline struct store_step rows_step(enum store_step_type type, uint64_t row,
+					  uint16_t packet_id, uint64_t envelope)
+{
+	return (struct store_step){
+	    .row = row, .envelope = envelope, .packet_id = packet_id, .type = (uint8_t)type};
+}
+
 /* Commits operations as one batch. */
 static inline bool rows_commit(struct store *store, const struct store_op *ops, size_t count,
 			       struct failure *failure)

@@ -11,6 +11,20 @@
 
 Suite *lmdb_file_suite(void);
 
+/* Open exchanges of session 1 in the journal, in rows of many lengths. */
+static void fill_journal(struct store *store)
+{
+	static struct store_step steps[4000];
+	struct store_op op = rows_session(1, SLICE_LITERAL("meter"));
+
+	ck_assert(rows_commit(store, &op, 1, &failure));
+	for (uint16_t i = 0; i < 4000; i++)
+		steps[i] = rows_step(STEP_OUTBOUND_SENT, 1, i + 1, 0);
+	for (unsigned at = 0, count = 1; at < 3000; at += count, count = count * 3 / 2 + 1)
+		ck_assert(
+		    rows_commit_steps(store, steps + at, count > 1000 ? 1000 : count, &failure));
+}
+
 /* A store with 300 sessions and subscriptions, closed; gives its sum. */
 static struct rows_sum make_filled(void)
 {
@@ -29,7 +43,9 @@ static struct rows_sum make_filled(void)
 
 		ck_assert(rows_commit(store, ops, i % 3 == 0 ? 3 : 2, &failure));
 	}
+	fill_journal(store);
 	sum = load(store);
+	ck_assert_uint_gt(sum.steps, 1000);
 	store_close(store);
 	return sum;
 }
@@ -326,6 +342,80 @@ START_TEST(newer_format_is_refused)
 }
 END_TEST
 
+/* As a broker without a journal left it. */
+static void make_format_1(void)
+{
+	uint8_t format[12] = {'m', 'e', 't', 'r', 'i', 'n', 'o', 0, 0, 0, 0, 1};
+	MDB_env *env;
+	MDB_txn *txn;
+	MDB_dbi dbi;
+
+	ck_assert_int_eq(mdb_env_create(&env), 0);
+	mdb_env_set_maxdbs(env, 4);
+	ck_assert_int_eq(mdb_env_open(env, base.path, 0, 0600), 0);
+	ck_assert_int_eq(mdb_txn_begin(env, NULL, 0, &txn), 0);
+	ck_assert_int_eq(mdb_dbi_open(txn, "journal", 0, &dbi), 0);
+	ck_assert_int_eq(mdb_drop(txn, dbi, 1), 0);
+	ck_assert_int_eq(mdb_txn_commit(txn), 0);
+	mdb_env_close(env);
+	foreign_put("meta", "format", format, sizeof(format));
+}
+
+START_TEST(older_format_is_taken_over)
+{
+	struct store *store = open_store();
+	struct store_op ops[] = {rows_session(1, SLICE_LITERAL("meter")),
+				 rows_subscription(1, 1, SLICE_LITERAL("a/+/#"))};
+	struct store_step step = rows_step(STEP_OUTBOUND_SENT, 1, 7, 0);
+	struct rows_sum sum;
+
+	ck_assert(rows_commit(store, ops, 2, &failure));
+	sum = load(store);
+	store_close(store);
+	make_format_1();
+	store = open_store();
+	ck_assert_uint_eq(load(store).sum, sum.sum);
+	ck_assert(rows_commit_steps(store, &step, 1, &failure));
+	store_close(store);
+	store = open_store();
+	ck_assert_uint_eq(load(store).steps, 1);
+	ck_assert_uint_eq(load(store).subscriptions, 1);
+	store_close(store);
+	make_format_1(); /* and once more: its steps are gone with the table */
+	store = open_store();
+	ck_assert_uint_eq(load(store).sum, sum.sum);
+	store_close(store);
+}
+END_TEST
+
+/* Every copy of it in the file, for the journal is read at opening. */
+START_TEST(damaged_journal_names_its_row)
+{
+	static const uint8_t envelope[8] = {0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77, 0x88};
+	size_t len;
+	uint8_t *bytes;
+	size_t found = 0;
+	struct store *store = open_store();
+	struct store_op op = rows_session(1, SLICE_LITERAL("meter"));
+	struct store_step step = rows_step(STEP_OUTBOUND_SENT, 1, 7, 0x1122334455667788);
+
+	ck_assert(rows_commit(store, &op, 1, &failure));
+	ck_assert(rows_commit_steps(store, &step, 1, &failure));
+	store_close(store);
+	bytes = read_file(&len);
+	for (size_t at = 0; at + 8 <= len; at++) {
+		if (memcmp(bytes + at, envelope, 8) != 0)
+			continue;
+		write_at(at, "m", 1);
+		found++;
+	}
+	free(bytes);
+	ck_assert_uint_gt(found, 0);
+	refused("journal row 0000000000000001");
+	says("is damaged");
+}
+END_TEST
+
 START_TEST(other_files_are_refused)
 {
 	char text[10000];
@@ -360,6 +450,8 @@ Suite *lmdb_file_suite(void)
 	tcase_add_test(tcase, wrong_order_is_noticed);
 	tcase_add_test(tcase, foreign_lmdb_file_is_refused);
 	tcase_add_test(tcase, newer_format_is_refused);
+	tcase_add_test(tcase, older_format_is_taken_over);
+	tcase_add_test(tcase, damaged_journal_names_its_row);
 	tcase_add_test(tcase, other_files_are_refused);
 	suite_add_tcase(suite, tcase);
 	return suite;

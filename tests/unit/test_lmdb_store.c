@@ -313,6 +313,111 @@ START_TEST(missing_directory_is_named)
 }
 END_TEST
 
+/* ---- steps of exchanges ---- */
+
+START_TEST(steps_are_there_after_reopening)
+{
+	struct store *store = open_store();
+	struct store_op ops[] = {rows_session(1, SLICE_LITERAL("from")),
+				 rows_session(2, SLICE_LITERAL("to"))};
+	struct store_op gone = rows_delete(STORE_DELETE_SESSION, 1);
+	struct store_step steps[] = {
+	    rows_step(STEP_INBOUND_OPEN, 1, 5, 70),	 rows_step(STEP_OUTBOUND_SENT, 2, 1, 70),
+	    rows_step(STEP_OUTBOUND_SENT, 2, 2, 70),	 rows_step(STEP_OUTBOUND_SENT, 2, 3, 0),
+	    rows_step(STEP_OUTBOUND_RECEIVED, 2, 2, 70), rows_step(STEP_OUTBOUND_END, 2, 1, 70),
+	    {.row = 2, .count = 3, .type = STEP_QUEUED},
+	};
+	struct rows_sum sum;
+
+	ck_assert(rows_commit(store, ops, 2, &failure));
+	ck_assert(rows_commit_steps(store, steps, 7, &failure));
+	sum = load(store);
+	ck_assert_uint_eq(sum.steps, 5);
+	for (int i = 0; i < 2; i++) {
+		store_close(store);
+		store = open_store();
+		ck_assert_uint_eq(load(store).sum, sum.sum);
+	}
+	ck_assert(rows_commit(store, &gone, 1, &failure)); /* and what only it held open */
+	ck_assert_uint_eq(load(store).steps, 3);
+	store_close(store);
+	store = open_store();
+	ck_assert_uint_eq(load(store).steps, 3);
+	steps[0] = rows_step(STEP_OUTBOUND_END, 2, 2, 0);
+	ck_assert(rows_commit_steps(store, steps, 1, &failure));
+	store_close(store);
+	store = open_store();
+	ck_assert_uint_eq(load(store).steps, 2);
+	store_close(store);
+}
+END_TEST
+
+/* Half a million steps behind one that stays, with reopening, in a file that does not grow. */
+START_TEST(steps_leave)
+{
+	enum { TURNS = 120, PAIRS = 2000 };
+	static struct store_step steps[2 * PAIRS];
+	struct store *store = open_store();
+	struct store_op op = rows_session(2, SLICE_LITERAL("to"));
+	struct store_step stays = rows_step(STEP_OUTBOUND_SENT, 2, 1, 0);
+	struct stat st;
+
+	ck_assert(rows_commit(store, &op, 1, &failure));
+	ck_assert(rows_commit_steps(store, &stays, 1, &failure));
+	for (int turn = 0; turn < TURNS; turn++) {
+		for (unsigned i = 0; i < PAIRS; i++) {
+			uint16_t id = (uint16_t)(i + 2);
+
+			steps[i] = rows_step(STEP_OUTBOUND_SENT, 2, id, 0);
+			steps[PAIRS + i] = rows_step(STEP_OUTBOUND_END, 2, id, 0);
+		}
+		ck_assert_msg(rows_commit_steps(store, steps, 2 * PAIRS, &failure), "%s",
+			      failure.text);
+		if (turn % 20 == 19) {
+			store_close(store);
+			store = open_store();
+			ck_assert_uint_eq(load(store).steps, 1);
+		}
+	}
+	store_close(store);
+	ck_assert_int_eq(stat(data_path(), &st), 0);
+	ck_assert_int_eq(st.st_size, 1 << 20);
+}
+END_TEST
+
+/* Steps that find no room change nothing, and later ones are taken again. */
+START_TEST(refused_steps)
+{
+	enum { MANY = 60000 };
+	struct store_step *steps = calloc(MANY, sizeof(*steps));
+	struct store *store = open_store();
+	struct store_op op = rows_session(2, SLICE_LITERAL("to"));
+	struct rows_sum sum;
+
+	lmdb_store_set_ceiling(store, 1 << 20);
+	ck_assert(rows_commit(store, &op, 1, &failure));
+	for (unsigned i = 0; i < MANY; i++)
+		steps[i] = rows_step(STEP_OUTBOUND_SENT, 2, (uint16_t)(i + 1), 0);
+	ck_assert(rows_commit_steps(store, steps, 3, &failure));
+	sum = load(store);
+	for (int i = 0; i < 3; i++) {
+		ck_assert(!rows_commit_steps(store, steps, MANY, &failure));
+		says("map full");
+		ck_assert_uint_eq(load(store).sum, sum.sum);
+	}
+	ck_assert(rows_commit_steps(store, steps + 3, 1, &failure));
+	store_close(store);
+	store = open_store();
+	ck_assert_uint_eq(load(store).steps, 4);
+	ck_assert_msg(rows_commit_steps(store, steps, MANY, &failure), "%s", failure.text);
+	store_close(store);
+	store = open_store();
+	ck_assert_uint_eq(load(store).steps, MANY);
+	store_close(store);
+	free(steps);
+}
+END_TEST
+
 Suite *lmdb_store_suite(void)
 {
 	Suite *suite = suite_create("lmdb_store");
@@ -330,6 +435,9 @@ Suite *lmdb_store_suite(void)
 	tcase_add_test(tcase, kill_9_loses_nothing_reported);
 	tcase_add_test(tcase, second_opener_is_refused);
 	tcase_add_test(tcase, missing_directory_is_named);
+	tcase_add_test(tcase, steps_are_there_after_reopening);
+	tcase_add_test(tcase, steps_leave);
+	tcase_add_test(tcase, refused_steps);
 	suite_add_tcase(suite, tcase);
 	return suite;
 }

@@ -110,6 +110,39 @@ START_TEST(refusals_are_counted_and_change_nothing)
 }
 END_TEST
 
+/* Read again from its rows each time it is loaded, as after a restart. */
+START_TEST(steps_are_kept)
+{
+	struct store *store = mem_store_create();
+	struct store_op ops[] = {rows_session(1, SLICE_LITERAL("from")),
+				 rows_session(2, SLICE_LITERAL("to"))};
+	struct store_op gone = rows_delete(STORE_DELETE_SESSION, 1);
+	struct store_step steps[] = {
+	    rows_step(STEP_INBOUND_OPEN, 1, 5, 70), rows_step(STEP_OUTBOUND_SENT, 2, 1, 70),
+	    rows_step(STEP_OUTBOUND_SENT, 2, 2, 70), rows_step(STEP_OUTBOUND_END, 2, 1, 70)};
+	struct rows_sum sum;
+	struct rows_sum again;
+
+	ck_assert(rows_commit(store, ops, 2, &failure));
+	ck_assert(rows_commit_steps(store, steps, 4, &failure));
+	ck_assert(rows_load(store, &sum, &failure));
+	ck_assert_uint_eq(sum.steps, 3);
+	mem_store_refuse(store, 1, "no");
+	steps[0].type = STEP_INBOUND_END;
+	ck_assert(!rows_commit_steps(store, steps, 1, &failure));
+	ck_assert(rows_load(store, &again, &failure));
+	ck_assert_uint_eq(again.sum, sum.sum);
+	ck_assert(rows_commit(store, &gone, 1, &failure));
+	ck_assert(rows_load(store, &again, &failure));
+	ck_assert_uint_eq(again.steps, 1);
+	steps[0] = rows_step(STEP_OUTBOUND_END, 2, 2, 0);
+	ck_assert(rows_commit_steps(store, steps, 1, &failure));
+	ck_assert(rows_load(store, &again, &failure));
+	ck_assert_uint_eq(again.steps, 0);
+	store_close(store);
+}
+END_TEST
+
 Suite *mem_store_suite(void)
 {
 	Suite *suite = suite_create("mem_store");
@@ -119,6 +152,7 @@ Suite *mem_store_suite(void)
 	tcase_add_test(tcase, what_is_kept_is_a_copy);
 	tcase_add_test(tcase, order_is_that_of_putting);
 	tcase_add_test(tcase, refusals_are_counted_and_change_nothing);
+	tcase_add_test(tcase, steps_are_kept);
 	suite_add_tcase(suite, tcase);
 	return suite;
 }
