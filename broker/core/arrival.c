@@ -128,6 +128,8 @@ void publish_recorded(struct shard *shard, struct session *session, uint16_t pac
 			step_inbound(shard, session, STEP_INBOUND_END, packet_id, envelope);
 		return;
 	}
+	if (shard->stopping)
+		return; /* its publisher keeps it, and sends it again */
 	arrival->state = committed ? ARRIVAL_READY : ARRIVAL_REFUSED;
 	go_on(shard, session->number);
 }

@@ -390,6 +390,32 @@ START_TEST(full_disk_and_a_small_window)
 }
 END_TEST
 
+/* A PUBLISH whose record comes when the broker is stopping stays with its publisher. */
+START_TEST(recorded_while_stopping)
+{
+	begin(2);
+	const char *from_id = bench_name(&bench, 0, "from");
+	const char *to_id = bench_name(&bench, 1, "to");
+	struct peer *from = new_lasting(from_id);
+	struct peer *to = new_lasting(to_id);
+	subscribe(to, "t", 2);
+	bench.hold_store = true;
+	peer_publish(from, QOS(2), 5, "t", "", "x");
+	for (unsigned i = 0; i < 2; i++)
+		bench_event(&bench, i, &(struct event){.type = EVENT_STOP});
+	bench_store_all(&bench);
+	ck_assert(shard_stopped(bench.shards[0]) && shard_stopped(bench.shards[1]));
+	ck_assert_uint_eq(counted(&bench, QUEUED), 0);
+	bench.hold_store = false;
+	bench_restart(&bench);
+	to = back_lost(to_id, 0);
+	from = back(from_id);
+	peer_publish(from, QOS(2) | DUP, 5, "t", "", "x");
+	expect_publish(to, QOS(2), 1, "t", "", "x");
+	bench_finish(&bench);
+}
+END_TEST
+
 Suite *records_faults_suite(void)
 {
 	const TTest *tests[] = {retained_after_it_came_again,	shared_and_its_own,
@@ -398,7 +424,7 @@ Suite *records_faults_suite(void)
 				recorded_behind_a_refusal,	settings_changed_meanwhile,
 				settings_changed_with_a_kill,	acknowledged_when_it_goes_on,
 				member_ends_before_it_was_sent, full_disk_and_coming_back,
-				full_disk_and_a_small_window};
+				full_disk_and_a_small_window,	recorded_while_stopping};
 	Suite *suite = suite_create("records_faults");
 	TCase *tcase = tcase_create("records_faults");
 
