@@ -31,6 +31,14 @@ void arrival_add(struct shard *shard, struct session *session,
 	arrivals->of_qos[publication->qos]++;
 }
 
+bool arrivals_have(const struct arrivals *arrivals, uint16_t packet_id)
+{
+	const struct arrival *arrival = arrivals->first;
+	while (arrival && arrival->packet_id != packet_id)
+		arrival = arrival->next;
+	return arrival != NULL;
+}
+
 static struct arrival take_first(struct shard *shard, struct arrivals *arrivals)
 {
 	struct arrival *arrival = arrivals->first;

@@ -30,6 +30,9 @@ static inline bool arrivals_wait(const struct arrivals *arrivals)
 	return arrivals->first != NULL;
 }
 
+/* Is the PUBLISH with this packet identifier one of them? */
+bool arrivals_have(const struct arrivals *arrivals, uint16_t packet_id);
+
 /*
  * Takes the hold of the publication's gate and shares its message, which was made.
  * With an envelope it waits for publish_recorded(), else for its turn alone.

@@ -128,13 +128,24 @@ static void write_delivery(struct writing *w, const struct delivery *d)
 		put_u32(w, identifiers.at[i]);
 }
 
+static void write_one_inbound(struct writing *w, uint16_t id)
+{
+	put_u8(w, STATE_INBOUND);
+	put_u16(w, id);
+}
+
+/* What was published counts as received: its deliveries are all here, acknowledged or not. */
 static void write_inbound(struct writing *w, const struct session *session)
 {
-	for (uint32_t id = 1; session->inbound && id <= UINT16_MAX; id++) {
-		if (!idset_has(session->inbound, (uint16_t)id))
-			continue;
-		put_u8(w, STATE_INBOUND);
-		put_u16(w, (uint16_t)id);
+	const struct held *held = &session->held;
+	for (uint32_t id = 1; session->inbound && id <= UINT16_MAX; id++)
+		if (idset_has(session->inbound, (uint16_t)id))
+			write_one_inbound(w, (uint16_t)id);
+	for (uint32_t i = 0; i < held->room; i++) {
+		const struct held_ack *ack = &held->ring[i];
+		if (ack->id != 0 && ack->qos == 2 && !mqtt_reason_is_error(ack->reason) &&
+		    !arrivals_have(&session->arrivals, ack->id))
+			write_one_inbound(w, ack->id);
 	}
 }
 

@@ -375,6 +375,50 @@ START_TEST(joined_with_the_journal)
 }
 END_TEST
 
+/* What was published is there with all its deliveries: sent again, it is the same. */
+START_TEST(held_and_published)
+{
+	struct mqtt_connect from_connect = lasting("from"), to_connect = lasting("to"),
+			    away_connect = lasting("away");
+	struct peer *from, *to, *away;
+	struct slice bytes;
+
+	bench_init(&bench, 1);
+	bench.durable = bench.settings.ack_when_delivered = true;
+	bench.settings.ack_hold_max_ms = 1000;
+	bench_start(&bench);
+	from = come_up(&bench, 0, &from_connect, false);
+	to = come_up(&bench, 0, &to_connect, false);
+	away = come_up(&bench, 0, &away_connect, false);
+	subscribe(to, "t", 2);
+	subscribe(away, "t", 2);
+	peer_lose(away);
+	peer_publish(from, QOS(2), 1, "t", "", "published");
+	bench.hold_store = true;
+	peer_publish(from, QOS(2), 2, "t", "", "not recorded");
+	bench_event(&bench, 0, &(struct event){.type = EVENT_STOP});
+	bench_store_all(&bench);
+	bench.hold_store = false;
+	bytes = written(0);
+	bench_restart(&bench);
+	ck_assert(read_back(0, bytes));
+	bytes_free(bytes);
+	to = come_up(&bench, 0, &to_connect, true);
+	away = come_up(&bench, 0, &away_connect, true);
+	expect_publish(to, DUP | QOS(2), 1, "t", "", "published");
+	expect_publish(away, QOS(2), 1, "t", "", "published");
+	from = come_up(&bench, 0, &from_connect, true);
+	peer_publish(from, DUP | QOS(2), 1, "t", "", "published");
+	expect(from, 0x50, "00 01");
+	expect_nothing(to);
+	expect_nothing(away);
+	peer_publish(from, DUP | QOS(2), 2, "t", "", "not recorded");
+	expect_publish(to, QOS(2), 2, "t", "", "not recorded");
+	expect_publish(away, QOS(2), 2, "t", "", "not recorded");
+	bench_finish(&bench);
+}
+END_TEST
+
 Suite *state_suite(void);
 
 Suite *state_suite(void)
@@ -390,6 +434,7 @@ Suite *state_suite(void)
 	tcase_add_test(tcase, damaged);
 	tcase_add_loop_test(tcase, by_hand, 0, COUNT_OF(made_up));
 	tcase_add_test(tcase, joined_with_the_journal);
+	tcase_add_test(tcase, held_and_published);
 	suite_add_tcase(suite, tcase);
 	return suite;
 }
