@@ -379,14 +379,15 @@ bool worker_settle(struct worker *worker)
 
 /*
  * Timers cut off who is silent.  When they come late, because the process was stopped or a
- * turn was long, links that are ready may have spoken in time and are read first.  epoll gives
- * each its turn: after so many turns all have had one.
+ * turn was long, links may have spoken in time: they are looked at again, and read first.  epoll
+ * gives each its turn: after so many turns all have had one.
  */
 static bool links_come_first(struct worker *worker, size_t ready)
 {
 	uint64_t due_ms = shard_next_timer(worker->shard);
-	bool first = ready > 0 && due_ms > 0 && due_ms < UINT64_MAX - LATE_MS &&
-		     due_ms + LATE_MS <= worker->loop.now.ms &&
+	bool late =
+	    due_ms > 0 && due_ms < UINT64_MAX - LATE_MS && due_ms + LATE_MS <= worker->loop.now.ms;
+	bool first = late && (ready > 0 || worker->late_turns == 0) &&
 		     worker->late_turns < 2 + worker->loop.links.used / LOOP_READY_MAX;
 
 	worker->late_turns = first ? worker->late_turns + 1 : 0;

@@ -512,12 +512,8 @@ void loop_wait(struct loop *loop, uint64_t until_ms)
 	int n = epoll_wait(loop->epoll, loop->ready, LOOP_READY_MAX, timeout_of(loop, until_ms));
 
 	must(n >= 0 || errno == EINTR);
-	loop->now = moment_now();
-	/* Nothing woke us but the time, or a signal: a process that was stopped reads before it
-	 * judges. */
-	if (n <= 0)
-		n = epoll_wait(loop->epoll, loop->ready, LOOP_READY_MAX, 0);
 	loop->ready_count = n > 0 ? (size_t)n : 0;
+	loop->now = moment_now();
 }
 
 static void serve_link(struct loop *loop, uint32_t number, uint32_t events)

@@ -22,7 +22,7 @@ import wire
 
 SANITIZED = any(f"/{variant}/" in word for word in COMMAND for variant in ("asan", "tsan"))
 SCALE = 10 if SANITIZED else 1  # counts are divided by it where the sanitizers make all the difference
-LATENCY_S = 5.0 if SANITIZED else 1.0
+LATENCY_S = 5.0 if SANITIZED else 2.0
 MIB = 1 << 20
 
 
@@ -238,33 +238,36 @@ class Many(Measured):
         client.ping()
 
     def test_65535_deliveries_not_acknowledged(self):
-        """Likewise towards a client that takes everything and acknowledges nothing: 512 bytes each."""
-        count = 65535 // SCALE
-        topic, publisher = self.name(), self.client(timeout=30)
+        """Likewise towards a client that takes everything and acknowledges nothing: 256 bytes each."""
+        count, topic = 65535 // SCALE, self.name()
+        publisher = self.client(timeout=30)
         reader = self.client(timeout=30, properties=[("receive_maximum", 65535)])
         reader.subscribe(topic, 2)
         before, begin = self.charged(), time.monotonic()
-        size = len(wire.publish(topic, b"x", 2, 1))
+        publishes = [wire.publish(topic, b"x", 2, n) for n in range(1, count + 1)]
+        size = sum(map(len, publishes))
         with self.bystander():
-            publisher.send(b"".join(wire.publish(topic, b"x", 1, n) for n in range(1, count + 1)))
-            drain(publisher, 4 * count)
-            publisher.send(b"".join(wire.publish(topic, b"x", 2, n) for n in range(1, count + 1)))
-            self.assertGreaterEqual(drain(reader, size * count), size * count)
-            self.assertLess(self.charged() - before, 2 * 512 * count + MIB)
-            self.assertLess(time.monotonic() - begin, 30)
-            reader.cut()
-            publisher.cut()
+            publisher.send(b"".join(publishes))
+            self.assertEqual(drain(publisher, 4 * count), 4 * count)
+            self.assertEqual(drain(reader, size), size)
+            self.assertLess(self.charged() - before, 256 * count + 65536)
+            for answer in (wire.PUBREC, wire.PUBCOMP):
+                reader.send(b"".join(wire.ack(answer, n) for n in range(1, count + 1)))
+                if answer == wire.PUBREC:
+                    self.assertEqual(drain(reader, 4 * count), 4 * count)  # PUBREL
+            self.assertLess(time.monotonic() - begin, 20)
             self.assert_charged_again(before)
+        reader.ping()
 
     def test_60000_filters_in_one_subscribe(self):
-        """Answered within 5 s, at 512 bytes a filter; nobody waits for it."""
+        """Answered within 6 s, at 512 bytes a filter; nobody waits for it."""
         count = 60000 // SCALE
         client, before, begin = self.client(timeout=30), self.charged(), time.monotonic()
         filters = [(f"f/{n}/+", 1) for n in range(count)]
         with self.bystander():
             client.send(wire.subscribe(1, filters))
             self.assertEqual(client.expect(wire.SUBACK).reasons, [1] * count)
-            self.assertLess(time.monotonic() - begin, 5 * LATENCY_S)
+            self.assertLess(time.monotonic() - begin, 3 * LATENCY_S)
             self.assertLess(self.charged() - before, 512 * count)
             client.publish(f"f/{count - 1}/x", b"x", 1)
             self.assertEqual(client.message().payload, b"x")
@@ -285,12 +288,12 @@ class Many(Measured):
             self.assertEqual(client.publish(slashes, b"kept", 1, retain=True), 0)
             self.assertLess(self.charged() - before, 16 * MIB)
             client.publish(slashes, b"", 1, retain=True)
-            self.assertLess(time.monotonic() - begin, 10 * LATENCY_S)
+            self.assertLess(time.monotonic() - begin, 5 * LATENCY_S)
             client.cut()
             self.assert_charged_again(before)
 
     def test_hash_over_100000_retained(self):
-        """All of them within 15 s, one kilobyte each; and who asks for them and reads none gets only his bound."""
+        """All of them within 16 s, one kilobyte each; and who asks for them and reads none gets only his bound."""
         count = 100000 // SCALE
         publisher, begin = self.client(timeout=30), time.monotonic()
         before = self.charged()
@@ -308,7 +311,7 @@ class Many(Measured):
             reader.send(wire.subscribe(1, [("r/#", 0)]))
             size = len(wire.frame(wire.SUBACK, 0, b"1234")) + sum(len(wire.publish(name, b"12345678", 0)) for name in names)
             self.assertEqual(drain(reader, size), size)
-            self.assertLess(time.monotonic() - begin, 15 * LATENCY_S)
+            self.assertLess(time.monotonic() - begin, 8 * LATENCY_S)
             self.assertLess(self.charged() - kept, 4 * MIB)
             reader.cut()
             deaf.cut()
@@ -466,6 +469,6 @@ class Stopped(OwnBrokerTest):
         for client in speaking:
             client.expect(wire.PINGRESP)
             client.ping()
-        self.assertLess(time.monotonic() - begin, 2 * LATENCY_S)
+        self.assertLess(time.monotonic() - begin, LATENCY_S)
         for client in silent:
             self.assertEqual(client.ended(), 0x8D)
