@@ -24,6 +24,11 @@ struct pending_answer *answer_create(struct shard *shard, struct client *client,
 	return answer;
 }
 
+static size_t index_size(const struct pending_answer *answer)
+{
+	return answer->indexed ? (answer->by_text.mask + 1u) * sizeof(struct index_slot) : 0;
+}
+
 static void free_answer(struct shard *shard, struct pending_answer *answer)
 {
 	if (answer->previous)
@@ -32,8 +37,9 @@ static void free_answer(struct shard *shard, struct pending_answer *answer)
 		shard->pending_answers = answer->next;
 	if (answer->next)
 		answer->next->previous = answer->previous;
-	purse_give(&shard->purse,
-		   sizeof *answer + answer->count * sizeof(struct answer_entry) + answer->text_len);
+	purse_give(&shard->purse, sizeof *answer + answer->count * sizeof(struct answer_entry) +
+				      answer->text_len + index_size(answer));
+	index_finish(&answer->by_text);
 	memory_free(answer->text);
 	memory_free(answer);
 }
@@ -89,25 +95,49 @@ static void undo_shared(struct shard *shard, struct session *session, struct sli
 	shared_join(shard, session, shared); /* nobody waits for it */
 }
 
-static struct answer_entry *entry_for(struct pending_answer *answer, uint64_t session, bool shared,
-				      struct slice text)
+static struct answer_entry *find(struct pending_answer *answer, uint64_t hash, bool shared,
+				 struct slice text)
 {
-	if (answer->type != MQTT_SUBACK || answer->session != session)
-		return NULL;
-	for (uint32_t i = 0; i < answer->count; i++) {
-		struct answer_entry *entry = &answer->entries[i];
-		if (!mqtt_reason_is_error(entry->reason) && entry->shared == shared &&
-		    slice_equal(entry_text(answer, entry), text))
+	struct index_probe probe;
+	uint32_t n = index_first(&answer->by_text, hash, &probe);
+	for (; n != 0; n = index_next(&answer->by_text, &probe)) {
+		struct answer_entry *entry = &answer->entries[n - 1];
+		if (entry->shared == shared && slice_equal(entry_text(answer, entry), text))
 			return entry;
 	}
 	return NULL;
 }
 
-bool answer_pending(const struct shard *shard, const struct pending_answer *except,
+/* The first entry of each filter that was granted: there may be as many as a packet holds. */
+static void make_index(struct shard *shard, struct pending_answer *answer)
+{
+	for (uint32_t i = 0; i < answer->count; i++) {
+		const struct answer_entry *entry = &answer->entries[i];
+		struct slice text = entry_text(answer, entry);
+		uint64_t hash = hash_keyed(shard->hash_key, text);
+		if (!mqtt_reason_is_error(entry->reason) &&
+		    find(answer, hash, entry->shared, text) == NULL)
+			index_add(&answer->by_text, hash, i + 1);
+	}
+	answer->indexed = true;
+	purse_force(&shard->purse, index_size(answer));
+}
+
+static struct answer_entry *entry_for(struct shard *shard, struct pending_answer *answer,
+				      uint64_t session, bool shared, struct slice text)
+{
+	if (answer->type != MQTT_SUBACK || answer->session != session)
+		return NULL;
+	if (!answer->indexed)
+		make_index(shard, answer);
+	return find(answer, hash_keyed(shard->hash_key, text), shared, text);
+}
+
+bool answer_pending(struct shard *shard, const struct pending_answer *except,
 		    const struct session *session, bool shared, struct slice text)
 {
 	for (struct pending_answer *a = shard->pending_answers; a; a = a->next)
-		if (a != except && entry_for(a, session->number, shared, text))
+		if (a != except && entry_for(shard, a, session->number, shared, text))
 			return true;
 	return false;
 }
@@ -116,11 +146,13 @@ bool answer_pending(const struct shard *shard, const struct pending_answer *exce
  * The client has asked for the same filter again meanwhile: that stays, and what to
  * go back to is now its business.
  */
-static bool handed_on(const struct pending_answer *answer, const struct answer_entry *entry)
+static bool handed_on(struct shard *shard, const struct pending_answer *answer,
+		      const struct answer_entry *entry)
 {
 	struct answer_entry *later = NULL;
 	for (struct pending_answer *a = answer->previous; a && later == NULL; a = a->previous)
-		later = entry_for(a, answer->session, entry->shared, entry_text(answer, entry));
+		later =
+		    entry_for(shard, a, answer->session, entry->shared, entry_text(answer, entry));
 	if (later == NULL)
 		return false;
 	if (!later->made) {
@@ -145,7 +177,7 @@ static void undo(struct shard *shard, struct session *session, struct pending_an
 		}
 		entry->reason = MQTT_QUOTA_EXCEEDED;
 		entry->send_retained = false;
-		if (handed_on(answer, entry))
+		if (handed_on(shard, answer, entry))
 			continue;
 		if (entry->shared)
 			undo_shared(shard, session, entry_text(answer, entry), entry);

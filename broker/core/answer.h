@@ -9,6 +9,7 @@
 #define BROKER_CORE_ANSWER_H
 
 #include "proto/base.h"
+#include "broker/core/index.h"
 
 struct shard;
 struct client;
@@ -41,6 +42,8 @@ struct pending_answer {
 	uint32_t count;
 	uint32_t text_len, text_room;
 	uint8_t *text;
+	struct index by_text; /* entries + 1; made when first looked for, `indexed` */
+	bool indexed;
 	struct answer_entry entries[];
 };
 
@@ -52,7 +55,7 @@ void answer_keep_text(struct shard *shard, struct pending_answer *answer,
 		      struct answer_entry *entry, struct slice text);
 
 /* Does another SUBSCRIBE of this session for the same filter still wait for its outcome? */
-bool answer_pending(const struct shard *shard, const struct pending_answer *except,
+bool answer_pending(struct shard *shard, const struct pending_answer *except,
 		    const struct session *session, bool shared, struct slice text);
 
 /* Waits for a barrier; 0 is none. */

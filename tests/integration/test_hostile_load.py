@@ -275,6 +275,19 @@ class Many(Measured):
             self.assertEqual(client.expect(wire.UNSUBACK).reasons, [0] * count)
             self.assert_charged_again(before)
 
+    def test_the_same_60000_filters_again(self):
+        """While the store is still busy with them, over another connection: nobody waits longer for that."""
+        count, client_id = 60000 // SCALE, self.name()
+        expiry = [("session_expiry_interval", 100)]
+        packet = wire.subscribe(1, [(f"again/{n}", 1) for n in range(count)])
+        with self.bystander():
+            self.client(client_id, properties=expiry).send(packet)
+            time.sleep(0.1)
+            again = self.client(client_id, clean=False, properties=expiry, timeout=30)
+            again.send(packet)
+            self.assertEqual(again.expect(wire.SUBACK).reasons, [1] * count)
+            again.send(wire.disconnect(properties=[("session_expiry_interval", 0)]))
+
     def test_topics_of_slashes(self):
         """65,535 levels: a name is taken and matched, a filter refused; 100 of each take less than 10 s."""
         slashes, count = "/" * 65535, 100 // SCALE
