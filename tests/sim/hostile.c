@@ -7,7 +7,9 @@
 #include "proto/packet.h"
 #include "tests/sim/link.h"
 
-#define PACKET_ROOM 512
+#define PACKET_ROOM	 512
+#define CONNECT_FLAGS_AT 9 /* behind a fixed header of two bytes */
+#define CONNECT_CLEAN	 2u
 
 static size_t good_connect(struct rng *rng, uint8_t *out)
 {
@@ -50,10 +52,16 @@ static size_t garbage(struct rng *rng, uint8_t *out)
 	return len;
 }
 
+/* A CONNECT keeps its clean start: a session that lasts would be one that the oracle does not know.
+ */
 static void spoil(struct rng *rng, uint8_t *packet, size_t len)
 {
-	if (rng_chance(rng, 600))
-		packet[rng_below(rng, (uint32_t)len)] ^= (uint8_t)(1u << rng_below(rng, 8));
+	bool connect = packet[0] >> 4 == MQTT_CONNECT && len > CONNECT_FLAGS_AT;
+	if (!rng_chance(rng, 600))
+		return;
+	packet[rng_below(rng, (uint32_t)len)] ^= (uint8_t)(1u << rng_below(rng, 8));
+	if (connect)
+		packet[CONNECT_FLAGS_AT] |= CONNECT_CLEAN;
 }
 
 static void hang_up(struct world *world, uint64_t id, void *arg)

@@ -279,6 +279,24 @@ void oracle_link_gone(struct world *world, struct link *link)
 			will_begins(world, will, expiry_s);
 }
 
+/*
+ * The process ended while a will waited.  If the client's next CONNECT was under way, nobody
+ * knows whether it was acted upon: a Clean Start publishes the will, another takes it back.
+ */
+static enum will_state will_meets_end(const struct world *world, struct oracle_will *will)
+{
+	const struct device *client = &world->clients[will->client];
+	bool connecting = world->oracle->sessions[will->client].pending;
+	if (connecting && client->clean && will->due_min_ms > client->connect_ms)
+		will->due_min_ms = client->connect_ms;
+	if (will->due_min_ms > world->stop_ms)
+		return WILL_NO;
+	bool came = will->due_max_ms + WILL_SLACK_MS < world->stop_ms;
+	return came && (!connecting || will->due_max_ms + WILL_SLACK_MS < client->connect_ms)
+		   ? WILL_YES
+		   : WILL_MAYBE;
+}
+
 /* The process ended: wills go with it, and what a later run may know of sessions. */
 void oracle_broker_gone(struct world *world)
 {
@@ -289,10 +307,7 @@ void oracle_broker_gone(struct world *world)
 		if (will->state == WILL_LIVE)
 			decide(world, will, WILL_NO);
 		else if (will->state == WILL_PENDING)
-			decide(world, will,
-			       will->due_max_ms + WILL_SLACK_MS < world->stop_ms ? WILL_YES
-			       : will->due_min_ms > world->stop_ms		 ? WILL_NO
-										 : WILL_MAYBE);
+			decide(world, will, will_meets_end(world, will));
 	}
 	for (unsigned i = 0; i < world->client_count; i++) {
 		struct oracle_session *session = &oracle->sessions[i];
