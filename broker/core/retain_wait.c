@@ -4,7 +4,7 @@
 
 #define uthash_malloc(size)   memory_get(size)
 #define uthash_free(at, size) memory_free(at)
-#define uthash_fatal(text)    must(!(text))
+#define uthash_fatal(text)    must_fail(text, __FILE__, __LINE__)
 #include <uthash.h>
 
 /* A session's are a hash table by their filters, walked in the order in which they were added. */
