@@ -265,12 +265,14 @@ static void check_order(const struct view *view)
 	if (view->publish->retain || view->client->sharer || m->will ||
 	    (m->sends > 1 && (m->qos == 1 || view->world->profile.refuse > 0)))
 		return;
+	/* So does one of QoS 2 that was sent again to a broker which forgot the exchange. */
+	uint64_t sent_seq = oracle->restart_seq > m->sent_seq ? m->last_sent_seq : m->sent_seq;
 	for (const struct oracle_message *later = oracle->latest[slot]; later != m;
 	     later = later->previous) {
 		const struct oracle_got *got = &later->got[client];
 		if (got->plain > 0 && got->epoch == oracle->sessions[client].epoch &&
 		    later->qos == m->qos && got->qos == view->publish->qos && !later->will &&
-		    later->sent_seq > m->sent_seq && strcmp(later->topic, m->topic) == 0) {
+		    later->sent_seq > sent_seq && strcmp(later->topic, m->topic) == 0) {
 			fault(view, "order", "a later message of its publisher came first");
 			return;
 		}
