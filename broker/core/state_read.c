@@ -33,6 +33,27 @@ static struct message *message_at(struct reading *in, uint32_t number)
 	return NULL;
 }
 
+/* The block as a PUBLISH carries it on, and nothing else in it. */
+static bool properties_valid(struct slice properties)
+{
+	struct mqtt_publish publish;
+	if (properties.len == 0)
+		return true;
+	if (properties.len > VARINT_MAX)
+		return false;
+	size_t room = 8 + properties.len;
+	uint8_t *body = memory_get(2 * room);
+	struct writer w = writer_of(body, room);
+	write_binary(&w, SLICE_LITERAL("t"));
+	write_varint(&w, (uint32_t)properties.len);
+	write_bytes(&w, properties);
+	struct slice packet = slice_of(body, (size_t)(w.at - body));
+	bool valid = mqtt_decode_publish(0, packet, MQTT_VERSION_5_0, &publish) == MQTT_SUCCESS &&
+		     mqtt_forward_properties(publish.properties.raw, body + room) == properties.len;
+	memory_wipe_free(body, 2 * room);
+	return valid;
+}
+
 static void read_message(struct reading *in, struct reader *r)
 {
 	uint32_t number = read_u32(r);
@@ -46,7 +67,7 @@ static void read_message(struct reading *in, struct reader *r)
 	p.properties = read_slice(r);
 	p.payload = read_slice(r);
 	if (r->bad || number != in->count + 1 || p.qos > 2 || !topic_name_valid(p.topic) ||
-	    !utf8_string_valid(p.topic)) {
+	    !utf8_string_valid(p.topic) || !properties_valid(p.properties)) {
 		in->bad = true;
 		return;
 	}

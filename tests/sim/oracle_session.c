@@ -308,6 +308,9 @@ void oracle_broker_gone(struct world *world)
 			decide(world, will, WILL_NO);
 		else if (will->state == WILL_PENDING)
 			decide(world, will, will_meets_end(world, will));
+		else if (will->state == WILL_YES && /* it may not have reached the witness */
+			 will->due_max_ms + WILL_SLACK_MS >= world->stop_ms)
+			decide(world, will, WILL_MAYBE);
 	}
 	for (unsigned i = 0; i < world->client_count; i++) {
 		struct oracle_session *session = &oracle->sessions[i];

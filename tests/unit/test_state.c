@@ -266,6 +266,10 @@ END_TEST
 #define MESSAGE                                                                                    \
 	"01 00 00 00 21 00 00 00 01 01 00 FF FF FF FF FF FF FF FF 00 00 00 00 "                    \
 	"00 00 00 01 't' 00 00 00 00 00 00 00 02 'hi' "
+/* Another one with two bytes of properties: its length is that of MESSAGE and two. */
+#define MESSAGE_WITH(properties)                                                                   \
+	"01 00 00 00 23 00 00 00 01 01 00 FF FF FF FF FF FF FF FF 00 00 00 00 "                    \
+	"00 00 00 01 't' 00 00 00 02 " properties " 00 00 00 02 'hi' "
 #define SESSION(len) "03 00 00 00 " len " 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 01 'c' "
 
 static const struct {
@@ -277,6 +281,10 @@ static const struct {
     {HEADER MESSAGE "02 00 00 00 04 00 00 00 01", true},
     {HEADER MESSAGE SESSION("11"), true},
     {HEADER MESSAGE SESSION("1F") "03 00 07 01 00 00 00 01 01 00 00 00 00 00", true},
+    {HEADER MESSAGE_WITH("01 01"), true},  /* payload format indicator */
+    {HEADER MESSAGE_WITH("01 02"), false}, /* with a value that it must not have */
+    {HEADER MESSAGE_WITH("00 00"), false}, /* no property */
+    {HEADER MESSAGE_WITH("0B 05"), false}, /* one that is not carried on */
     {"", false},
     {"'MTRX' 01", false},
     {"'MTRS' 02", false},
