@@ -404,11 +404,13 @@ class Clock(OwnBrokerTest):
     DAY_S = 86400
 
     def set_clock(self, offset_s):
-        self.file.write_bytes(struct.pack("q", offset_s))
+        """In place: the broker has the file mapped."""
+        with open(self.file, "r+b") as file:
+            file.write(struct.pack("q", offset_s))
 
     def start(self):
         self.file = self.broker.root / "offset"
-        self.set_clock(0)
+        self.file.write_bytes(bytes(8))
         words = [f"LD_PRELOAD={clock_shim()}", f"CLOCK_FILE={self.file}"]
         asan = os.environ.get("ASAN_OPTIONS", "")
         behind(self.broker, tool("env"), *words, f"ASAN_OPTIONS={asan}:verify_asan_link_order=0")
