@@ -94,11 +94,7 @@ START_TEST(receive_maximum_of_ours)
 	peer = new_peer(&bench, V5, "p");
 	for (uint16_t id = 1; id <= 3; id++) {
 		peer_publish(peer, QOS(2), id, "t", "", "x");
-		peer_expect(peer, 0x50,
-			    id == 1   ? "0001"
-			    : id == 2 ? "0002"
-				      : "0003",
-			    __LINE__);
+		peer_expect(peer, 0x50, id == 1 ? "0001" : id == 2 ? "0002" : "0003", __LINE__);
 	}
 	peer_publish(peer, QOS(2) | DUP, 2, "t", "", "x"); /* not one more */
 	expect(peer, 0x50, "0002");
