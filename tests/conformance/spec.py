@@ -15,6 +15,18 @@ class SpecTest(BrokerTest):
     def versions():
         return 4, 5
 
+    def retained(self, client, topic_filter, **options):
+        """What a new subscription brings. Retained messages come filter by filter: a second one marks the end."""
+        marker = self.name("marker")
+        with wire.Client(self.port, self.name()) as writer:
+            writer.publish(marker, "end", 1, retain=True)
+            client.subscribe([(topic_filter, wire.options(**options)), (marker, 0)])
+            messages = [client.message()]
+            while messages[-1].topic != marker:
+                messages.append(client.message())
+            writer.publish(marker, b"", 1, retain=True)
+        return messages[:-1]
+
     def raw(self, version=5, **args):
         """A connection that has sent nothing."""
         return self.client(greet=False, version=version, **args)

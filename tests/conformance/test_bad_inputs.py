@@ -183,6 +183,7 @@ class BadInputTest(SpecTest):
     abstract = True
     settings = ""
     REPEATS = 3
+    SLACK = 560  # each of the two may have an empty buffer of 280 bytes left, or not
 
     @classmethod
     def setUpClass(cls):
@@ -197,8 +198,8 @@ class BadInputTest(SpecTest):
 
     def setUp(self):
         self.talk()
-        if self.before is None:  # once the client that asked whether the broker answers has gone
-            eventually(lambda: len({self.memory() for _ in range(20)}) == 1)
+        if self.before is None:
+            time.sleep(1.5)  # the client that asked whether the broker answers may linger for a second
             self.__class__.before = self.memory()
         self.addCleanup(self.look_around)
 
@@ -217,7 +218,13 @@ class BadInputTest(SpecTest):
         """After each test: nobody else has noticed, and every byte is back."""
         self.talk()
         self.assertFalse(self.listener.kept)
-        eventually(lambda: self.memory() == self.before, 10, f"memory, {self.before} bytes before, {self.memory()} now")
+        self.memory_is_back()
+
+    def memory_is_back(self):
+        try:
+            eventually(lambda: abs(self.memory() - self.before) <= self.SLACK, 10)
+        except AssertionError:
+            self.assertEqual(self.memory(), self.before)
 
     def up_close(self, version, data, reason):
         """A connected client sends this and is closed."""
@@ -293,11 +300,11 @@ class Tables(BadInputTest):
             return len(rows)
 
         once()
-        eventually(lambda: self.memory() == self.before, 10, "memory")
+        self.memory_is_back()
         before, count = resident_kb(), 0
         while count < (4000 if watched else 1000):
             count += once()
-        eventually(lambda: self.memory() == self.before, 10, "memory")
+        self.memory_is_back()
         if watched:
             self.assertLess(resident_kb() - before, 400, f"kB more after {count} inputs")
 
@@ -521,7 +528,12 @@ class Stories(BadInputTest):
             client.send(wire.subscribe(1, [(f"many/{at}", 0) for at in range(60000)], version))
             reasons = client.expect(wire.SUBACK).reasons
             self.assertEqual((len(reasons), set(reasons) - {0, refused}), (60000, set()))
-            self.assertIn(reasons[-1], (0, refused))
+            for _ in range(2):  # a second time, and away with them: none of it stops the others for long
+                began = time.monotonic()
+                client.send(wire.subscribe(1, [(f"many/{at}", 1) for at in range(60000)], version))
+                client.send(wire.unsubscribe(2, [f"many/{at}" for at in range(60000)], version))
+                client.expect(wire.UNSUBACK)
+                self.assertLess(time.monotonic() - began, 5)
             client.cut()
             client = self.client(version=version)
             client.subscribe([("/" * 32767, 0), ("+/" * 16000 + "+", 0)], expect=[refused, refused])
