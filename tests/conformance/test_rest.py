@@ -192,3 +192,23 @@ class Rest(SpecTest):
             for _ in range(3):
                 self.client(**stays(version)).publish(topic, "x")
                 self.assertEqual(client.message().payload, b"x")
+
+    def test_mqtt_3_1(self):
+        """What its document leaves open does not end a connection: flags of CONNECT, DUP on what is sent again."""
+        client = self.raw(3)
+        whole = wire.connect("old", version=3)
+        client.send(bytes([0x1B]) + whole[1:])
+        self.assertEqual(client.expect(wire.CONNACK).reason, 0)
+        client.send(wire.publish("t", b"", 2, 9, dup=True, version=3))
+        client.expect(wire.PUBREC)
+        for kind, body in ((wire.PUBREL, b"\0\x09"), (wire.SUBSCRIBE, b"\0\1\0\1t\1"), (wire.UNSUBSCRIBE, b"\0\2\0\1t")):
+            client.send(wire.frame(kind, 0x0A, body))
+            client.expect({wire.PUBREL: wire.PUBCOMP, wire.SUBSCRIBE: wire.SUBACK, wire.UNSUBSCRIBE: wire.UNSUBACK}[kind])
+        self.client("", version=3, expect=2)
+
+    def test_an_error_for_nothing(self):
+        """A PUBREC that is an error ends an exchange; there is none, and nothing to say. [MQTT-4.3.3-4]"""
+        client = self.client()
+        client.send(wire.ack(wire.PUBREC, 77, 0x80) + wire.ack(wire.PUBACK, 78, 0x80))
+        client.ping()
+        self.assertFalse(client.kept)
