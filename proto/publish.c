@@ -30,9 +30,8 @@ enum mqtt_reason mqtt_decode_publish(uint8_t flags, struct slice body, enum mqtt
 	out->qos = (uint8_t)((flags & FLAG_QOS) >> FLAG_QOS_SHIFT);
 	out->dup = (flags & FLAG_DUP) != 0;
 	out->retain = (flags & FLAG_RETAIN) != 0;
-	if (out->qos > 2 ||
-	    (out->dup &&
-	     out->qos == 0)) /* [MQTT-3.3.1-4] [MQTT-3.3.1-2] [MQTT3-3.3.1-4] [MQTT3-3.3.1-2] */
+	/* [MQTT-3.3.1-4] [MQTT-3.3.1-2] [MQTT3-3.3.1-4] [MQTT3-3.3.1-2] */
+	if (out->qos > 2 || (out->dup && out->qos == 0))
 		return MQTT_MALFORMED_PACKET;
 	out->topic = read_string(&r);			  /* [MQTT-3.3.2-1] [MQTT3-3.3.2-1] */
 	out->packet_id = out->qos > 0 ? read_u16(&r) : 0; /* [MQTT-2.2.1-2] [MQTT3-2.3.1-5] */

@@ -174,6 +174,7 @@ OPENING = (
     # [bad-inputs 27]
     (packet(0x10, f"{CONNECT_5} 02 003C 04 16 0001'd' 0001'x'"), 0x82), (packet(0x10, f"{CONNECT_5} 02 003C 04 15 0001'm' 0001'x'"), 0x8C),
     (packet(0x10, f"{CONNECT_5} 02 003C 08 15 0001'm' 16 0001'd' 0001'x'"), 0x8C),
+    (packet(0x10, f"{CONNECT_5} 06 003C 04 15 0001'm' 0001'x' 00 0001't' 0400" + "00" * 1024), 0x8C),
 )
 
 
