@@ -344,7 +344,7 @@ class Stories(BadInputTest):
             while not select.select([client.socket], [], [], 0.1)[0]:
                 for one in clients:
                     one.send(b"x")
-                self.assertLess(time.monotonic() - began, 4)
+                self.assertLess(time.monotonic() - began, 8)
             self.ends(client, 0x8D)
         self.assertGreater(time.monotonic() - began, 1.4)
 
@@ -658,7 +658,7 @@ class Slow(BadInputTest):
             self.fail("the broker waits for ever")
         except ConnectionError:
             pass
-        self.assertLess(time.monotonic() - began, 2.5)
+        self.assertLess(time.monotonic() - began, 4)
         for client in clients:
             self.assertIsNone(client.ended())
 
