@@ -64,8 +64,9 @@ struct mail {
 	party_id from;
 	party_id to;
 	bool last;
-	bool holder; /* MAIL_SHARE_DELIVER: for nobody else, and also when it is away */
-	bool online;
+	bool holder;  /* MAIL_SHARE_DELIVER: for nobody else, and also when it is away */
+	bool online;  /* of the member */
+	bool awaited; /* likewise: not connected, and counts as that (restart_grace) */
 	uint32_t realm;
 	uint64_t ticket;
 	struct share_member member;

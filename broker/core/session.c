@@ -255,6 +255,7 @@ void session_timer(struct shard *shard, struct session *session)
 	}
 	if (session->grace_until_ms != 0 && session->grace_until_ms <= now) {
 		session->grace_until_ms = 0;
+		shared_state(shard, session, false);
 		gates_let_go(shard, session);
 	}
 	if (session->stored && session->stored_connected && session->grace_until_ms == 0 &&

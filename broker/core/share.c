@@ -4,6 +4,7 @@
 struct member {
 	struct share_member who;
 	bool online;
+	bool awaited; /* as in mail.h */
 };
 
 struct share_group {
@@ -86,8 +87,20 @@ static void free_group(struct shard *shard, struct share_group *group)
 	memory_free(group);
 }
 
+/* Nobody is awaited any more: what waits is in memory alone. */
+static void let_go(struct shard *shard, struct share_group *group)
+{
+	struct queue *queue = &group->queue;
+	for (uint32_t i = 0; i < queue->count; i++) {
+		struct delivery *delivery = &queue->ring[(queue->head + i) & (queue->room - 1)];
+		gate_release(shard, delivery->gate);
+		delivery->gate = 0;
+	}
+}
+
 static void drop_group(struct shard *shard, struct share_group *group)
 {
+	let_go(shard, group);
 	route_unsubscribe(shard, group->subscription, NULL);
 	index_remove(&shard->shares.index, group->hash, group->slot);
 	slab_remove(&shard->shares.groups, group->slot);
@@ -126,6 +139,14 @@ static struct member *next_online(struct share_group *group)
 	return NULL;
 }
 
+static bool is_awaited(const struct share_group *group)
+{
+	for (uint32_t i = 0; i < group->count; i++)
+		if (group->members[i].awaited)
+			return true;
+	return false;
+}
+
 static void keep(struct shard *shard, struct share_group *group, struct publication *publication)
 {
 	const struct core_settings *settings = shard->settings;
@@ -142,6 +163,10 @@ static void keep(struct shard *shard, struct share_group *group, struct publicat
 	if (message == NULL)
 		return;
 	struct delivery delivery = {.message = message_share(message), .qos = publication->qos};
+	if (publication->qos > 0 && is_awaited(group)) {
+		delivery.gate = publication->gate;
+		gate_hold(shard, delivery.gate);
+	}
 	COUNT(shard, QUEUED);
 	COUNT_N(shard, QUEUED_BYTES, delivery_weight(&delivery));
 	queue_push(&group->queue, &shard->purse, delivery);
@@ -236,25 +261,27 @@ static void give_queue(struct shard *shard, struct share_group *group)
 		UNCOUNT(shard, QUEUED);
 		UNCOUNT_N(shard, QUEUED_BYTES, delivery_weight(&delivery));
 		struct publication publication = message_publication(delivery.message);
+		publication.gate = delivery.gate;
 		if (publication.expires_ms <= shard->now.ms)
 			COUNT(shard, DROPPED_EXPIRED);
 		else
 			give(shard, group, &publication);
+		gate_release(shard, delivery.gate);
 		delivery_finish(&delivery, &shard->purse);
 	}
 }
 
 /* ---- mail ---- */
 
-static void add_member(struct share_group *group, struct share_member who, bool online)
+static void add_member(struct share_group *group, const struct mail *mail)
 {
-	struct member *member = find_member(group, who);
+	struct member *member = find_member(group, mail->member);
 	if (member == NULL) {
 		group->members = shard_grow(group->members, &group->room, group->count + 1,
 					    sizeof *group->members);
 		member = &group->members[group->count++];
 	}
-	*member = (struct member){who, online};
+	*member = (struct member){mail->member, mail->online, mail->awaited};
 }
 
 static void join(struct shard *shard, const struct mail *mail)
@@ -263,7 +290,7 @@ static void join(struct shard *shard, const struct mail *mail)
 	struct share_group *group = find_group(shard, mail->realm, mail->text);
 	if (group == NULL)
 		group = make_group(shard, mail->realm, mail->text, &first);
-	add_member(group, mail->member, mail->online);
+	add_member(group, mail);
 	uint32_t node = subscription_at(&shard->subscriptions, group->subscription)->node;
 	uint32_t barrier = route_announce(shard, node, first);
 	struct barrier_waiter waiter = {.party = mail->from, .ticket = mail->ticket};
@@ -288,6 +315,8 @@ static void leave(struct shard *shard, const struct mail *mail)
 	*member = group->members[--group->count];
 	if (group->count == 0)
 		drop_group(shard, group);
+	else if (!is_awaited(group))
+		let_go(shard, group);
 }
 
 static void state(struct shard *shard, const struct mail *mail)
@@ -297,8 +326,11 @@ static void state(struct shard *shard, const struct mail *mail)
 	if (member == NULL)
 		return;
 	member->online = mail->online;
+	member->awaited = mail->awaited;
 	if (mail->online)
 		give_queue(shard, group);
+	if (!is_awaited(group))
+		let_go(shard, group);
 }
 
 /* A message for a member here, sent by the group's home. */

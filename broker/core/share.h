@@ -5,7 +5,8 @@
  * The home subscribes to the filter on behalf of the group, and gives each
  * message to one member: connected ones in turn; while none is connected the
  * group keeps a queue of its own, with the limits of a session, gone with the
- * last member.  A message on its way to a member that has just left comes back
+ * last member.  After a crash what waits there holds its gate (gate.h) as long as a
+ * member counts as connected.  A message on its way to a member that has just left comes back
  * and goes to another; one that was sent stays with its member. [MQTT-4.8.2-4]
  * [MQTT-4.8.2-5] [MQTT-4.8.2-6] [MQTT-4.8.2-3]
  *

@@ -302,12 +302,49 @@ START_TEST(grace_after_a_crash)
 }
 END_TEST
 
+/* Likewise a member of a group: what waits in the group's queue has nobody's copy but its
+ * publisher's. */
+START_TEST(grace_of_a_group)
+{
+	struct mqtt_connect connect = lasting("to");
+
+	for (unsigned shards = 1; shards <= 2; shards++) {
+		bench_init(&bench, shards);
+		bench.durable = true;
+		bench.settings.ack_when_delivered = true;
+		bench.settings.ack_hold_max_ms = 1000;
+		bench.settings.restart_grace_ms = 5000;
+		bench_start(&bench);
+		struct peer *to = come_up(&bench, 0, &connect, false);
+		subscribe(to, "$share/g/t", 1);
+		bench_restart(&bench);
+		struct peer *from = new_peer(&bench, V5, "from");
+		peer_publish(from, QOS(1), 1, "t", "", "x");
+		bench_pass_ms(&bench, 2000);
+		expect_nothing(from);
+		to = come_up(&bench, 0, &connect, true);
+		expect_publish(to, QOS(1), 1, "t", "", "x");
+		expect_nothing(from);
+		peer_send(to, 0x40, "0001");
+		expect(from, 0x40, "0001");
+		bench_restart(&bench);
+		from = new_peer(&bench, V5, "from");
+		peer_publish(from, QOS(1), 2, "t", "", "x");
+		bench_pass_ms(&bench, 4900);
+		expect_nothing(from);
+		bench_pass_ms(&bench, 200);
+		expect(from, 0x40, "0002");
+		bench_finish(&bench);
+	}
+}
+END_TEST
+
 Suite *gate_suite(void)
 {
 	const TTest *tests[] = {
-	    waits_for_puback, waits_for_pubrec, across_shards,	    across_a_shared_subscription,
-	    in_order,	      not_its_own,	the_same_again,	    remembered_while_away,
-	    behind,	      memory_is_short,	grace_after_a_crash};
+	    waits_for_puback, waits_for_pubrec, across_shards,	     across_a_shared_subscription,
+	    in_order,	      not_its_own,	the_same_again,	     remembered_while_away,
+	    behind,	      memory_is_short,	grace_after_a_crash, grace_of_a_group};
 	Suite *suite = suite_create("gate");
 	TCase *tcase = tcase_create("gate");
 
