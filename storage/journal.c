@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <utlist.h>
 
-/* So much may lie about before anything is written again. */
 #define SLACK_BYTES (64u * 1024)
 #define SLACK_TIMES 4u
 
@@ -17,8 +16,14 @@ struct journal *journal_create(void)
 	struct journal *journal = must_have(calloc(1, sizeof(*journal)));
 
 	journal->next = 1;
+	journal->slack_bytes = SLACK_BYTES;
 	journal->replaying = true;
 	return journal;
+}
+
+void journal_set_slack(struct journal *journal, size_t bytes)
+{
+	journal->slack_bytes = bytes;
 }
 
 /* ---- a commit ---- */
@@ -56,7 +61,7 @@ static bool is_slack(const struct journal *journal, size_t dropped)
 {
 	uint64_t alive = journal->record_count * RECORD_LEN;
 
-	return journal->bytes - dropped > SLACK_BYTES + SLACK_TIMES * alive;
+	return journal->bytes - dropped > journal->slack_bytes + SLACK_TIMES * alive;
 }
 
 static int by_order(const void *a, const void *b)
@@ -169,6 +174,7 @@ static void take_leave(struct journal *journal, struct value *into)
 {
 	for (size_t i = 0; i < journal->survivors.count; i++)
 		journal_put_into_value(journal->survivors.at[i], into);
+	journal->rewritten += journal->survivors.count;
 	while (journal->values != journal->stays) {
 		struct value *value = journal->values;
 
@@ -299,7 +305,7 @@ void journal_visit(const struct journal *journal, const struct store_visitor *vi
 
 struct journal_size journal_size(const struct journal *journal)
 {
-	return (struct journal_size){journal->record_count, journal->bytes};
+	return (struct journal_size){journal->record_count, journal->bytes, journal->rewritten};
 }
 
 static void free_records(struct journal *journal)

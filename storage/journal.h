@@ -30,6 +30,12 @@ struct journal;
 struct journal *journal_create(void);
 void journal_destroy(struct journal *journal); /* NULL is fine */
 
+/*
+ * How many bytes may lie about, beside four times what is alive, before anything is
+ * written again; 64 KB when nobody says so.
+ */
+void journal_set_slack(struct journal *journal, size_t bytes);
+
 /* One row to be written under the number `first` + its place. */
 struct journal_write {
 	uint64_t first;	 /* number of the first new row */
@@ -66,6 +72,7 @@ void journal_visit(const struct journal *journal, const struct store_visitor *vi
 struct journal_size {
 	uint64_t records;
 	uint64_t bytes;
+	uint64_t rewritten; /* things that were written again, ever */
 };
 struct journal_size journal_size(const struct journal *journal);
 

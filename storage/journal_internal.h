@@ -58,6 +58,8 @@ struct journal {
 	uint64_t order;	      /* last one given */
 	uint64_t record_count;
 	uint64_t bytes;
+	size_t slack_bytes;
+	uint64_t rewritten;
 	struct record *spare; /* to be used again, by session_next */
 	bool replaying;	      /* which envelopes are open is not known yet */
 

@@ -21,7 +21,9 @@ struct mem_store {
 	struct mem_row *subscriptions;
 	struct mem_row *steps; /* rows of the journal, in rising order */
 	struct journal *journal;
-	uint32_t refusals; /* commits still to be refused */
+	size_t slack_bytes; /* 0: as the journal does */
+	uint64_t rewritten; /* by journals that are gone */
+	uint32_t refusals;  /* commits still to be refused */
 	char refusal[sizeof(((struct failure *)0)->text)];
 	uint8_t scratch[RECORD_MAX];
 };
@@ -123,8 +125,11 @@ static bool session_lives(void *self, uint64_t row)
 static bool load_steps(struct mem_store *store, const struct store_visitor *visitor,
 		       struct failure *failure)
 {
+	store->rewritten += journal_size(store->journal).rewritten;
 	journal_destroy(store->journal);
 	store->journal = journal_create();
+	if (store->slack_bytes > 0)
+		journal_set_slack(store->journal, store->slack_bytes);
 	for (struct mem_row *row = store->steps; row != NULL; row = row->hh.next) {
 		struct slice body;
 
@@ -206,4 +211,19 @@ void mem_store_refuse(struct store *head, uint32_t commits, const char *text)
 
 	store->refusals = commits;
 	snprintf(store->refusal, sizeof(store->refusal), "%s", text);
+}
+
+void mem_store_set_slack(struct store *head, size_t bytes)
+{
+	struct mem_store *store = (struct mem_store *)head;
+
+	store->slack_bytes = bytes;
+	journal_set_slack(store->journal, bytes);
+}
+
+uint64_t mem_store_rewritten(const struct store *head)
+{
+	const struct mem_store *store = (const struct mem_store *)head;
+
+	return store->rewritten + journal_size(store->journal).rewritten;
 }

@@ -17,4 +17,10 @@ struct store *mem_store_create(void);
 /* The next `commits` commits fail with this text and change nothing; 0 ends that. */
 void mem_store_refuse(struct store *head, uint32_t commits, const char *text);
 
+/* How many bytes its journal lets lie about (journal.h). */
+void mem_store_set_slack(struct store *head, size_t bytes);
+
+/* Things that its journal wrote again so far. */
+uint64_t mem_store_rewritten(const struct store *head);
+
 #endif
