@@ -21,7 +21,7 @@ void device_finish(struct device *client)
 void device_forget(struct device *client)
 {
 	client->out_count = 0;
-	memset(client->in_qos2, 0, sizeof(client->in_qos2));
+	client->in_qos2_count = 0;
 }
 
 static void transmit(struct world *world, struct device *client, const uint8_t *packet, size_t len)
@@ -99,8 +99,6 @@ void device_connect(struct world *world, struct device *client)
 {
 	uint8_t packet[PACKET_ROOM], payload[ORACLE_PAYLOAD_MAX];
 	reset_connection(world, client);
-	if (client->clean)
-		device_forget(client);
 	client->link = link_open(world, client, client->steady);
 	client->link->keep_alive_s = client->keep_alive_s;
 	oracle_connect(world, client);
@@ -236,6 +234,8 @@ static bool packet_id_used(const struct device *client, uint16_t packet_id)
 
 static uint16_t new_packet_id(struct device *client)
 {
+	if (client->lowest_id)
+		client->next_packet_id = 1;
 	while (packet_id_used(client, client->next_packet_id))
 		client->next_packet_id++;
 	return client->next_packet_id++;
@@ -258,7 +258,7 @@ void device_publish(struct world *world, struct device *client, struct oracle_me
 	struct device_out *out = &client->out[client->out_count];
 	*out = (struct device_out){.packet_id = new_packet_id(client), .message = message};
 	client->out_count++;
-	transmit_publish(world, client, out, message, false);
+	transmit_publish(world, client, out, message, client->dup_first);
 }
 
 /* [MQTT-4.4.0-1] [MQTT-4.6.0-1] */
@@ -268,8 +268,15 @@ void device_resend(struct world *world, struct device *client)
 		struct device_out *out = &client->out[i];
 		if (out->released)
 			device_ack(world, client, MQTT_PUBREL, out->packet_id, MQTT_SUCCESS);
-		else
-			transmit_publish(world, client, out, out->message, true);
+		else {
+			if (out->message->qos == 2 &&
+			    plant_believes_dup(world, client, out->packet_id, !client->dup_never))
+				device_ack(world, client, MQTT_PUBREL, out->packet_id,
+					   MQTT_SUCCESS);
+			world->tally.resent += out->message->qos == 2 && oracle_records(world) &&
+					       out->message->sent_seq < world->oracle->restart_seq;
+			transmit_publish(world, client, out, out->message, !client->dup_never);
+		}
 	}
 }
 
@@ -369,10 +376,10 @@ void device_abandon(struct world *world, struct device *client)
 	bool connecting = client->phase == DEVICE_CONNECTING;
 	abandon_requests(client);
 	client->phase = DEVICE_OFF;
-	client->link = NULL;
 	if (connecting)
 		oracle_connect_failed(world, client);
 	oracle_client_gone(world, client);
+	client->link = NULL;
 	client->will = NULL;
 }
 

@@ -45,6 +45,14 @@ struct device_open {
 	uint8_t qos;
 };
 
+/* An exchange of QoS 2 that waits for PUBREL; it outlives connections. */
+struct device_in {
+	uint16_t packet_id;
+	bool taken;    /* PUBREC was sent */
+	uint64_t hash; /* of topic and payload */
+	uint64_t seq;  /* of the connection's CONNECT */
+};
+
 struct device_ack {
 	uint64_t due_ms;
 	uint8_t type;
@@ -56,9 +64,12 @@ struct device {
 	unsigned index;
 	char id[16];
 	enum mqtt_version version;
-	bool steady;  /* the world leaves its connections alone */
-	bool sharer;  /* subscribes to shared subscriptions under s/, and nothing else there */
-	bool drained; /* connects only when told */
+	bool steady;	/* the world leaves its connections alone */
+	bool sharer;	/* subscribes to shared subscriptions under s/, and nothing else there */
+	bool drained;	/* connects only when told */
+	bool lowest_id; /* takes the lowest packet identifier that is free */
+	bool dup_first; /* sets DUP when it sends first, as libmosquitto does */
+	bool dup_never; /* and does not when it sends again, as MQTT.js does */
 	uint32_t ack_delay_ms;
 	/* what the next CONNECT says */
 	bool clean;
@@ -86,7 +97,8 @@ struct device {
 	struct device_out out[DEVICE_OUT_MAX];
 	size_t out_count;
 	uint16_t next_packet_id;
-	uint8_t in_qos2[8192];	   /* bits: exchanges of QoS 2 that wait for PUBREL */
+	struct device_in in_qos2[DEVICE_OPEN_MAX];
+	size_t in_qos2_count;
 	uint64_t known_restart;	   /* of the broker, seen by this session */
 	uint32_t subscribed_epoch; /* of the session: a steady client subscribed in it */
 	bool broker_forgot;	   /* exchanges of QoS 2 that were open when it died */
@@ -130,10 +142,5 @@ void device_gone(struct world *world, struct device *client, struct link *link);
 
 /* ---- device_read.c ---- */
 void device_packet(struct world *world, struct device *client, const struct frame *frame);
-
-static inline bool device_in_qos2(const struct device *client, uint16_t packet_id)
-{
-	return (client->in_qos2[packet_id / 8] >> (packet_id % 8) & 1) != 0;
-}
 
 #endif

@@ -52,6 +52,18 @@ static void check_connack_properties(struct world *world, struct device *client,
 	client->expiry_s = expected;
 }
 
+/* How many queued deliveries the broker says that its end took; 0 when it says nothing. */
+static uint32_t lost_of(const struct mqtt_properties *p)
+{
+	struct slice raw = p->raw, name, value;
+	uint32_t lost = 0;
+	while (mqtt_next_user_property(&raw, &name, &value))
+		for (size_t i = 0;
+		     slice_equal(name, SLICE_LITERAL("metrino-lost")) && i < value.len; i++)
+			lost = lost * 10 + (uint32_t)(value.at[i] - '0');
+	return lost;
+}
+
 static void on_connack(struct world *world, struct device *client, const struct frame *frame)
 {
 	struct mqtt_connack connack;
@@ -69,22 +81,32 @@ static void on_connack(struct world *world, struct device *client, const struct 
 	}
 	if (client->refused_user)
 		fault(world, client, "connack", "let in whom it should refuse", 0);
-	if (client->version == MQTT_VERSION_5_0)
+	if (client->version == MQTT_VERSION_5_0) {
 		check_connack_properties(world, client, &connack.properties);
+		oracle_told_lost(world, client, lost_of(&connack.properties));
+	}
 	client->phase = DEVICE_ON;
 	client->connack_ms = world->now_ms;
 	oracle_connack(world, client, connack.session_present);
 	if (client->known_restart != world->oracle->restart_seq &&
 	    world->oracle->restart_seq < client->connect_seq) {
-		/* Exchanges of QoS 2 do not outlive the broker's process. */
 		client->known_restart = world->oracle->restart_seq;
 		client->broker_forgot = true;
-		memset(client->in_qos2, 0, sizeof(client->in_qos2));
+		if (!oracle_records(world)) /* then they do not outlive the broker's process */
+			client->in_qos2_count = 0;
 	}
 	if (connack.session_present)
 		device_resend(world, client);
 	else
 		device_forget(client);
+}
+
+static struct device_in *find_in(struct device *client, uint16_t packet_id)
+{
+	for (size_t i = 0; i < client->in_qos2_count; i++)
+		if (client->in_qos2[i].packet_id == packet_id)
+			return &client->in_qos2[i];
+	return NULL;
 }
 
 /* ---- acknowledgements that we owe ---- */
@@ -108,8 +130,11 @@ static void send_due_acks(struct world *world, uint64_t name, void *arg)
 	size_t sent = 0;
 	while (sent < client->ack_count && client->acks[sent].due_ms <= world->now_ms) {
 		const struct device_ack *ack = &client->acks[sent++];
+		struct device_in *in = find_in(client, ack->packet_id);
 		if (ack->type == MQTT_PUBACK || ack->type == MQTT_PUBCOMP)
 			close_open(client, ack->packet_id);
+		else if (in != NULL)
+			in->taken = true;
 		device_ack(world, client, ack->type, ack->packet_id, ack->reason);
 	}
 	client->ack_count -= sent;
@@ -161,11 +186,12 @@ static void open_exchange(struct world *world, struct device *client,
 		if (client->open[i].packet_id == publish->packet_id)
 			fault(world, client, "packet-id", "a Packet Identifier in use",
 			      publish->packet_id);
-	if (publish->dup && client->fresh_seen)
+	bool recorded = oracle_records(world);
+	bool revived = recorded && publish->qos == 2 && world->oracle->restart_seq > 0;
+	if (publish->dup && client->fresh_seen && !revived)
 		fault(world, client, "resend-order", "a DUP after a first PUBLISH",
 		      publish->packet_id);
 	/* One of QoS 2 that waited for its record keeps its place among those sent before. */
-	bool recorded = world->settings.ack_when_delivered && world->profile.durable;
 	client->fresh_seen =
 	    client->fresh_seen || (!publish->dup && (publish->qos == 1 || !recorded));
 	must(client->open_count < DEVICE_OPEN_MAX);
@@ -191,6 +217,40 @@ static void check_dup(struct world *world, struct device *client,
 		      publish->packet_id);
 }
 
+static uint64_t hash_of(struct slice topic, struct slice payload)
+{
+	uint64_t hash = 0xcbf29ce484222325u;
+	for (size_t i = 0; i < topic.len; i++)
+		hash = (hash ^ topic.at[i]) * 0x100000001b3u;
+	for (size_t i = 0; i < payload.len; i++)
+		hash = (hash ^ payload.at[i]) * 0x100000001b3u;
+	return hash;
+}
+
+/* Until PUBREL comes, the same identifier is the same message, sent again with DUP. */
+static void take_qos2(struct world *world, struct device *client,
+		      const struct mqtt_publish *publish, struct slice topic)
+{
+	uint16_t id = publish->packet_id;
+	uint64_t hash = hash_of(topic, publish->payload);
+	struct device_in *in = find_in(client, id);
+	if (in == NULL) {
+		oracle_delivery(world, client, publish, topic);
+		must(client->in_qos2_count < DEVICE_OPEN_MAX);
+		client->in_qos2[client->in_qos2_count++] =
+		    (struct device_in){id, false, hash, client->connect_seq};
+		return;
+	}
+	if (!publish->dup)
+		fault(world, client, "packet-id", "an identifier that waits for PUBREL, no DUP",
+		      id);
+	if (in->hash != hash)
+		fault(world, client, "packet-id", "one that waits for PUBREL, for another message",
+		      id);
+	if (in->seq < world->oracle->restart_seq)
+		world->tally.sent_again++;
+}
+
 static void take_publish(struct world *world, struct device *client,
 			 const struct mqtt_publish *publish, struct slice topic)
 {
@@ -205,12 +265,7 @@ static void take_publish(struct world *world, struct device *client,
 		owe_ack(world, client, MQTT_PUBACK, id, MQTT_SUCCESS);
 		return;
 	}
-	if (!device_in_qos2(client, id))
-		oracle_delivery(world, client, publish, topic);
-	else if (!publish->dup)
-		fault(world, client, "packet-id", "an identifier that waits for PUBREL, no DUP",
-		      id);
-	client->in_qos2[id / 8] |= (uint8_t)(1u << (id % 8));
+	take_qos2(world, client, publish, topic);
 	owe_ack(world, client, MQTT_PUBREC, id, MQTT_SUCCESS);
 }
 
@@ -250,20 +305,23 @@ static void drop_out(struct device *client, size_t at)
 /*
  * The exchange that an acknowledgement is for: it must be the first of its kind,
  * since acknowledgements come in the order of what they acknowledge.
- * [MQTT-4.6.0-2] [MQTT-4.6.0-3]
+ * [MQTT-4.6.0-2] [MQTT-4.6.0-3]  For PUBCOMP nobody demands it: that of an exchange
+ * which was over before need not wait for the record of another one's end.
  */
 static struct device_out *find_out(struct world *world, struct device *client,
 				   const struct mqtt_ack *ack)
 {
 	uint8_t qos = ack->type == MQTT_PUBACK ? 1 : 2;
 	bool released = ack->type == MQTT_PUBCOMP;
+	bool over_before = released && oracle_records(world) &&
+			   world->oracle->sessions[client->index].connections > 1;
 	bool first = true;
 	for (size_t i = 0; i < client->out_count; i++) {
 		struct device_out *out = &client->out[i];
 		if (out->message->qos != qos || out->released != released)
 			continue;
 		if (out->packet_id == ack->packet_id) {
-			if (!first)
+			if (!first && !over_before)
 				fault(world, client, "ack-order", "acknowledged out of order",
 				      ack->packet_id);
 			return out;
@@ -297,6 +355,7 @@ static void on_reply(struct world *world, struct device *client, const struct mq
 	check_ack_reason(world, client, ack);
 	if (ack->type == MQTT_PUBREC && ack->reason < 0x80) {
 		out->released = true;
+		oracle_custody(world, out->message);
 		device_ack(world, client, MQTT_PUBREL, ack->packet_id, MQTT_SUCCESS);
 		return;
 	}
@@ -304,13 +363,30 @@ static void on_reply(struct world *world, struct device *client, const struct mq
 	drop_out(client, (size_t)(out - client->out));
 }
 
+/* Was there a PUBLISH for it before the broker died, and none since? */
+static bool in_earlier_life(const struct world *world, struct device *client, uint16_t packet_id)
+{
+	const struct device_in *in = find_in(client, packet_id);
+	for (size_t i = 0; i < client->open_count; i++)
+		if (client->open[i].packet_id == packet_id)
+			return false;
+	return in != NULL && in->seq < world->oracle->restart_seq;
+}
+
 static void on_pubrel(struct world *world, struct device *client, const struct mqtt_ack *ack)
 {
 	const struct oracle_session *session = &world->oracle->sessions[client->index];
-	bool known = device_in_qos2(client, ack->packet_id);
+	struct device_in *in = find_in(client, ack->packet_id);
+	bool known = in != NULL;
 	if (!known && session->connections < 2)
 		fault(world, client, "pubrel", "PUBREL without a PUBLISH", ack->packet_id);
-	client->in_qos2[ack->packet_id / 8] &= (uint8_t) ~(1u << (ack->packet_id % 8));
+	/* Only where no publisher can send it again PUBREL comes for want of anything else. */
+	if (known && !in->taken && in->seq > world->oracle->restart_seq)
+		fault(world, client, "pubrel", "PUBREL before PUBREC", ack->packet_id);
+	if (in_earlier_life(world, client, ack->packet_id))
+		world->tally.released_only++;
+	if (known)
+		*in = client->in_qos2[--client->in_qos2_count];
 	owe_ack(world, client, MQTT_PUBCOMP, ack->packet_id,
 		known ? MQTT_SUCCESS : MQTT_PACKET_IDENTIFIER_NOT_FOUND);
 }

@@ -8,12 +8,18 @@
 #include "tests/sim/world.h"
 #include <stdio.h>
 
+/* So little that journals of short worlds are written again, too. */
+#define JOURNAL_SLACK 1024
+
+#define PARTY_NONE UINT16_MAX
+
 static void commit_ends(struct world *world, uint64_t generation, void *arg);
 
 void disk_init(struct world *world)
 {
 	world->disk.store = mem_store_create();
 	must(world->disk.store != NULL);
+	mem_store_set_slack(world->disk.store, JOURNAL_SLACK);
 }
 
 static void commit_begins(struct world *world)
@@ -25,6 +31,73 @@ static void commit_begins(struct world *world)
 	world_at(world, rng_between(&world->rng, 1, 25), commit_ends, disk->generation, NULL);
 }
 
+static void trace_steps(struct world *world, const struct store_batch *batch)
+{
+	static const char *const names[STEP_TYPES] = {"",
+						      "inbound open",
+						      "inbound end",
+						      "outbound sent",
+						      "outbound received",
+						      "outbound end",
+						      "queued"};
+	for (size_t i = 0; i < batch->step_count; i++) {
+		const struct store_step *step = &batch->steps[i];
+		world_trace(world, "store: %s id=%u session %08x envelope %08x count %u",
+			    names[step->type], step->packet_id, (unsigned)step->row,
+			    (unsigned)step->envelope, step->count);
+	}
+}
+
+/* What a plant makes of a batch with steps; to be freed. */
+static struct store_batch *copy_of(const struct store_batch *batch)
+{
+	size_t ops_size = batch->count * sizeof(batch->ops[0]);
+	size_t steps_size = batch->step_count * sizeof(batch->steps[0]);
+	struct store_batch *copy = calloc(1, sizeof(*copy) + ops_size + steps_size);
+	must(copy != NULL);
+	*copy = *batch;
+	memcpy(copy->ops, batch->ops, ops_size);
+	copy->steps = (struct store_step *)((uint8_t *)copy->ops + ops_size);
+	if (steps_size > 0)
+		memcpy(copy->steps, batch->steps, steps_size);
+	return copy;
+}
+
+/* Commits the first `count` as one piece, but for what a plant makes the disk forget. */
+static bool commit(struct world *world, size_t count, struct failure *failure)
+{
+	struct disk *disk = &world->disk;
+	struct store_batch **batches = calloc(count, sizeof(*batches));
+	size_t kept = 0;
+	must(batches != NULL);
+	for (size_t i = 0; i < count; i++) {
+		if (plant_forgets_batch(world, disk->waiting[i]))
+			continue;
+		batches[kept] = copy_of(disk->waiting[i]);
+		if (plant_may_spoil(world))
+			plant_spoils_steps(world, batches[kept]);
+		trace_steps(world, batches[kept]);
+		kept++;
+	}
+	bool committed = store_commit(disk->store, batches, kept, failure);
+	for (size_t i = 0; i < kept; i++)
+		free(batches[i]);
+	free(batches);
+	return committed;
+}
+
+/* Nobody waits for the answer to one that was answered early. */
+static void answer(struct world *world, struct store_batch *batch, bool committed)
+{
+	if (batch->party == PARTY_NONE) {
+		free(batch);
+		return;
+	}
+	batch->committed = committed;
+	broker_inbox(world, batch->party,
+		     (struct inbox_item){.type = INBOX_STORED, .batch = batch});
+}
+
 void disk_submit(struct world *world, struct store_batch *batch)
 {
 	struct disk *disk = &world->disk;
@@ -34,21 +107,14 @@ void disk_submit(struct world *world, struct store_batch *batch)
 		    realloc(disk->waiting, disk->waiting_room * sizeof(struct store_batch *));
 		must(disk->waiting != NULL);
 	}
+	if (plant_answers_early(world, batch)) {
+		struct store_batch *copy = copy_of(batch);
+		copy->party = PARTY_NONE;
+		answer(world, batch, true);
+		batch = copy;
+	}
 	disk->waiting[disk->waiting_count++] = batch;
 	commit_begins(world);
-}
-
-/* Commits the first `count`, but for those that a plant makes the disk forget. */
-static bool commit(struct world *world, size_t count, struct failure *failure)
-{
-	struct disk *disk = &world->disk;
-	for (size_t i = 0; i < count; i++) {
-		if (plant_forgets_batch(world, disk->waiting[i]))
-			continue;
-		if (!store_commit(disk->store, &disk->waiting[i], 1, failure))
-			return false;
-	}
-	return true;
 }
 
 static void commit_ends(struct world *world, uint64_t generation, void *arg)
@@ -65,11 +131,9 @@ static void commit_ends(struct world *world, uint64_t generation, void *arg)
 		world_trace(world, "disk refuses %zu batches", count);
 	for (size_t i = 0; i < count; i++) {
 		struct store_batch *batch = disk->waiting[i];
-		batch->committed = committed;
 		if (!committed)
 			batch->failure = failure;
-		broker_inbox(world, batch->party,
-			     (struct inbox_item){.type = INBOX_STORED, .batch = batch});
+		answer(world, batch, committed);
 	}
 	disk->waiting_count -= count;
 	memmove(disk->waiting, disk->waiting + count,
@@ -108,6 +172,7 @@ struct loading {
 	struct world *world;
 	struct home_of_row homes[256];
 	size_t count;
+	uint64_t inbound, outbound;
 };
 
 static void load_session(void *self, uint64_t row, const struct store_session *session)
@@ -138,11 +203,38 @@ static void load_subscription(void *self, uint64_t row,
 	world_fault(world, "orphan", "a stored subscription belongs to no stored session");
 }
 
+static void tally_step(struct loading *loading, const struct store_step *step)
+{
+	struct tally *tally = &loading->world->tally;
+	switch (step->type) {
+	case STEP_INBOUND_OPEN:
+		tally->inbound++;
+		loading->inbound++;
+		return;
+	case STEP_OUTBOUND_SENT:
+		*(step->envelope ? &tally->sent : &tally->orphans) += 1;
+		loading->outbound++;
+		return;
+	case STEP_OUTBOUND_RECEIVED:
+		tally->received++;
+		loading->outbound++;
+		return;
+	case STEP_OUTBOUND_END:
+		tally->tombstones++;
+		return;
+	default:
+		tally->queues++;
+	}
+}
+
 static void load_step(void *self, const struct store_step *step)
 {
 	struct loading *loading = self;
 	struct world *world = loading->world;
 	struct event event = {.type = EVENT_RESTORE_STEP, .step = step};
+	tally_step(loading, step);
+	world_trace(world, "found: type %u id=%u session %08x envelope %08x count %u", step->type,
+		    step->packet_id, (unsigned)step->row, (unsigned)step->envelope, step->count);
 	for (size_t i = 0; i < loading->count; i++) {
 		if (loading->homes[i].row != step->row)
 			continue;
@@ -160,4 +252,6 @@ void disk_load(struct world *world)
 	struct failure failure;
 	if (!store_load(world->disk.store, &visitor, &failure))
 		world_fault(world, "load", "%s", failure.text);
+	world->tally.met_inbound += loading.inbound > 0;
+	world->tally.met_outbound += loading.outbound > 0;
 }

@@ -31,8 +31,13 @@ static uint64_t delay_of(struct world *world, const struct link *link, uint64_t 
 
 static void note_end(struct world *world, struct link *link)
 {
-	if (link->ended_ms == NEVER)
-		link->ended_ms = world->now_ms;
+	if (link->ended_ms != NEVER)
+		return;
+	link->ended_ms = world->now_ms;
+	link->died = !world->up && !world->stopping;
+	for (unsigned i = 0; i < world->client_count && !link->died; i++)
+		if (world->oracle->sessions[i].link == link)
+			oracle_absent(world, i);
 }
 
 void link_gone(struct world *world, struct link *link)
@@ -258,7 +263,7 @@ void link_attach(struct world *world, struct link *link, uint16_t shard)
 	while (home->links[number] != NULL)
 		must(++number < WORLD_LINKS_AT_A_SHARD);
 	home->links[number] = link;
-	link->at_shard = true;
+	link->at_shard = link->attached = true;
 	link->reading = true;
 	link->shard = shard;
 	link->number = number;

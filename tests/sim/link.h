@@ -26,6 +26,8 @@ struct link {
 	bool output;	/* the shard has bytes that the socket did not take */
 	bool eof;	/* the broker will read an end after `up` */
 	bool fast;	/* next to no delay */
+	bool attached;	/* a shard has seen it */
+	bool died;	/* the broker's death ended it, and nothing before that */
 	uint64_t opened_ms;
 	uint16_t keep_alive_s;	  /* what its CONNECT said */
 	uint64_t gone_ms;	  /* when the shard knew that it ended; NEVER before */

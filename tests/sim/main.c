@@ -6,6 +6,7 @@
  *   sim --seed N             one seed (with --seeds: from it)
  *   sim --steps N            cuts the workload, to shrink a failure
  *   sim --verbose            prints the whole trace
+ *   sim --summary            says what the worlds met
  *   sim --planted            shows that each planted fault is found
  *
  * A failing seed prints the end of its trace; the same seed fails the same way
@@ -24,8 +25,10 @@
 struct options {
 	uint64_t seed, seeds;
 	uint32_t steps;
-	bool verbose, planted;
+	bool verbose, planted, summary;
 };
+
+static struct tally total;
 
 static uint64_t current_seed;
 
@@ -41,12 +44,27 @@ static void on_abort(int signal_number)
 	raise(signal_number);
 }
 
+static void add_tally(const struct tally *tally)
+{
+#define TALLY(name, text) total.name += tally->name;
+#include "tests/sim/tally.def"
+#undef TALLY
+}
+
+static void print_tally(void)
+{
+#define TALLY(name, text) printf("%10llu  %s\n", (unsigned long long)total.name, text);
+#include "tests/sim/tally.def"
+#undef TALLY
+}
+
 static bool run_seed(const struct options *options, uint64_t seed)
 {
 	struct workload_options workload = {
 	    .seed = seed, .steps = options->steps, .verbose = options->verbose};
 	current_seed = seed;
 	struct workload_result result = workload_run(&workload);
+	add_tally(&result.tally);
 	if (result.failed)
 		printf("seed %llu FAILED: %s: %s\n", (unsigned long long)seed, result.check,
 		       result.fault);
@@ -67,6 +85,8 @@ static int run_seeds(const struct options *options)
 		else
 			failed++;
 	}
+	if (options->summary)
+		print_tally();
 	printf("%llu passed, %llu failed\n", (unsigned long long)passed,
 	       (unsigned long long)failed);
 	return failed == 0 ? 0 : 1;
@@ -113,7 +133,8 @@ static int run_planted(const struct options *options)
 
 static int usage(void)
 {
-	fputs("usage: sim [--seed N] [--seeds COUNT] [--steps N] [--verbose] [--planted]\n",
+	fputs("usage: sim [--seed N] [--seeds COUNT] [--steps N] [--verbose] [--summary] "
+	      "[--planted]\n",
 	      stderr);
 	return 2;
 }
@@ -121,9 +142,13 @@ static int usage(void)
 int main(int argc, char **argv)
 {
 	static const struct option flags[] = {
-	    {"seed", required_argument, NULL, 's'},  {"seeds", required_argument, NULL, 'n'},
-	    {"steps", required_argument, NULL, 't'}, {"verbose", no_argument, NULL, 'v'},
-	    {"planted", no_argument, NULL, 'p'},     {NULL, 0, NULL, 0},
+	    {"seed", required_argument, NULL, 's'},
+	    {"seeds", required_argument, NULL, 'n'},
+	    {"steps", required_argument, NULL, 't'},
+	    {"verbose", no_argument, NULL, 'v'},
+	    {"planted", no_argument, NULL, 'p'},
+	    {"summary", no_argument, NULL, 'y'},
+	    {NULL, 0, NULL, 0},
 	};
 	struct options options = {.seed = 1};
 	bool one = false;
@@ -139,6 +164,8 @@ int main(int argc, char **argv)
 			options.verbose = true;
 		} else if (flag == 'p') {
 			options.planted = true;
+		} else if (flag == 'y') {
+			options.summary = true;
 		} else {
 			return usage();
 		}

@@ -7,6 +7,8 @@ void oracle_init(struct world *world)
 {
 	world->oracle = calloc(1, sizeof(*world->oracle));
 	must(world->oracle != NULL);
+	for (unsigned i = 0; i < WORLD_CLIENTS_MAX; i++)
+		world->oracle->sessions[i].present_seq = NEVER;
 }
 
 void oracle_finish(struct world *world)
@@ -18,6 +20,7 @@ void oracle_finish(struct world *world)
 	for (size_t i = 0; i < oracle->sub_count; i++)
 		free(oracle->subs[i]);
 	free(oracle->subs);
+	free(oracle->deaths_ms);
 	while (oracle->wills != NULL) {
 		struct oracle_will *will = oracle->wills;
 		oracle->wills = will->next;
@@ -76,6 +79,8 @@ void oracle_acked(struct world *world, struct oracle_message *message, uint8_t r
 		return;
 	message->acked_seq = world_next_seq(world);
 	message->acked_ms = world->now_ms;
+	if (reason < 0x80 && message->qos == 1)
+		oracle_custody(world, message);
 }
 
 /* The newest record of the same subscription that may still be in force. */

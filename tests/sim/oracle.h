@@ -28,7 +28,11 @@ struct oracle_got {
 	uint16_t live, retained, again;	 /* again: DUP of a message that it had */
 	uint16_t plain;			 /* of the live ones, those without RETAIN */
 	uint8_t by_group[ORACLE_GROUPS]; /* for shared subscriptions, DUPs not counted */
-	uint8_t qos;			 /* of the first plain one */
+	uint8_t exact[ORACLE_GROUPS];	 /* likewise, of QoS 2; [0]: by others */
+	uint32_t exact_epoch;
+	uint64_t last_ms;
+	uint64_t lost_seq; /* counted as one that a death may have taken */
+	uint8_t qos;	   /* of the first plain one */
 	uint32_t epoch;
 	uint64_t first_ms;
 };
@@ -51,6 +55,8 @@ struct oracle_message {
 	uint64_t acked_seq, acked_ms; /* PUBACK or PUBREC; NEVER before */
 	bool refused;		      /* by a reason code */
 	bool dollar;		      /* a client published to '$': the broker may drop it */
+	uint64_t taken_ms;	      /* PUBACK or PUBREC with success; 0 before */
+	uint32_t present; /* bits: clients that were there from its PUBLISH until then */
 	struct oracle_got got[WORLD_CLIENTS_MAX];
 };
 
@@ -99,6 +105,13 @@ struct oracle_session {
 	uint64_t end_min_ms, end_max_ms; /* Session Present: 1 before, 0 after */
 	uint32_t connections;		 /* in this epoch */
 	uint64_t gap_seq;		 /* latest end of a connection */
+	uint64_t present_seq; /* counts as connected since then, deaths included; NEVER: does not */
+	uint64_t grace_ms;    /* until then, while it has not come back; 0: it has, or need not */
+	uint64_t gone_ms;     /* latest end of a connection */
+	uint64_t may_lose;    /* deliveries in RAM that deaths of the broker took, at most */
+	uint64_t told_lost;   /* what CONNACKs said of it */
+	uint64_t told_ms, told_last; /* the latest of them */
+	bool untold;		     /* a CONNACK may have been lost */
 };
 
 struct oracle {
@@ -110,6 +123,8 @@ struct oracle {
 	struct oracle_will *wills;
 	struct oracle_session sessions[WORLD_CLIENTS_MAX];
 	uint64_t restart_seq, restart_ms; /* the latest end of the broker */
+	uint64_t *deaths_ms;		  /* all of them */
+	size_t death_count, death_room;
 	unsigned witness; /* a client that is always there and has the wills' topics */
 	unsigned checker; /* subscribes at the end, for what is retained */
 	uint64_t delivered;
@@ -142,6 +157,26 @@ void oracle_broker_gone(struct world *world);
 void oracle_broker_back(struct world *world, bool killed);
 void oracle_check_wills(struct world *world);
 
+/* ---- who has a message in custody, through deaths of the broker (oracle_custody.c) ---- */
+
+/* Are QoS 2 exchanges of lasting sessions in the store? */
+static inline bool oracle_records(const struct world *world)
+{
+	return world->settings.ack_when_delivered && world->profile.durable;
+}
+
+/* After CONNACK; it is known whether the session was there. */
+void oracle_present(struct world *world, const struct device *client, bool same_session);
+/* It is not connected any more, and not because the broker died. */
+void oracle_absent(struct world *world, unsigned client);
+/* The publisher has given up its copy: who must have it now, whatever happens to the broker? */
+void oracle_custody(struct world *world, struct oracle_message *message);
+void oracle_custody_death(struct world *world);
+void oracle_custody_back(struct world *world);
+/* CONNACK said that so many queued deliveries were lost. */
+void oracle_told_lost(struct world *world, const struct device *client, uint32_t lost);
+void oracle_check_told(struct world *world);
+
 /* ---- deliveries (oracle_delivery.c) ---- */
 /* A PUBLISH that a client took, its alias resolved; `again`: DUP of one that it holds. */
 void oracle_delivery(struct world *world, struct device *client, const struct mqtt_publish *publish,
@@ -151,6 +186,14 @@ void oracle_delivery(struct world *world, struct device *client, const struct mq
 void oracle_check_lost(struct world *world);
 void oracle_check_shared(struct world *world);
 void oracle_check_retained(struct world *world);
+void oracle_check_exchanges(struct world *world);
+
+/* Acknowledged with success, so that it has to come; and too young to expire. */
+bool oracle_acknowledged(const struct oracle_message *m);
+
+/* Is this delivery due, if the subscription was in force all the time? */
+bool oracle_must_have(const struct world *world, const struct oracle_sub *sub,
+		      const struct oracle_message *m);
 
 /* Bytes of message `number`'s payload; the same each time. */
 void oracle_payload(uint32_t number, uint32_t len, uint8_t *out);

@@ -241,14 +241,32 @@ static void check_count(struct view *view)
 	const struct oracle_got *got = &m->got[view->client->index];
 	const struct oracle *oracle = view->world->oracle;
 	unsigned again = m->sends > 0 ? m->sends - 1 : 0;
+	unsigned once = live_allowance(view) + retained_allowance(view);
 	bool restarted = oracle->restart_seq > m->sent_seq;
 	if (m->qos == 2 && !restarted)
 		again = 0;
-	unsigned allowed = live_allowance(view) + again + retained_allowance(view) + got->again;
+	unsigned allowed = once + again + got->again;
 	if (view->client->sharer)
 		return; /* counted by group, at the end */
+	if (m->qos == 2 && oracle_records(view->world) && got->exact[0] > once)
+		fault(view, "twice", "it was taken more than once with QoS 2");
 	if ((unsigned)(got->live + got->retained) > allowed)
 		fault(view, "twice", "it came more often than there is a reason for");
+}
+
+/* Is this message, sent again after a death of the broker, new to the session? */
+static bool is_late(const struct view *view)
+{
+	const struct oracle *oracle = view->world->oracle;
+	const struct oracle_message *m = view->message;
+	if (m->sends == 1 || oracle->restart_seq < m->sent_seq || !oracle_records(view->world))
+		return false;
+	/* With QoS 1 those behind it come again as well. */
+	bool covered = false;
+	for (size_t i = 0; i < oracle->sub_count; i++)
+		covered = covered || (could_cause(view, oracle->subs[i]) &&
+				      oracle->subs[i]->acked_seq < m->sent_seq);
+	return view->publish->qos < 2 || !covered;
 }
 
 /* Per publisher, topic and QoS, first arrivals come in the order of sending. */
@@ -263,7 +281,7 @@ static void check_order(const struct view *view)
 	 * that the disk refused, when the client never got the refusal.
 	 */
 	if (view->publish->retain || view->client->sharer || m->will ||
-	    (m->sends > 1 && (m->qos == 1 || view->world->profile.refuse > 0)))
+	    (m->sends > 1 && (m->qos == 1 || view->world->profile.refuse > 0)) || is_late(view))
 		return;
 	/* So does one of QoS 2 that was sent again to a broker which forgot the exchange. */
 	uint64_t sent_seq = oracle->restart_seq > m->sent_seq ? m->last_sent_seq : m->sent_seq;
@@ -291,11 +309,28 @@ static void count_groups(const struct view *view, struct oracle_got *got)
 	}
 }
 
+/* Those of QoS 2 that this session, which remembers its exchanges, has taken. */
+static void count_exact(const struct view *view, struct oracle_got *got)
+{
+	uint32_t epoch = view->world->oracle->sessions[view->client->index].epoch;
+	if (view->publish->qos < 2)
+		return;
+	if (got->exact_epoch != epoch)
+		memset(got->exact, 0, sizeof(got->exact));
+	got->exact_epoch = epoch;
+	got->exact[0]++;
+	for (size_t i = 0; i < view->identifier_count; i++)
+		if (view->identifiers[i] >= ORACLE_GROUP_IDENTIFIER)
+			got->exact[view->identifiers[i] - ORACLE_GROUP_IDENTIFIER]++;
+}
+
 static void count_it(struct view *view, bool first)
 {
 	struct world *world = view->world;
 	struct oracle_got *got = &view->message->got[view->client->index];
 	world->oracle->delivered++;
+	got->last_ms = world->now_ms;
+	count_exact(view, got);
 	if (view->publish->dup && !first)
 		got->again++;
 	count_groups(view, got);

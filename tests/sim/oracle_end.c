@@ -16,7 +16,7 @@ static uint64_t counted_drops(const struct world *world)
 	       broker_counted(world, HAPPENED_DROPPED_MEMORY);
 }
 
-static bool must_have(const struct world *world, const struct oracle_sub *sub,
+bool oracle_must_have(const struct world *world, const struct oracle_sub *sub,
 		      const struct oracle_message *m)
 {
 	const struct device *client = &world->clients[sub->client];
@@ -30,11 +30,29 @@ static bool must_have(const struct world *world, const struct oracle_sub *sub,
 	return oracle_matches(sub, m);
 }
 
-/* Acknowledged, by a broker that did not forget it since, and too young to expire. */
-static bool accepted(const struct world *world, const struct oracle_message *m)
+/* Acknowledged, and too young to expire. */
+bool oracle_acknowledged(const struct oracle_message *m)
 {
 	return m->qos > 0 && m->acked_seq != NEVER && !m->refused && !m->dollar && !m->will &&
-	       m->expiry_s == 0 && m->payload_len > 0 && m->sent_seq > world->oracle->restart_seq;
+	       m->expiry_s == 0 && m->payload_len > 0;
+}
+
+/* By a broker that did not forget it since. */
+static bool remembered(const struct world *world, const struct oracle_message *m)
+{
+	return m->sent_seq > world->oracle->restart_seq;
+}
+
+/* Who had it in custody when it was acknowledged has it still, whatever the broker forgot. */
+static bool is_promised(struct world *world, const struct oracle_message *m, unsigned client)
+{
+	if (remembered(world, m))
+		return true;
+	if (!oracle_records(world) || (m->present >> client & 1) == 0)
+		return false;
+	world->tally.promised++;
+	world->tally.promised_exact += m->got[client].qos == 2;
+	return true;
 }
 
 static uint64_t count_missing(struct world *world, const struct oracle_message *m,
@@ -46,10 +64,10 @@ static uint64_t count_missing(struct world *world, const struct oracle_message *
 	for (size_t i = 0; i < oracle->sub_count; i++) {
 		const struct oracle_sub *sub = oracle->subs[i];
 		const struct oracle_got *got = &m->got[sub->client];
-		if ((seen >> sub->client & 1) != 0 || !must_have(world, sub, m))
+		if ((seen >> sub->client & 1) != 0 || !oracle_must_have(world, sub, m))
 			continue;
 		seen |= 1u << sub->client;
-		if (got->live + got->retained > 0)
+		if (!is_promised(world, m, sub->client) || got->live + got->retained > 0)
 			continue;
 		missing++;
 		if (*first == NULL) {
@@ -67,7 +85,7 @@ void oracle_check_lost(struct world *world)
 	unsigned client = 0;
 	uint64_t missing = 0, dropped = counted_drops(world);
 	for (uint32_t i = 0; i < oracle->message_count; i++)
-		if (accepted(world, oracle->messages[i]))
+		if (oracle_acknowledged(oracle->messages[i]))
 			missing += count_missing(world, oracle->messages[i], &first, &client);
 	if (missing > dropped)
 		world_fault(world, "lost",
@@ -81,17 +99,19 @@ void oracle_check_lost(struct world *world)
 
 struct group_view {
 	bool covered; /* a member was there from before the publish to the end */
+	bool present; /* and all who might have got it counted as connected until it was acked */
 	unsigned ended;
 };
 
 static struct group_view look_at_group(const struct world *world, uint32_t group,
 				       const struct oracle_message *m)
 {
-	struct group_view view = {0};
+	struct group_view view = {.present = true};
 	for (size_t i = 0; i < world->oracle->sub_count; i++) {
 		const struct oracle_sub *sub = world->oracle->subs[i];
 		if (sub->group != group || !oracle_matches(sub, m))
 			continue;
+		view.present = view.present && (m->present >> sub->client & 1) != 0;
 		if (sub->must_end_seq != NEVER)
 			view.ended++;
 		else if (sub->must_from_seq < m->sent_seq && sub->chain_qos > 0)
@@ -103,13 +123,18 @@ static struct group_view look_at_group(const struct world *world, uint32_t group
 static uint64_t check_group(struct world *world, uint32_t group, const struct oracle_message *m)
 {
 	struct group_view view = look_at_group(world, group, m);
-	unsigned got = 0;
-	for (unsigned i = 0; i < world->client_count; i++)
+	bool remembers = remembered(world, m);
+	unsigned got = 0, exact = 0;
+	for (unsigned i = 0; i < world->client_count; i++) {
 		got += m->got[i].by_group[group];
-	unsigned allowed = 1 + view.ended + (m->qos == 2 ? 0 : m->sends - 1);
-	if (got > allowed)
-		world_fault(world, "shared-twice", "group %u got m%08x %u times", group, m->number,
-			    got);
+		exact += m->got[i].exact[group];
+	}
+	unsigned allowed = 1 + view.ended + (m->qos == 2 && remembers ? 0 : m->sends - 1);
+	if (got > allowed || (oracle_records(world) && exact > 1 + view.ended))
+		world_fault(world, "shared-twice", "group %u got m%08x %u times, %u with QoS 2",
+			    group, m->number, got, exact);
+	if (!remembers && !(oracle_records(world) && view.present))
+		return 0;
 	return view.covered && view.ended == 0 && got == 0 ? 1 : 0;
 }
 
@@ -119,7 +144,7 @@ void oracle_check_shared(struct world *world)
 	uint32_t first = 0;
 	for (uint32_t i = 0; i < world->oracle->message_count; i++) {
 		const struct oracle_message *m = world->oracle->messages[i];
-		if (!accepted(world, m))
+		if (!oracle_acknowledged(m) || (!remembered(world, m) && !oracle_records(world)))
 			continue;
 		for (uint32_t group = 1; group < ORACLE_GROUPS; group++) {
 			uint64_t lost = check_group(world, group, m);
@@ -148,12 +173,14 @@ static bool surely_kept(const struct world *world, const struct oracle_message *
 }
 
 /* Was `later` applied after `m`, whatever the shards did? */
-static bool surely_after(const struct oracle_message *later, const struct oracle_message *m)
+static bool surely_after(const struct world *world, const struct oracle_message *later,
+			 const struct oracle_message *m)
 {
 	if (m->will || later->sent_seq < m->sent_seq)
 		return false;
 	if (later->publisher == m->publisher && later->qos == m->qos)
-		return true;
+		return m->sends == 1 || m->last_sent_seq < later->sent_seq ||
+		       world->profile.refuse == 0;
 	if (m->qos == 0)
 		return later->sent_ms > m->sent_ms + QOS0_SETTLED_MS;
 	return later->sent_seq > m->acked_seq;
@@ -166,7 +193,7 @@ static bool superseded(const struct world *world, const struct oracle_message *m
 		const struct oracle_message *later = oracle->messages[i];
 		if (later != m && later->retain && later->sends > 0 &&
 		    strcmp(later->topic, m->topic) == 0 && surely_kept(world, later) &&
-		    surely_after(later, m))
+		    surely_after(world, later, m))
 			return true;
 	}
 	return false;
@@ -219,4 +246,15 @@ void oracle_check_retained(struct world *world)
 		if (!seen)
 			check_topic(world, m->topic);
 	}
+}
+
+/* ---- exchanges ---- */
+
+/* All publishers have come back, and all is quiet: nobody waits for a PUBREL any more. */
+void oracle_check_exchanges(struct world *world)
+{
+	for (unsigned i = 0; i < world->oracle->witness; i++)
+		if (world->clients[i].in_qos2_count > 0)
+			world_fault(world, "exchange-open", "client %u: PUBREL for %u never came",
+				    i, world->clients[i].in_qos2[0].packet_id);
 }

@@ -187,6 +187,7 @@ void oracle_connack(struct world *world, struct device *client, bool present)
 	session->pending = session->asked_end = false;
 	session->link = client->link;
 	session->expiry_s = client->expiry_s;
+	oracle_present(world, client, present);
 	session->end_min_ms = client->expiry_s == 0 ? 0 : NEVER;
 	session->end_max_ms = NEVER;
 	if (client->link->gone_ms != NEVER)
@@ -200,6 +201,10 @@ void oracle_connect_failed(struct world *world, struct device *client)
 	if (!session->pending)
 		return;
 	session->pending = false;
+	/* One that the broker never saw, or that died with it, has changed nothing. */
+	if (client->link->attached && !client->link->died && !client->refused_user)
+		oracle_absent(world, client->index);
+	session->untold = session->untold || client->link->attached;
 	if (client->refused_user) {
 		if (client->will != NULL)
 			decide(world, client->will, WILL_NO);
@@ -245,6 +250,8 @@ void oracle_client_gone(struct world *world, struct device *client)
 	struct oracle_session *session = &world->oracle->sessions[client->index];
 	if (session->expiry_s == 0)
 		end_must(world, client->index);
+	if (session->link == client->link && !client->link->died)
+		oracle_absent(world, client->index);
 	session->gap_seq = world_next_seq(world);
 }
 
@@ -303,6 +310,7 @@ void oracle_broker_gone(struct world *world)
 	struct oracle *oracle = world->oracle;
 	oracle->restart_seq = world_next_seq(world);
 	oracle->restart_ms = world->now_ms;
+	oracle_custody_death(world);
 	for (struct oracle_will *will = oracle->wills; will != NULL; will = will->next) {
 		if (will->state == WILL_LIVE)
 			decide(world, will, WILL_NO);
@@ -324,6 +332,7 @@ void oracle_broker_gone(struct world *world)
 
 void oracle_broker_back(struct world *world, bool killed)
 {
+	oracle_custody_back(world);
 	for (unsigned i = 0; i < world->client_count; i++) {
 		struct oracle_session *session = &world->oracle->sessions[i];
 		bool kept = world->profile.durable && session->expiry_s > 0;

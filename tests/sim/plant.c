@@ -25,8 +25,7 @@ const char *plant_check(enum plant plant)
 	return plants[plant].check;
 }
 
-/* Is it this plant's turn?  Now and then, so that the rest of the world goes on. */
-static bool strikes(struct world *world, enum plant plant, uint32_t permille)
+bool plant_strikes(struct world *world, enum plant plant, uint32_t permille)
 {
 	if (world->plant != plant || !rng_chance(&world->rng, permille))
 		return false;
@@ -42,11 +41,13 @@ bool plant_loses_mail(struct world *world, const struct mail *mail)
 		return false;
 	switch (mail->type) {
 	case MAIL_PUBLISH:
-		return strikes(world, PLANT_LOSE_PUBLISH_MAIL, 100);
+		return plant_strikes(world, PLANT_LOSE_PUBLISH_MAIL, 100);
 	case MAIL_RETAIN:
-		return strikes(world, PLANT_LOSE_RETAIN_MAIL, 300);
+		return plant_strikes(world, PLANT_LOSE_RETAIN_MAIL, 300);
+	case MAIL_GATE:
+		return plant_strikes(world, PLANT_LOSE_GATE, 100);
 	case MAIL_SHARE_DELIVER:
-		return strikes(world, PLANT_LOSE_SHARE_MAIL, 200);
+		return plant_strikes(world, PLANT_LOSE_SHARE_MAIL, 200);
 	default:
 		return false;
 	}
@@ -54,7 +55,7 @@ bool plant_loses_mail(struct world *world, const struct mail *mail)
 
 bool plant_keeps_alive(struct world *world)
 {
-	return strikes(world, PLANT_KEEP_ALIVE, 800);
+	return plant_strikes(world, PLANT_KEEP_ALIVE, 800);
 }
 
 bool plant_forgets_batch(struct world *world, const struct store_batch *batch)
@@ -66,9 +67,9 @@ bool plant_forgets_batch(struct world *world, const struct store_batch *batch)
 	}
 	/* A session that is missing would make orphans of its subscriptions. */
 	if (subscription && !session)
-		return strikes(world, PLANT_FORGET_SUBSCRIPTION, 300);
+		return plant_strikes(world, PLANT_FORGET_SUBSCRIPTION, 300);
 	return session && !subscription && batch->count == 1 &&
-	       strikes(world, PLANT_FORGET_SESSION, 300);
+	       plant_strikes(world, PLANT_FORGET_SESSION, 300);
 }
 
 /* ---- packets ---- */
@@ -93,7 +94,7 @@ static void change_property(struct world *world, const struct mqtt_publish *publ
 	struct slice raw = publish->properties.raw;
 	for (size_t i = 0; i + 4 <= raw.len; i++)
 		if (memcmp(raw.at + i, "prop", 4) == 0 &&
-		    strikes(world, PLANT_CHANGE_PROPERTY, 500)) {
+		    plant_strikes(world, PLANT_CHANGE_PROPERTY, 500)) {
 			writable(raw)[i] = 'q';
 			return;
 		}
@@ -107,7 +108,7 @@ static void change_identifier(struct world *world, const struct mqtt_publish *pu
 	uint8_t last = (uint8_t)publish->properties.subscription_identifier;
 	for (size_t i = 0; i + 2 <= raw.len; i++)
 		if (raw.at[i] == MQTT_PROPERTY_SUBSCRIPTION_IDENTIFIER && raw.at[i + 1] == last &&
-		    last < 99 && strikes(world, PLANT_CHANGE_IDENTIFIER, 500)) {
+		    last < 99 && plant_strikes(world, PLANT_CHANGE_IDENTIFIER, 500)) {
 			writable(raw)[i + 1] = 99;
 			return;
 		}
@@ -121,7 +122,7 @@ static void change_expiry(struct world *world, const struct mqtt_publish *publis
 	for (size_t i = 0; i + 5 <= raw.len; i++)
 		if (raw.at[i] == MQTT_PROPERTY_MESSAGE_EXPIRY_INTERVAL && raw.at[i + 1] == 0 &&
 		    raw.at[i + 4] == (uint8_t)publish->properties.message_expiry_s &&
-		    strikes(world, PLANT_CHANGE_EXPIRY, 500)) {
+		    plant_strikes(world, PLANT_CHANGE_EXPIRY, 500)) {
 			writable(raw)[i + 4] = 200;
 			return;
 		}
@@ -161,7 +162,7 @@ static void change_alias(struct world *world, const struct mqtt_publish *publish
 	for (size_t i = 0; i + 3 <= raw.len; i++)
 		if (raw.at[i] == MQTT_PROPERTY_TOPIC_ALIAS && raw.at[i + 1] == 0 &&
 		    raw.at[i + 2] == publish->properties.topic_alias &&
-		    strikes(world, PLANT_CHANGE_ALIAS, 500)) {
+		    plant_strikes(world, PLANT_CHANGE_ALIAS, 500)) {
 			writable(raw)[i + 2] = 99;
 			return;
 		}
@@ -173,9 +174,35 @@ static void copy_some(struct world *world, const struct device *client, uint8_t 
 	bool shared = client->sharer && publish->topic.len > 0 && publish->topic.at[0] == 's';
 	if (publish->qos != 1 || publish->topic.len == 0)
 		return;
-	if (shared ? strikes(world, PLANT_COPY_SHARED, 300)
-		   : !client->sharer && strikes(world, PLANT_COPY, 100))
+	if (shared ? plant_strikes(world, PLANT_COPY_SHARED, 300)
+		   : !client->sharer && plant_strikes(world, PLANT_COPY, 100))
 		copy_with_other_id(world, client, packet, len);
+}
+
+/* The place of the packet identifier, which stands behind the topic. */
+static uint8_t *place_of_id(const struct mqtt_publish *publish)
+{
+	return writable(publish->topic) + publish->topic.len;
+}
+
+static void reuse_id(struct world *world, const struct device *client,
+		     const struct mqtt_publish *publish)
+{
+	if (publish->qos == 0 || publish->dup || publish->topic.len == 0 ||
+	    client->open_count == 0 || !plant_strikes(world, PLANT_REUSE_ID, 50))
+		return;
+	uint16_t id = client->open[0].packet_id;
+	place_of_id(publish)[0] = (uint8_t)(id >> 8);
+	place_of_id(publish)[1] = (uint8_t)id;
+}
+
+static void release_first(struct world *world, struct device *client, uint16_t packet_id)
+{
+	uint8_t packet[4] = {MQTT_PUBREL << 4 | 2, 2, (uint8_t)(packet_id >> 8),
+			     (uint8_t)packet_id};
+	struct frame frame;
+	must(frame_cut(slice_of(packet, sizeof(packet)), &frame) == FRAME_WHOLE);
+	device_packet(world, client, &frame);
 }
 
 static int plant_publish(struct world *world, struct device *client, uint8_t *packet, size_t len,
@@ -187,26 +214,55 @@ static int plant_publish(struct world *world, struct device *client, uint8_t *pa
 	change_expiry(world, publish);
 	change_alias(world, publish);
 	copy_some(world, client, packet, len, publish);
-	if (publish->payload.len > 9 && strikes(world, PLANT_CHANGE_PAYLOAD, 100))
+	if (publish->payload.len > 9 && plant_strikes(world, PLANT_CHANGE_PAYLOAD, 100))
 		writable(publish->payload)[publish->payload.len - 1] ^= 1;
-	if (!publish->retain && strikes(world, PLANT_SET_RETAIN, 200))
+	if (!publish->retain && plant_strikes(world, PLANT_SET_RETAIN, 200))
 		packet[0] |= 1;
-	if (publish->qos > 0 && !publish->dup && strikes(world, PLANT_SET_DUP, 200))
+	if (publish->qos > 0 && !publish->dup && plant_strikes(world, PLANT_SET_DUP, 200))
 		packet[0] |= 8;
-	if (publish->qos == 1 && strikes(world, PLANT_SWALLOW_QOS1, 50))
+	if (publish->dup && publish->qos == 2 && plant_strikes(world, PLANT_CLEAR_DUP, 500))
+		packet[0] &= (uint8_t)~8u;
+	reuse_id(world, client, publish);
+	if (publish->qos == 2 && !publish->dup && plant_strikes(world, PLANT_PUBREL_FIRST, 50)) {
+		release_first(world, client, publish->packet_id);
 		return 0;
-	if (publish->qos == 1 && publish->topic.len > 0 && strikes(world, PLANT_LATE, 300))
+	}
+	if (publish->qos == 1 && plant_strikes(world, PLANT_SWALLOW_QOS1, 50))
+		return 0;
+	if (publish->qos == 1 && publish->topic.len > 0 && plant_strikes(world, PLANT_LATE, 300))
 		return hold(world, client, packet, len);
-	if (witness && is_will(publish) && strikes(world, PLANT_LOSE_WILL, 500))
+	if (witness && is_will(publish) && plant_strikes(world, PLANT_LOSE_WILL, 500))
 		return 0;
-	if (witness && is_will(publish) && strikes(world, PLANT_LATE_WILL, 500))
+	if (witness && is_will(publish) && plant_strikes(world, PLANT_LATE_WILL, 500))
 		return hold(world, client, packet, len);
 	if (witness && is_will(publish) && publish->qos == 0 &&
-	    strikes(world, PLANT_TWICE_WILL, 700))
+	    plant_strikes(world, PLANT_TWICE_WILL, 700))
 		return 2;
-	if (publish->qos == 0 && !is_will(publish) && strikes(world, PLANT_TWICE_QOS0, 100))
+	if (publish->qos == 0 && !is_will(publish) && plant_strikes(world, PLANT_TWICE_QOS0, 100))
 		return 2;
-	return publish->qos == 2 && strikes(world, PLANT_TWICE_QOS2, 100) ? 2 : 1;
+	return publish->qos == 2 && plant_strikes(world, PLANT_TWICE_QOS2, 100) ? 2 : 1;
+}
+
+/* The answer to a PUBREL that no client sent. */
+static bool is_believed(struct world *world, const struct device *client, const uint8_t *packet)
+{
+	bool is = packet[0] >> 4 == MQTT_PUBCOMP && world->believed_client == client->index &&
+		  world->believed_connection == client->connection &&
+		  world->believed_id == (packet[2] << 8 | packet[3]);
+	if (is)
+		world->believed_id = 0;
+	return is;
+}
+
+bool plant_believes_dup(struct world *world, const struct device *client, uint16_t packet_id,
+			bool dup)
+{
+	if (dup || !plant_strikes(world, PLANT_BELIEVE_DUP, 500))
+		return false;
+	world->believed_client = client->index;
+	world->believed_connection = client->connection;
+	world->believed_id = packet_id;
+	return true;
 }
 
 int plant_packet(struct world *world, struct device *client, uint8_t *packet, size_t len)
@@ -218,25 +274,32 @@ int plant_packet(struct world *world, struct device *client, uint8_t *packet, si
 	    {MQTT_PUBACK, PLANT_SWALLOW_PUBACK},
 	    {MQTT_PINGRESP, PLANT_SWALLOW_PINGRESP},
 	    {MQTT_SUBACK, PLANT_SWALLOW_SUBACK},
+	    {MQTT_PUBREL, PLANT_SWALLOW_PUBREL},
 	};
 	struct mqtt_publish publish;
 	if (world->plant == PLANT_NONE)
 		return 1;
-	if (strikes(world, PLANT_LEAK_MEMORY, 5))
+	if (plant_strikes(world, PLANT_LEAK_MEMORY, 5))
 		atomic_fetch_add(&world->budget.used, 65536);
 	for (size_t i = 0; i < sizeof(swallows) / sizeof(swallows[0]); i++)
-		if (packet[0] >> 4 == swallows[i].type && strikes(world, swallows[i].plant, 100))
+		if (packet[0] >> 4 == swallows[i].type &&
+		    plant_strikes(world, swallows[i].plant, 100))
 			return 0;
+	if (is_believed(world, client, packet))
+		return 0;
+	if ((packet[0] >> 4 == MQTT_PUBACK || packet[0] >> 4 == MQTT_PUBREC) &&
+	    plant_strikes(world, PLANT_LATE_ACK, 100))
+		return hold(world, client, packet, len);
 	if (packet[0] >> 4 == MQTT_CONNACK && packet[3] == 0 &&
-	    strikes(world, PLANT_SESSION_PRESENT, 200))
+	    plant_strikes(world, PLANT_SESSION_PRESENT, 200))
 		packet[2] ^= 1;
 	if (packet[0] >> 4 == MQTT_CONNACK && packet[3] == 0 &&
-	    strikes(world, PLANT_CHANGE_CONNACK, 200))
+	    plant_strikes(world, PLANT_CHANGE_CONNACK, 200))
 		packet[3] = client->version == MQTT_VERSION_5_0 ? 0x97 : 3;
 	if (packet[0] >> 4 == MQTT_SUBACK && packet[len - 1] < 3 &&
-	    strikes(world, PLANT_CHANGE_SUBACK, 200))
+	    plant_strikes(world, PLANT_CHANGE_SUBACK, 200))
 		packet[len - 1] = (uint8_t)((packet[len - 1] + 1) % 3);
-	if (client->phase == DEVICE_ON && strikes(world, PLANT_CLOSE, 10)) {
+	if (client->phase == DEVICE_ON && plant_strikes(world, PLANT_CLOSE, 10)) {
 		struct link *link = client->link;
 		link_close(world, link);
 		device_gone(world, client, link);

@@ -36,11 +36,28 @@ bool plant_keeps_alive(struct world *world);
 /* True when this batch is to be answered 'committed' without being so. */
 bool plant_forgets_batch(struct world *world, const struct store_batch *batch);
 
+/* True when the mail's gate is to open now; the mail then holds none. */
+bool plant_opens_gate(struct world *world, const struct mail *mail);
+
+/* True when this batch is to be answered 'committed' before it is. */
+bool plant_answers_early(struct world *world, const struct store_batch *batch);
+
+/* Changes what will be committed of a copy of a batch: takes out steps, or spoils them. */
+void plant_spoils_steps(struct world *world, struct store_batch *batch);
+bool plant_may_spoil(const struct world *world);
+
+/* True when the exchange of a PUBLISH that is sent again is to be ended before it. */
+bool plant_believes_dup(struct world *world, const struct device *client, uint16_t packet_id,
+			bool dup);
+
 /*
  * A whole packet on its way to a client: may change the bytes, and says how often
  * the client gets it (0, 1 or 2).
  */
 int plant_packet(struct world *world, struct device *client, uint8_t *packet, size_t len);
+
+/* Is it this plant's turn?  Now and then, so that the rest of the world goes on. */
+bool plant_strikes(struct world *world, enum plant plant, uint32_t permille);
 
 /* After a packet: hands over one that was held back to come too late. */
 void plant_held(struct world *world, struct device *client);

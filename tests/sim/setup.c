@@ -67,8 +67,11 @@ static void setup_settings(struct world *world)
 	    .max_subscriptions = 1000,
 	    .memory_limit = tight ? 2u << 20 : 256u << 20,
 	};
-	/* Through a restart it does not hold yet: what was open then is delivered anew. */
-	world->settings.ack_when_delivered = rng_chance(rng, 600) && !world->profile.restarts;
+	world->settings.ack_when_delivered = rng_chance(rng, 600);
+	if (world->settings.ack_when_delivered) {
+		world->settings.ack_hold_max_ms = rng_chance(rng, 600) ? 120000 : 1000;
+		world->settings.restart_grace_ms = rng_chance(rng, 200) ? 1500 : 30000;
+	}
 	world->listener = (struct listener_settings){
 	    .number = 1,
 	    .accept_3_1 = true,
@@ -91,6 +94,9 @@ static void setup_client(struct world *world, struct device *client, unsigned in
 	client->ack_delay_ms = rng_chance(rng, 300) ? 300 : 0;
 	client->keep_alive_s = (uint16_t)rng_between(rng, 3, 20);
 	client->want_will = rng_chance(rng, 400);
+	client->lowest_id = rng_chance(rng, 400);
+	client->dup_first = rng_chance(rng, 100);
+	client->dup_never = rng_chance(rng, 250);
 	uint32_t kind = rng_below(rng, 10);
 	client->expiry_s = kind < 3 ? 0 : SESSION_EXPIRY_MAX_S;
 	if (v5 && kind >= 8)

@@ -1,5 +1,6 @@
 /* workload.c - a run: steps of chance, then quiet, then the checks. */
 #include "tests/sim/workload.h"
+#include "storage/mem_store.h"
 #include "tests/sim/device.h"
 #include "tests/sim/hostile.h"
 #include "tests/sim/link.h"
@@ -104,28 +105,29 @@ static void publish_sys(struct world *world)
 	broker_wake(world, shard);
 }
 
-/* ---- the broker goes and comes ---- */
+/* ---- the broker goes ---- */
 
-static void come_back(struct world *world, uint64_t killed, void *arg)
+/* So that it dies with something under way. */
+static void publish_much(struct world *world)
 {
-	(void)arg;
-	if (world->up) { /* it is still stopping */
-		world_at(world, 200, come_back, killed, NULL);
-		return;
+	for (uint32_t n = rng_below(&world->rng, 8); n > 0; n--) {
+		struct device *client =
+		    &world->clients[rng_below(&world->rng, world->oracle->witness)];
+		if (client->phase == DEVICE_ON)
+			publish(world, client);
 	}
-	broker_start(world);
-	oracle_broker_back(world, killed != 0);
 }
 
 static void go_away(struct world *world)
 {
-	bool kill = rng_chance(&world->rng, 500);
-	if (kill) {
-		broker_kill(world);
-	} else {
-		broker_stop(world);
+	bool recorded = oracle_records(world);
+	if (!rng_chance(&world->rng, recorded ? 800 : 500)) {
+		broker_pause(world);
+		return;
 	}
-	world_at(world, rng_between(&world->rng, 100, 4000), come_back, kill, NULL);
+	if (recorded)
+		publish_much(world);
+	broker_kill_soon(world, recorded ? rng_below(&world->rng, 150) : 0);
 }
 
 /* ---- steps ---- */
@@ -159,7 +161,7 @@ static void step(struct world *world, uint64_t left, void *arg)
 		return;
 	struct device *client = &world->clients[rng_below(rng, world->oracle->witness)];
 	if (world->up && !world->stopping && witness_listens(world)) {
-		if (world->profile.restarts && rng_chance(rng, 8))
+		if (world->profile.restarts && rng_chance(rng, oracle_records(world) ? 20 : 8))
 			go_away(world);
 		else if (world->profile.hostile && rng_chance(rng, 30))
 			hostile_attack(world);
@@ -290,6 +292,8 @@ static void finish(struct world *world)
 	oracle_check_lost(world);
 	oracle_check_shared(world);
 	oracle_check_retained(world);
+	oracle_check_exchanges(world);
+	oracle_check_told(world);
 	everybody_leaves(world);
 	check_links(world);
 	oracle_check_wills(world);
@@ -333,6 +337,10 @@ struct workload_result workload_run(const struct workload_options *options)
 					 .delivered = world->oracle->delivered,
 					 .messages = world->oracle->message_count,
 					 .virtual_ms = world->now_ms};
+	world->tally.worlds++;
+	world->tally.recorded += oracle_records(world);
+	world->tally.rewritten += mem_store_rewritten(world->disk.store);
+	result.tally = world->tally;
 	memcpy(result.check, world->check, sizeof(result.check));
 	memcpy(result.fault, world->fault, sizeof(result.fault));
 	world_finish(world);

@@ -99,6 +99,13 @@ struct profile {
 	bool durable;
 };
 
+/* What worlds were through, to see that they are worth something. */
+struct tally {
+#define TALLY(name, text) uint64_t name;
+#include "tests/sim/tally.def"
+#undef TALLY
+};
+
 struct world {
 	uint64_t seed;
 	struct rng rng;
@@ -132,7 +139,13 @@ struct world {
 	bool plant_used;
 	struct bytes held; /* a packet that a plant holds back */
 	unsigned held_client;
+	unsigned believed_client; /* likewise: whose PUBREL it invented */
+	uint32_t believed_connection;
+	uint16_t believed_id;
+	uint64_t struck_row; /* and the exchange that it keeps out of the store */
+	uint16_t struck_id;
 
+	struct tally tally;
 	bool verbose;
 	bool failed;
 	char check[32]; /* name of the check that found the fault */
@@ -169,6 +182,12 @@ void world_fault(struct world *world, const char *check, const char *format, ...
     __attribute__((format(printf, 3, 4)));
 
 /* ---- broker.c: the shell's part ---- */
+
+/* The process dies in so many ms, and comes back later; nothing in a quiet world. */
+void broker_kill_soon(struct world *world, uint64_t delay_ms);
+
+/* It is told to stop, and comes back later. */
+void broker_pause(struct world *world);
 
 /* Makes the shards and gives them what the disk holds. */
 void broker_start(struct world *world);
