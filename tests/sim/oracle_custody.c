@@ -108,7 +108,8 @@ static unsigned queued(const struct world *world, unsigned client, const struct 
 		shared += sub->group != 0;
 		plain = plain || sub->group == 0;
 	}
-	return shared + retained + plain;
+	/* One that was sent again may be there as often. */
+	return retained + (shared + plain) * m->sends;
 }
 
 /* The broker had its acknowledgement, and the store knew that it need not wait any more. */
