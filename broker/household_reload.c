@@ -85,14 +85,10 @@ static const struct {
 	const char *keys;
 	bool (*differ)(const struct config *a, const struct config *b);
 } fixed[] = {
-    {"workers", differ_workers},
-    {"persistence and persistence_location", differ_data},
-    {"durability", differ_durability},
-    {"user", differ_user},
-    {"pid_file", differ_pid_file},
-    {"admin_listener and admin_token_file", differ_admin},
-    {"set_tcp_nodelay", differ_no_delay},
-    {"ports and addresses of listeners", differ_places},
+    {"workers", differ_workers},	  {"persistence and persistence_location", differ_data},
+    {"durability", differ_durability},	  {"user", differ_user},
+    {"pid_file", differ_pid_file},	  {"admin_listener and admin_token_file", differ_admin},
+    {"set_tcp_nodelay", differ_no_delay}, {"ports and addresses of listeners", differ_places},
 };
 
 /* Compared with the configuration of the start: that is what is in force of these. */

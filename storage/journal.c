@@ -88,10 +88,10 @@ static void collect_survivors(struct journal *journal)
 	const struct session *session;
 	struct record *record;
 
-	DL_FOREACH(journal->sessions, session)
-	DL_FOREACH2(session->records, record, session_next)
-	if (record->value->leaves)
-		collect(survivors, record);
+	for (session = journal->sessions; session != NULL; session = session->next)
+		for (record = session->records; record != NULL; record = record->session_next)
+			if (record->value->leaves)
+				collect(survivors, record);
 	if (survivors->count > 0)
 		qsort(survivors->at, survivors->count, sizeof(struct record *), by_order);
 	for (size_t i = 0; i < survivors->count; i++)
@@ -175,9 +175,12 @@ static void take_leave(struct journal *journal, struct value *into)
 	for (size_t i = 0; i < journal->survivors.count; i++)
 		journal_put_into_value(journal->survivors.at[i], into);
 	journal->rewritten += journal->survivors.count;
-	while (journal->values != journal->stays) {
+	for (;;) {
 		struct value *value = journal->values;
 
+		must(value != NULL);
+		if (value == journal->stays || value == into)
+			return;
 		must(value->alive == 0);
 		journal->bytes -= value->bytes;
 		DL_DELETE(journal->values, value);
@@ -198,14 +201,11 @@ void journal_finish(struct journal *journal, struct store_batch *const *batches,
 		    bool committed)
 {
 	struct value *value = NULL;
-	struct value *stays = journal->stays;
 
 	if (!committed)
 		return;
 	if (journal->end_count > 0) {
 		value = add_value(journal, journal->end_count, journal->out_len);
-		if (stays == NULL)
-			journal->stays = value;
 		take_leave(journal, value);
 	}
 	for (size_t b = 0; b < count; b++)
@@ -265,15 +265,14 @@ void journal_settle(struct journal *journal, void *self, bool (*lives)(void *sel
 
 	journal->replaying = false;
 	journal_pin_all(journal);
-	DL_FOREACH(journal->sessions, session)
-	{
+	for (session = journal->sessions; session != NULL; session = session->next) {
 		bool dead = !lives(self, session->row);
 
 		while (dead && session->records != NULL)
 			journal_drop(journal, session->records);
 	}
-	DL_FOREACH(journal->sessions, session)
-	settle_session(journal, session);
+	for (session = journal->sessions; session != NULL; session = session->next)
+		settle_session(journal, session);
 	journal_unpin_all(journal);
 }
 
@@ -285,10 +284,10 @@ static void visit_kind(const struct journal *journal, const struct store_visitor
 	const struct session *session;
 	struct record *record;
 
-	DL_FOREACH(journal->sessions, session)
-	DL_FOREACH2(session->records, record, session_next)
-	if ((record->kind == KIND_INBOUND) == inbound)
-		collect(&records, record);
+	for (session = journal->sessions; session != NULL; session = session->next)
+		for (record = session->records; record != NULL; record = record->session_next)
+			if ((record->kind == KIND_INBOUND) == inbound)
+				collect(&records, record);
 	if (records.count > 0)
 		qsort(records.at, records.count, sizeof(struct record *), by_order);
 	for (size_t i = 0; i < records.count; i++)
@@ -313,9 +312,9 @@ static void free_records(struct journal *journal)
 	struct session *session;
 
 	journal_pin_all(journal);
-	DL_FOREACH(journal->sessions, session)
-	while (session->records != NULL)
-		journal_drop(journal, session->records);
+	for (session = journal->sessions; session != NULL; session = session->next)
+		while (session->records != NULL)
+			journal_drop(journal, session->records);
 	journal_unpin_all(journal);
 	while (journal->spare != NULL) {
 		struct record *record = journal->spare;
@@ -333,8 +332,10 @@ void journal_destroy(struct journal *journal)
 	if (journal == NULL)
 		return;
 	free_records(journal);
-	DL_FOREACH_SAFE(journal->values, value, later)
-	free(value);
+	for (value = journal->values; value != NULL; value = later) {
+		later = value->next;
+		free(value);
+	}
 	table_finish(&journal->records);
 	table_finish(&journal->envelopes);
 	table_finish(&journal->by_row);

@@ -31,7 +31,7 @@ static uint64_t key_of(const struct store_step *step, uint8_t kind)
 static struct record *find(const struct journal *journal, const struct store_step *step,
 			   enum kind kind)
 {
-	uint64_t hash = key_of(step, kind);
+	uint64_t hash = key_of(step, (uint8_t)kind);
 	uint64_t at = hash;
 	struct record *record;
 
@@ -233,8 +233,8 @@ void journal_pin_all(struct journal *journal)
 {
 	struct session *session;
 
-	DL_FOREACH(journal->sessions, session)
-	session->pinned = true;
+	for (session = journal->sessions; session != NULL; session = session->next)
+		session->pinned = true;
 }
 
 void journal_unpin_all(struct journal *journal)
@@ -242,8 +242,8 @@ void journal_unpin_all(struct journal *journal)
 	struct session *session;
 	struct session *next;
 
-	DL_FOREACH_SAFE(journal->sessions, session, next)
-	{
+	for (session = journal->sessions; session != NULL; session = next) {
+		next = session->next;
 		session->pinned = false;
 		free_if_empty(journal, session);
 	}

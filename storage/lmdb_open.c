@@ -255,7 +255,7 @@ struct store *lmdb_store_open_as(const char *directory, enum store_durability du
 	if (len >= (int)sizeof(store->path)) {
 		failure_set(failure, "the data directory's path is too long");
 	} else {
-		memcpy(store->directory, directory, strlen(directory));
+		snprintf(store->directory, sizeof(store->directory), "%s", directory);
 		if (open_all(store, put_aside, failure))
 			return &store->head;
 	}

@@ -414,9 +414,17 @@ static void restore_subscription(void *self, uint64_t row,
 				      .subscription = subscription});
 }
 
+static void restore_step(void *self, const struct store_step *step)
+{
+	struct world *world = self;
+
+	for (unsigned i = 0; i < world->count; i++)
+		handle(world, i, (struct event){.type = EVENT_RESTORE_STEP, .step = step});
+}
+
 static void start_shards(struct world *world)
 {
-	struct store_visitor visitor = {world, restore_session, restore_subscription};
+	struct store_visitor visitor = {world, restore_session, restore_subscription, restore_step};
 	struct failure failure;
 
 	world->setup.parties = (uint16_t)world->count;
