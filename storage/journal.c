@@ -220,7 +220,9 @@ bool journal_replay(struct journal *journal, uint64_t number, struct slice body,
 	struct value *value;
 	size_t at = 0;
 
-	must(journal->replaying && number >= journal->next);
+	must(journal->replaying);
+	if (number < journal->next || number == UINT64_MAX)
+		return failure_set(failure, "a row with this number cannot be there");
 	journal->next = number;
 	value = add_value(journal, 1, body.len);
 	while (at < body.len) {

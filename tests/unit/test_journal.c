@@ -767,6 +767,22 @@ START_TEST(damaged_rows)
 }
 END_TEST
 
+START_TEST(numbers_that_cannot_be)
+{
+	static const uint64_t numbers[] = {0, 4, 5, UINT64_MAX};
+	struct journal *journal = journal_create();
+	struct store_step step = sent(1, 1, 0);
+	uint8_t bytes[STEP_LEN_MAX];
+	struct slice body = slice_of(bytes, (size_t)(step_encode(bytes, &step) - bytes));
+
+	ck_assert(journal_replay(journal, 5, body, &failure));
+	for (unsigned i = 0; i < 4; i++)
+		ck_assert(!journal_replay(journal, numbers[i], body, &failure));
+	ck_assert(journal_replay(journal, 6, body, &failure));
+	journal_destroy(journal);
+}
+END_TEST
+
 START_TEST(steps_encode_and_decode)
 {
 	struct random random = random_start();
@@ -807,6 +823,7 @@ Suite *journal_suite(void)
 				publishers_first,
 				many_rows_of_one_commit,
 				damaged_rows,
+				numbers_that_cannot_be,
 				steps_encode_and_decode};
 	Suite *suite = suite_create("journal");
 	TCase *tcase = tcase_create("journal");

@@ -889,6 +889,83 @@ START_TEST(open_identifier_is_used_again)
 }
 END_TEST
 
+/* ---- sessions that end with their connection after all ---- */
+
+static struct mqtt_connect passing(const char *id)
+{
+	return connect_of(V5, id, false);
+}
+
+/* What was recorded before has its end, and nothing new is recorded. */
+START_TEST(turned_passing)
+{
+	struct mqtt_connect from_connect = passing("from"), to_connect = passing("to");
+
+	begin(1);
+	struct peer *from = new_lasting("from");
+	struct peer *to = new_lasting("to");
+	struct peer *other = new_lasting("other");
+	subscribe(to, "t", 2);
+	subscribe(other, "t", 2);
+	peer_publish(from, QOS(2), 5, "t", "", "x");
+	expect_publish(to, QOS(2), 1, "t", "", "x");
+	expect_publish(other, QOS(2), 1, "t", "", "x");
+	peer_lose(from);
+	peer_lose(to);
+	from = come_up(&bench, 0, &from_connect, true);
+	to = come_up(&bench, 0, &to_connect, true);
+	expect_publish(to, DUP | QOS(2), 1, "t", "", "x");
+	peer_publish(from, QOS(2) | DUP, 5, "t", "", "x");
+	peer_send(to, 0x50, "0001");
+	expect(to, 0x62, "0001");
+	peer_send(other, 0x50, "0001");
+	expect(other, 0x62, "0001");
+	expect(from, 0x50, "0005");
+	bench.hold_store = true;
+	peer_publish(from, QOS(2), 6, "t", "", "y");
+	expect_publish(to, QOS(2), 2, "t", "", "y");
+	expect_nothing(other); /* it outlives the broker, and has its record */
+	bench_store_all(&bench);
+	expect_publish(other, QOS(2), 2, "t", "", "y");
+	peer_send(from, 0x62, "0005");
+	bench_store_all(&bench);
+	expect(from, 0x70, "0005");
+	bench.hold_store = false;
+	bench_restart(&bench);
+	other = back("other");
+	expect(other, 0x62, "0001");
+	expect(other, 0x62, "0002"); /* nobody can send it again */
+	from = come_up(&bench, 0, &from_connect, false);
+	to = come_up(&bench, 0, &to_connect, false);
+	bench_finish(&bench);
+}
+END_TEST
+
+/* One that ends with its connection lets go of what it held open. */
+START_TEST(passing_publisher_ends)
+{
+	struct mqtt_connect connect = passing("from");
+
+	begin(2);
+	const char *to_id = bench_name(&bench, 1, "to");
+	const char *from_id = bench_name(&bench, 0, "from");
+	struct peer *from = new_lasting(from_id);
+	struct peer *to = new_lasting(to_id);
+	subscribe(to, "t", 2);
+	peer_publish(from, QOS(2), 5, "t", "", "x");
+	bench_restart(&bench);
+	to = back(to_id);
+	connect.client_id = slice_text(from_id);
+	from = come_up(&bench, 0, &connect, true);
+	expect_nothing(to);
+	peer_lose(from);
+	expect(to, 0x62, "0001");
+	peer_send(to, 0x70, "0001 92");
+	ck_assert_uint_eq(counted(&bench, LOST_IN_CRASH), 1);
+	bench_finish(&bench);
+}
+END_TEST
+
 /* ---- queues that a kill takes ---- */
 
 START_TEST(queues_are_counted)
@@ -955,6 +1032,8 @@ Suite *records_suite(void)
 				killed_again,
 				killed_after_each_commit,
 				open_identifier_is_used_again,
+				turned_passing,
+				passing_publisher_ends,
 				queues_are_counted};
 	Suite *suite = suite_create("records");
 	TCase *tcase = tcase_create("records");
