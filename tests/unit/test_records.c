@@ -1038,7 +1038,7 @@ Suite *records_suite(void)
 	Suite *suite = suite_create("records");
 	TCase *tcase = tcase_create("records");
 
-	tcase_set_timeout(tcase, 60);
+	tcase_set_timeout(tcase, 240);
 	for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++)
 		tcase_add_test(tcase, tests[i]);
 	suite_add_tcase(suite, tcase);

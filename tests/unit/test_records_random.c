@@ -353,7 +353,7 @@ Suite *records_random_suite(void)
 	Suite *suite = suite_create("records_random");
 	TCase *tcase = tcase_create("records_random");
 
-	tcase_set_timeout(tcase, 120);
+	tcase_set_timeout(tcase, 240);
 	tcase_add_loop_test(tcase, once_and_in_order, 0, 12);
 	suite_add_tcase(suite, tcase);
 	return suite;
