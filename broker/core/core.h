@@ -391,6 +391,8 @@ struct message *publication_message(struct shard *shard, struct publication *pub
 /* Gives back the message that publication_message() made. */
 void publication_finish(struct shard *shard, struct publication *publication);
 struct identifier_list delivery_identifiers(const struct delivery *delivery);
+/* MAIL_OWN_COPY */
+void deliver_own_copy(struct shard *shard, const struct mail *mail);
 /* Its record is in the store now: PUBLISH goes, or PUBREL. */
 void deliver_recorded(struct shard *shard, struct session *session, struct outbound *entry);
 void deliver_released(struct shard *shard, struct session *session, struct outbound *entry);

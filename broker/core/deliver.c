@@ -80,20 +80,65 @@ static void found_node(void *self, uint32_t value)
 	}
 }
 
+/*
+ * The publisher's own copy of a QoS 2 message goes behind its PUBREC: clients wait for
+ * that first.  The mail to itself is opened when this turn's packets are through.
+ */
+static void put_off(struct shard *shard, struct publication *publication,
+		    const struct session *session, uint8_t qos, bool retain,
+		    struct identifier_list identifiers)
+{
+	struct message *message = publication_message(shard, publication);
+	if (message == NULL)
+		return;
+	struct mail *mail =
+	    mail_create(MAIL_OWN_COPY, shard->party, shard->party,
+			slice_of(identifiers.at, identifiers.count * sizeof identifiers.at[0]));
+	mail->message = message_share(message);
+	mail->member = (struct share_member){.session = session->number, .options = qos};
+	mail->online = retain;
+	shard_post(shard, mail);
+}
+
+void deliver_own_copy(struct shard *shard, const struct mail *mail)
+{
+	struct session *session = session_by_number(shard, mail->member.session);
+	struct publication publication = message_publication(mail->message);
+	uint32_t count = (uint32_t)(mail->text.len / sizeof(uint32_t));
+	uint32_t *identifiers = memory_get(mail->text.len + 1);
+	if (count > 0)
+		memcpy(identifiers, mail->text.at, mail->text.len);
+	if (session)
+		deliver_to_session(shard, session, &publication, mail->member.options, mail->online,
+				   (struct identifier_list){identifiers, count});
+	memory_free(identifiers);
+}
+
+static bool is_own(const struct shard *shard, const struct session *session,
+		   const struct publication *publication)
+{
+	return publication->publisher.session == session->number &&
+	       publication->publisher.party == shard->party;
+}
+
 static void deliver_match(struct shard *shard, struct publication *publication,
 			  const struct match *match)
 {
 	uint32_t few[16];
 	uint32_t count = match->identifier ? 1 + match->more_count : 0;
 	uint32_t *list = count <= 16 ? few : memory_get(count * sizeof *list);
+	struct identifier_list identifiers = {list, count};
+	struct session *session = session_at(shard, match->session);
 	list[0] = match->identifier;
 	for (uint32_t n = match->more, i = 1; n != 0; n = shard->match_identifiers[n].next)
 		list[i++] = shard->match_identifiers[n].identifier;
 	uint8_t qos = publication->qos < match->qos ? publication->qos : match->qos;
 	/* [MQTT-3.3.1-12] [MQTT-3.3.1-13] [MQTT-3.8.4-8] [MQTT3-3.8.4-6] [MQTT3-3.3.1-9] */
-	deliver_to_session(shard, session_at(shard, match->session), publication, qos,
-			   publication->retain && match->retain_as_published,
-			   (struct identifier_list){list, count});
+	bool retain = publication->retain && match->retain_as_published;
+	if (publication->qos == 2 && !publication->again && is_own(shard, session, publication))
+		put_off(shard, publication, session, qos, retain, identifiers);
+	else
+		deliver_to_session(shard, session, publication, qos, retain, identifiers);
 	if (list != few)
 		memory_free(list);
 }
@@ -540,6 +585,7 @@ void will_publish(struct shard *shard, struct session *session, struct will *wil
 		}
 		COUNT(shard, WILLS_PUBLISHED);
 		publish(shard, &publication);
+		CRASH_AT(will_published);
 		publication_finish(shard, &publication);
 	}
 	will_free(shard, will);

@@ -92,6 +92,7 @@ struct outbound *inflight_recall(struct inflight *inflight, struct purse *purse,
 	struct outbound *entry = place_for(inflight, purse, id);
 	entry->state = (uint8_t)state;
 	entry->sent = entry->recorded = true;
+	inflight->recalled = true;
 	return entry;
 }
 
@@ -110,6 +111,69 @@ bool inflight_rejoin(struct inflight *inflight, struct outbound *entry, struct d
 	inflight->holding++;
 	inflight->bytes += delivery_weight(&delivery);
 	return true;
+}
+
+static void forget_order(struct inflight *inflight)
+{
+	memory_free(inflight->resend_ids);
+	inflight->resend_ids = NULL;
+	inflight->resend_at = 0;
+}
+
+static int by_id(const void *a, const void *b)
+{
+	const struct outbound *const *first = a;
+	const struct outbound *const *second = b;
+	return (*first)->id - (*second)->id;
+}
+
+static int by_number(const void *a, const void *b)
+{
+	const uint32_t *first = a;
+	const uint32_t *second = b;
+	return *first < *second ? -1 : *first > *second;
+}
+
+/* Identifiers rise and go round: the first one stands behind the widest gap. */
+static uint32_t first_in_round(struct outbound *const entries[], uint32_t n)
+{
+	uint32_t first = 0;
+	unsigned widest = 0;
+	for (uint32_t i = 0; i < n; i++) {
+		unsigned before = entries[i > 0 ? i - 1 : n - 1]->id;
+		unsigned gap = (entries[i]->id - before) & UINT16_MAX;
+		if (gap > widest) {
+			widest = gap;
+			first = i;
+		}
+	}
+	return first;
+}
+
+/* The store tells their latest steps in order, but they were sent in that of their identifiers. */
+void inflight_settle(struct inflight *inflight)
+{
+	uint32_t n = 0;
+	if (!inflight->recalled)
+		return;
+	inflight->recalled = false;
+	struct outbound **entries = memory_get((inflight->count + 1) * sizeof *entries);
+	uint32_t *orders = memory_get((inflight->count + 1) * sizeof *orders);
+	for (uint32_t i = 0; i < inflight->room; i++) {
+		struct outbound *entry = &inflight->ring[i];
+		if (entry->state == INFLIGHT_FREE || entry->delivery.message)
+			continue;
+		orders[n] = entry->order;
+		entries[n++] = entry;
+	}
+	qsort(entries, n, sizeof(struct outbound *), by_id);
+	qsort(orders, n, sizeof *orders, by_number);
+	uint32_t first = first_in_round(entries, n);
+	for (uint32_t i = 0; i < n; i++)
+		entries[(first + i) % n]->order = orders[i];
+	memory_free(entries);
+	memory_free(orders);
+	forget_order(inflight);
 }
 
 void inflight_revive(struct inflight *inflight, struct outbound *entry, struct delivery delivery)
@@ -161,13 +225,6 @@ void inflight_remove(struct inflight *inflight, struct purse *purse, struct outb
 	memory_free(inflight->ring);
 	inflight->ring = NULL;
 	inflight->room = 0;
-}
-
-static void forget_order(struct inflight *inflight)
-{
-	memory_free(inflight->resend_ids);
-	inflight->resend_ids = NULL;
-	inflight->resend_at = 0;
 }
 
 void inflight_clear(struct inflight *inflight, struct purse *purse)

@@ -63,6 +63,7 @@ struct inflight {
 	uint16_t *resend_ids; /* their identifiers in order, from inflight_next_resend() on */
 	uint32_t resend_at;   /* the next of them */
 	uint64_t bytes;	      /* sum of weights of deliveries held */
+	bool recalled;	      /* the order of some is that of the store, not of sending */
 	uint16_t last_id;
 };
 
@@ -85,6 +86,9 @@ struct outbound *inflight_recall(struct inflight *inflight, struct purse *purse,
  */
 bool inflight_rejoin(struct inflight *inflight, struct outbound *entry, struct delivery delivery,
 		     enum inflight_state state);
+
+/* All that the store remembers is there: puts it into the order of first sending. */
+void inflight_settle(struct inflight *inflight);
 
 /* The publisher sent it again: takes the delivery, which goes out in its turn. */
 void inflight_revive(struct inflight *inflight, struct outbound *entry, struct delivery delivery);

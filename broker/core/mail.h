@@ -42,6 +42,7 @@ enum mail_type {
 	MAIL_SHARE_DELIVER, /* message for a member that lives at `to`; `ticket` as for MAIL_PUBLISH
 			     */
 	MAIL_SHARE_RETURN,  /* the member is gone: choose another; text = "group/filter" */
+	MAIL_OWN_COPY,	    /* to itself: the publisher's own QoS 2 copy; text = identifiers */
 	MAIL_SHARE_HOLDS,   /* member has the message of the envelope `ticket`, of before a crash */
 	MAIL_ENVELOPE_END,  /* nobody will send the message of the envelope `ticket` again */
 	MAIL_TYPES

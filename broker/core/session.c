@@ -152,6 +152,7 @@ void session_attach(struct shard *shard, struct session *session, struct client 
 	must(session->client == NULL);
 	session->grace_until_ms = 0;
 	session->client = client;
+	inflight_settle(&session->inflight); /* [MQTT-4.6.0-4] */
 	client->session = (uint32_t)session->number;
 	timer_cancel(&shard->timers, &session->timer);
 	will_free(shard, session->will); /* [MQTT-3.1.3-9] */

@@ -199,6 +199,11 @@ static void on_mail_gate(struct shard *shard, struct mail *mail)
 	gate_release(shard, (uint32_t)mail->ticket);
 }
 
+static void on_mail_own_copy(struct shard *shard, struct mail *mail)
+{
+	deliver_own_copy(shard, mail);
+}
+
 static void on_mail_envelope_end(struct shard *shard, struct mail *mail)
 {
 	recall_envelope_end(shard, mail->ticket);
@@ -232,6 +237,7 @@ static void handle_mail(struct shard *shard, struct mail *mail)
 	    [MAIL_SHARE_DELIVER] = share_mail,
 	    [MAIL_SHARE_RETURN] = share_mail,
 	    [MAIL_SHARE_HOLDS] = share_mail,
+	    [MAIL_OWN_COPY] = on_mail_own_copy,
 	    [MAIL_ENVELOPE_END] = on_mail_envelope_end,
 	};
 	must((unsigned)mail->type < MAIL_TYPES);

@@ -129,7 +129,6 @@ class WhatNeverWaits(Held):
         self.send(client, topic, 1, 1)
         self.assertEqual([client.receive(SOON_S).type for _ in range(2)], [PUBLISH, PUBACK])
 
-    @unittest.expectedFailure  # the copy comes first
     def test_the_pubrec_precedes_the_own_copy_of_qos_2(self):
         topic = self.name()
         client = self.subscriber(topic)

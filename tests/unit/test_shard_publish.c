@@ -182,8 +182,8 @@ START_TEST(pubrec_with_an_error)
 	to = new_peer(&bench, V5, "to");
 	subscribe(to, "t", 2);
 	peer_publish(to, QOS(2), 1, "t", "", "x");
-	expect_publish(to, QOS(2), 1, "t", "", "x");
 	expect(to, 0x50, "0001");
+	expect_publish(to, QOS(2), 1, "t", "", "x");
 	peer_send(to, 0x50, "0001 83");
 	expect_nothing(to);
 	ck_assert_uint_eq(counted(&bench, INFLIGHT), 0);
@@ -541,8 +541,8 @@ START_TEST(overlapping)
 	subscribe(old, "a/+", 0);
 	subscribe(old, "a/b", 1);
 	peer_publish(old, QOS(2), 1, "a/b", "", "x");
-	expect_publish(old, QOS(1), 1, "a/b", "", "x");
 	expect(old, 0x50, "0001");
+	expect_publish(old, QOS(1), 1, "a/b", "", "x");
 	expect_nothing(old);
 	ck_assert_uint_eq(to->in_len, 2 + 5 + 2 + 1 + 5 + 1);
 	struct mqtt_publish publish;
@@ -634,8 +634,8 @@ START_TEST(subscribed_again)
 	subscribe_as(to, "t", 2, 3);
 	subscribe(to, "t", 1);
 	peer_publish(to, QOS(2), 1, "t", "", "x");
-	expect_publish(to, QOS(1), 1, "t", "", "x");
 	expect(to, 0x50, "0001");
+	expect_publish(to, QOS(1), 1, "t", "", "x");
 	expect_nothing(to);
 	ck_assert_uint_eq(counted(&bench, SUBSCRIPTIONS), 1);
 	peer_send(to, 0xA2, "0009 00 0001 't'");
