@@ -407,3 +407,45 @@ bool lmdb_file_check(int fd, const char *path, struct failure *failure)
 	check.page_count = meta.last_page + 1;
 	return check_trees(&check, &meta);
 }
+
+static bool is_zero(const uint8_t *at, size_t len)
+{
+	while (len > 0 && *at == 0) {
+		at++;
+		len--;
+	}
+	return len == 0;
+}
+
+/* A page with nothing in it, or a meta page of before the first commit? */
+static bool page_is_unborn(const uint8_t *bytes, size_t len, bool is_meta)
+{
+	struct page head;
+	struct meta meta;
+	const size_t used = sizeof(head) + sizeof(meta);
+
+	if (!is_meta || is_zero(bytes, len))
+		return is_zero(bytes, len);
+	memcpy(&head, bytes, sizeof(head));
+	memcpy(&meta, bytes + sizeof(head), sizeof(meta));
+	return (head.flags & PAGE_META) != 0 && meta.magic == META_MAGIC && meta.transaction == 0 &&
+	       meta.main.root == NO_PAGE && is_zero(bytes + used, len - used);
+}
+
+bool lmdb_file_is_unborn(int fd)
+{
+	const size_t page_len = (size_t)sysconf(_SC_PAGESIZE);
+	uint8_t *page = malloc(page_len);
+	bool is = true;
+	ssize_t n;
+
+	must(page != NULL);
+	for (size_t i = 0; is; i++) {
+		n = pread(fd, page, page_len, (off_t)(i * page_len));
+		if (n <= 0)
+			break;
+		is = (size_t)n == page_len && page_is_unborn(page, page_len, i < 2);
+	}
+	free(page);
+	return is && n == 0;
+}

@@ -21,6 +21,12 @@
 
 #include "proto/base.h"
 
+/*
+ * Does the file hold no more than LMDB puts into a new one before the first commit, or
+ * a part of it?  The power went away then; nobody was promised anything.
+ */
+bool lmdb_file_is_unborn(int fd);
+
 /* Checks the file that `fd` is open on; `path` is for the sentence.  An empty file is new: true. */
 bool lmdb_file_check(int fd, const char *path, struct failure *failure);
 

@@ -132,6 +132,9 @@ static bool open_environment(struct lmdb_store *store, const char *directory,
 	code = mdb_env_open(store->env, directory,
 			    MDB_NOTLS | (store->durability == DURABILITY_PROCESS ? MDB_NOSYNC : 0),
 			    0600);
+	/* What LMDB begins a new file with is on the disk before there is more in it. */
+	if (code == 0 && fdatasync(store->fd) != 0)
+		code = errno;
 	if (code == 0)
 		code = mdb_txn_begin(store->env, NULL, 0, &txn);
 	if (code != 0)
@@ -173,6 +176,12 @@ static bool open_file(struct lmdb_store *store, const char *directory, struct fa
 	if ((uintmax_t)st.st_size > MAP_MAX)
 		return failure_set(failure, "%s is longer than the %zu bytes that are supported",
 				   store->path, MAP_MAX);
+	/* Only one that a loss of power caught unborn: see open_environment(). */
+	if (st.st_size > 0 && lmdb_file_is_unborn(store->fd)) {
+		if (ftruncate(store->fd, 0) != 0)
+			return lmdb_fail(store, "cannot be begun anew", errno, failure);
+		st.st_size = 0;
+	}
 	store->map_len = MAP_FIRST;
 	while (store->map_len < (size_t)st.st_size)
 		store->map_len *= 2;

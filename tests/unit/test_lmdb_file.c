@@ -416,6 +416,59 @@ START_TEST(damaged_journal_names_its_row)
 }
 END_TEST
 
+/* What LMDB begins a new file with, or part of it, and nothing in all other pages. */
+static void make_unborn(bool first, bool second, size_t pages)
+{
+	uint8_t metas[2 * 4096];
+	MDB_env *env;
+	int fd;
+
+	ck_assert_int_eq(mdb_env_create(&env), 0);
+	ck_assert_int_eq(mdb_env_open(env, base.path, MDB_NOTLS, 0600), 0);
+	mdb_env_close(env);
+	fd = open(data_path(), O_RDWR);
+	ck_assert_int_eq(pread(fd, metas, sizeof(metas), 0), sizeof(metas));
+	ck_assert_int_eq(ftruncate(fd, 0), 0);
+	ck_assert_int_eq(ftruncate(fd, (off_t)(pages * 4096)), 0);
+	close(fd);
+	if (first)
+		write_at(0, metas, 4096);
+	if (second)
+		write_at(4096, metas + 4096, 4096);
+}
+
+/* The power went away while the file was being made: it is made again. */
+START_TEST(unborn_file_is_begun_anew)
+{
+	static const size_t pages[] = {1, 2, 256};
+
+	for (unsigned i = 0; i < 12; i++) {
+		make_unborn((i & 1) != 0, (i & 2) != 0, pages[i / 4]);
+		struct store *store = open_store();
+
+		ck_assert_uint_eq(load(store).sessions, 0);
+		store_close(store);
+		ck_assert_int_eq(unlink(data_path()), 0);
+	}
+}
+END_TEST
+
+/* But nothing is thrown away that may have been somebody's. */
+START_TEST(damaged_meta_pages_are_not_unborn)
+{
+	static const uint8_t zero[4096];
+
+	make_filled();
+	write_at(0, zero, sizeof(zero));
+	write_at(4096, zero, sizeof(zero));
+	refused("damaged in its page 0");
+	ck_assert_int_eq(unlink(data_path()), 0);
+	make_unborn(true, false, 3);
+	write_at(2 * 4096 + 77, "x", 1);
+	refused("damaged in its page 1");
+}
+END_TEST
+
 START_TEST(other_files_are_refused)
 {
 	char text[10000];
@@ -452,6 +505,8 @@ Suite *lmdb_file_suite(void)
 	tcase_add_test(tcase, newer_format_is_refused);
 	tcase_add_test(tcase, older_format_is_taken_over);
 	tcase_add_test(tcase, damaged_journal_names_its_row);
+	tcase_add_test(tcase, unborn_file_is_begun_anew);
+	tcase_add_test(tcase, damaged_meta_pages_are_not_unborn);
 	tcase_add_test(tcase, other_files_are_refused);
 	suite_add_tcase(suite, tcase);
 	return suite;
