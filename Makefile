@@ -75,8 +75,9 @@ test: ## installs what testing needs, builds, and runs every test in every build
 unit: $(OUT)/unit ## unit tests
 	$(RUN) $<
 
-sim: $(OUT)/sim ## simulated worlds: SEEDS=n of them, or the one of SEED=n
+sim: $(OUT)/sim ## simulated worlds: SEEDS=n of them, or the one of SEED=n; and faults planted in them
 	$(RUN) $< $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
+	$(if $(SEED),,$(RUN) $< --planted)
 
 integration: $(programs) ## real clients against the real broker
 	METRINOD=$(CURDIR)/$(OUT)/metrinod METRINO=$(CURDIR)/$(OUT)/metrino $(RUN) tests/integration/run

@@ -222,6 +222,10 @@ void oracle_connect_failed(struct world *world, struct device *client)
 	for (struct oracle_will *will = world->oracle->wills; will != NULL; will = will->next) {
 		if (will->client != client->index)
 			continue;
+		/* A Clean Start ends the session, and with it the delay, also where it overtakes a
+		 * DISCONNECT and is refused. */
+		if (will->state == WILL_MAYBE && will->due_min_ms > client->connect_ms)
+			will->due_min_ms = client->connect_ms;
 		if (will->state == WILL_LIVE || will->state == WILL_PENDING) {
 			if (will->due_min_ms > client->connect_ms || will->state == WILL_LIVE)
 				will->due_min_ms = client->connect_ms;
