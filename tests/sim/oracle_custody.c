@@ -41,9 +41,10 @@ void oracle_present(struct world *world, const struct device *client, bool same_
 void oracle_absent(struct world *world, unsigned client)
 {
 	struct oracle_session *session = &world->oracle->sessions[client];
+	if (session->present_seq != NEVER && session->grace_ms == 0)
+		session->gone_ms = world->now_ms;
 	session->present_seq = NEVER;
 	session->grace_ms = 0;
-	session->gone_ms = world->now_ms;
 }
 
 void oracle_custody(struct world *world, struct oracle_message *message)
@@ -180,6 +181,8 @@ void oracle_told_lost(struct world *world, const struct device *client, uint32_t
 	world_trace(world, "client %u: told of %u lost, %llu so far, at most %llu", client->index,
 		    lost, (unsigned long long)session->told_lost,
 		    (unsigned long long)session->may_lose);
+	if (client->connect_seq < world->oracle->restart_seq)
+		session->may_lose += lost; /* by one that is dead: it is told again */
 	if (lost > 0) {
 		world->tally.told_lost++;
 		session->told_ms = world->now_ms;
