@@ -4,9 +4,16 @@
 
 #include "proto/base.h"
 
+#include <endian.h>
+
 /* Gives the place behind it. */
 static inline uint8_t *bytes_put(uint8_t *at, uint64_t value, unsigned len)
 {
+	if (len == sizeof(value)) { /* by far the most: one instruction */
+		value = htobe64(value);
+		memcpy(at, &value, sizeof(value));
+		return at + len;
+	}
 	for (unsigned i = 0; i < len; i++)
 		at[i] = (uint8_t)(value >> (8 * (len - 1 - i)));
 	return at + len;

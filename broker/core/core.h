@@ -211,6 +211,7 @@ struct shard {
 	uint8_t seed[HASH_KEY_SIZE];
 	uint64_t random_counter;
 	uint64_t serial;     /* last one given */
+	uint64_t envelope;   /* likewise, from a random start */
 	uint32_t generation; /* last one given to a session number */
 
 	struct client **links; /* by link number */

@@ -244,6 +244,14 @@ static void recall(struct session *session, const struct mqtt_publish *p,
 	publication->again = publication->envelope != 0;
 }
 
+/* Unlike any other, of other shards and other lives too; 0 is none. */
+static uint64_t new_envelope(struct shard *shard)
+{
+	if (shard->envelope == 0)
+		shard->envelope = shard_random(shard);
+	return shard->envelope++;
+}
+
 /* Does it go on later?  Then for a reason of its own, or because one before it does. */
 static bool goes_later(struct shard *shard, const struct session *session,
 		       struct publication *publication)
@@ -251,7 +259,7 @@ static bool goes_later(struct shard *shard, const struct session *session,
 	if (is_dollar(publication->topic) || publication->again)
 		return false;
 	if (publication->qos == 2 && steps_recorded(shard, session)) {
-		publication->envelope = shard_random(shard);
+		publication->envelope = new_envelope(shard);
 		return true;
 	}
 	return session->arrivals.of_qos[publication->qos] > 0 ||
