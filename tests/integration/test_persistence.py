@@ -3,7 +3,7 @@
 import pathlib
 import time
 
-from harness import OwnBrokerTest, STAND_IN, own_only
+from harness import ACCEPTED, own_only, OwnBrokerTest, STAND_IN
 import wire
 
 LASTING = [("session_expiry_interval", 3600)]
@@ -13,6 +13,7 @@ class Restart(OwnBrokerTest):
     """The same tests for an orderly end and for a kill, as subclasses."""
 
     abstract = True
+    config = ACCEPTED
     workers = 2
     kill = False
 
@@ -158,7 +159,6 @@ class AfterTerm(Restart):
 class AfterKill(Restart):
     abstract = False
     kill = True
-    config = "restart_grace 1"  # so long a publisher waits for who was connected
 
 
 @own_only("mosquitto writes messages to its file")

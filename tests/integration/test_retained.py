@@ -2,11 +2,13 @@
 
 import time
 
-from harness import BrokerTest, MosquittoSub, for_workers, mosquitto_pub, mqttjs, own_only, paho_c, run_client
+from harness import ACCEPTED, BrokerTest, for_workers, mosquitto_pub, MosquittoSub, mqttjs, own_only, paho_c, run_client
 
 
 @for_workers(1, 4)
 class Retained(BrokerTest):
+    config = ACCEPTED
+
     def read(self, topic, version=5, qos=2, **options):
         """What a new subscriber gets at once: [(payload, QoS, retain)]."""
         client, last = self.client(version=version), self.name("last")

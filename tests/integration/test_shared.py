@@ -3,7 +3,7 @@
 import collections
 import time
 
-from harness import BrokerTest, for_workers, mqttjs, own_only, paho_c, run_client
+from harness import ACCEPTED, BrokerTest, for_workers, mqttjs, own_only, paho_c, run_client
 import wire
 
 LASTING = [("session_expiry_interval", 300)]
@@ -11,6 +11,8 @@ LASTING = [("session_expiry_interval", 300)]
 
 @for_workers(1, 4)
 class Shared(BrokerTest):
+    config = ACCEPTED
+
     def drain(self, members, count):
         """Reads `count` messages over all members; gives the payloads of each."""
         got, end = collections.defaultdict(list), time.monotonic() + 10

@@ -3,7 +3,7 @@
 import struct
 import time
 
-from harness import STAND_IN, BrokerTest, for_workers, mqttjs, own_only, paho_c, run_client
+from harness import ACCEPTED, BrokerTest, for_workers, mqttjs, own_only, paho_c, run_client, STAND_IN
 import wire
 from wire import options
 
@@ -149,7 +149,7 @@ class Subscriptions(BrokerTest):
 
 @for_workers(1, 4)
 class Aliases(BrokerTest):
-    config = "max_topic_alias 5" if not STAND_IN else ""
+    config = f"max_topic_alias 5\n{ACCEPTED}" if not STAND_IN else ""
 
     def test_inbound(self):
         """An alias stands for its topic until it is set again, for this connection only."""
