@@ -155,6 +155,7 @@ struct session {
 	uint64_t grace_until_ms; /* counts as connected until then; 0: does not */
 	uint32_t lost;		 /* deliveries that a crash took, until the client is told */
 	uint32_t queue_told;	 /* what the store says that waits in RAM only */
+	uint32_t open_inbound;	 /* exchanges as a publisher that are recorded: STEP_COST each */
 	bool queue_changed;	 /* listed in shard->steps.changed */
 	bool recorded;		 /* what it published may have records: their end needs one */
 	struct will *will;	 /* of a connection that is gone, while its delay runs */

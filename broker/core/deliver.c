@@ -310,6 +310,7 @@ static void record(struct shard *shard, struct session *session, struct outbound
 {
 	const struct delivery *delivery = &entry->delivery;
 	entry->recorded = true;
+	purse_force(&shard->purse, STEP_COST);
 	entry->envelope = delivery->found_retained ? 0 : delivery->message->envelope;
 	entry->group = shared_row(session, delivery->share);
 	entry->state = INFLIGHT_BEGUN;

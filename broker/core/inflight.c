@@ -1,6 +1,7 @@
 /* inflight.c - see inflight.h. */
 #include "broker/core/inflight.h"
 #include "broker/core/memory.h"
+#include "broker/core/steps.h"
 #include <stdlib.h>
 
 #define ROOM_MIN 4u
@@ -92,6 +93,7 @@ struct outbound *inflight_recall(struct inflight *inflight, struct purse *purse,
 	struct outbound *entry = place_for(inflight, purse, id);
 	entry->state = (uint8_t)state;
 	entry->sent = entry->recorded = true;
+	purse_force(purse, STEP_COST);
 	inflight->recalled = true;
 	return entry;
 }
@@ -217,6 +219,8 @@ void inflight_remove(struct inflight *inflight, struct purse *purse, struct outb
 	inflight_let_go(inflight, purse, entry);
 	inflight_resent(inflight, entry);
 	inflight->ended -= entry->state == INFLIGHT_ENDED;
+	if (entry->recorded)
+		purse_give(purse, STEP_COST);
 	*entry = (struct outbound){0};
 	if (--inflight->count > 0 || inflight->room <= 64)
 		return;
@@ -230,8 +234,11 @@ void inflight_remove(struct inflight *inflight, struct purse *purse, struct outb
 void inflight_clear(struct inflight *inflight, struct purse *purse)
 {
 	for (uint32_t i = 0; i < inflight->room; i++)
-		if (inflight->ring[i].state != INFLIGHT_FREE)
+		if (inflight->ring[i].state != INFLIGHT_FREE) {
 			inflight_let_go(inflight, purse, &inflight->ring[i]);
+			if (inflight->ring[i].recorded)
+				purse_give(purse, STEP_COST);
+		}
 	purse_give(purse, inflight->room * sizeof *inflight->ring);
 	memory_free(inflight->ring);
 	forget_order(inflight);

@@ -51,7 +51,8 @@ static void add_holder(struct shard *shard, struct holder holder)
 
 /* ---- at start ---- */
 
-static void recall_published(struct session *session, const struct store_step *step)
+static void recall_published(struct shard *shard, struct session *session,
+			     const struct store_step *step)
 {
 	struct recalls *recalls = &session->recalls;
 	recalls->at =
@@ -59,6 +60,7 @@ static void recall_published(struct session *session, const struct store_step *s
 	recalls->at[recalls->count++] = (struct recalled){step->envelope, step->packet_id};
 	recalls->live++;
 	session->recorded = true;
+	step_charge_inbound(shard, session, 1);
 	recalls->sorted = false;
 }
 
@@ -97,7 +99,7 @@ void recall_step(struct shard *shard, struct session *session, const struct stor
 {
 	switch ((enum store_step_type)step->type) {
 	case STEP_INBOUND_OPEN:
-		recall_published(session, step);
+		recall_published(shard, session, step);
 		break;
 	case STEP_OUTBOUND_SENT:
 	case STEP_OUTBOUND_RECEIVED:

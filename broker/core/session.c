@@ -83,6 +83,8 @@ static void drop_queues(struct shard *shard, struct session *session)
 	inflight_clear(&session->inflight, &shard->purse);
 	idset_destroy(session->inbound, &shard->purse);
 	idset_destroy(session->releasing, &shard->purse);
+	purse_give(&shard->purse, session->open_inbound * (size_t)STEP_COST);
+	session->open_inbound = 0;
 	session->inbound = session->releasing = NULL;
 }
 

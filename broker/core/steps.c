@@ -34,9 +34,21 @@ static void arm(struct shard *shard)
 		timer_arm(&shard->timers, &shard->steps.timer, shard->now.ms + AGAIN_MS);
 }
 
-void step_inbound(struct shard *shard, const struct session *session, enum store_step_type type,
+void step_charge_inbound(struct shard *shard, struct session *session, int change)
+{
+	if (change > 0) {
+		session->open_inbound++;
+		purse_force(&shard->purse, STEP_COST);
+	} else if (session->open_inbound > 0) {
+		session->open_inbound--;
+		purse_give(&shard->purse, STEP_COST);
+	}
+}
+
+void step_inbound(struct shard *shard, struct session *session, enum store_step_type type,
 		  uint16_t packet_id, uint64_t envelope)
 {
+	step_charge_inbound(shard, session, type == STEP_INBOUND_OPEN ? 1 : -1);
 	append(&shard->steps.turn, &(struct store_step){.row = session->row,
 							.session = session->number,
 							.envelope = envelope,
@@ -237,11 +249,14 @@ static void carry_on(struct shard *shard, struct session *session, const struct 
 	carriers[step->type](shard, session, step);
 }
 
+/* Nothing of it was forwarded. */
 static void refuse_arrival(struct shard *shard, const struct store_step *step)
 {
 	struct session *session = session_by_number(shard, step->session);
-	if (session) /* nothing of it was forwarded */
-		publish_recorded(shard, session, step->packet_id, step->envelope, false);
+	if (session == NULL)
+		return;
+	step_charge_inbound(shard, session, -1);
+	publish_recorded(shard, session, step->packet_id, step->envelope, false);
 }
 
 static void carry_on_or_refuse(struct shard *shard, const struct store_batch *batch,

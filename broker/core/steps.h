@@ -52,7 +52,16 @@ void steps_finish(struct steps *steps);
 /* Are the exchanges of this session recorded? */
 bool steps_recorded(const struct shard *shard, const struct session *session);
 
-void step_inbound(struct shard *shard, const struct session *session, enum store_step_type type,
+/*
+ * What an open exchange is charged, for its record in the store's memory.  One that
+ * is remembered beyond its end, because its publisher does not release it, is not.
+ */
+#define STEP_COST 160u
+
+/* One more exchange of the session as a publisher is open, or one less. */
+void step_charge_inbound(struct shard *shard, struct session *session, int change);
+
+void step_inbound(struct shard *shard, struct session *session, enum store_step_type type,
 		  uint16_t packet_id, uint64_t envelope);
 void step_outbound(struct shard *shard, const struct session *session, enum store_step_type type,
 		   const struct outbound *entry);
