@@ -67,7 +67,7 @@ static void read_message(struct reading *in, struct reader *r)
 	p.properties = read_slice(r);
 	p.payload = read_slice(r);
 	if (r->bad || number != in->count + 1 || p.qos > 2 || !topic_name_valid(p.topic) ||
-	    !utf8_string_valid(p.topic) || !properties_valid(p.properties)) {
+	    !utf8_string_accepted(p.topic) || !properties_valid(p.properties)) {
 		in->bad = true;
 		return;
 	}

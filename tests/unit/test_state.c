@@ -281,6 +281,9 @@ static const struct {
     {HEADER MESSAGE "02 00 00 00 04 00 00 00 01", true},
     {HEADER MESSAGE SESSION("11"), true},
     {HEADER MESSAGE SESSION("1F") "03 00 07 01 00 00 00 01 01 00 00 00 00 00", true},
+    {HEADER "01 00 00 00 21 00 00 00 01 01 00 FF FF FF FF FF FF FF FF 00 00 00 00 "
+	    "00 00 00 01 07 00 00 00 00 00 00 00 02 'hi'",
+     false},				   /* a topic that no client may publish to */
     {HEADER MESSAGE_WITH("01 01"), true},  /* payload format indicator */
     {HEADER MESSAGE_WITH("01 02"), false}, /* with a value that it must not have */
     {HEADER MESSAGE_WITH("00 00"), false}, /* no property */
