@@ -38,7 +38,7 @@ struct store_thread {
  */
 #define GATHER_PART   4u
 #define GATHER_MIN_US 60u
-#define GATHER_MAX_US 2000u
+#define GATHER_MAX_US 2500u
 
 static uint64_t now_us(void)
 {
