@@ -2,7 +2,7 @@
 
 import struct
 
-from harness import BrokerTest
+from harness import ACCEPTED, BrokerTest
 import wire
 
 
@@ -10,6 +10,7 @@ class SpecTest(BrokerTest):
     """A broker for statements that hold for MQTT 3.1.1 and 5.0 alike."""
 
     abstract = True
+    config = ACCEPTED
 
     @staticmethod
     def versions():

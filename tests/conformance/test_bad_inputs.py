@@ -189,7 +189,7 @@ class BadInputTest(SpecTest):
     @classmethod
     def setUpClass(cls):
         cls.admin = free_port()
-        cls.config = f"admin_listener {cls.admin}\nsys_interval 0\n{cls.settings}"
+        cls.config = f"{SpecTest.config}\nadmin_listener {cls.admin}\nsys_interval 0\n{cls.settings}"
         super().setUpClass()
         cls.talker, cls.listener = (wire.Client(cls.broker.port, name, keep_alive=0) for name in ("talker", "listener"))
         cls.addClassCleanup(cls.talker.cut)
@@ -717,7 +717,7 @@ class DamagedFiles(OwnBrokerTest):
         good = file.read_bytes()
         used = len(good.rstrip(b"\0"))
         for name, bad in (("cut in half", good[:used // 2]), ("cut by a byte", good[:used - 1]), ("a few bytes", good[:20]),
-                          ("zeros", bytes(len(good))), ("noise", bytes(at * 7 & 255 for at in range(len(good)))),
+                          ("noise", bytes(at * 7 & 255 for at in range(len(good)))),
                           ("another page", good[:4096] + good[8192:] + good[4096:8192])):
             with self.subTest(name):
                 file.write_bytes(bad)
