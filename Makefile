@@ -31,6 +31,8 @@ LDFLAGS = $(OPTIMISE) -pie -pthread -Wl,-z,relro,-z,now,--as-needed
 LDLIBS = -llmdb -lsodium -lmicrohttpd -ljansson -lm
 
 export UBSAN_OPTIONS = print_stacktrace=1
+# Tests are short: what they freed long ago is not worth searching for leaks at the end of each.
+export ASAN_OPTIONS = quarantine_size_mb=16
 
 # ThreadSanitizer maps fixed addresses, which kernels with wide address randomisation occupy.
 RUN = $(if $(filter tsan,$(VARIANT)),$(shell setarch -R true 2>/dev/null && echo setarch -R))
