@@ -255,7 +255,7 @@ class Messages(SpecTest):
     def test_retain_options(self):
         """Retain Handling [MQTT-3.3.1-9] [MQTT-3.3.1-10] [MQTT-3.3.1-11], Retain As Published [MQTT-3.3.1-12] [MQTT-3.3.1-13]"""
         topic = self.name("r")
-        self.client().publish(topic, "kept", retain=True)
+        self.client().publish(topic, "kept", 1, retain=True)
         for handling, counts in ((0, (1, 1)), (1, (1, 0)), (2, (0, 0))):
             client = self.client()
             for count in counts:

@@ -82,7 +82,7 @@ class Subscriptions(SpecTest):
         """
         for version in self.versions():
             topic = self.name("s")
-            self.client().publish(topic, "kept", retain=True)
+            self.client().publish(topic, "kept", 1, retain=True)
             client = self.client(version=version)
             for qos in (0, 2, 1):
                 client.subscribe(topic, qos=qos)
