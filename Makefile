@@ -15,7 +15,8 @@ HARDENING = -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fstack-clash-protectio
 LANGUAGE = -std=c11 -D_GNU_SOURCE -I.
 SANITIZE = -g -O1 -fno-omit-frame-pointer -fno-sanitize-recover=all
 
-FLAGS_release = -O2 -g $(HARDENING)
+# Objects hold both code and what the linker can optimise as a whole: programs are, tests are not.
+FLAGS_release = -O2 -g -flto=auto -ffat-lto-objects $(HARDENING)
 FLAGS_debug = -Og -g3
 # What is shipped, except that it ends itself where it is told to: broker/core/crash.h.
 FLAGS_chaos = $(FLAGS_release) -DMETRINO_CRASH_STEPS
@@ -112,11 +113,11 @@ define archive
 $(call archive_of,$(1)): $(call objects_of,$(call sources_of,$(1)))
 	@mkdir -p $$(@D)
 	@rm -f $$@
-	@ar rcs $$@ $$^
+	@gcc-ar rcs $$@ $$^
 endef
 $(foreach floor,$(floors),$(eval $(call archive,$(floor))))
 
-link = $(call say,LINK)$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group
+link = $(call say,LINK)$(CC) $(LDFLAGS) $(if $(filter $(programs),$@),,-fno-lto) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group
 
 $(OUT)/metrinod: $(OUT)/broker/main.o $(archives)
 	$(link) $(LDLIBS)
