@@ -43,7 +43,7 @@ static const struct key_case {
     {"use_username_as_clientid", "true", "2", SETTINGS(use_user_name_as_client_id), 1, NULL},
     {"port", "1884", "0", IN_LISTENER(port), 1884, NULL},
     {"bind_address", "192.0.2.7", "a b", IN_LISTENER(address), 0, "192.0.2.7"},
-    {"set_tcp_nodelay", "TRUE", "on", IN_CONFIG(set_tcp_nodelay), 1, NULL},
+    {"set_tcp_nodelay", "FALSE", "off", IN_CONFIG(set_tcp_nodelay), 0, NULL},
     {"allow_anonymous", "1", "maybe", SETTINGS(allow_anonymous), 1, NULL},
     {"allow_zero_length_clientid", "false", "no", SETTINGS(allow_zero_length_client_id), 0, NULL},
     {"auto_id_prefix", "two words", "", SETTINGS(auto_id_prefix), 0, "two words"},
