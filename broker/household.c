@@ -211,6 +211,8 @@ static void end(struct household *house)
 		store_thread_destroy(house->store_thread);
 	for (uint16_t i = 0; i < house->worker_count; i++)
 		worker_finish(&house->workers[i]);
+	if (!budget_finish(&house->budget))
+		log_write(LOG_LEVEL_WARNING, "stop", "messages were left over at the end");
 	free(house->workers);
 	household_close(house);
 	log_close();

@@ -333,6 +333,7 @@ static void count_load(struct worker *worker, size_t events)
 	if (now_ms < worker->period_ms + WORKER_CALM_MS)
 		return;
 	if (worker->load >= WORKER_LOAD && worker->period_load < WORKER_CALM) {
+		shard_calm(worker->shard);
 		malloc_trim(0);
 		worker->load = 0;
 	}
@@ -495,6 +496,7 @@ static void discard_mail(struct mail *mail)
 	budget_init(&budget, 0);
 	purse_init(&purse, &budget);
 	mail_destroy(mail, &purse);
+	budget_finish(&budget);
 }
 
 static void discard(const struct parcel *parcel)

@@ -11,11 +11,17 @@ void budget_init(struct budget *budget, uint64_t limit)
 	atomic_init(&budget->retained, 0);
 	atomic_init(&budget->retained_bytes, 0);
 	atomic_init(&budget->limit, limit > INT64_MAX ? INT64_MAX : (int64_t)limit);
+	arena_init(&budget->arena);
+}
+
+bool budget_finish(struct budget *budget)
+{
+	return arena_finish(&budget->arena) == 0;
 }
 
 void purse_init(struct purse *purse, struct budget *budget)
 {
-	*purse = (struct purse){.budget = budget};
+	*purse = (struct purse){.budget = budget, .shelf = arena_shelf(&budget->arena)};
 }
 
 void purse_finish(struct purse *purse)

@@ -12,8 +12,7 @@
 #ifndef BROKER_CORE_BUDGET_H
 #define BROKER_CORE_BUDGET_H
 
-#include "proto/base.h"
-#include <stdatomic.h>
+#include "broker/core/arena.h"
 
 struct budget {
 	_Atomic int64_t used; /* bytes that the purses hold */
@@ -21,15 +20,20 @@ struct budget {
 	_Atomic int64_t sessions; /* in all shards, for global_max_clients */
 	_Atomic int64_t retained; /* likewise, for max_retained_messages and max_retained_bytes */
 	_Atomic int64_t retained_bytes;
+	struct arena arena; /* where payload lies */
 };
 
 struct purse {
 	struct budget *budget;
 	int64_t left;	 /* taken from the budget, not charged */
 	int64_t charged; /* may go below zero: freed for others */
+	struct shelf *shelf;
 };
 
 void budget_init(struct budget *budget, uint64_t limit);
+
+/* After the last purse and the last message. True when no message was left over. */
+bool budget_finish(struct budget *budget);
 
 void purse_init(struct purse *purse, struct budget *budget);
 
@@ -43,6 +47,20 @@ bool purse_take(struct purse *purse, size_t n);
 void purse_force(struct purse *purse, size_t n);
 
 void purse_give(struct purse *purse, size_t n);
+
+/*
+ * Memory for payload, charged or not is the caller's affair: arena_get(), arena_free().  What is freed
+ * may come from any purse of the process.
+ */
+static inline void *purse_payload(struct purse *purse, size_t n)
+{
+	return arena_get(purse->shelf, n);
+}
+
+static inline void purse_payload_free(struct purse *purse, void *at, size_t used)
+{
+	arena_free(purse->shelf, at, used);
+}
 
 /* Is nearly all of the limit held, an eighth left at most? */
 bool purse_tight(const struct purse *purse);

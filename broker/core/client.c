@@ -49,7 +49,7 @@ void client_open(struct shard *shard, const struct event *event)
 static void drop_partial(struct shard *shard, struct client *client)
 {
 	purse_give(&shard->purse, client->partial_room);
-	memory_wipe_free(client->partial, client->partial_room);
+	purse_payload_free(&shard->purse, client->partial, client->partial_len);
 	client->partial = NULL;
 	client->partial_len = client->partial_room = 0;
 }
@@ -317,11 +317,11 @@ static bool keep(struct shard *shard, struct client *client, struct slice bytes)
 				    "the broker's memory is full");
 			return false;
 		}
-		uint8_t *bigger = memory_get(room);
+		uint8_t *bigger = purse_payload(&shard->purse, room);
 		if (client->partial_len > 0)
 			memcpy(bigger, client->partial, client->partial_len);
 		purse_give(&shard->purse, client->partial_room);
-		memory_wipe_free(client->partial, client->partial_room);
+		purse_payload_free(&shard->purse, client->partial, client->partial_len);
 		client->partial = bigger;
 		client->partial_room = (uint32_t)room;
 	}
@@ -409,7 +409,7 @@ static bool take_partial(struct shard *shard, struct client *client)
 	client->partial_len = client->partial_room = 0;
 	bool alive = take_and_keep(shard, client, slice_of(partial, len));
 	purse_give(&shard->purse, room);
-	memory_wipe_free(partial, room);
+	purse_payload_free(&shard->purse, partial, len);
 	return alive;
 }
 

@@ -16,6 +16,13 @@ void *memory_get_zeroed(size_t n)
 	return at;
 }
 
+void *memory_get_aligned(size_t alignment, size_t n)
+{
+	void *at = aligned_alloc(alignment, n);
+	must(at != NULL);
+	return at;
+}
+
 void *memory_resize(void *at, size_t n)
 {
 	void *moved = realloc(at, n ? n : 1);

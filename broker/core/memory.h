@@ -2,8 +2,8 @@
  * memory.h - the core's heap.  Running out of address space is not survivable for
  * a broker and `memory_limit` stands long before it, so these never return NULL.
  *
- * Whatever may hold payload bytes is released by memory_wipe_free(), which
- * overwrites it first.  One place, so that a locked arena can take over.
+ * What may hold payload bytes comes from the arena (arena.h), or is released by memory_wipe_free(),
+ * which overwrites it first.
  */
 #ifndef BROKER_CORE_MEMORY_H
 #define BROKER_CORE_MEMORY_H
@@ -12,6 +12,7 @@
 
 void *memory_get(size_t n);
 void *memory_get_zeroed(size_t n);
+void *memory_get_aligned(size_t alignment, size_t n); /* a power of two */
 void *memory_resize(void *at, size_t n);
 void memory_free(void *at);
 

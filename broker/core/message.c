@@ -1,13 +1,12 @@
 /* message.c - see message.h. */
 #include "broker/core/message.h"
-#include "broker/core/memory.h"
 
 struct message *message_create(struct purse *purse, const struct publication *p)
 {
 	size_t size = sizeof(struct message) + p->topic.len + p->properties.len + p->payload.len;
 	if (!purse_take(purse, size))
 		return NULL;
-	struct message *m = memory_get(size);
+	struct message *m = purse_payload(purse, size);
 	atomic_init(&m->refs, 1);
 	m->realm = p->realm;
 	m->properties_len = (uint32_t)p->properties.len;
@@ -53,5 +52,5 @@ void message_release(struct message *message, struct purse *purse)
 		return;
 	size_t size = message_size(message);
 	purse_give(purse, size);
-	memory_wipe_free(message, size);
+	purse_payload_free(purse, message, size);
 }

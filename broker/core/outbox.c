@@ -1,6 +1,5 @@
 /* outbox.c - see outbox.h. */
 #include "broker/core/outbox.h"
-#include "broker/core/memory.h"
 
 struct chunk {
 	struct chunk *next;
@@ -12,13 +11,13 @@ struct chunk {
 };
 
 /* A quiet link gets by with a small chunk; a busy one soon has large ones. */
-#define CHUNK_FIRST 240u
-#define CHUNK_LARGE 16320u
+#define CHUNK_FIRST (256u - sizeof(struct chunk))
+#define CHUNK_LARGE (16368u - sizeof(struct chunk)) /* four of them in a span of the arena */
 
 static struct chunk *append_chunk(struct outbox *outbox, struct purse *purse, size_t room)
 {
 	purse_force(purse, sizeof(struct chunk) + room);
-	struct chunk *chunk = memory_get(sizeof *chunk + room);
+	struct chunk *chunk = purse_payload(purse, sizeof *chunk + room);
 	chunk->next = NULL;
 	chunk->message = NULL;
 	chunk->start = chunk->end = chunk->bytes;
@@ -77,12 +76,10 @@ static void drop_head(struct outbox *outbox, struct purse *purse)
 	if (outbox->head == NULL)
 		outbox->tail = NULL;
 	purse_give(purse, sizeof *chunk + chunk->room);
-	if (chunk->message) {
+	size_t used = chunk->message ? 0 : (size_t)(chunk->end - chunk->bytes);
+	if (chunk->message)
 		message_release(chunk->message, purse);
-		memory_free(chunk);
-	} else {
-		memory_wipe_free(chunk, sizeof *chunk + (size_t)(chunk->end - chunk->bytes));
-	}
+	purse_payload_free(purse, chunk, sizeof *chunk + used);
 }
 
 void outbox_take(struct outbox *outbox, struct purse *purse, size_t n)

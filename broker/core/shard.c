@@ -422,6 +422,11 @@ void shard_handle(struct shard *shard, struct moment now, const struct event *ev
 	happened_set(&shard->happened, HAPPENED_MEMORY, (uint64_t)shard->purse.charged);
 }
 
+void shard_calm(struct shard *shard)
+{
+	arena_calm(shard->purse.shelf);
+}
+
 /* ---- effects ---- */
 
 const struct effect *shard_effects(struct shard *shard, size_t *count)

@@ -155,6 +155,9 @@ struct client_info {
 void shard_each_client(const struct shard *shard, void *self,
 		       void (*call)(void *self, const struct client_info *client));
 
+/* A calm moment: gives up memory that was kept for the next burst. */
+void shard_calm(struct shard *shard);
+
 /* Counters and levels of a shard, readable from any thread: happened.h. */
 struct happened;
 const struct happened *shard_happened(const struct shard *shard);

@@ -487,6 +487,7 @@ static void end_shards(struct world *world, bool in_order)
 	purse_finish(&world->purse);
 	claim(world->budget.used == 0 && world->budget.sessions == 0);
 	claim(world->budget.retained == 0 && world->budget.retained_bytes == 0);
+	claim(budget_finish(&world->budget));
 }
 
 void world_restart(struct world *world, bool in_order)

@@ -398,6 +398,8 @@ void broker_kill(struct world *world)
 	if (used != 0)
 		world_fault(world, "memory", "%lld bytes are still charged when all is freed",
 			    (long long)used);
+	if (!budget_finish(&world->budget))
+		world_fault(world, "memory", "messages are left when all is freed");
 }
 
 static void stop_done(struct world *world, uint64_t tries, void *arg)

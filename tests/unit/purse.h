@@ -21,6 +21,7 @@ static inline void purse_check_empty(void)
 	ck_assert_int_eq(purse.charged, 0);
 	purse_finish(&purse);
 	ck_assert_int_eq(purse_budget.used, 0);
+	ck_assert(budget_finish(&purse_budget));
 }
 
 static inline struct message *message_of(const char *topic, const char *payload)

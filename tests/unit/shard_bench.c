@@ -164,6 +164,7 @@ static void end_shards(struct bench *bench)
 	ck_assert_int_eq(bench->budget.sessions, 0);
 	ck_assert_int_eq(bench->budget.retained, 0);
 	ck_assert_int_eq(bench->budget.retained_bytes, 0);
+	ck_assert(budget_finish(&bench->budget));
 }
 
 void bench_restart(struct bench *bench)

@@ -39,6 +39,7 @@ START_TEST(given_back_elsewhere)
 	purse_finish(&purse);
 	purse_finish(&other);
 	ck_assert_int_eq(purse_budget.used, 0);
+	ck_assert(budget_finish(&purse_budget));
 }
 END_TEST
 
@@ -72,6 +73,7 @@ START_TEST(random_takes)
 		purse_finish(&purses[i]);
 	}
 	ck_assert_int_eq(purse_budget.used, 0);
+	ck_assert(budget_finish(&purse_budget));
 }
 END_TEST
 

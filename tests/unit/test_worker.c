@@ -109,6 +109,7 @@ static void close_house(struct house *house)
 	}
 	for (size_t i = 0; i < WORKERS; i++)
 		worker_finish(&house->workers[i]);
+	ck_assert(budget_finish(&house->budget));
 	ck_assert_uint_eq(atomic_load(&house->all.open), 0);
 	listener_close(&house->listener);
 	close(house->bell);
