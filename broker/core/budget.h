@@ -49,8 +49,8 @@ void purse_force(struct purse *purse, size_t n);
 void purse_give(struct purse *purse, size_t n);
 
 /*
- * Memory for payload, charged or not is the caller's affair: arena_get(), arena_free().  What is freed
- * may come from any purse of the process.
+ * Memory for payload: arena_get() and arena_free().  Charging it is the caller's affair; what is
+ * freed may come from any purse of the process.
  */
 static inline void *purse_payload(struct purse *purse, size_t n)
 {

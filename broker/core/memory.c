@@ -18,8 +18,8 @@ void *memory_get_zeroed(size_t n)
 
 void *memory_get_aligned(size_t alignment, size_t n)
 {
-	void *at = aligned_alloc(alignment, n);
-	must(at != NULL);
+	void *at = NULL; /* not aligned_alloc(), which wants a multiple of the alignment */
+	must(posix_memalign(&at, alignment, n) == 0);
 	return at;
 }
 
