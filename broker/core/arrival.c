@@ -14,7 +14,7 @@ struct arrival {
 void arrival_add(struct shard *shard, struct session *session,
 		 const struct publication *publication, uint16_t packet_id)
 {
-	struct arrivals *arrivals = &session->arrivals;
+	struct arrivals *arrivals = &traffic_for(shard, session)->arrivals;
 	struct arrival *arrival = memory_get(sizeof *arrival);
 	*arrival = (struct arrival){
 	    .message = message_share(publication->message),
@@ -39,8 +39,9 @@ bool arrivals_have(const struct arrivals *arrivals, uint16_t packet_id)
 	return arrival != NULL;
 }
 
-static struct arrival take_first(struct shard *shard, struct arrivals *arrivals)
+static struct arrival take_first(struct shard *shard, struct session *session)
 {
+	struct arrivals *arrivals = &traffic_for(shard, session)->arrivals;
 	struct arrival *arrival = arrivals->first;
 	struct arrival copy = *arrival;
 	arrivals->first = arrival->next;
@@ -66,9 +67,9 @@ static bool is_told(const struct session *session)
  */
 static void forget_behind(struct shard *shard, struct session *session)
 {
-	while (session->arrivals.first) {
-		struct arrival arrival = take_first(shard, &session->arrivals);
-		struct held_ack *ack = held_find(&session->held, arrival.packet_id);
+	while (traffic_of(session)->arrivals.first) {
+		struct arrival arrival = take_first(shard, session);
+		struct held_ack *ack = held_find(&traffic_of(session)->held, arrival.packet_id);
 		if (arrival.message->envelope && arrival.state == ARRIVAL_READY)
 			step_inbound(shard, session, STEP_INBOUND_END, arrival.packet_id,
 				     arrival.message->envelope);
@@ -107,7 +108,7 @@ static void go(struct shard *shard, struct session *session, const struct arriva
 	bool refused = arrival->message->qos > 0 && mqtt_reason_is_error((uint8_t)reason);
 	if (refused && !is_told(session))
 		forget_behind(shard, session);
-	held_decide(&session->held, arrival->packet_id, arrival->gate, reason);
+	held_decide(&traffic_of(session)->held, arrival->packet_id, arrival->gate, reason);
 	if (refused)
 		close_refused(shard, session, reason); /* which may end it */
 	gate_release(shard, arrival->gate);
@@ -117,9 +118,10 @@ static void go(struct shard *shard, struct session *session, const struct arriva
 static void go_on(struct shard *shard, uint64_t number)
 {
 	struct session *session; /* a refusal may end it */
-	while ((session = session_by_number(shard, number)) != NULL && session->arrivals.first &&
-	       session->arrivals.first->state != ARRIVAL_WAITS) {
-		struct arrival arrival = take_first(shard, &session->arrivals);
+	while ((session = session_by_number(shard, number)) != NULL &&
+	       traffic_of(session)->arrivals.first &&
+	       traffic_of(session)->arrivals.first->state != ARRIVAL_WAITS) {
+		struct arrival arrival = take_first(shard, session);
 		go(shard, session, &arrival);
 	}
 }
@@ -127,7 +129,7 @@ static void go_on(struct shard *shard, uint64_t number)
 void publish_recorded(struct shard *shard, struct session *session, uint16_t packet_id,
 		      uint64_t envelope, bool committed)
 {
-	struct arrival *arrival = session->arrivals.first;
+	struct arrival *arrival = traffic_of(session)->arrivals.first;
 	while (arrival &&
 	       (arrival->packet_id != packet_id || arrival->message->envelope != envelope))
 		arrival = arrival->next;
@@ -144,8 +146,8 @@ void publish_recorded(struct shard *shard, struct session *session, uint16_t pac
 
 void arrivals_clear(struct shard *shard, struct session *session)
 {
-	while (session->arrivals.first) {
-		struct arrival arrival = take_first(shard, &session->arrivals);
+	while (traffic_of(session)->arrivals.first) {
+		struct arrival arrival = take_first(shard, session);
 		gate_release(shard, arrival.gate);
 		message_release(arrival.message, &shard->purse);
 	}

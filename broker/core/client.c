@@ -123,7 +123,7 @@ void client_tell(struct shard *shard, const struct client *client, bool came)
 	if (!shard->settings->connection_messages)
 		return;
 	const struct session *session = session_at(shard, client->session);
-	uint64_t name[2] = {session->id_hash, shard->now.wall_s / SECONDS_AN_HOUR};
+	uint64_t name[2] = {session_hash(shard, session), shard->now.wall_s / SECONDS_AN_HOUR};
 	struct effect *effect = shard_effect(shard, EFFECT_TELL, client->link);
 	effect->on = came;
 	effect->reason = client->end_reason;
@@ -215,6 +215,7 @@ void client_timer(struct shard *shard, struct client *client)
 			return;
 		if (shard->now.ms < keep_alive_due(client)) {
 			timer_arm(&shard->timers, &client->timer, keep_alive_due(client));
+			traffic_rest(shard, session_at(shard, client->session));
 			return;
 		}
 		COUNT(shard, KEEPALIVE_TIMEOUTS);

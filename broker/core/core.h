@@ -13,19 +13,13 @@
 #define BROKER_CORE_CORE_H
 
 #include "broker/core/alias.h"
-#include "broker/core/arrival.h"
 #include "broker/core/happened.h"
 #include "broker/core/gate.h"
 #include "broker/core/hash.h"
-#include "broker/core/held.h"
-#include "broker/core/idset.h"
 #include "broker/core/index.h"
-#include "broker/core/inflight.h"
 #include "broker/core/memory.h"
 #include "broker/core/outbox.h"
 #include "broker/core/persist.h"
-#include "broker/core/queue.h"
-#include "broker/core/recall.h"
 #include "broker/core/retain.h"
 #include "broker/core/route.h"
 #include "broker/core/shard.h"
@@ -34,6 +28,7 @@
 #include "broker/core/steps.h"
 #include "broker/core/subscription.h"
 #include "broker/core/timer.h"
+#include "broker/core/traffic.h"
 #include "proto/packet.h"
 
 /* What a timer is embedded in. */
@@ -120,58 +115,59 @@ struct client {
 
 /* ---- session ---- */
 
-struct session {
-	uint64_t number; /* slot in the low half; never re-used */
-	uint32_t realm;
-	uint32_t expiry_s;
-	uint64_t id_hash;
-	uint8_t *client_id; /* owned */
-	uint16_t client_id_len;
-	bool stored_connected; /* what its row says */
-	bool stored;	       /* it has a row, or will have when `storing` is over */
-	bool row_committed;    /* the store has said so */
-	uint32_t storing;      /* batches under way for a CONNACK that put its row */
-	uint32_t stored_expiry_s;
-	uint64_t row;
-	struct client *client;	/* NULL while away */
-	uint32_t subscriptions; /* head of its list, 0 for none */
-	uint32_t subscription_count;
-	struct shared_subscription *shared; /* its memberships */
-	uint16_t shared_count;
-	uint16_t last_share;	   /* number last given to one */
-	struct retain_wait *scans; /* retained messages still to come */
-	struct idset *inbound;	   /* QoS 2 received, not released; NULL when there never was one */
-	struct idset *releasing;   /* released, the record of that is on its way; likewise */
-	struct arrivals arrivals;  /* PUBLISHes that wait for their record */
-	struct recalls recalls;	   /* exchanges as a publisher that were open at a crash */
-	struct inflight inflight;
-	struct queue queue;
-	struct held held;	 /* acknowledgements for what it published */
-	uint32_t gated;		 /* deliveries that hold gates */
-	uint32_t gated_at;	 /* its place in shard->gates.sessions */
-	bool behind;		 /* gate.h */
-	uint32_t behind_left;	 /* deliveries to catch up with */
-	uint32_t behind_order;	 /* those before this one */
-	uint64_t grace_until_ms; /* counts as connected until then; 0: does not */
-	uint32_t lost;		 /* deliveries that a crash took, until the client is told */
-	uint32_t queue_told;	 /* what the store says that waits in RAM only */
-	uint32_t open_inbound;	 /* exchanges as a publisher that are recorded: STEP_COST each */
-	bool queue_changed;	 /* listed in shard->steps.changed */
-	bool recorded;		 /* what it published may have records: their end needs one */
-	struct will *will;	 /* of a connection that is gone, while its delay runs */
-	int64_t detached_ms;	 /* when that was; may lie before the machine's start */
+/* What only a session without a connection has: its end, and what is due before it. */
+struct absence {
+	struct timer timer;  /* will delay, expiry, lazy `not connected` */
+	uint32_t session;    /* slot */
+	struct will *will;   /* of a connection that is gone, while its delay runs */
+	int64_t detached_ms; /* when that was; may lie before the machine's start */
 	uint64_t detached_s;
 	uint64_t restored_since_s; /* of its row, at start */
-	uint64_t match_turn;	   /* scratch of deliver.c: which publication found it last */
-	uint32_t match_at;
-	struct timer timer;
+	uint64_t grace_until_ms;   /* counts as connected until then; 0: does not */
 };
 
-/* The first bytes belong to the slab once the slot is free; the pointer is NULL then. */
-struct session_slot {
-	uint32_t free;
-	struct session *session;
+/*
+ * One of very many, and most of them quiet: what only some have stands elsewhere, made
+ * when it is needed.  They lie in a slab; `number` is 0 in a slot that is free.
+ */
+struct session {
+	uint32_t realm; /* the slab's while the slot is free */
+	uint32_t expiry_s;
+	uint64_t number;    /* slot in the low half; never re-used */
+	uint8_t *client_id; /* owned */
+	uint16_t client_id_len;
+	bool stored_connected : 1; /* what its row says */
+	bool stored : 1;	   /* it has a row, or will have when `storing` is over */
+	bool row_committed : 1;	   /* the store has said so */
+	bool recorded : 1;	   /* what it published may have records: their end needs one */
+	uint32_t storing;	   /* batches under way for a CONNACK that put its row */
+	uint64_t row;
+	struct client *client;		    /* NULL while away */
+	struct absence *absence;	    /* NULL while connected */
+	struct traffic *traffic;	    /* NULL for a quiet one; read by traffic_of() */
+	struct shared_subscription *shared; /* its memberships */
+	struct retain_wait *scans;	    /* retained messages still to come */
+	uint32_t stored_expiry_s;
+	uint32_t subscriptions; /* head of its list, 0 for none */
+	uint32_t subscription_count;
+	uint32_t match_at; /* scratch of deliver.c: its place in shard->matches, if it is there */
+	uint16_t shared_count;
+	uint16_t last_share; /* number last given to one */
 };
+
+/* Counted for each that there is. */
+_Static_assert(sizeof(struct session) <= 104, "a session is small");
+
+static inline const struct traffic *traffic_of(const struct session *session)
+{
+	return session->traffic ? session->traffic : &traffic_none;
+}
+
+/* Counts as connected until then although it is away; 0: does not. */
+static inline uint64_t session_grace_ms(const struct session *session)
+{
+	return session->absence ? session->absence->grace_until_ms : 0;
+}
 
 static inline struct slice session_client_id(const struct session *session)
 {
@@ -219,7 +215,7 @@ struct shard {
 	uint32_t link_room;
 	uint32_t link_count;
 
-	struct slab sessions;	    /* of struct session_slot */
+	struct slab sessions;	    /* of struct session */
 	struct index session_index; /* by client identifier */
 	struct index restore_index; /* by row, while restoring */
 	uint64_t *stale_rows;	    /* of sessions that a later one of the same client replaced */
@@ -350,6 +346,8 @@ void answers_finish(struct shard *shard);
 struct session *session_find(const struct shard *shard, uint32_t realm, struct slice client_id);
 struct session *session_at(const struct shard *shard, uint32_t slot);
 struct session *session_by_number(const struct shard *shard, uint64_t number);
+/* Of its realm and client identifier. */
+uint64_t session_hash(const struct shard *shard, const struct session *session);
 struct session *session_create(struct shard *shard, uint32_t realm, struct slice client_id);
 void session_attach(struct shard *shard, struct session *session, struct client *client);
 /* The connection is gone; `publish_will` unless the client took leave properly.  The session
@@ -361,8 +359,8 @@ void session_end(struct shard *shard, struct session *session); /* frees it */
 void session_end_with(struct shard *shard, struct session *session, struct changes *changes);
 /* A batch that put its row is answered. */
 void session_stored(struct shard *shard, uint64_t number, bool committed);
-void session_timer(struct shard *shard, struct session *session);
-void session_arm(struct shard *shard, struct session *session);
+void session_timer(struct shard *shard, const struct absence *absence);
+void session_arm(struct shard *shard, struct session *session); /* of one that is away */
 void session_restore(struct shard *shard, uint64_t row, const struct store_session *stored);
 void session_restore_subscription(struct shard *shard, uint64_t row,
 				  const struct store_subscription *stored);

@@ -29,14 +29,15 @@ static void add_identifier(struct shard *shard, struct match *match, uint32_t id
 
 static struct match *match_of(struct shard *shard, struct session *session)
 {
-	if (session->match_turn == shard->match_turn)
+	uint32_t slot = (uint32_t)session->number;
+	if (session->match_at < shard->match_count &&
+	    shard->matches[session->match_at].session == slot)
 		return &shard->matches[session->match_at];
 	shard->matches = shard_grow(shard->matches, &shard->match_room, shard->match_count + 1,
 				    sizeof *shard->matches);
-	session->match_turn = shard->match_turn;
 	session->match_at = shard->match_count;
 	struct match *match = &shard->matches[shard->match_count++];
-	*match = (struct match){.session = (uint32_t)session->number};
+	*match = (struct match){.session = slot};
 	return match;
 }
 
@@ -241,10 +242,10 @@ static bool window_open(const struct shard *shard, struct session *session)
 {
 	struct client *client = session->client;
 	if (client->sent_unfinished >= window_of(shard, client) ||
-	    session->inflight.count >= INFLIGHT_MAX)
+	    traffic_of(session)->inflight.count >= INFLIGHT_MAX)
 		return false;
-	if (session->inflight.count > 0 &&
-	    session->inflight.bytes >= shard->settings->max_inflight_bytes)
+	if (traffic_of(session)->inflight.count > 0 &&
+	    traffic_of(session)->inflight.bytes >= shard->settings->max_inflight_bytes)
 		return false;
 	if (client->outbox.bytes < OUTBOX_HIGH)
 		return true;
@@ -265,10 +266,10 @@ void deliver_over(struct shard *shard, struct session *session, struct outbound 
 		session->client->sent_unfinished--;
 	UNCOUNT(shard, INFLIGHT);
 	if (entry->recorded) {
-		inflight_end(&session->inflight, &shard->purse, entry);
+		inflight_end(&traffic_for(shard, session)->inflight, &shard->purse, entry);
 		step_outbound(shard, session, STEP_OUTBOUND_END, entry);
 	} else {
-		inflight_remove(&session->inflight, &shard->purse, entry);
+		inflight_remove(&traffic_for(shard, session)->inflight, &shard->purse, entry);
 	}
 }
 
@@ -321,7 +322,8 @@ static void record(struct shard *shard, struct session *session, struct outbound
 /* A delivery that now belongs to the session's window goes out, or when its record is stored. */
 static void begin(struct shard *shard, struct session *session, struct delivery delivery)
 {
-	struct outbound *entry = inflight_add(&session->inflight, &shard->purse, delivery);
+	struct outbound *entry =
+	    inflight_add(&traffic_for(shard, session)->inflight, &shard->purse, delivery);
 	COUNT(shard, INFLIGHT);
 	count_in(session->client, entry);
 	if (delivery.qos == 2 && steps_recorded(shard, session))
@@ -373,13 +375,13 @@ static void deliver_at_most_once(struct shard *shard, struct session *session,
 static void dropped_unsent(struct shard *shard, struct session *session, struct delivery *delivery)
 {
 	gate_detach(shard, session, delivery);
-	gates_caught_up(session, session->inflight.next_order++);
+	gates_caught_up(session, traffic_for(shard, session)->inflight.next_order++);
 	step_queue_changed(shard, session);
 }
 
 static void drop_oldest(struct shard *shard, struct session *session)
 {
-	struct delivery delivery = queue_pop(&session->queue, &shard->purse);
+	struct delivery delivery = queue_pop(&traffic_for(shard, session)->queue, &shard->purse);
 	UNCOUNT(shard, QUEUED);
 	UNCOUNT_N(shard, QUEUED_BYTES, delivery_weight(&delivery));
 	COUNT(shard, DROPPED_QUEUE_FULL);
@@ -391,10 +393,11 @@ static void drop_oldest(struct shard *shard, struct session *session)
 static bool make_room(struct shard *shard, struct session *session, size_t weight)
 {
 	const struct core_settings *settings = shard->settings;
-	while (session->queue.count >= settings->max_queued_messages ||
-	       (session->queue.count > 0 &&
-		session->queue.bytes + weight > settings->max_queued_bytes)) {
-		if (settings->queue_policy == QUEUE_DROP_NEW || session->queue.count == 0) {
+	while (traffic_of(session)->queue.count >= settings->max_queued_messages ||
+	       (traffic_of(session)->queue.count > 0 &&
+		traffic_of(session)->queue.bytes + weight > settings->max_queued_bytes)) {
+		if (settings->queue_policy == QUEUE_DROP_NEW ||
+		    traffic_of(session)->queue.count == 0) {
 			COUNT(shard, DROPPED_QUEUE_FULL);
 			return false;
 		}
@@ -438,7 +441,7 @@ void deliver_to_session(struct shard *shard, struct session *session,
 	if (publication->retain && !publication->found_retained && session->scans)
 		retain_note_live(shard, session, publication->topic);
 	/* Behind those of QoS 0 that waited while the session was away. [MQTT-4.6.0-6] */
-	if (qos == 0 && up && !publication->again && session->queue.at_most_once == 0) {
+	if (qos == 0 && up && !publication->again && traffic_of(session)->queue.at_most_once == 0) {
 		deliver_at_most_once(shard, session, publication, retain, identifiers);
 		return;
 	}
@@ -449,8 +452,8 @@ void deliver_to_session(struct shard *shard, struct session *session,
 		COUNT(shard, DROPPED_AWAY);
 		return;
 	}
-	bool now = up && session->queue.count == 0 && session->inflight.to_resend == 0 &&
-		   window_open(shard, session);
+	bool now = up && traffic_of(session)->queue.count == 0 &&
+		   traffic_of(session)->inflight.to_resend == 0 && window_open(shard, session);
 	size_t weight = publication->topic.len + publication->properties.len +
 			publication->payload.len +
 			(identifiers.count > 1 ? identifiers_size(identifiers.count) : 0);
@@ -467,7 +470,7 @@ void deliver_to_session(struct shard *shard, struct session *session,
 	}
 	COUNT(shard, QUEUED);
 	COUNT_N(shard, QUEUED_BYTES, weight);
-	queue_push(&session->queue, &shard->purse, delivery);
+	queue_push(&traffic_for(shard, session)->queue, &shard->purse, delivery);
 }
 
 void deliver_awaited(struct shard *shard, struct session *session, struct publication *publication,
@@ -478,7 +481,7 @@ void deliver_awaited(struct shard *shard, struct session *session, struct public
 	struct delivery delivery = make_delivery(shard, publication, 2, retain, identifiers);
 	gate_attach(shard, session, publication, &delivery);
 	step_queue_changed(shard, session);
-	inflight_revive(&session->inflight, entry, delivery);
+	inflight_revive(&traffic_for(shard, session)->inflight, entry, delivery);
 	session_pump(shard, session);
 }
 
@@ -493,7 +496,7 @@ static bool awaits_record(const struct outbound *entry)
 /* [MQTT-4.4.0-1] [MQTT3-4.4.0-1] */
 static void resend(struct shard *shard, struct session *session, struct outbound *entry)
 {
-	inflight_resent(&session->inflight, entry);
+	inflight_resent(&traffic_for(shard, session)->inflight, entry);
 	count_in(session->client, entry);
 	if (awaits_record(entry))
 		return;
@@ -522,7 +525,7 @@ static bool may_resend(const struct shard *shard, const struct session *session,
 static bool resend_all(struct shard *shard, struct session *session)
 {
 	struct outbound *entry;
-	while ((entry = inflight_next_resend(&session->inflight)) != NULL) {
+	while ((entry = inflight_next_resend(&traffic_for(shard, session)->inflight)) != NULL) {
 		if (!may_resend(shard, session, entry))
 			return false;
 		resend(shard, session, entry);
@@ -532,7 +535,7 @@ static bool resend_all(struct shard *shard, struct session *session)
 
 static void send_first(struct shard *shard, struct session *session)
 {
-	struct delivery delivery = queue_pop(&session->queue, &shard->purse);
+	struct delivery delivery = queue_pop(&traffic_for(shard, session)->queue, &shard->purse);
 	UNCOUNT(shard, QUEUED);
 	UNCOUNT_N(shard, QUEUED_BYTES, delivery_weight(&delivery));
 	if (delivery.message->expires_ms <= shard->now.ms) { /* [MQTT-3.3.2-5] */
@@ -554,9 +557,9 @@ void session_pump(struct shard *shard, struct session *session)
 {
 	if (!client_up(session))
 		return;
-	if (session->inflight.to_resend > 0 && !resend_all(shard, session))
+	if (traffic_of(session)->inflight.to_resend > 0 && !resend_all(shard, session))
 		return;
-	while (session->queue.count > 0 && window_open(shard, session))
+	while (traffic_of(session)->queue.count > 0 && window_open(shard, session))
 		send_first(shard, session);
 	if (session->scans)
 		retain_continue(shard, session);

@@ -89,7 +89,7 @@ static void list(struct shard *shard, struct session *session)
 	struct gates *gates = &shard->gates;
 	gates->sessions = shard_grow(gates->sessions, &gates->session_room,
 				     gates->session_count + 1, sizeof *gates->sessions);
-	session->gated_at = gates->session_count;
+	traffic_for(shard, session)->gated_at = gates->session_count;
 	gates->sessions[gates->session_count++] = (uint32_t)session->number;
 	if (!timer_armed(&gates->timer))
 		timer_arm(&shard->timers, &gates->timer,
@@ -100,14 +100,14 @@ static void unlist(struct shard *shard, const struct session *session)
 {
 	struct gates *gates = &shard->gates;
 	uint32_t last = gates->sessions[--gates->session_count];
-	gates->sessions[session->gated_at] = last;
-	session_at(shard, last)->gated_at = session->gated_at;
+	gates->sessions[traffic_of(session)->gated_at] = last;
+	traffic_for(shard, session_at(shard, last))->gated_at = traffic_of(session)->gated_at;
 }
 
 /* A session that was connected when the broker died counts as connected for restart_grace. */
 static bool connected(const struct session *session)
 {
-	return session->client != NULL || session->grace_until_ms != 0;
+	return session->client != NULL || session_grace_ms(session) != 0;
 }
 
 void gate_attach(struct shard *shard, struct session *session,
@@ -115,12 +115,12 @@ void gate_attach(struct shard *shard, struct session *session,
 {
 	bool own = publication->publisher.session == session->number &&
 		   publication->publisher.party == shard->party;
-	if (publication->gate == 0 || delivery->qos == 0 || own || session->behind ||
+	if (publication->gate == 0 || delivery->qos == 0 || own || traffic_of(session)->behind ||
 	    !connected(session))
 		return;
 	delivery->gate = publication->gate;
 	gate_hold(shard, publication->gate);
-	if (session->gated++ == 0)
+	if (traffic_for(shard, session)->gated++ == 0)
 		list(shard, session);
 }
 
@@ -130,20 +130,23 @@ void gate_detach(struct shard *shard, struct session *session, struct delivery *
 	if (gate == 0)
 		return;
 	delivery->gate = 0;
-	if (--session->gated == 0)
+	if (--traffic_for(shard, session)->gated == 0)
 		unlist(shard, session);
 	gate_release(shard, gate);
 }
 
 void gates_let_go(struct shard *shard, struct session *session)
 {
-	struct inflight *inflight = &session->inflight;
-	struct queue *queue = &session->queue;
-	for (uint32_t i = 0; session->gated > 0 && i < inflight->room; i++)
+	struct traffic *traffic = session->traffic;
+	if (traffic == NULL)
+		return;
+	const struct inflight *inflight = &traffic->inflight;
+	const struct queue *queue = &traffic->queue;
+	for (uint32_t i = 0; traffic->gated > 0 && i < inflight->room; i++)
 		gate_detach(shard, session, &inflight->ring[i].delivery);
-	for (uint32_t i = 0; session->gated > 0 && i < queue->count; i++)
+	for (uint32_t i = 0; traffic->gated > 0 && i < queue->count; i++)
 		gate_detach(shard, session, &queue->ring[(queue->head + i) & (queue->room - 1)]);
-	must(session->gated == 0);
+	must(traffic->gated == 0);
 	step_queue_changed(shard, session);
 }
 
@@ -151,9 +154,10 @@ void gates_let_go(struct shard *shard, struct session *session)
 
 static uint32_t unacknowledged(const struct session *session)
 {
-	uint32_t count = session->queue.count;
-	for (uint32_t i = 0; i < session->inflight.room; i++) {
-		uint8_t state = session->inflight.ring[i].state;
+	const struct traffic *traffic = traffic_of(session);
+	uint32_t count = traffic->queue.count;
+	for (uint32_t i = 0; i < traffic->inflight.room; i++) {
+		uint8_t state = traffic->inflight.ring[i].state;
 		count +=
 		    state == INFLIGHT_PUBACK || state == INFLIGHT_PUBREC || state == INFLIGHT_BEGUN;
 	}
@@ -162,24 +166,26 @@ static uint32_t unacknowledged(const struct session *session)
 
 static void fall_behind(struct shard *shard, struct session *session)
 {
-	session->behind_left = unacknowledged(session);
-	session->behind = session->behind_left > 0;
-	session->behind_order = session->inflight.next_order + session->queue.count;
+	struct traffic *traffic = traffic_for(shard, session);
+	traffic->behind_left = unacknowledged(session);
+	traffic->behind = traffic->behind_left > 0;
+	traffic->behind_order = traffic->inflight.next_order + traffic->queue.count;
 	gates_let_go(shard, session);
 }
 
 void gates_caught_up(struct session *session, uint32_t order)
 {
-	if (session->behind && (int32_t)(order - session->behind_order) < 0 &&
-	    --session->behind_left == 0)
-		session->behind = false;
+	struct traffic *traffic = session->traffic;
+	if (traffic && traffic->behind && (int32_t)(order - traffic->behind_order) < 0 &&
+	    --traffic->behind_left == 0)
+		traffic->behind = false;
 }
 
 /* When the oldest delivery that holds a gate was made. */
 static uint64_t oldest_ms(const struct shard *shard, const struct session *session)
 {
-	const struct inflight *inflight = &session->inflight;
-	const struct queue *queue = &session->queue;
+	const struct inflight *inflight = &traffic_of(session)->inflight;
+	const struct queue *queue = &traffic_of(session)->queue;
 	uint64_t oldest = UINT64_MAX;
 	for (uint32_t i = 0; i < inflight->room; i++) {
 		uint32_t gate = inflight->ring[i].delivery.gate;
@@ -201,7 +207,7 @@ static uint64_t oldest_ms(const struct shard *shard, const struct session *sessi
  * messages are refused, before those that are held stand in everybody's way. */
 static bool is_over(struct shard *shard, const struct session *session, bool tight)
 {
-	if (session->grace_until_ms == 0 &&
+	if (session_grace_ms(session) == 0 &&
 	    oldest_ms(shard, session) + shard->settings->ack_hold_max_ms <= shard->now.ms) {
 		COUNT(shard, FELL_BEHIND);
 		return true;

@@ -143,7 +143,7 @@ static void send(struct shard *shard, struct session *session, const struct held
 /* Sends what is open, from the front, until one is not. */
 static void flush(struct shard *shard, struct session *session, uint8_t qos)
 {
-	struct held *held = &session->held;
+	struct held *held = &traffic_for(shard, session)->held;
 	unsigned kind = qos - 1u;
 	while (held->first[kind] != 0) {
 		struct held_ack *ack = in_order(held, held->first[kind]);
@@ -163,7 +163,7 @@ static void flush(struct shard *shard, struct session *session, uint8_t qos)
 void held_add(struct shard *shard, struct session *session, uint16_t id, uint8_t qos, uint32_t gate,
 	      enum mqtt_reason reason, struct message *message)
 {
-	struct held *held = &session->held;
+	struct held *held = &traffic_for(shard, session)->held;
 	struct held_ack *ack = make_place(held, &shard->purse, id);
 	*ack = (struct held_ack){
 	    .message = message ? message_share(message) : NULL,
@@ -183,16 +183,18 @@ void held_again(struct shard *shard, struct session *session, struct held_ack *a
 		if (ack->more < UINT16_MAX)
 			ack->more++;
 	} else {
-		session->held.absent[ack->qos - 1]--;
-		append(&session->held, ack);
+		struct held *held = &traffic_for(shard, session)->held;
+		held->absent[ack->qos - 1]--;
+		append(held, ack);
 	}
 	flush(shard, session, ack->qos);
 }
 
 void held_drop(struct shard *shard, struct session *session, struct held_ack *ack)
 {
-	take_out(&session->held, ack);
-	remove_ack(&session->held, &shard->purse, ack);
+	struct held *held = &traffic_for(shard, session)->held;
+	take_out(held, ack);
+	remove_ack(held, &shard->purse, ack);
 }
 
 void held_decide(const struct held *held, uint16_t id, uint32_t gate, enum mqtt_reason reason)
@@ -205,7 +207,7 @@ void held_decide(const struct held *held, uint16_t id, uint32_t gate, enum mqtt_
 void held_open(struct shard *shard, uint64_t number, uint16_t id, uint32_t gate)
 {
 	struct session *session = session_by_number(shard, number);
-	struct held_ack *ack = session ? held_find(&session->held, id) : NULL;
+	struct held_ack *ack = session ? held_find(&traffic_of(session)->held, id) : NULL;
 	if (ack == NULL || ack->gate != gate)
 		return;
 	ack->gate = 0;

@@ -38,7 +38,7 @@ static void complete(const struct ack_in *in, struct outbound *entry)
 
 static struct outbound *entry_of(const struct ack_in *in)
 {
-	return inflight_find(&in->session->inflight, in->ack->packet_id);
+	return inflight_find(&traffic_of(in->session)->inflight, in->ack->packet_id);
 }
 
 /* Any reason code is an acknowledgement. [MQTT-4.4.0-2] */
@@ -58,8 +58,9 @@ static void on_puback(const struct ack_in *in)
 static void received(const struct ack_in *in, struct outbound *entry)
 {
 	taken_over(in, entry);
-	inflight_let_go(&in->session->inflight, &in->shard->purse, entry);
-	inflight_resent(&in->session->inflight, entry);
+	struct inflight *inflight = &traffic_for(in->shard, in->session)->inflight;
+	inflight_let_go(inflight, &in->shard->purse, entry);
+	inflight_resent(inflight, entry);
 	if (!entry->counted) { /* it was sent on an earlier connection */
 		entry->counted = true;
 		in->client->sent_unfinished++;
@@ -124,9 +125,10 @@ static void release_later(const struct ack_in *in, bool first)
 	struct purse *purse = &in->shard->purse;
 	uint16_t id = in->ack->packet_id;
 	if (first) {
-		if (session->releasing == NULL)
-			session->releasing = idset_create(purse);
-		idset_add(session->releasing, purse, id);
+		struct traffic *traffic = traffic_for(in->shard, session);
+		if (traffic->releasing == NULL)
+			traffic->releasing = idset_create(purse);
+		idset_add(traffic->releasing, purse, id);
 		step_inbound(in->shard, session, STEP_INBOUND_END, id, 0);
 	}
 	if (in->client->releases == NULL)
@@ -140,11 +142,11 @@ static void on_pubrel(const struct ack_in *in)
 	struct session *session = in->session;
 	uint16_t id = in->ack->packet_id;
 	CRASH_AT(pubrel_came);
-	struct held_ack *late = held_find(&session->held, id);
+	struct held_ack *late = held_find(&traffic_of(session)->held, id);
 	if (late && late->qos == 2 && late->gate == 0)
 		held_drop(in->shard, session, late); /* its PUBREC was had before */
-	bool releasing = idset_has(session->releasing, id);
-	bool known = session->inbound && idset_remove(session->inbound, id);
+	bool releasing = idset_has(traffic_of(session)->releasing, id);
+	bool known = traffic_of(session)->inbound && idset_remove(traffic_of(session)->inbound, id);
 	known = recall_inbound_end(in->shard, session, id) || known;
 	if (releasing || (known && session->recorded))
 		release_later(in, !releasing);
@@ -157,8 +159,8 @@ static void on_pubrel(const struct ack_in *in)
 void publish_released(struct shard *shard, struct session *session, uint16_t packet_id)
 {
 	struct client *client = session->client;
-	if (session->releasing)
-		idset_remove(session->releasing, packet_id);
+	if (traffic_of(session)->releasing)
+		idset_remove(traffic_of(session)->releasing, packet_id);
 	if (client && client->state == CLIENT_UP && client->releases &&
 	    idset_remove(client->releases, packet_id))
 		answer_pubrel(shard, client, packet_id, MQTT_SUCCESS);

@@ -286,7 +286,7 @@ static struct slice encode_lost(const struct session *session, uint8_t room[LOST
 {
 	char number[16];
 	struct writer w = writer_of(room, LOST_ROOM);
-	snprintf(number, sizeof number, "%u", session->lost);
+	snprintf(number, sizeof number, "%u", traffic_of(session)->lost);
 	write_u8(&w, MQTT_PROPERTY_USER_PROPERTY);
 	write_binary(&w, SLICE_LITERAL("metrino-lost"));
 	write_binary(&w, slice_text(number));
@@ -296,9 +296,9 @@ static struct slice encode_lost(const struct session *session, uint8_t room[LOST
 /* Once; before 5.0 there is no way to. */
 static void lost_told(struct shard *shard, struct session *session)
 {
-	if (session->lost == 0)
+	if (traffic_of(session)->lost == 0)
 		return;
-	session->lost = 0;
+	traffic_for(shard, session)->lost = 0;
 	step_queue_changed(shard, session);
 }
 
@@ -314,7 +314,7 @@ static void finish(struct shard *shard, struct client *client)
 	if (client->version == MQTT_VERSION_5_0)
 		connack_properties(shard, client, &connack.properties);
 	uint8_t lost[LOST_ROOM];
-	if (client->version == MQTT_VERSION_5_0 && session->lost > 0)
+	if (client->version == MQTT_VERSION_5_0 && traffic_of(session)->lost > 0)
 		connack.properties.user = encode_lost(session, lost);
 	size_t room = 256 + connecting->client_id_len + shard->settings->response_information.len;
 	uint8_t *packet = memory_get(room);

@@ -91,9 +91,10 @@ void acknowledge(struct shard *shard, struct client *client, struct session *ses
 		return;
 	}
 	if (qos == 2 && !error) { /* from now on it is released by PUBREL only [MQTT-4.3.3-10] */
-		if (session->inbound == NULL)
-			session->inbound = idset_create(&shard->purse);
-		idset_add(session->inbound, &shard->purse, packet_id);
+		struct traffic *traffic = traffic_for(shard, session);
+		if (traffic->inbound == NULL)
+			traffic->inbound = idset_create(&shard->purse);
+		idset_add(traffic->inbound, &shard->purse, packet_id);
 		count_unfinished(shard, client, packet_id);
 	} else {
 		publish_finished(client, packet_id);
@@ -189,7 +190,7 @@ static void acknowledge_in_order(struct shard *shard, struct client *client,
 		acknowledge(shard, client, session, p->qos, p->packet_id, reason);
 		return;
 	}
-	if (!held && held_nothing_before(&session->held, p->qos)) {
+	if (!held && held_nothing_before(&traffic_of(session)->held, p->qos)) {
 		acknowledge(shard, client, session, p->qos, p->packet_id, reason);
 	} else {
 		count_unfinished(shard, client, p->packet_id);
@@ -213,8 +214,8 @@ static bool is_known(struct shard *shard, struct client *client, struct session 
 		     const struct inbound *in)
 {
 	const struct mqtt_publish *p = &in->packet;
-	struct held_ack *ack = held_find(&session->held, p->packet_id);
-	bool twice = p->qos == 1 && session->held.overtaken && ack && !ack->in_order;
+	struct held_ack *ack = held_find(&traffic_of(session)->held, p->packet_id);
+	bool twice = p->qos == 1 && traffic_of(session)->held.overtaken && ack && !ack->in_order;
 	if (ack && !twice && is_same(ack, in)) {
 		count_unfinished(shard, client, p->packet_id);
 		held_again(shard, session, ack);
@@ -222,10 +223,11 @@ static bool is_known(struct shard *shard, struct client *client, struct session 
 	}
 	if (ack)
 		held_drop(shard, session, ack);
-	if (p->qos != 2 || (!idset_has(session->inbound, p->packet_id) && /* [MQTT-4.3.3-10] */
-			    !idset_has(session->releasing, p->packet_id)))
+	if (p->qos != 2 ||
+	    (!idset_has(traffic_of(session)->inbound, p->packet_id) && /* [MQTT-4.3.3-10] */
+	     !idset_has(traffic_of(session)->releasing, p->packet_id)))
 		return false;
-	if (held_nothing_before(&session->held, 2)) {
+	if (held_nothing_before(&traffic_of(session)->held, 2)) {
 		acknowledge(shard, client, session, 2, p->packet_id, MQTT_SUCCESS);
 	} else { /* [MQTT-4.6.0-3] */
 		count_unfinished(shard, client, p->packet_id);
@@ -262,8 +264,8 @@ static bool goes_later(struct shard *shard, const struct session *session,
 		publication->envelope = new_envelope(shard);
 		return true;
 	}
-	return session->arrivals.of_qos[publication->qos] > 0 ||
-	       (publication->retain && arrivals_wait(&session->arrivals));
+	return traffic_of(session)->arrivals.of_qos[publication->qos] > 0 ||
+	       (publication->retain && arrivals_wait(&traffic_of(session)->arrivals));
 }
 
 /* False when there is no memory for it. */
@@ -314,13 +316,13 @@ static void take(struct shard *shard, struct client *client, struct session *ses
 	uint8_t *copy;
 	if (p->qos > 0 && is_known(shard, client, session, in))
 		return;
-	if (p->qos == 1)
-		held_overtake(&session->held);
+	if (p->qos == 1 && session->traffic)
+		held_overtake(&session->traffic->held);
 	struct publication publication = publication_of(shard, session, in, &copy);
 	recall(session, p, &publication);
 	/* What has to wait for its turn is not acknowledged before, either. */
 	if (p->qos > 0 &&
-	    (shard->settings->ack_when_delivered || arrivals_wait(&session->arrivals)))
+	    (shard->settings->ack_when_delivered || arrivals_wait(&traffic_of(session)->arrivals)))
 		publication.gate = gate_for_session(shard, session, p->packet_id);
 	if (!goes_later(shard, session, &publication))
 		go_now(shard, client, session, p, &publication,

@@ -54,7 +54,7 @@ static void add_holder(struct shard *shard, struct holder holder)
 static void recall_published(struct shard *shard, struct session *session,
 			     const struct store_step *step)
 {
-	struct recalls *recalls = &session->recalls;
+	struct recalls *recalls = &traffic_for(shard, session)->recalls;
 	recalls->at =
 	    shard_grow(recalls->at, &recalls->room, recalls->count + 1, sizeof *recalls->at);
 	recalls->at[recalls->count++] = (struct recalled){step->envelope, step->packet_id};
@@ -68,15 +68,16 @@ static void recall_delivered(struct shard *shard, struct session *session,
 			     const struct store_step *step)
 {
 	bool awaited = step->type == STEP_OUTBOUND_SENT && step->envelope != 0;
-	if (inflight_find(&session->inflight, step->packet_id) || step->packet_id == 0)
+	struct inflight *inflight = &traffic_for(shard, session)->inflight;
+	if (inflight_find(inflight, step->packet_id) || step->packet_id == 0)
 		return;
-	struct outbound *entry = inflight_recall(&session->inflight, &shard->purse, step->packet_id,
+	struct outbound *entry = inflight_recall(inflight, &shard->purse, step->packet_id,
 						 awaited ? INFLIGHT_AWAITED : INFLIGHT_PUBCOMP);
 	entry->envelope = step->envelope;
 	entry->group = step->group;
 	entry->uncertain = step->type == STEP_OUTBOUND_SENT;
 	if (!awaited)
-		inflight_mark_one(&session->inflight, entry);
+		inflight_mark_one(inflight, entry);
 	COUNT(shard, INFLIGHT);
 }
 
@@ -110,7 +111,8 @@ void recall_step(struct shard *shard, struct session *session, const struct stor
 		recall_held(shard, session, step);
 		break;
 	case STEP_QUEUED:
-		session->lost = session->queue_told = step->count;
+		traffic_for(shard, session)->lost = step->count;
+		traffic_for(shard, session)->queue_told = step->count;
 		COUNT_N(shard, QUEUES_LOST, step->count);
 		break;
 	default: /* the store gives no others */
@@ -125,11 +127,12 @@ static int by_id(const void *a, const void *b)
 	return ((const struct recalled *)a)->packet_id - ((const struct recalled *)b)->packet_id;
 }
 
-static struct recalled *find(struct recalls *recalls, uint16_t packet_id)
+static struct recalled *find(struct session *session, uint16_t packet_id)
 {
 	struct recalled key = {.packet_id = packet_id};
-	if (recalls->live == 0)
+	if (traffic_of(session)->recalls.live == 0)
 		return NULL;
+	struct recalls *recalls = &session->traffic->recalls;
 	if (!recalls->sorted)
 		qsort(recalls->at, recalls->count, sizeof key, by_id);
 	recalls->sorted = true;
@@ -139,7 +142,7 @@ static struct recalled *find(struct recalls *recalls, uint16_t packet_id)
 
 uint64_t recall_inbound(struct session *session, uint16_t packet_id)
 {
-	const struct recalled *recalled = find(&session->recalls, packet_id);
+	const struct recalled *recalled = find(session, packet_id);
 	return recalled ? recalled->envelope : 0;
 }
 
@@ -160,19 +163,22 @@ static void tell_all(struct shard *shard, uint64_t envelope)
 
 bool recall_inbound_end(struct shard *shard, struct session *session, uint16_t packet_id)
 {
-	struct recalled *recalled = find(&session->recalls, packet_id);
+	struct recalled *recalled = find(session, packet_id);
 	if (recalled == NULL)
 		return false;
 	tell_all(shard, recalled->envelope);
 	recalled->envelope = 0;
-	if (--session->recalls.live == 0)
-		clear(&session->recalls);
+	struct recalls *recalls = &session->traffic->recalls;
+	if (--recalls->live == 0)
+		clear(recalls);
 	return true;
 }
 
 void recall_session_end(struct shard *shard, struct session *session)
 {
-	struct recalls *recalls = &session->recalls;
+	if (session->traffic == NULL)
+		return;
+	struct recalls *recalls = &session->traffic->recalls;
 	for (uint32_t i = 0; i < recalls->count; i++)
 		if (recalls->at[i].envelope)
 			tell_all(shard, recalls->at[i].envelope);
@@ -206,7 +212,8 @@ bool recall_takes(struct shard *shard, struct session *session, struct publicati
 	if (holder == NULL)
 		return qos == 0;
 	struct outbound *entry =
-	    holder->packet_id ? inflight_find(&session->inflight, holder->packet_id) : NULL;
+	    holder->packet_id ? inflight_find(&traffic_of(session)->inflight, holder->packet_id)
+			      : NULL;
 	if (entry && entry->state == INFLIGHT_AWAITED && entry->envelope == publication->envelope)
 		deliver_awaited(shard, session, publication, entry, retain, identifiers);
 	return true;
@@ -217,13 +224,13 @@ static void release(struct shard *shard, const struct holder *holder)
 {
 	struct session *session = session_by_number(shard, holder->session);
 	struct outbound *entry =
-	    session ? inflight_find(&session->inflight, holder->packet_id) : NULL;
+	    session ? inflight_find(&traffic_of(session)->inflight, holder->packet_id) : NULL;
 	if (entry == NULL || entry->state != INFLIGHT_AWAITED ||
 	    entry->envelope != holder->envelope)
 		return;
 	entry->state = INFLIGHT_PUBCOMP;
 	entry->uncertain = true;
-	inflight_mark_one(&session->inflight, entry);
+	inflight_mark_one(&traffic_for(shard, session)->inflight, entry);
 	session_pump(shard, session);
 }
 

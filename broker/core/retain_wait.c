@@ -40,8 +40,8 @@ static struct slice filter_of(const struct retain_wait *wait)
 static bool has_room(const struct shard *shard, const struct session *session)
 {
 	uint32_t low = shard->settings->max_queued_messages / 2;
-	if (session->queue.count >= (low < QUEUE_LOW ? low + 1 : QUEUE_LOW) ||
-	    session->queue.bytes > shard->settings->max_queued_bytes / 2)
+	if (traffic_of(session)->queue.count >= (low < QUEUE_LOW ? low + 1 : QUEUE_LOW) ||
+	    traffic_of(session)->queue.bytes > shard->settings->max_queued_bytes / 2)
 		return false;
 	return session->client == NULL || session->client->outbox.bytes < OUTBOX_LOW;
 }
@@ -55,7 +55,7 @@ static void ask(struct shard *shard, const struct session *session, struct retai
 	mail->realm = session->realm;
 	mail->ticket = wait->ticket;
 	mail->member.session = session->number;
-	mail->wanted = shard->settings->max_queued_messages - session->queue.count;
+	mail->wanted = shard->settings->max_queued_messages - traffic_of(session)->queue.count;
 	wait->begun = true;
 	wait->asked = true;
 	shard_post(shard, mail);

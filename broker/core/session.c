@@ -19,18 +19,24 @@ static size_t session_cost(const struct session *session)
 
 struct session *session_at(const struct shard *shard, uint32_t slot)
 {
-	return ((struct session_slot *)slab_at(&shard->sessions, slot))->session;
+	struct session *session = slab_at(&shard->sessions, slot);
+	return session->number ? session : NULL;
 }
 
-static uint64_t id_hash(const struct shard *shard, uint32_t realm, struct slice client_id)
+static uint64_t hash_of(const struct shard *shard, uint32_t realm, struct slice client_id)
 {
 	return hash_mix(hash_keyed(shard->hash_key, client_id) + realm);
+}
+
+uint64_t session_hash(const struct shard *shard, const struct session *session)
+{
+	return hash_of(shard, session->realm, session_client_id(session));
 }
 
 struct session *session_find(const struct shard *shard, uint32_t realm, struct slice client_id)
 {
 	struct index_probe probe;
-	uint32_t n = index_first(&shard->session_index, id_hash(shard, realm, client_id), &probe);
+	uint32_t n = index_first(&shard->session_index, hash_of(shard, realm, client_id), &probe);
 	while (n != 0) {
 		struct session *session = session_at(shard, n);
 		if (session->realm == realm && slice_equal(session_client_id(session), client_id))
@@ -53,39 +59,18 @@ struct session *session_by_number(const struct shard *shard, uint64_t number)
 
 struct session *session_create(struct shard *shard, uint32_t realm, struct slice client_id)
 {
-	struct session *session = memory_get_zeroed(sizeof *session);
 	uint32_t slot = slab_add(&shard->sessions);
-	((struct session_slot *)slab_at(&shard->sessions, slot))->session = session;
+	struct session *session = slab_at(&shard->sessions, slot);
 	session->number = (uint64_t)++shard->generation << 32 | slot;
 	session->realm = realm;
 	session->client_id = memory_get(client_id.len);
 	session->client_id_len = (uint16_t)client_id.len;
 	memcpy(session->client_id, client_id.at, client_id.len);
-	session->id_hash = id_hash(shard, realm, client_id);
-	session->timer.kind = TIMER_SESSION;
-	index_add(&shard->session_index, session->id_hash, slot);
+	index_add(&shard->session_index, session_hash(shard, session), slot);
 	purse_force(&shard->purse, session_cost(session));
 	atomic_fetch_add_explicit(&shard->purse.budget->sessions, 1, memory_order_relaxed);
 	COUNT(shard, SESSIONS);
 	return session;
-}
-
-static void drop_queues(struct shard *shard, struct session *session)
-{
-	COUNT_N(shard, DROPPED_SESSION_END, session->queue.count);
-	UNCOUNT_N(shard, QUEUED, session->queue.count);
-	UNCOUNT_N(shard, QUEUED_BYTES, session->queue.bytes);
-	UNCOUNT_N(shard, INFLIGHT, session->inflight.count - session->inflight.ended);
-	gates_let_go(shard, session);
-	held_clear(&session->held, &shard->purse);
-	arrivals_clear(shard, session);
-	queue_clear(&session->queue, &shard->purse);
-	inflight_clear(&session->inflight, &shard->purse);
-	idset_destroy(session->inbound, &shard->purse);
-	idset_destroy(session->releasing, &shard->purse);
-	purse_give(&shard->purse, session->open_inbound * (size_t)STEP_COST);
-	session->open_inbound = 0;
-	session->inbound = session->releasing = NULL;
 }
 
 /* Leaves all groups and filters; the rows go along when there are any. */
@@ -109,28 +94,55 @@ void session_drop_subscriptions(struct shard *shard, struct session *session,
 	session->subscription_count = 0;
 }
 
+static struct absence *absence_begin(struct shard *shard, struct session *session)
+{
+	struct absence *absence = memory_get_zeroed(sizeof *absence);
+	purse_force(&shard->purse, sizeof *absence);
+	absence->timer.kind = TIMER_SESSION;
+	absence->session = (uint32_t)session->number;
+	session->absence = absence;
+	return absence;
+}
+
+static void absence_end(struct shard *shard, struct session *session)
+{
+	struct absence *absence = session->absence;
+	if (absence == NULL)
+		return;
+	session->absence = NULL;
+	timer_cancel(&shard->timers, &absence->timer);
+	will_free(shard, absence->will);
+	purse_give(&shard->purse, sizeof *absence);
+	memory_free(absence);
+}
+
 void session_free(struct shard *shard, struct session *session)
 {
 	uint32_t slot = (uint32_t)session->number;
-	timer_cancel(&shard->timers, &session->timer);
-	drop_queues(shard, session);
-	memory_free(session->recalls.at);
-	will_free(shard, session->will);
-	index_remove(&shard->session_index, session->id_hash, slot);
-	((struct session_slot *)slab_at(&shard->sessions, slot))->session = NULL;
-	slab_remove(&shard->sessions, slot);
+	traffic_finish(shard, session);
+	absence_end(shard, session);
+	index_remove(&shard->session_index, session_hash(shard, session), slot);
 	purse_give(&shard->purse, session_cost(session));
 	atomic_fetch_sub_explicit(&shard->purse.budget->sessions, 1, memory_order_relaxed);
 	UNCOUNT(shard, SESSIONS);
 	memory_free(session->client_id);
-	memory_free(session);
+	*session = (struct session){0};
+	slab_remove(&shard->sessions, slot);
+}
+
+/* The will that waits, for the caller to publish or free; NULL for none. */
+static struct will *take_will(struct session *session)
+{
+	struct will *will = session->absence ? session->absence->will : NULL;
+	if (will)
+		session->absence->will = NULL;
+	return will;
 }
 
 /* [MQTT-4.1.0-2]; a will that still waits goes out first, MQTT 5.0 section 3.1.2.5. */
 void session_end_with(struct shard *shard, struct session *session, struct changes *changes)
 {
-	struct will *will = session->will;
-	session->will = NULL;
+	struct will *will = take_will(session);
 	recall_session_end(shard, session);
 	session_drop_subscriptions(shard, session, changes);
 	if (session->stored)
@@ -152,40 +164,60 @@ void session_end(struct shard *shard, struct session *session)
 void session_attach(struct shard *shard, struct session *session, struct client *client)
 {
 	must(session->client == NULL);
-	session->grace_until_ms = 0;
 	session->client = client;
-	inflight_settle(&session->inflight); /* [MQTT-4.6.0-4] */
+	if (session->traffic)
+		inflight_settle(&session->traffic->inflight); /* [MQTT-4.6.0-4] */
 	client->session = (uint32_t)session->number;
-	timer_cancel(&shard->timers, &session->timer);
-	will_free(shard, session->will); /* [MQTT-3.1.3-9] */
-	session->will = NULL;
+	absence_end(shard, session); /* and its will with it [MQTT-3.1.3-9] */
 	shared_state(shard, session, true);
 }
 
-static uint64_t due_after(const struct session *session, int64_t ms)
+static uint64_t due_after(const struct absence *absence, uint64_t ms)
 {
-	int64_t due = session->detached_ms + ms;
+	int64_t due = absence->detached_ms + (int64_t)ms;
 	return due < 0 ? 0 : (uint64_t)due;
+}
+
+/* When it ends if nobody comes back; UINT64_MAX for never. */
+static uint64_t expiry_due(const struct shard *shard, const struct session *session)
+{
+	uint32_t expiry_s = session->expiry_s;
+	if (expiry_s > shard->settings->session_expiry_max_s)
+		expiry_s = shard->settings->session_expiry_max_s;
+	return expiry_s == UINT32_MAX ? UINT64_MAX
+				      : due_after(session->absence, expiry_s * 1000ull);
+}
+
+static uint64_t will_due(const struct absence *absence)
+{
+	return absence->will ? due_after(absence, absence->will->delay_s * 1000ull) : UINT64_MAX;
+}
+
+static uint64_t grace_due(const struct absence *absence)
+{
+	return absence->grace_until_ms ? absence->grace_until_ms : UINT64_MAX;
+}
+
+/* When the store has to know that nobody is connected. */
+static uint64_t row_due(const struct session *session)
+{
+	bool tells = session->stored && session->stored_connected && session_grace_ms(session) == 0;
+	return tells ? due_after(session->absence, LAZY_MS) : UINT64_MAX;
+}
+
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
 }
 
 /* Arms the session's timer for the next thing that its absence brings. */
 void session_arm(struct shard *shard, struct session *session)
 {
-	uint64_t due = UINT64_MAX;
-	uint32_t expiry_s = session->expiry_s;
-	if (expiry_s > shard->settings->session_expiry_max_s)
-		expiry_s = shard->settings->session_expiry_max_s;
-	if (expiry_s != UINT32_MAX)
-		due = due_after(session, (int64_t)expiry_s * 1000);
-	if (session->will && due_after(session, (int64_t)session->will->delay_s * 1000) < due)
-		due = due_after(session, (int64_t)session->will->delay_s * 1000);
-	if (session->stored && session->stored_connected && session->grace_until_ms == 0 &&
-	    due_after(session, LAZY_MS) < due)
-		due = due_after(session, LAZY_MS);
-	if (session->grace_until_ms != 0 && session->grace_until_ms < due)
-		due = session->grace_until_ms;
+	struct absence *absence = session->absence;
+	uint64_t due = earlier(earlier(expiry_due(shard, session), will_due(absence)),
+			       earlier(grace_due(absence), row_due(session)));
 	if (due != UINT64_MAX)
-		timer_arm(&shard->timers, &session->timer, due);
+		timer_arm(&shard->timers, &absence->timer, due);
 }
 
 void session_detach(struct shard *shard, struct session *session, bool publish_will)
@@ -195,26 +227,28 @@ void session_detach(struct shard *shard, struct session *session, bool publish_w
 	client->will = NULL;
 	client->session = 0;
 	session->client = NULL;
-	session->detached_ms = (int64_t)shard->now.ms;
-	session->detached_s = shard->now.wall_s;
+	struct absence *absence = absence_begin(shard, session);
+	absence->detached_ms = (int64_t)shard->now.ms;
+	absence->detached_s = shard->now.wall_s;
 	shared_state(shard, session, false);
-	held_disconnected(&session->held);
-	session->behind = false;
+	if (session->traffic) {
+		held_disconnected(&session->traffic->held);
+		session->traffic->behind = false;
+	}
 	gates_let_go(shard, session);
 	if (!publish_will) { /* [MQTT-3.14.4-3] */
 		will_free(shard, will);
 		will = NULL;
 	}
-	session->will = will;
+	absence->will = will;
 	if (session->expiry_s == 0) {
 		session_end(shard, session);
 		return;
 	}
-	if (will && will->delay_s == 0) {
-		session->will = NULL;
-		will_publish(shard, session, will);
-	}
-	inflight_mark_resend(&session->inflight);
+	if (will && will->delay_s == 0)
+		will_publish(shard, session, take_will(session));
+	if (session->traffic)
+		inflight_mark_resend(&session->traffic->inflight);
 	session_arm(shard, session);
 }
 
@@ -236,35 +270,30 @@ static void store_absence(struct shard *shard, struct session *session)
 {
 	struct changes changes = {0};
 	session->stored_connected = false;
-	changes_put_session(&changes, session, false, session->detached_s);
+	changes_put_session(&changes, session, false, session->absence->detached_s);
 	persist_send(shard, &changes, (struct waiter){0});
 }
 
-void session_timer(struct shard *shard, struct session *session)
+void session_timer(struct shard *shard, const struct absence *absence)
 {
+	struct session *session = session_at(shard, absence->session);
 	uint64_t now = shard->now.ms;
-	uint32_t expiry_s = session->expiry_s;
-	if (expiry_s > shard->settings->session_expiry_max_s)
-		expiry_s = shard->settings->session_expiry_max_s;
-	if (expiry_s != UINT32_MAX && due_after(session, (int64_t)expiry_s * 1000) <= now) {
+	if (expiry_due(shard, session) <= now) {
 		COUNT(shard, SESSIONS_EXPIRED);
 		session_end(shard, session);
 		return;
 	}
-	if (session->will && due_after(session, (int64_t)session->will->delay_s * 1000) <= now) {
-		struct will *will = session->will;
-		session->will = NULL;
-		will_publish(shard, session, will);
-	}
-	if (session->grace_until_ms != 0 && session->grace_until_ms <= now) {
-		session->grace_until_ms = 0;
+	if (will_due(absence) <= now)
+		will_publish(shard, session, take_will(session));
+	if (grace_due(absence) <= now) {
+		session->absence->grace_until_ms = 0;
 		shared_state(shard, session, false);
 		gates_let_go(shard, session);
 	}
-	if (session->stored && session->stored_connected && session->grace_until_ms == 0 &&
-	    due_after(session, LAZY_MS) <= now)
+	if (row_due(session) <= now)
 		store_absence(shard, session);
 	session_arm(shard, session);
+	traffic_rest(shard, session);
 }
 
 /* ---- at start ---- */
@@ -294,9 +323,12 @@ static struct session *session_for_row(struct shard *shard, uint64_t row,
 				       const struct store_session *stored)
 {
 	struct session *session = session_find(shard, stored->realm, stored->client_id);
-	if (session == NULL)
-		return session_create(shard, stored->realm, stored->client_id);
-	if (session->restored_since_s > stored->since_s) {
+	if (session == NULL) {
+		session = session_create(shard, stored->realm, stored->client_id);
+		absence_begin(shard, session);
+		return session;
+	}
+	if (session->absence->restored_since_s > stored->since_s) {
 		forget_stale(shard, row);
 		return NULL;
 	}
@@ -321,11 +353,12 @@ void session_restore(struct shard *shard, uint64_t row, const struct store_sessi
 	uint64_t away_s = 0;
 	if (!stored->connected && stored->since_s < shard->now.wall_s)
 		away_s = shard->now.wall_s - stored->since_s;
-	session->detached_ms = (int64_t)shard->now.ms - (int64_t)away_s * 1000;
-	session->detached_s = shard->now.wall_s - away_s;
-	session->restored_since_s = stored->since_s;
+	struct absence *absence = session->absence;
+	absence->detached_ms = (int64_t)shard->now.ms - (int64_t)away_s * 1000;
+	absence->detached_s = shard->now.wall_s - away_s;
+	absence->restored_since_s = stored->since_s;
 	if (stored->connected && shard->settings->ack_when_delivered)
-		session->grace_until_ms = shard->now.ms + shard->settings->restart_grace_ms;
+		absence->grace_until_ms = shard->now.ms + shard->settings->restart_grace_ms;
 	index_add(&shard->restore_index, hash_mix(row), (uint32_t)session->number);
 	session_arm(shard, session);
 }

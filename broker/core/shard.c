@@ -81,7 +81,7 @@ struct shard *shard_create(const struct shard_setup *setup, struct moment now)
 	memcpy(shard->hash_key, setup->hash_key, sizeof shard->hash_key);
 	memcpy(shard->seed, setup->seed, sizeof shard->seed);
 	purse_init(&shard->purse, setup->budget);
-	slab_init(&shard->sessions, sizeof(struct session_slot));
+	slab_init(&shard->sessions, sizeof(struct session));
 	subscriptions_init(&shard->subscriptions, shard->hash_key);
 	routes_init(&shard->routes, shard->hash_key);
 	shares_init(&shard->shares);
@@ -298,7 +298,7 @@ static void on_timers(struct shard *shard, const struct event *event)
 			client_timer(shard, (void *)(at - offsetof(struct client, timer)));
 			break;
 		case TIMER_SESSION:
-			session_timer(shard, (void *)(at - offsetof(struct session, timer)));
+			session_timer(shard, (void *)(at - offsetof(struct absence, timer)));
 			break;
 		case TIMER_RETAINED:
 			retained_timer(shard, timer);
@@ -331,7 +331,7 @@ static void on_stop(struct shard *shard, const struct event *event)
 		if (session == NULL || !session->stored || !session->stored_connected)
 			continue;
 		session->stored_connected = false;
-		changes_put_session(&changes, session, false, session->detached_s);
+		changes_put_session(&changes, session, false, session->absence->detached_s);
 	}
 	persist_send(shard, &changes, (struct waiter){0});
 }
@@ -514,8 +514,8 @@ void shard_each_client(const struct shard *shard, void *self,
 		    .connected = up,
 		    .version = up ? client->version : 0,
 		    .subscriptions = session->subscription_count,
-		    .queued = session->queue.count,
-		    .inflight = session->inflight.count,
+		    .queued = traffic_of(session)->queue.count,
+		    .inflight = traffic_of(session)->inflight.count,
 		    .connected_s = up ? client->connected_s : 0,
 		};
 		call(self, &info);

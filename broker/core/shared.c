@@ -55,7 +55,7 @@ static struct mail *mail_home(struct shard *shard, const struct session *session
 	struct mail *mail = mail_create(type, shard->party, shared->home, text_of(shared));
 	mail->realm = session->realm;
 	mail->online = session->client != NULL;
-	mail->awaited = session->client == NULL && session->grace_until_ms != 0;
+	mail->awaited = session->client == NULL && session_grace_ms(session) != 0;
 	mail->member = (struct share_member){
 	    .party = shard->party,
 	    .session = session->number,
@@ -113,14 +113,14 @@ static void give_back(struct shard *shard, const struct session *session,
 
 void shared_end(struct shard *shard, struct session *session)
 {
-	struct queue *queue = &session->queue;
-	struct inflight *inflight = &session->inflight;
 	struct outbound *entry;
 	if (session->shared == NULL)
 		return;
 	/* First of all the groups must know that this member takes nothing more. */
 	for (const struct shared_subscription *s = session->shared; s; s = s->next)
 		shard_post(shard, mail_home(shard, session, s, MAIL_SHARE_LEAVE));
+	struct inflight *inflight = &traffic_for(shard, session)->inflight;
+	const struct queue *queue = &session->traffic->queue;
 	inflight_mark_resend(inflight);
 	while ((entry = inflight_next_resend(inflight)) != NULL) { /* in their order */
 		inflight_resent(inflight, entry);

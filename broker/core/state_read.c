@@ -127,9 +127,10 @@ static void item_inbound(struct reading *in, struct session *session, struct rea
 	in->bad |= id == 0;
 	if (session == NULL || id == 0)
 		return;
-	if (session->inbound == NULL)
-		session->inbound = idset_create(&in->shard->purse);
-	idset_add(session->inbound, &in->shard->purse, id);
+	struct traffic *traffic = traffic_for(in->shard, session);
+	if (traffic->inbound == NULL)
+		traffic->inbound = idset_create(&in->shard->purse);
+	idset_add(traffic->inbound, &in->shard->purse, id);
 }
 
 static void item_will(struct reading *in, struct session *session, struct reader *r)
@@ -139,11 +140,14 @@ static void item_will(struct reading *in, struct session *session, struct reader
 	will.delay_s = read_u32(r);
 	will.has_expiry = read_u8(r) != 0;
 	will.expiry_s = read_u32(r);
-	if (session == NULL || session->will || in->bad || r->bad)
+	if (session == NULL || in->bad || r->bad)
+		return;
+	struct absence *absence = session->absence;
+	if (absence == NULL || absence->will)
 		return;
 	message_share(message);
-	session->will = memory_get(sizeof will);
-	*session->will = will;
+	absence->will = memory_get(sizeof will);
+	*absence->will = will;
 	COUNT(in->shard, WILLS);
 }
 
@@ -163,7 +167,8 @@ static void item_inflight(struct reading *in, struct session *session, struct re
 		in->bad |= delivery.message || delivery.many || delivery.identifier != 0;
 	else
 		in->bad |= delivery.qos != (state == INFLIGHT_PUBACK ? 1 : 2);
-	struct inflight *inflight = session && !in->bad ? &session->inflight : NULL;
+	struct inflight *inflight =
+	    session && !in->bad ? &traffic_for(in->shard, session)->inflight : NULL;
 	struct outbound *known = inflight ? inflight_find(inflight, id) : NULL;
 	if (inflight && known == NULL) {
 		inflight_restore(inflight, &in->shard->purse, delivery, id,
@@ -186,7 +191,7 @@ static void item_queued(struct reading *in, struct session *session, struct read
 	}
 	COUNT(in->shard, QUEUED);
 	COUNT_N(in->shard, QUEUED_BYTES, delivery_weight(&delivery));
-	queue_push(&session->queue, &in->shard->purse, delivery);
+	queue_push(&traffic_for(in->shard, session)->queue, &in->shard->purse, delivery);
 }
 
 static void read_session(struct reading *in, struct reader *r)
@@ -205,8 +210,8 @@ static void read_session(struct reading *in, struct reader *r)
 		return;
 	/* One that lives on another shard is read all the same, to find its end. */
 	struct session *session = session_find(in->shard, realm, client_id);
-	if (session && session->client == NULL)
-		session->detached_ms = (int64_t)in->shard->now.ms - (int64_t)away_ms;
+	if (session && session->absence)
+		session->absence->detached_ms = (int64_t)in->shard->now.ms - (int64_t)away_ms;
 	while (!r->bad && !in->bad && reader_left(r) > 0) {
 		uint8_t type = read_u8(r);
 		if (type < STATE_INBOUND || type > STATE_QUEUED)
@@ -216,8 +221,9 @@ static void read_session(struct reading *in, struct reader *r)
 	}
 	if (session)
 		steps_restored(in->shard, session);
-	if (session && session->client == NULL) {
-		inflight_mark_resend(&session->inflight);
+	if (session && session->absence) {
+		if (session->traffic)
+			inflight_mark_resend(&session->traffic->inflight);
 		session_arm(in->shard, session);
 	}
 }

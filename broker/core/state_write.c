@@ -137,14 +137,15 @@ static void write_one_inbound(struct writing *w, uint16_t id)
 /* What was published counts as received: its deliveries are all here, acknowledged or not. */
 static void write_inbound(struct writing *w, const struct session *session)
 {
-	const struct held *held = &session->held;
-	for (uint32_t id = 1; session->inbound && id <= UINT16_MAX; id++)
-		if (idset_has(session->inbound, (uint16_t)id))
+	const struct traffic *traffic = traffic_of(session);
+	const struct held *held = &traffic->held;
+	for (uint32_t id = 1; traffic->inbound && id <= UINT16_MAX; id++)
+		if (idset_has(traffic->inbound, (uint16_t)id))
 			write_one_inbound(w, (uint16_t)id);
 	for (uint32_t i = 0; i < held->room; i++) {
 		const struct held_ack *ack = &held->ring[i];
 		if (ack->id != 0 && ack->qos == 2 && !mqtt_reason_is_error(ack->reason) &&
-		    !arrivals_have(&session->arrivals, ack->id))
+		    !arrivals_have(&traffic->arrivals, ack->id))
 			write_one_inbound(w, ack->id);
 	}
 }
@@ -185,27 +186,30 @@ static void write_inflight(struct writing *w, struct inflight *inflight)
 
 static void write_messages_of(struct writing *w, const struct session *session)
 {
-	const struct queue *queue = &session->queue;
-	for (uint32_t i = 0; i < session->inflight.room; i++)
-		write_message(w, session->inflight.ring[i].delivery.message);
+	const struct queue *queue = &traffic_of(session)->queue;
+	const struct inflight *inflight = &traffic_of(session)->inflight;
+	for (uint32_t i = 0; i < inflight->room; i++)
+		write_message(w, inflight->ring[i].delivery.message);
 	for (uint32_t i = 0; i < queue->count; i++)
 		write_message(w, queue->ring[(queue->head + i) & (queue->room - 1)].message);
-	if (session->will)
-		write_message(w, session->will->message);
+	if (session->absence && session->absence->will)
+		write_message(w, session->absence->will->message);
 }
 
 static void write_session(struct writing *w, struct session *session)
 {
-	const struct queue *queue = &session->queue;
-	int64_t away = session->client ? 0 : (int64_t)w->shard->now.ms - session->detached_ms;
+	const struct queue *queue = &traffic_of(session)->queue;
+	const struct absence *absence = session->absence;
+	int64_t away = absence ? (int64_t)w->shard->now.ms - absence->detached_ms : 0;
 	write_messages_of(w, session);
 	size_t start = begin(w, STATE_SESSION);
 	put_u32(w, session->realm);
 	put_u64(w, away > 0 ? (uint64_t)away : 0);
 	put_slice(w, session_client_id(session));
 	write_inbound(w, session);
-	write_will(w, session->will);
-	write_inflight(w, &session->inflight);
+	write_will(w, absence ? absence->will : NULL);
+	if (session->traffic)
+		write_inflight(w, &session->traffic->inflight);
 	for (uint32_t i = 0; i < queue->count; i++) {
 		put_u8(w, STATE_QUEUED);
 		write_delivery(w, &queue->ring[(queue->head + i) & (queue->room - 1)]);

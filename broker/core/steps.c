@@ -37,10 +37,10 @@ static void arm(struct shard *shard)
 void step_charge_inbound(struct shard *shard, struct session *session, int change)
 {
 	if (change > 0) {
-		session->open_inbound++;
+		traffic_for(shard, session)->open_inbound++;
 		purse_force(&shard->purse, STEP_COST);
-	} else if (session->open_inbound > 0) {
-		session->open_inbound--;
+	} else if (traffic_of(session)->open_inbound > 0) {
+		traffic_for(shard, session)->open_inbound--;
 		purse_give(&shard->purse, STEP_COST);
 	}
 }
@@ -106,16 +106,17 @@ static uint32_t recorded_alone(const struct inflight *inflight)
 /* What would be lost with the broker: nobody else has a copy. */
 static uint32_t in_ram_only(const struct session *session)
 {
-	return session->queue.count - session->queue.at_most_once + session->inflight.holding -
-	       session->gated - recorded_alone(&session->inflight);
+	const struct traffic *traffic = traffic_of(session);
+	return traffic->queue.count - traffic->queue.at_most_once + traffic->inflight.holding -
+	       traffic->gated - recorded_alone(&traffic->inflight);
 }
 
 void step_queue_changed(struct shard *shard, struct session *session)
 {
 	struct steps *steps = &shard->steps;
-	if (session->queue_changed || !session->stored)
+	if (traffic_of(session)->queue_changed || !session->stored)
 		return;
-	session->queue_changed = true;
+	traffic_for(shard, session)->queue_changed = true;
 	steps->changed = shard_grow(steps->changed, &steps->changed_room, steps->changed_count + 1,
 				    sizeof *steps->changed);
 	steps->changed[steps->changed_count++] = session->number;
@@ -124,9 +125,11 @@ void step_queue_changed(struct shard *shard, struct session *session)
 
 void steps_restored(struct shard *shard, struct session *session)
 {
+	if (session->traffic == NULL)
+		return;
 	uint32_t here = in_ram_only(session);
-	uint32_t found = here < session->lost ? here : session->lost;
-	session->lost -= found;
+	uint32_t found = here < session->traffic->lost ? here : session->traffic->lost;
+	session->traffic->lost -= found;
 	UNCOUNT_N(shard, QUEUES_LOST, found);
 	step_queue_changed(shard, session);
 }
@@ -138,11 +141,12 @@ void steps_note_queues(struct shard *shard)
 		struct session *session = session_by_number(shard, steps->changed[i]);
 		if (session == NULL)
 			continue;
-		session->queue_changed = false;
-		uint32_t count = in_ram_only(session) + session->lost;
-		if (count == session->queue_told || !session->stored)
+		struct traffic *traffic = traffic_for(shard, session);
+		traffic->queue_changed = false;
+		uint32_t count = in_ram_only(session) + traffic->lost;
+		if (count == traffic->queue_told || !session->stored)
 			continue;
-		session->queue_told = count;
+		traffic->queue_told = count;
 		append(&steps->turn, &(struct store_step){.row = session->row,
 							  .session = session->number,
 							  .count = count,
@@ -187,7 +191,7 @@ void steps_timer(struct shard *shard)
 static struct outbound *entry_of(const struct session *session, const struct store_step *step,
 				 enum inflight_state state)
 {
-	struct outbound *entry = inflight_find(&session->inflight, step->packet_id);
+	struct outbound *entry = inflight_find(&traffic_of(session)->inflight, step->packet_id);
 	return entry && entry->state == state ? entry : NULL;
 }
 
@@ -230,7 +234,7 @@ static void outbound_ended(struct shard *shard, struct session *session,
 	struct outbound *entry = entry_of(session, step, INFLIGHT_ENDED);
 	CRASH_AT(outbound_ended);
 	if (entry)
-		inflight_remove(&session->inflight, &shard->purse, entry);
+		inflight_remove(&traffic_for(shard, session)->inflight, &shard->purse, entry);
 }
 
 static void queue_noted(struct shard *shard, struct session *session, const struct store_step *step)
