@@ -15,19 +15,29 @@
 
 struct client *client_of_link(const struct shard *shard, uint32_t link)
 {
-	return link < shard->link_room ? shard->links[link] : NULL;
+	if (link / CLIENT_PAGE >= shard->client_pages)
+		return NULL;
+	struct client *client = &shard->clients[link / CLIENT_PAGE][link % CLIENT_PAGE];
+	return client->state == CLIENT_NONE ? NULL : client;
+}
+
+static struct client *place_for(struct shard *shard, uint32_t link)
+{
+	uint32_t pages = link / CLIENT_PAGE + 1;
+	if (pages > shard->client_pages)
+		shard->clients = memory_resize(shard->clients, pages * sizeof *shard->clients);
+	for (; shard->client_pages < pages; shard->client_pages++)
+		shard->clients[shard->client_pages] =
+		    memory_get_zeroed(CLIENT_PAGE * sizeof(struct client));
+	return &shard->clients[link / CLIENT_PAGE][link % CLIENT_PAGE];
 }
 
 void client_open(struct shard *shard, const struct event *event)
 {
-	uint32_t room = shard->link_room;
-	shard->links =
-	    shard_grow(shard->links, &shard->link_room, event->link + 1, sizeof *shard->links);
-	for (; room < shard->link_room; room++)
-		shard->links[room] = NULL;
-	must(shard->links[event->link] == NULL);
-	struct client *client = memory_get_zeroed(sizeof *client);
+	must(client_of_link(shard, event->link) == NULL);
+	struct client *client = place_for(shard, event->link);
 	client->link = event->link;
+	client->state = CLIENT_LOBBY;
 	client->serial = ++shard->serial;
 	client->opened_ms = event->opened_ms;
 	client->last_packet_ms = shard->now.ms;
@@ -35,7 +45,6 @@ void client_open(struct shard *shard, const struct event *event)
 	client->maximum_packet_size = UINT32_MAX;
 	client->receive_maximum = UINT16_MAX;
 	client->timer.kind = TIMER_CLIENT;
-	shard->links[event->link] = client;
 	shard->link_count++;
 	purse_force(&shard->purse, sizeof *client);
 	COUNT(shard, LINKS);
@@ -46,12 +55,18 @@ void client_open(struct shard *shard, const struct event *event)
 		client_close(shard, client, false);
 }
 
+static void free_partial(struct shard *shard, struct partial *partial)
+{
+	if (partial == NULL)
+		return;
+	purse_give(&shard->purse, sizeof *partial + partial->room);
+	purse_payload_free(&shard->purse, partial, sizeof *partial + partial->len);
+}
+
 static void drop_partial(struct shard *shard, struct client *client)
 {
-	purse_give(&shard->purse, client->partial_room);
-	purse_payload_free(&shard->purse, client->partial, client->partial_len);
+	free_partial(shard, client->partial);
 	client->partial = NULL;
-	client->partial_len = client->partial_room = 0;
 }
 
 void client_free(struct shard *shard, struct client *client)
@@ -68,11 +83,10 @@ void client_free(struct shard *shard, struct client *client)
 	for (uint32_t i = 0; client->drained_told && i < shard->drained_count; i++)
 		if (shard->drained[i] == client)
 			shard->drained[i] = NULL;
-	shard->links[client->link] = NULL;
 	shard->link_count--;
 	purse_give(&shard->purse, sizeof *client);
 	UNCOUNT(shard, LINKS);
-	memory_free(client);
+	*client = (struct client){.state = CLIENT_NONE};
 }
 
 /* ---- output ---- */
@@ -305,29 +319,36 @@ static void take_packet(struct shard *shard, struct client *client, const struct
 		packet_in_lobby(shard, client, frame, packet);
 }
 
+/* The bytes that are kept: an unfinished packet, or what may not be read yet. */
+static struct slice kept(const struct client *client)
+{
+	const struct partial *partial = client->partial;
+	return partial ? slice_of(partial->bytes, partial->len) : SLICE_NONE;
+}
+
 /* Keeps bytes for later; false when there is no memory for them. */
 static bool keep(struct shard *shard, struct client *client, struct slice bytes)
 {
-	size_t need = client->partial_len + bytes.len;
+	size_t len = kept(client).len;
+	size_t need = len + bytes.len;
 	if (bytes.len == 0)
 		return true;
-	if (need > client->partial_room) {
+	if (client->partial == NULL || need > client->partial->room) {
 		size_t room = need < 256 ? 256 : need + need / 2;
-		if (!purse_take(&shard->purse, room)) {
+		if (!purse_take(&shard->purse, sizeof(struct partial) + room)) {
 			client_fail(shard, client, MQTT_QUOTA_EXCEEDED,
 				    "the broker's memory is full");
 			return false;
 		}
-		uint8_t *bigger = purse_payload(&shard->purse, room);
-		if (client->partial_len > 0)
-			memcpy(bigger, client->partial, client->partial_len);
-		purse_give(&shard->purse, client->partial_room);
-		purse_payload_free(&shard->purse, client->partial, client->partial_len);
+		struct partial *bigger = purse_payload(&shard->purse, sizeof *bigger + room);
+		*bigger = (struct partial){(uint32_t)len, (uint32_t)room};
+		if (len > 0)
+			memcpy(bigger->bytes, client->partial->bytes, len);
+		drop_partial(shard, client);
 		client->partial = bigger;
-		client->partial_room = (uint32_t)room;
 	}
-	memcpy(client->partial + client->partial_len, bytes.at, bytes.len);
-	client->partial_len = (uint32_t)need;
+	memcpy(client->partial->bytes + len, bytes.at, bytes.len);
+	client->partial->len = (uint32_t)need;
 	return true;
 }
 
@@ -386,9 +407,9 @@ static bool take_packets(struct shard *shard, struct client *client, struct slic
 static size_t bytes_wanted(const struct client *client)
 {
 	struct frame frame;
-	struct slice partial = slice_of(client->partial, client->partial_len);
-	if (frame_cut(partial, &frame) == FRAME_PARTIAL && frame.size > client->partial_len)
-		return frame.size - client->partial_len;
+	struct slice partial = kept(client);
+	if (frame_cut(partial, &frame) == FRAME_PARTIAL && frame.size > partial.len)
+		return frame.size - partial.len;
 	return 1;
 }
 
@@ -404,19 +425,16 @@ static bool take_and_keep(struct shard *shard, struct client *client, struct sli
 /* The kept bytes, now that they may make a packet; they leave their place first. */
 static bool take_partial(struct shard *shard, struct client *client)
 {
-	uint8_t *partial = client->partial;
-	size_t len = client->partial_len, room = client->partial_room;
+	struct partial *partial = client->partial;
 	client->partial = NULL;
-	client->partial_len = client->partial_room = 0;
-	bool alive = take_and_keep(shard, client, slice_of(partial, len));
-	purse_give(&shard->purse, room);
-	purse_payload_free(&shard->purse, partial, len);
+	bool alive = take_and_keep(shard, client, slice_of(partial->bytes, partial->len));
+	free_partial(shard, partial);
 	return alive;
 }
 
 void client_bytes(struct shard *shard, struct client *client, struct slice bytes)
 {
-	while (client->partial_len > 0 && bytes.len > 0 && reads_on(client)) {
+	while (client->partial && bytes.len > 0 && reads_on(client)) {
 		size_t wanted = bytes_wanted(client);
 		size_t n = wanted < bytes.len ? wanted : bytes.len;
 		if (client->state == CLIENT_LOBBY)
@@ -434,7 +452,7 @@ void client_bytes(struct shard *shard, struct client *client, struct slice bytes
 void client_resume_reading(struct shard *shard, struct client *client)
 {
 	shard_effect(shard, EFFECT_READ, client->link)->on = true;
-	if (client->partial_len > 0)
+	if (client->partial)
 		take_partial(shard, client);
 }
 

@@ -44,6 +44,7 @@ enum timer_kind {
 /* ---- client: one network connection ---- */
 
 enum client_state {
+	CLIENT_NONE,	       /* no connection has this link number */
 	CLIENT_LOBBY,	       /* no CONNECT yet */
 	CLIENT_AUTHENTICATING, /* CONNECT decoded, waits for auth */
 	CLIENT_COMMITTING,     /* session changed, waits for the store */
@@ -73,16 +74,31 @@ struct connecting {
 	uint8_t client_id[];
 };
 
+/* The beginning of a packet that has not come whole, or what came while not UP. */
+struct partial {
+	uint32_t len;
+	uint32_t room;
+	uint8_t bytes[];
+};
+
+/*
+ * One of very many, and most of them idle: what a connection has only at times is made
+ * when it is needed.  They lie in pages by link number, `state` CLIENT_NONE where there
+ * is none, and do not move.
+ */
 struct client {
 	uint32_t link;
-	uint8_t state;		  /* enum client_state */
-	uint8_t version;	  /* enum mqtt_version; 0 before CONNECT */
-	bool output_told;	  /* EFFECT_OUTPUT is in this turn's effects */
-	bool drained_told;	  /* in shard->drained */
-	bool blocked;		  /* deliveries wait for the outbox to empty */
-	bool waiting;		  /* nothing is read: client_overdue() */
-	bool problem_information; /* asked for in so many words: DISCONNECT may hold a sentence */
-	bool moving;		  /* its home is move_to */
+	uint32_t session;	      /* number of its session, 0 before */
+	uint8_t state;		      /* enum client_state */
+	uint8_t version;	      /* enum mqtt_version; 0 before CONNECT */
+	uint8_t end_reason;	      /* why it is at its end, for the log */
+	bool output_told : 1;	      /* EFFECT_OUTPUT is in this turn's effects */
+	bool drained_told : 1;	      /* in shard->drained */
+	bool blocked : 1;	      /* deliveries wait for the outbox to empty */
+	bool waiting : 1;	      /* nothing is read: client_overdue() */
+	bool problem_information : 1; /* asked for in so many words: DISCONNECT may hold a sentence
+				       */
+	bool moving : 1;	      /* its home is move_to */
 	party_id move_to;
 	uint16_t keep_alive_s;
 	uint16_t receive_maximum;     /* the client's */
@@ -90,14 +106,12 @@ struct client {
 	uint32_t maximum_packet_size; /* the client's */
 	uint32_t
 	    sent_unfinished;  /* PUBLISHes of this connection without their last acknowledgement */
-	uint32_t session;     /* number of its session, 0 before */
 	uint32_t unanswered;  /* filters of SUBSCRIBEs and UNSUBSCRIBEs under way */
-	uint8_t end_reason;   /* why it is at its end, for the log */
 	uint32_t reply_bytes; /* answers written since the outbox was last empty */
+	uint32_t connected_s; /* wall clock; good until 2106 */
 	uint64_t serial;      /* never re-used, so that a late answer finds nobody */
 	uint64_t opened_ms;
 	uint64_t last_packet_ms;
-	uint64_t connected_s;
 	const struct listener_settings *listener;
 	struct connecting *connecting; /* from CONNECT until CONNACK */
 	struct will *will;
@@ -106,12 +120,13 @@ struct client {
 	struct idset *releases; /* PUBRELs of this connection whose PUBCOMP waits for the store */
 	struct alias_table *aliases_in;
 	struct alias_table *aliases_out;
-	uint8_t *partial; /* an unfinished packet, or what came while not UP */
-	uint32_t partial_len;
-	uint32_t partial_room;
+	struct partial *partial; /* NULL between packets */
 	struct outbox outbox;
 	struct timer timer;
 };
+
+/* Counted for each that there is. */
+_Static_assert(sizeof(struct client) <= 176, "a client is small");
 
 /* ---- session ---- */
 
@@ -211,8 +226,8 @@ struct shard {
 	uint64_t envelope;   /* likewise, from a random start */
 	uint32_t generation; /* last one given to a session number */
 
-	struct client **links; /* by link number */
-	uint32_t link_room;
+	struct client **clients; /* pages of CLIENT_PAGE, by link number */
+	uint32_t client_pages;
 	uint32_t link_count;
 
 	struct slab sessions;	    /* of struct session */
@@ -272,6 +287,7 @@ struct publisher shard_self(const struct shard *shard, const struct session *ses
 void *shard_grow(void *at, uint32_t *room, uint32_t need, size_t size);
 
 /* client.c */
+#define CLIENT_PAGE 256u
 struct client *client_of_link(const struct shard *shard, uint32_t link);
 void client_open(struct shard *shard, const struct event *event);
 void client_bytes(struct shard *shard, struct client *client, struct slice bytes);

@@ -331,7 +331,7 @@ static void finish(struct shard *shard, struct client *client)
 	memory_free(connecting);
 	client->connecting = NULL;
 	client->state = CLIENT_UP;
-	client->connected_s = shard->now.wall_s;
+	client->connected_s = (uint32_t)shard->now.wall_s;
 	client->last_packet_ms = shard->now.ms;
 	COUNT(shard, CONNECTS);
 	client_tell(shard, client, true);

@@ -123,14 +123,16 @@ static void free_sessions(struct shard *shard)
 
 static void free_clients(struct shard *shard)
 {
-	for (uint32_t i = 0; i < shard->link_room; i++) {
-		struct client *client = shard->links[i];
+	for (uint32_t link = 0; link < shard->client_pages * CLIENT_PAGE; link++) {
+		struct client *client = client_of_link(shard, link);
 		if (client == NULL)
 			continue;
 		if (client->session != 0)
 			session_at(shard, client->session)->client = NULL;
 		client_free(shard, client);
 	}
+	for (uint32_t i = 0; i < shard->client_pages; i++)
+		memory_free(shard->clients[i]);
 }
 
 void shard_destroy(struct shard *shard)
@@ -158,7 +160,7 @@ void shard_destroy(struct shard *shard)
 	slab_finish(&shard->sessions);
 	index_finish(&shard->session_index);
 	index_finish(&shard->restore_index);
-	void *scratch[] = {shard->stale_rows,	shard->links,	  shard->effects,
+	void *scratch[] = {shard->stale_rows,	shard->clients,	  shard->effects,
 			   shard->drained,	shard->matches,	  shard->match_identifiers,
 			   shard->match_groups, shard->party_turn};
 	for (size_t i = 0; i < sizeof scratch / sizeof scratch[0]; i++)
@@ -322,10 +324,12 @@ static void on_stop(struct shard *shard, const struct event *event)
 	struct changes changes = {0};
 	shard->stopping = true;
 	steps_note_queues(shard);
-	for (uint32_t i = 0; i < shard->link_room; i++)
-		if (shard->links[i])
-			client_fail(shard, shard->links[i], MQTT_SERVER_SHUTTING_DOWN,
+	for (uint32_t link = 0; link < shard->client_pages * CLIENT_PAGE; link++) {
+		struct client *client = client_of_link(shard, link);
+		if (client)
+			client_fail(shard, client, MQTT_SERVER_SHUTTING_DOWN,
 				    "the broker is stopping");
+	}
 	for (uint32_t slot = 1; slot < shard->sessions.used; slot++) {
 		struct session *session = session_at(shard, slot);
 		if (session == NULL || !session->stored || !session->stored_connected)

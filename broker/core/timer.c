@@ -2,7 +2,8 @@
  * into it, its timers are dealt out again to the levels below. */
 #include "broker/core/timer.h"
 
-#define HORIZON ((uint64_t)1 << (TIMER_LEVEL_BITS * TIMER_LEVELS))
+#define TICK_MAX (((uint64_t)1 << 48) - 1) /* 89,000 years */
+#define HORIZON	 ((uint64_t)1 << (TIMER_LEVEL_BITS * TIMER_LEVELS))
 
 void timer_wheel_init(struct timer_wheel *wheel, uint64_t now_ms)
 {
@@ -23,8 +24,8 @@ static void link_in(struct timer_wheel *wheel, struct timer *timer)
 		level++;
 	unsigned slot = (unsigned)(due >> (TIMER_LEVEL_BITS * level)) & (TIMER_SLOTS - 1);
 	struct timer **head = &wheel->slots[level][slot];
-	timer->level = (uint8_t)level;
-	timer->slot = (uint8_t)slot;
+	timer->level = level & 0xf;
+	timer->slot = slot & (TIMER_SLOTS - 1);
 	timer->next = *head;
 	timer->link = head;
 	if (timer->next)
@@ -46,7 +47,8 @@ static void unlink_from(struct timer_wheel *wheel, struct timer *timer)
 void timer_arm(struct timer_wheel *wheel, struct timer *timer, uint64_t due_ms)
 {
 	timer_cancel(wheel, timer);
-	timer->due_tick = due_ms / TIMER_TICK_MS + (due_ms % TIMER_TICK_MS != 0);
+	uint64_t due_tick = due_ms / TIMER_TICK_MS + (due_ms % TIMER_TICK_MS != 0);
+	timer->due_tick = (due_tick < TICK_MAX ? due_tick : TICK_MAX) & TICK_MAX;
 	wheel->count++;
 	link_in(wheel, timer);
 }

@@ -19,10 +19,13 @@
 struct timer {
 	struct timer *next;
 	struct timer **link; /* what points to us; NULL when not armed */
-	uint64_t due_tick;
-	uint8_t kind; /* the owner's: says what the timer is embedded in */
-	uint8_t level, slot;
+	uint64_t due_tick : 48;
+	uint64_t level : 4, slot : 6;
+	uint64_t kind : 6; /* the owner's: says what the timer is embedded in */
 };
+
+/* Embedded in whatever there is very many of. */
+_Static_assert(sizeof(struct timer) == 24, "a timer is small");
 
 struct timer_wheel {
 	uint64_t tick;			 /* all timers due at or before it have been given */

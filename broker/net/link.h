@@ -29,13 +29,15 @@ enum link_state {
 struct link {
 	struct stream stream;
 	const struct listener_settings *settings; /* as they were when it was accepted */
-	struct listener *listener;
-	uint32_t serial;    /* changes with each use of the number */
-	uint32_t next_free; /* LINK_FREE: the next free number */
-	uint8_t state;	    /* enum link_state */
-	uint8_t held;	    /* LINK_HELD_*: reasons not to read */
-	bool unsent;	    /* the socket did not take all: waits to be writable */
-	uint8_t armed;	    /* what epoll waits for: LINK_ARMED_* */
+	union {
+		struct listener *listener;
+		uint32_t next_free; /* LINK_FREE: the next free number */
+	};
+	uint32_t serial; /* changes with each use of the number */
+	uint8_t state;	 /* enum link_state */
+	uint8_t held;	 /* LINK_HELD_*: reasons not to read */
+	bool unsent;	 /* the socket did not take all: waits to be writable */
+	uint8_t armed;	 /* what epoll waits for: LINK_ARMED_* */
 };
 
 #define LINK_HELD_CORE	   1u /* EFFECT_READ off */
@@ -44,7 +46,7 @@ struct link {
 #define LINK_ARMED_OUT	   2u
 
 /* Counted for each idle connection. */
-_Static_assert(sizeof(struct link) <= 56, "a link is small");
+_Static_assert(sizeof(struct link) <= 48, "a link is small");
 
 #define LINK_PAGE 256u
 #define LINK_NONE UINT32_MAX
