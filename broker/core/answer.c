@@ -24,11 +24,6 @@ struct pending_answer *answer_create(struct shard *shard, struct client *client,
 	return answer;
 }
 
-static size_t index_size(const struct pending_answer *answer)
-{
-	return answer->indexed ? (answer->by_text.mask + 1u) * sizeof(struct index_slot) : 0;
-}
-
 static void free_answer(struct shard *shard, struct pending_answer *answer)
 {
 	if (answer->previous)
@@ -38,7 +33,7 @@ static void free_answer(struct shard *shard, struct pending_answer *answer)
 	if (answer->next)
 		answer->next->previous = answer->previous;
 	purse_give(&shard->purse, sizeof *answer + answer->count * sizeof(struct answer_entry) +
-				      answer->text_len + index_size(answer));
+				      answer->text_len + index_size(&answer->by_text));
 	index_finish(&answer->by_text);
 	memory_free(answer->text);
 	memory_free(answer);
@@ -76,8 +71,7 @@ static void undo_plain(struct shard *shard, struct session *session, struct slic
 		return;
 	}
 	struct subscription *s = subscription_at(&shard->subscriptions, n);
-	s->options = entry->old_options;
-	s->identifier = entry->old_identifier;
+	subscription_set(s, entry->old_options, entry->old_identifier);
 }
 
 static void undo_shared(struct shard *shard, struct session *session, struct slice text,
@@ -120,7 +114,7 @@ static void make_index(struct shard *shard, struct pending_answer *answer)
 			index_add(&answer->by_text, hash, i + 1);
 	}
 	answer->indexed = true;
-	purse_force(&shard->purse, index_size(answer));
+	purse_force(&shard->purse, index_size(&answer->by_text));
 }
 
 static struct answer_entry *entry_for(struct shard *shard, struct pending_answer *answer,

@@ -1,9 +1,10 @@
-/* index.c - see index.h.  A slot's home is tag and mask alone, so that it can be
+/* index.c - see index.h.  A slot's home is tag and room alone, so that it can be
  * moved without asking for the hash again. */
 #include "broker/core/index.h"
 #include "broker/core/memory.h"
 
-#define SLOTS_MIN 8u
+#define ROOM_MIN   8u
+#define ROOM_LARGE 64u
 
 void index_finish(struct index *index)
 {
@@ -11,65 +12,73 @@ void index_finish(struct index *index)
 	*index = (struct index){0};
 }
 
-static uint32_t home_of(const struct index *index, uint32_t tag)
-{
-	return tag & index->mask;
-}
-
+/* There is an empty slot. */
 static void put(struct index *index, struct index_slot slot)
 {
-	uint32_t at = home_of(index, slot.tag);
-	while (index->slots[at].number != 0)
-		at = (at + 1) & index->mask;
+	uint32_t at = index_home(index, slot.tag), distance = 0;
+	while (index->slots[at].number != 0) {
+		uint32_t other = index_distance(index, at);
+		if (other < distance) { /* that one moves on instead */
+			struct index_slot nearer = index->slots[at];
+			index->slots[at] = slot;
+			slot = nearer;
+			distance = other;
+		}
+		at = index_after(index, at);
+		distance++;
+	}
 	index->slots[at] = slot;
 }
 
-static void resize(struct index *index, uint32_t slots)
+static void resize(struct index *index, uint32_t room)
 {
 	struct index old = *index;
-	index->slots = memory_get_zeroed(slots * sizeof *index->slots);
-	index->mask = slots - 1;
-	for (uint32_t i = 0; old.slots && i <= old.mask; i++)
+	index->slots = memory_get_zeroed(room * sizeof *index->slots);
+	index->room = room;
+	for (uint32_t i = 0; i < old.room; i++)
 		if (old.slots[i].number != 0)
 			put(index, old.slots[i]);
 	memory_free(old.slots);
 }
 
+static uint32_t larger(uint32_t room)
+{
+	if (room == 0)
+		return ROOM_MIN;
+	return room < ROOM_LARGE ? room * 2 : room + room / 4;
+}
+
 void index_add(struct index *index, uint64_t hash, uint32_t number)
 {
 	must(number != 0);
-	if (index->slots == NULL)
-		resize(index, SLOTS_MIN);
-	else if ((index->count + 1) / 3 >= (index->mask + 1) / 4)
-		resize(index, (index->mask + 1) * 2);
+	if (index->count >= index->room - index->room / 8)
+		resize(index, larger(index->room));
 	put(index, (struct index_slot){(uint32_t)(hash >> 32), number});
 	index->count++;
 }
 
-/* Closes the gap at `hole`: what lies behind it and would not be found moves up. */
+/* Closes the gap at `hole`: those behind it that are away from their homes move up. */
 static void close_gap(struct index *index, uint32_t hole)
 {
-	for (uint32_t at = (hole + 1) & index->mask; index->slots[at].number != 0;
-	     at = (at + 1) & index->mask) {
-		uint32_t home = home_of(index, index->slots[at].tag);
-		if (((at - home) & index->mask) >= ((at - hole) & index->mask)) {
-			index->slots[hole] = index->slots[at];
-			hole = at;
-		}
+	uint32_t at = index_after(index, hole);
+	while (index->slots[at].number != 0 && index_distance(index, at) > 0) {
+		index->slots[hole] = index->slots[at];
+		hole = at;
+		at = index_after(index, at);
 	}
-	index->slots[hole].number = 0;
+	index->slots[hole] = (struct index_slot){0};
 }
 
 void index_remove(struct index *index, uint64_t hash, uint32_t number)
 {
-	uint32_t at = home_of(index, (uint32_t)(hash >> 32));
+	uint32_t at = index_home(index, (uint32_t)(hash >> 32));
 	while (index->slots[at].number != number) {
 		must(index->slots[at].number != 0);
-		at = (at + 1) & index->mask;
+		at = index_after(index, at);
 	}
 	close_gap(index, at);
 	if (--index->count == 0)
 		index_finish(index);
-	else if (index->mask + 1 > SLOTS_MIN && index->count < (index->mask + 1) / 8)
-		resize(index, (index->mask + 1) / 2);
+	else if (index->room > ROOM_MIN && index->count < index->room / 4)
+		resize(index, index->room / 2);
 }

@@ -71,10 +71,9 @@ uint32_t subscribe_plain(struct shard *shard, struct session *session, struct sl
 		COUNT(shard, SUBSCRIPTIONS);
 	}
 	struct subscription *s = subscription_at(table, n);
-	s->options = options;
-	s->identifier = identifier;
-	if (s->row == 0)
-		s->row = row;
+	subscription_set(s, options, identifier);
+	if (subscription_row(table, n) == 0)
+		subscription_set_row(table, n, row);
 	return route_announce(shard, s->node, first);
 }
 
@@ -102,8 +101,8 @@ static void plain(struct subscribing *in, struct answer_entry *entry, struct sli
 		const struct subscription *s = subscription_at(&shard->subscriptions, n);
 		entry->old_options = s->options;
 		entry->old_identifier = s->identifier;
-		row = s->row;
-		same = row != 0 && s->options == entry->options &&
+		row = subscription_row(&shard->subscriptions, n);
+		same = row != 0 && s->options == (entry->options & OPTIONS_KEPT) &&
 		       s->identifier == in->identifier &&
 		       !answer_pending(shard, in->answer, session, false, filter);
 	}
@@ -265,7 +264,7 @@ static bool leave_plain(struct subscribing *in, struct slice filter)
 				       (uint32_t)in->session->number, in->session->subscriptions);
 	if (n == 0)
 		return false;
-	uint64_t row = subscription_at(table, n)->row;
+	uint64_t row = subscription_row(table, n);
 	if (row != 0)
 		changes_delete(&in->changes, STORE_DELETE_SUBSCRIPTION, row);
 	retain_stop(in->shard, in->session, filter);

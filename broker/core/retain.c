@@ -267,8 +267,7 @@ static uint32_t next_child(const struct scan *scan, const struct trie *trie)
 		bool literal = scan->levels[top->depth].kind == LEVEL_LITERAL;
 		top->child = literal ? 0 : trie_family(trie, child)->next_sibling;
 		/* [MQTT-4.7.2-1]; the first frame is the realm's root */
-		if (literal || scan->frame_count > 1 ||
-		    !(trie_node(trie, child)->flags & TRIE_DOLLAR))
+		if (literal || scan->frame_count > 1 || !trie_node(trie, child)->dollar)
 			return child;
 	}
 	return 0;
@@ -373,10 +372,9 @@ void retained_scan_mail(struct shard *shard, struct mail *mail)
 void retained_each(const struct shard *shard, void *self,
 		   void (*call)(void *self, struct message *message))
 {
-	const struct index *edges = &shard->retained.trie.edges;
-	for (uint32_t i = 0; edges->slots && i <= edges->mask; i++) {
-		uint32_t node = edges->slots[i].number;
-		uint32_t slot = node ? trie_node(&shard->retained.trie, node)->value : 0;
+	const struct trie *trie = &shard->retained.trie;
+	for (uint32_t at = 0, node; (node = index_each(&trie->edges, &at)) != 0;) {
+		uint32_t slot = trie_node(trie, node)->value;
 		if (slot != 0)
 			call(self, retained_at(shard, slot)->message);
 	}
@@ -388,9 +386,8 @@ void retained_finish(struct shard *shard)
 	while (store->scans)
 		free_scan(shard, store->scans);
 	const struct index *edges = &store->trie.edges;
-	for (uint32_t i = 0; edges->slots && i <= edges->mask; i++) {
-		uint32_t node = edges->slots[i].number;
-		uint32_t slot = node ? trie_node(&store->trie, node)->value : 0;
+	for (uint32_t at = 0, node; (node = index_each(edges, &at)) != 0;) {
+		uint32_t slot = trie_node(&store->trie, node)->value;
 		if (slot != 0)
 			drop(shard, retained_at(shard, slot));
 	}

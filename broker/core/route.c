@@ -165,29 +165,50 @@ void route_unsubscribe(struct shard *shard, uint32_t subscription, uint32_t *hea
 
 /* ---- what others told ---- */
 
-static void remove_party(struct routes *routes, uint32_t node, party_id party)
+/* Most filters have one party, with two workers all: it is the node's value itself. */
+#define ALONE 0x80000000u
+
+static uint32_t list_party(struct routes *routes, party_id party, uint32_t next)
 {
-	uint32_t *link = &trie_node(&routes->trie, node)->value;
+	uint32_t n = slab_add(&routes->parties);
+	*(struct route_party *)slab_at(&routes->parties, n) = (struct route_party){next, party};
+	return n;
+}
+
+static void add_party(struct routes *routes, uint32_t node, party_id party)
+{
+	uint32_t *value = &trie_node(&routes->trie, node)->value;
+	if (*value == 0) {
+		*value = ALONE | party;
+		return;
+	}
+	if (*value & ALONE)
+		*value = list_party(routes, (party_id)*value, 0);
+	*value = list_party(routes, party, *value);
+}
+
+static void unlist_party(struct routes *routes, uint32_t *link, party_id party)
+{
 	while (*link != 0) {
 		struct route_party *entry = slab_at(&routes->parties, *link);
 		if (entry->party == party) {
 			uint32_t n = *link;
 			*link = entry->next;
 			slab_remove(&routes->parties, n);
-			break;
+			return;
 		}
 		link = &entry->next;
 	}
-	trie_prune(&routes->trie, node);
 }
 
-static void add_party(struct routes *routes, uint32_t node, party_id party)
+static void remove_party(struct routes *routes, uint32_t node, party_id party)
 {
-	uint32_t n = slab_add(&routes->parties);
-	struct route_party *entry = slab_at(&routes->parties, n);
-	entry->party = party;
-	entry->next = trie_node(&routes->trie, node)->value;
-	trie_node(&routes->trie, node)->value = n;
+	uint32_t *value = &trie_node(&routes->trie, node)->value;
+	if ((*value & ALONE) == 0)
+		unlist_party(routes, value, party);
+	else if (*value == (ALONE | party))
+		*value = 0;
+	trie_prune(&routes->trie, node);
 }
 
 void route_mail(struct shard *shard, const struct mail *mail)
@@ -210,18 +231,27 @@ struct route_walk {
 	uint32_t found;
 };
 
+static void found_party(struct route_walk *walk, party_id party)
+{
+	struct shard *shard = walk->shard;
+	if (shard->party_turn[party] == shard->match_turn)
+		return;
+	shard->party_turn[party] = shard->match_turn;
+	walk->found++;
+	walk->call(walk->self, party);
+}
+
 static void walk_parties(void *self, uint32_t value)
 {
 	struct route_walk *walk = self;
-	struct shard *shard = walk->shard;
+	if (value & ALONE) {
+		found_party(walk, (party_id)value);
+		return;
+	}
 	while (value != 0) {
-		const struct route_party *entry = slab_at(&shard->routes.parties, value);
+		const struct route_party *entry = slab_at(&walk->shard->routes.parties, value);
 		value = entry->next;
-		if (shard->party_turn[entry->party] == shard->match_turn)
-			continue;
-		shard->party_turn[entry->party] = shard->match_turn;
-		walk->found++;
-		walk->call(walk->self, entry->party);
+		found_party(walk, entry->party);
 	}
 }
 

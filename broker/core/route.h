@@ -19,7 +19,7 @@ struct shard;
 struct pending_answer;
 
 struct routes {
-	struct trie trie;     /* the value of a node is the head of its list of parties */
+	struct trie trie;     /* the value of a node is its party, or the head of a list of them */
 	struct slab parties;  /* of struct route_party */
 	struct slab barriers; /* of struct barrier; the ticket is its number */
 	struct index by_node; /* barriers under way, by node of the subscription trie */

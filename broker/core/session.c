@@ -80,7 +80,7 @@ void session_drop_subscriptions(struct shard *shard, struct session *session,
 	retain_stop(shard, session, SLICE_NONE);
 	while (session->subscriptions) {
 		uint32_t n = session->subscriptions;
-		uint64_t row = subscription_at(&shard->subscriptions, n)->row;
+		uint64_t row = subscription_row(&shard->subscriptions, n);
 		if (row)
 			changes_delete(changes, STORE_DELETE_SUBSCRIPTION, row);
 		route_unsubscribe(shard, n, &session->subscriptions);

@@ -106,15 +106,11 @@ static void free_effect(struct shard *shard, struct effect *effect)
 
 static void free_sessions(struct shard *shard)
 {
-	struct index *index = &shard->session_index;
-	for (;;) {
-		uint32_t i = 0;
-		while (index->slots && i <= index->mask && index->slots[i].number == 0)
-			i++;
-		if (index->slots == NULL || i > index->mask)
-			return;
-		struct session *session = session_at(shard, index->slots[i].number);
+	for (uint32_t slot = 1; slot < shard->sessions.used; slot++) {
+		struct session *session = session_at(shard, slot);
 		struct changes changes = {0};
+		if (session == NULL)
+			continue;
 		session_drop_subscriptions(shard, session, &changes);
 		memory_free(changes.ops);
 		session_free(shard, session);

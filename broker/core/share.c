@@ -111,9 +111,8 @@ void shares_finish(struct shard *shard)
 {
 	struct slab *groups = &shard->shares.groups;
 	struct index *index = &shard->shares.index;
-	for (uint32_t i = 0; index->slots && i <= index->mask; i++)
-		if (index->slots[i].number)
-			free_group(shard, group_at(shard, index->slots[i].number));
+	for (uint32_t at = 0, slot; (slot = index_each(index, &at)) != 0;)
+		free_group(shard, group_at(shard, slot));
 	slab_finish(groups);
 	index_finish(index);
 }

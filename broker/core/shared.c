@@ -1,6 +1,9 @@
 /* shared.c - see share.h: the member's side of a shared subscription. */
 #include "broker/core/core.h"
 
+/* What a membership is charged, above its text: here, and as a member at the group's home. */
+#define MEMBERSHIP_COST 160u
+
 static struct slice text_of(const struct shared_subscription *shared)
 {
 	return slice_of(shared->text, shared->text_len);
@@ -42,7 +45,7 @@ struct shared_subscription *shared_create(struct shard *shard, struct session *s
 	shared->next = session->shared;
 	session->shared = shared;
 	session->shared_count++;
-	purse_force(&shard->purse, SUBSCRIPTION_COST + text.len);
+	purse_force(&shard->purse, MEMBERSHIP_COST + text.len);
 	COUNT(shard, SUBSCRIPTIONS);
 	COUNT(shard, SHARED_SUBSCRIPTIONS);
 	session->subscription_count++;
@@ -82,7 +85,7 @@ static void forget(struct shard *shard, struct session *session, struct shared_s
 	while (*link != shared)
 		link = &(*link)->next;
 	*link = shared->next;
-	purse_give(&shard->purse, SUBSCRIPTION_COST + shared->text_len);
+	purse_give(&shard->purse, MEMBERSHIP_COST + shared->text_len);
 	UNCOUNT(shard, SUBSCRIPTIONS);
 	UNCOUNT(shard, SHARED_SUBSCRIPTIONS);
 	session->shared_count--;

@@ -17,23 +17,32 @@
 #define OPTION_RETAIN_AS_PUBLISHED 0x08u
 #define OPTION_RETAIN_HANDLING	   0x30u
 
-/* What a subscription costs a session in memory, as charged. */
-#define SUBSCRIPTION_COST 112u
+/* Those of the subscription itself; retain handling is one SUBSCRIBE's alone. */
+#define OPTIONS_KEPT 0x0fu
+
+/* What a subscription costs a session in memory, as charged, its row included. */
+#define SUBSCRIPTION_COST 40u
 
 struct subscription {
 	uint32_t node;
 	uint32_t next, previous;		 /* at the node */
 	uint32_t session_next, session_previous; /* of the session */
-	uint32_t owner;				 /* slot of a session, or of a group */
-	uint32_t identifier;
-	uint8_t options;
-	bool group;   /* the owner is a shared group */
-	uint64_t row; /* in the store, 0 for none */
+	uint32_t owner : 31;			 /* slot of a session, or of a group */
+	uint32_t group : 1;			 /* the owner is a shared group */
+	uint32_t identifier : 28;		 /* SUBSCRIPTION_IDENTIFIER_MAX; 0 for none */
+	uint32_t options : 4;			 /* OPTIONS_KEPT */
 };
+
+#define SUBSCRIPTION_IDENTIFIER_MAX ((1u << 28) - 1) /* MQTT 5.0 section 3.8.2.1.2 */
+
+/* There may be millions. */
+_Static_assert(sizeof(struct subscription) == 28, "a subscription is small");
 
 struct subscriptions {
 	struct trie trie; /* the value of a node is the head of its list */
 	struct slab entries;
+	uint64_t **rows; /* in the store, by subscription: pages, made for those that have one */
+	uint32_t row_pages;
 };
 
 void subscriptions_init(struct subscriptions *table, const uint8_t key[HASH_KEY_SIZE]);
@@ -55,6 +64,17 @@ uint32_t subscription_find(const struct subscriptions *table, uint32_t realm, st
  */
 uint32_t subscription_add(struct subscriptions *table, uint32_t realm, struct slice filter,
 			  bool group, uint32_t owner, uint32_t *head, bool *first);
+
+/* Its row in the store, 0 for none.  Only sessions that outlive the broker have any. */
+uint64_t subscription_row(const struct subscriptions *table, uint32_t n);
+void subscription_set_row(struct subscriptions *table, uint32_t n, uint64_t row);
+
+/* What is granted from now on. */
+static inline void subscription_set(struct subscription *s, uint8_t options, uint32_t identifier)
+{
+	s->options = options & OPTIONS_KEPT;
+	s->identifier = identifier & SUBSCRIPTION_IDENTIFIER_MAX;
+}
 
 /* Removes it; *last: nobody on this shard has that filter any more. */
 void subscription_remove(struct subscriptions *table, uint32_t n, uint32_t *head, bool *last);

@@ -33,7 +33,7 @@ uint32_t trie_child(const struct trie *trie, uint32_t parent, uint64_t level)
 	uint32_t n = index_first(&trie->edges, edge_hash(parent, level), &probe);
 	while (n != 0) {
 		const struct trie_node *node = trie_node(trie, n);
-		if (node->parent == parent && node->level == level)
+		if (node->parent == parent && trie_level(node) == level)
 			return n;
 		n = index_next(&trie->edges, &probe);
 	}
@@ -46,9 +46,21 @@ uint32_t trie_root(const struct trie *trie, uint32_t realm)
 	return trie_child(trie, 0, realm);
 }
 
-static uint8_t wild_flag(const struct trie *trie, uint64_t level)
+/* The parent has one child more, with this level, or one less. */
+static void count_child(const struct trie *trie, uint32_t parent, uint64_t level, bool more)
 {
-	return level == trie->plus ? TRIE_HAS_PLUS : level == trie->hash ? TRIE_HAS_HASH : 0;
+	if (parent == 0)
+		return;
+	struct trie_node *node = trie_node(trie, parent);
+	must(more ? node->children < TRIE_CHILDREN_MAX : node->children > 0);
+	if (more)
+		node->children++;
+	else
+		node->children--;
+	if (level == trie->plus)
+		node->has_plus = more;
+	else if (level == trie->hash)
+		node->has_hash = more;
 }
 
 static void join_family(struct trie *trie, uint32_t parent, uint32_t n)
@@ -77,36 +89,33 @@ static void leave_family(struct trie *trie, uint32_t parent, uint32_t n)
 	slab_remove(&trie->families, n);
 }
 
-static uint32_t add_child(struct trie *trie, uint32_t parent, uint64_t level, uint8_t flags)
+static uint32_t add_child(struct trie *trie, uint32_t parent, uint64_t level, bool dollar)
 {
 	uint32_t n = trie_child(trie, parent, level);
 	if (n != 0)
 		return n;
 	n = slab_add(&trie->nodes);
 	struct trie_node *node = trie_node(trie, n);
-	node->level = level;
+	node->level[0] = (uint32_t)level;
+	node->level[1] = (uint32_t)(level >> 32);
 	node->parent = parent;
-	node->flags = flags;
+	node->dollar = dollar;
 	index_add(&trie->edges, edge_hash(parent, level), n);
 	if (trie->enumerable)
 		join_family(trie, parent, n);
-	if (parent) {
-		struct trie_node *above = trie_node(trie, parent);
-		above->children++;
-		above->flags |= wild_flag(trie, level);
-	}
+	count_child(trie, parent, level, true);
 	return n;
 }
 
 uint32_t trie_add(struct trie *trie, uint32_t realm, struct slice text)
 {
-	uint8_t dollar = text.len > 0 && text.at[0] == '$' ? TRIE_DOLLAR : 0;
-	uint32_t n = add_child(trie, 0, realm, 0);
+	bool dollar = text.len > 0 && text.at[0] == '$';
+	uint32_t n = add_child(trie, 0, realm, false);
 	struct topic_cursor cursor = topic_cursor_of(text);
 	struct slice level;
 	while (topic_next_level(&cursor, &level)) {
 		n = add_child(trie, n, hash_keyed(trie->key, level), dollar);
-		dollar = 0;
+		dollar = false;
 	}
 	return n;
 }
@@ -129,7 +138,7 @@ size_t trie_path(const struct trie *trie, uint32_t node, uint64_t out[TRIE_LEVEL
 	must(count <= TRIE_LEVELS_MAX + 1);
 	size_t at = count;
 	for (uint32_t n = node; n != 0; n = trie_node(trie, n)->parent)
-		out[--at] = trie_node(trie, n)->level;
+		out[--at] = trie_level(trie_node(trie, n));
 	return count;
 }
 
@@ -144,7 +153,7 @@ uint32_t trie_add_path(struct trie *trie, struct slice path)
 {
 	uint32_t n = 0;
 	for (size_t i = 0; i < path.len / sizeof(uint64_t); i++)
-		n = add_child(trie, n, path_level(path, i), 0);
+		n = add_child(trie, n, path_level(path, i), false);
 	return n;
 }
 
@@ -166,16 +175,12 @@ void trie_prune(struct trie *trie, uint32_t n)
 		if (node->value || node->children || node->pins)
 			return;
 		uint32_t parent = node->parent;
-		uint64_t level = node->level;
+		uint64_t level = trie_level(node);
 		index_remove(&trie->edges, edge_hash(parent, level), n);
 		if (trie->enumerable)
 			leave_family(trie, parent, n);
 		slab_remove(&trie->nodes, n);
-		if (parent) {
-			struct trie_node *above = trie_node(trie, parent);
-			above->children--;
-			above->flags &= (uint8_t)~wild_flag(trie, level);
-		}
+		count_child(trie, parent, level, false);
 		n = parent;
 	}
 }
@@ -214,9 +219,9 @@ static void give(struct match *m, uint32_t n)
 static void step(struct match *m, uint32_t n, uint64_t level, bool wild)
 {
 	const struct trie_node *node = trie_node(m->trie, n);
-	if (wild && node->flags & TRIE_HAS_HASH)
+	if (wild && node->has_hash)
 		give(m, trie_child(m->trie, n, m->trie->hash));
-	if (wild && node->flags & TRIE_HAS_PLUS)
+	if (wild && node->has_plus)
 		reach(m, trie_child(m->trie, n, m->trie->plus));
 	reach(m, trie_child(m->trie, n, level));
 }
@@ -243,7 +248,7 @@ void trie_match(struct trie *trie, uint32_t realm, struct slice name, void *self
 		uint32_t n = trie->frontier[m.side][i];
 		give(&m, n);
 		/* "sport/#" matches "sport" too: MQTT 5.0 section 4.7.1.2. */
-		if (trie_node(trie, n)->flags & TRIE_HAS_HASH)
+		if (trie_node(trie, n)->has_hash)
 			give(&m, trie_child(trie, n, trie->hash));
 	}
 }

@@ -1,7 +1,9 @@
 /*
  * trie.h - topic filters (or topic names) as a tree of levels, kept flat: a node is
- * 24 bytes in a slab, and an edge is an entry of one hash index under
- * (parent, hash of the level).  A lookup costs its levels, whatever else is there.
+ * 20 bytes in a slab, and an edge is an entry of one hash index under
+ * (parent, hash of the level).  A lookup costs its levels, whatever else is there, and
+ * a node about 30 bytes: there may be millions of filters, most with a node or two of
+ * their own.
  *
  * Levels are kept as 64-bit keyed hashes only, never as text (hash.h says what
  * that means for equality).  "+" and "#" are levels like others.
@@ -22,17 +24,19 @@
 #define TRIE_LEVELS_MAX 200u
 
 struct trie_node {
-	uint64_t level; /* hash */
+	uint32_t level[2]; /* hash, by trie_level(): halves, so that a node is no multiple of 8 */
 	uint32_t parent;
 	uint32_t value;
-	uint32_t children; /* how many */
-	uint8_t flags;	   /* TRIE_... */
-	uint8_t pins;	   /* kept although empty */
+	uint32_t children : 27; /* how many */
+	uint32_t pins : 2;	/* kept although empty */
+	bool has_plus : 1;	/* a child "+" */
+	bool has_hash : 1;	/* a child "#" */
+	bool dollar : 1;	/* a first level that begins with '$' */
 };
 
-#define TRIE_HAS_PLUS 1u /* a child "+" */
-#define TRIE_HAS_HASH 2u /* a child "#" */
-#define TRIE_DOLLAR   4u /* a first level that begins with '$' */
+_Static_assert(sizeof(struct trie_node) == 20, "a node is small");
+
+#define TRIE_CHILDREN_MAX ((1u << 27) - 1)
 
 /* Only in a trie whose children can be enumerated. */
 struct trie_family {
@@ -58,6 +62,11 @@ void trie_finish(struct trie *trie);
 static inline struct trie_node *trie_node(const struct trie *trie, uint32_t node)
 {
 	return slab_at(&trie->nodes, node);
+}
+
+static inline uint64_t trie_level(const struct trie_node *node)
+{
+	return (uint64_t)node->level[1] << 32 | node->level[0];
 }
 
 static inline struct trie_family *trie_family(const struct trie *trie, uint32_t node)
@@ -94,12 +103,12 @@ void trie_match(struct trie *trie, uint32_t realm, struct slice name, void *self
 /* Child of a node by the hash of its level; 0 for none. */
 uint32_t trie_child(const struct trie *trie, uint32_t parent, uint64_t level);
 
-/* What its nodes cost in memory, as charged: each with its place in the index. */
+/* What it costs in memory, as charged: its nodes and the index. */
 static inline size_t trie_cost(const struct trie *trie)
 {
-	size_t node = sizeof(struct trie_node) + 2 * sizeof(struct index_slot) +
-		      (trie->enumerable ? sizeof(struct trie_family) : 0);
-	return trie->nodes.count * node;
+	size_t node =
+	    sizeof(struct trie_node) + (trie->enumerable ? sizeof(struct trie_family) : 0);
+	return trie->nodes.count * node + index_size(&trie->edges);
 }
 
 /* The root of a realm, or 0 when it holds nothing. */
