@@ -3,27 +3,63 @@
 
 #define ROOM_MIN 8u
 
-/* Where the search for an identifier begins: mixed, since the client chooses them. */
-static uint32_t home_of(const struct held *held, uint16_t id)
-{
-	return (uint32_t)hash_mix(id) & (held->room - 1);
-}
+/* The largest table that is kept while nothing is held: bursts come again. */
+#define ROOM_KEPT 256u
 
-/* The place of an identifier, or the empty one where the search for it ends. */
-static struct held_ack *place_of(const struct held *held, uint16_t id)
+/*
+ * A hash table with linear probing whose entries stand in the order of their homes (Celis, Larson,
+ * Munro: Robin Hood Hashing, FOCS 1985): a search ends where the entries are nearer to their homes
+ * than it is, and what is taken out is closed up as far as the next entry that is at home.  The
+ * home is the identifier itself, since clients count: then every entry is at home.
+ */
+static uint32_t from_home(const struct held *held, uint32_t at)
 {
-	uint32_t at = home_of(held, id);
-	while (held->ring[at].id != 0 && held->ring[at].id != id)
-		at = (at + 1) & (held->room - 1);
-	return &held->ring[at];
+	return (at - held->ring[at].id) & (held->room - 1);
 }
 
 struct held_ack *held_find(const struct held *held, uint16_t id)
 {
 	if (held->count == 0)
 		return NULL;
-	struct held_ack *ack = place_of(held, id);
-	return ack->id == id ? ack : NULL;
+	uint32_t at = id & (held->room - 1);
+	for (uint32_t way = 0; held->ring[at].id != 0 && from_home(held, at) >= way; way++) {
+		if (held->ring[at].id == id)
+			return &held->ring[at];
+		at = (at + 1) & (held->room - 1);
+	}
+	return NULL;
+}
+
+/* Puts one in that is not there, before those that are nearer to their homes. */
+static struct held_ack *put(struct held *held, struct held_ack ack)
+{
+	struct held_ack *place = NULL;
+	uint32_t at = ack.id & (held->room - 1);
+	for (uint32_t way = 0; held->ring[at].id != 0; way++) {
+		uint32_t theirs = from_home(held, at);
+		if (theirs < way) {
+			struct held_ack moved = held->ring[at];
+			held->ring[at] = ack;
+			place = place ? place : &held->ring[at];
+			ack = moved;
+			way = theirs;
+		}
+		at = (at + 1) & (held->room - 1);
+	}
+	held->ring[at] = ack;
+	return place ? place : &held->ring[at];
+}
+
+static void take_away(struct held *held, struct held_ack *ack)
+{
+	uint32_t hole = (uint32_t)(ack - held->ring);
+	uint32_t at = (hole + 1) & (held->room - 1);
+	while (held->ring[at].id != 0 && from_home(held, at) > 0) {
+		held->ring[hole] = held->ring[at];
+		hole = at;
+		at = (at + 1) & (held->room - 1);
+	}
+	held->ring[hole] = (struct held_ack){0};
 }
 
 static void resize(struct held *held, struct purse *purse, uint32_t room)
@@ -33,33 +69,19 @@ static void resize(struct held *held, struct purse *purse, uint32_t room)
 	held->room = room;
 	for (uint32_t i = 0; i < old.room; i++)
 		if (old.ring[i].id != 0)
-			*place_of(held, old.ring[i].id) = old.ring[i];
+			put(held, old.ring[i]);
 	memory_free(old.ring);
 	purse_give(purse, old.room * sizeof *held->ring);
 	purse_force(purse, room * sizeof *held->ring);
 }
 
-/* A place for an identifier that is not there.  A quarter stays empty, so that searches end. */
-static struct held_ack *make_place(struct held *held, struct purse *purse, uint16_t id)
+/* Adds one that is not there.  A quarter stays empty, so that searches end. */
+static struct held_ack *add(struct held *held, struct purse *purse, struct held_ack ack)
 {
 	if (held->count >= held->room / 4 * 3)
 		resize(held, purse, held->room ? held->room * 2 : ROOM_MIN);
-	return place_of(held, id);
-}
-
-/* Empties a place, and moves up those behind whose search would end there. */
-static void empty_place(struct held *held, struct held_ack *ack)
-{
-	uint32_t mask = held->room - 1;
-	uint32_t hole = (uint32_t)(ack - held->ring);
-	for (uint32_t at = (hole + 1) & mask; held->ring[at].id != 0; at = (at + 1) & mask) {
-		uint32_t way = (at - home_of(held, held->ring[at].id)) & mask;
-		if (way < ((at - hole) & mask))
-			continue;
-		held->ring[hole] = held->ring[at];
-		hole = at;
-	}
-	held->ring[hole] = (struct held_ack){0};
+	held->count++;
+	return put(held, ack);
 }
 
 /* ---- order ---- */
@@ -123,8 +145,8 @@ static void remove_ack(struct held *held, struct purse *purse, struct held_ack *
 {
 	if (ack->message)
 		message_release(ack->message, purse);
-	empty_place(held, ack);
-	if (--held->count > 0 || held->room <= 64)
+	take_away(held, ack);
+	if (--held->count > 0 || held->room <= ROOM_KEPT)
 		return;
 	purse_give(purse, held->room * sizeof *held->ring);
 	memory_free(held->ring);
@@ -151,7 +173,9 @@ static void flush(struct shard *shard, struct session *session, uint8_t qos)
 		    session->client->state != CLIENT_UP)
 			return;
 		struct held_ack due = *ack;
-		take_out(held, ack);
+		held->first[kind] = due.next;
+		if (due.next == 0)
+			held->last[kind] = 0;
 		ack->message = NULL;
 		remove_ack(held, &shard->purse, ack);
 		send(shard, session, &due);
@@ -164,15 +188,14 @@ void held_add(struct shard *shard, struct session *session, uint16_t id, uint8_t
 	      enum mqtt_reason reason, struct message *message)
 {
 	struct held *held = &traffic_for(shard, session)->held;
-	struct held_ack *ack = make_place(held, &shard->purse, id);
-	*ack = (struct held_ack){
-	    .message = message ? message_share(message) : NULL,
-	    .gate = gate,
-	    .id = id,
-	    .qos = qos,
-	    .reason = (uint8_t)reason,
-	};
-	held->count++;
+	struct held_ack *ack = add(held, &shard->purse,
+				   (struct held_ack){
+				       .message = message ? message_share(message) : NULL,
+				       .gate = gate,
+				       .id = id,
+				       .qos = qos,
+				       .reason = (uint8_t)reason,
+				   });
 	append(held, ack);
 	flush(shard, session, qos);
 }

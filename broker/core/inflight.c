@@ -6,6 +6,9 @@
 
 #define ROOM_MIN 4u
 
+/* The largest ring that is kept while nothing is under way: bursts come again. */
+#define ROOM_KEPT 256u
+
 static void resize(struct inflight *inflight, struct purse *purse, uint32_t room)
 {
 	struct outbound *ring = memory_get_zeroed(room * sizeof *ring);
@@ -222,9 +225,8 @@ void inflight_remove(struct inflight *inflight, struct purse *purse, struct outb
 	if (entry->recorded)
 		purse_give(purse, STEP_COST);
 	*entry = (struct outbound){0};
-	if (--inflight->count > 0 || inflight->room <= 64)
+	if (--inflight->count > 0 || inflight->room <= ROOM_KEPT)
 		return;
-	/* A large ring is not worth keeping for a quiet session. */
 	purse_give(purse, inflight->room * sizeof *entry);
 	memory_free(inflight->ring);
 	inflight->ring = NULL;
