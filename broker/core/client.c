@@ -361,6 +361,7 @@ static void move(struct shard *shard, struct client *client, struct slice packet
 		memcpy(bytes + packet.len, rest.at, rest.len);
 	struct effect *effect = shard_effect(shard, EFFECT_MOVE, client->link);
 	effect->party = client->move_to;
+	bundle_seal(&shard->bundles, client->move_to);
 	effect->bytes = slice_of(bytes, packet.len + rest.len);
 	effect->opened_ms = client->opened_ms;
 	client_free(shard, client);

@@ -13,6 +13,7 @@
 #define BROKER_CORE_CORE_H
 
 #include "broker/core/alias.h"
+#include "broker/core/bundle.h"
 #include "broker/core/happened.h"
 #include "broker/core/gate.h"
 #include "broker/core/hash.h"
@@ -254,6 +255,7 @@ struct shard {
 	size_t effect_room;
 
 	struct mail *own_first, *own_last; /* mail to this shard itself */
+	struct bundles bundles;
 
 	struct client **drained;
 	uint32_t drained_count;

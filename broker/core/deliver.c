@@ -187,6 +187,14 @@ struct mailing {
 static void mail_to_party(void *self, party_id party)
 {
 	struct mailing *m = self;
+	m->shard->bundles.event[party] = m->shard->bundles.events;
+	if (bundle_takes(m->publication)) {
+		if (bundle_publication(m->shard, party, m->publication, m->publication->gate))
+			gate_hold(m->shard, m->publication->gate);
+		else
+			COUNT(m->shard, DROPPED_MEMORY);
+		return;
+	}
 	struct message *message = publication_message(m->shard, m->publication);
 	if (message == NULL)
 		return;

@@ -77,9 +77,7 @@ void gate_release(struct shard *shard, uint32_t number)
 		held_open(shard, open.ticket_or_session, open.packet_id, number);
 		return;
 	}
-	struct mail *mail = mail_create(MAIL_GATE, shard->party, open.party, SLICE_NONE);
-	mail->ticket = open.ticket_or_session;
-	shard_post(shard, mail);
+	bundle_gate(shard, open.party, open.ticket_or_session);
 }
 
 /* ---- sessions that hold gates ---- */

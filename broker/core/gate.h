@@ -4,7 +4,7 @@
  *
  * A gate counts what still holds it: each gated delivery of this shard, and each
  * other party that was given the message.  That party has a gate of its own for its
- * deliveries, and answers once (MAIL_GATE) when it opens.  A delivery is done when
+ * deliveries, and answers once (MAIL_GATES) when it opens.  A delivery is done when
  * it is acknowledged (any reason code), dropped, expired, or when its session
  * ends, goes away or falls behind.
  *

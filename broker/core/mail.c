@@ -21,18 +21,20 @@ void mail_destroy(struct mail *mail, struct purse *purse)
 {
 	if (mail->message)
 		message_release(mail->message, purse);
-	for (uint32_t i = 0; i < mail->count; i++)
+	for (uint32_t i = 0; mail->messages && i < mail->count; i++)
 		message_release(mail->messages[i], purse);
+	purse_payload_free(purse, mail->bundle, mail->bundle_len);
+	purse_give(purse, mail->bundle_room);
 	memory_free(mail->messages);
 	memory_free(mail);
 }
 
 size_t mail_weight(const struct mail *mail)
 {
-	size_t weight = sizeof *mail + mail->text.len;
+	size_t weight = sizeof *mail + mail->text.len + mail->bundle_len;
 	if (mail->message)
 		weight += message_size(mail->message);
-	for (uint32_t i = 0; i < mail->count; i++)
+	for (uint32_t i = 0; mail->messages && i < mail->count; i++)
 		weight += message_size(mail->messages[i]);
 	return weight;
 }

@@ -28,10 +28,11 @@ enum mail_type {
 			 */
 	MAIL_ROUTE_DEL, /* likewise: no more */
 	MAIL_ANSWER,	/* `ticket`: what was asked under this number is in force */
-	MAIL_PUBLISH,	/* message, for the subscribers that `to` has; MAIL_GATE for `ticket` if any
-			 */
-	MAIL_GATE,	/* `ticket`: the deliveries of what came with it are done */
-	MAIL_RETAIN,	/* message: to be kept (or, when empty, cleared) at its topic's home */
+	MAIL_PUBLISH, /* message, for the subscribers that `to` has; MAIL_GATES for `ticket` if any
+		       */
+	MAIL_PUBLICATIONS, /* a bundle of small ones (bundle.h), likewise */
+	MAIL_GATES,	   /* bundle of tickets: the deliveries of what came with them are done */
+	MAIL_RETAIN,	   /* message: to be kept (or, when empty, cleared) at its topic's home */
 	MAIL_RETAIN_SCAN,  /* text = filter, ticket = scan: send the next matching retained messages
 			    */
 	MAIL_RETAIN_FOUND, /* ticket = scan, messages; `last` when there are no more */
@@ -73,6 +74,9 @@ struct mail {
 	struct share_member member;
 	struct message *message;   /* owns one reference; NULL for none */
 	struct message **messages; /* MAIL_RETAIN_FOUND: `count` references; NULL for none */
+	uint8_t *bundle;	   /* MAIL_PUBLICATIONS, MAIL_GATES: `count` of them */
+	uint32_t bundle_len;
+	uint32_t bundle_room;
 	uint32_t count;
 	uint32_t wanted;   /* MAIL_RETAIN_SCAN: so many messages at most */
 	struct slice text; /* points behind the struct */

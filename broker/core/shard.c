@@ -37,6 +37,8 @@ struct effect *shard_effect(struct shard *shard, enum effect_type type, uint32_t
 void shard_post(struct shard *shard, struct mail *mail)
 {
 	if (mail->to != shard->party) {
+		if (mail->type != MAIL_GATES)
+			bundle_seal(&shard->bundles, mail->to);
 		shard_effect(shard, EFFECT_MAIL, 0)->mail = mail;
 		return;
 	}
@@ -91,6 +93,7 @@ struct shard *shard_create(const struct shard_setup *setup, struct moment now)
 	steps_init(&shard->steps);
 	recall_init(&shard->recall);
 	timer_wheel_init(&shard->timers, now.ms);
+	bundles_init(&shard->bundles, setup->parties);
 	shard->party_turn = memory_get_zeroed(setup->parties * sizeof *shard->party_turn);
 	return shard;
 }
@@ -144,6 +147,7 @@ void shard_destroy(struct shard *shard)
 	persist_finish(&shard->persist);
 	steps_finish(&shard->steps);
 	recall_finish(&shard->recall);
+	bundles_finish(&shard->bundles);
 	for (size_t i = 0; i < shard->effect_count; i++)
 		free_effect(shard, &shard->effects[i]);
 	while (shard->own_first) {
@@ -181,20 +185,37 @@ static void on_link_closed(struct shard *shard, const struct event *event)
 		client_gone(shard, client);
 }
 
+static void deliver_from(struct shard *shard, party_id from, uint64_t ticket,
+			 struct publication *publication)
+{
+	publication->gate = gate_for_party(shard, from, ticket);
+	if (publication->expires_ms > shard->now.ms)
+		deliver_here(shard, publication);
+	else
+		COUNT(shard, DROPPED_EXPIRED);
+	gate_release(shard, publication->gate);
+	publication_finish(shard, publication);
+}
+
 static void on_mail_publish(struct shard *shard, struct mail *mail)
 {
 	struct publication publication = message_publication(mail->message);
-	publication.gate = gate_for_party(shard, mail->from, mail->ticket);
-	if (publication.expires_ms > shard->now.ms)
-		deliver_here(shard, &publication);
-	else
-		COUNT(shard, DROPPED_EXPIRED);
-	gate_release(shard, publication.gate);
+	deliver_from(shard, mail->from, mail->ticket, &publication);
 }
 
-static void on_mail_gate(struct shard *shard, struct mail *mail)
+static void on_mail_publications(struct shard *shard, struct mail *mail)
 {
-	gate_release(shard, (uint32_t)mail->ticket);
+	struct publication publication;
+	uint64_t ticket;
+	for (uint32_t at = 0; bundle_next(mail, &at, &publication, &ticket);)
+		deliver_from(shard, mail->from, ticket, &publication);
+}
+
+static void on_mail_gates(struct shard *shard, struct mail *mail)
+{
+	const uint64_t *tickets = bundle_tickets(mail);
+	for (uint32_t i = 0; i < mail->count; i++)
+		gate_release(shard, (uint32_t)tickets[i]);
 }
 
 static void on_mail_own_copy(struct shard *shard, struct mail *mail)
@@ -224,7 +245,8 @@ static void handle_mail(struct shard *shard, struct mail *mail)
 	    [MAIL_ROUTE_DEL] = on_mail_route,
 	    [MAIL_ANSWER] = on_mail_answer,
 	    [MAIL_PUBLISH] = on_mail_publish,
-	    [MAIL_GATE] = on_mail_gate,
+	    [MAIL_PUBLICATIONS] = on_mail_publications,
+	    [MAIL_GATES] = on_mail_gates,
 	    [MAIL_RETAIN] = retained_scan_mail,
 	    [MAIL_RETAIN_SCAN] = retained_scan_mail,
 	    [MAIL_RETAIN_FOUND] = retain_found,
@@ -413,6 +435,7 @@ void shard_handle(struct shard *shard, struct moment now, const struct event *ev
 	    [EVENT_RESTORE_STEP] = on_restore_step,
 	};
 	shard->now = now;
+	bundles_event(&shard->bundles);
 	if (shard->drained_count > 0)
 		pump_drained(shard);
 	handlers[event->type](shard, event);
@@ -420,6 +443,14 @@ void shard_handle(struct shard *shard, struct moment now, const struct event *ev
 		handle_own_mail(shard);
 	charge_tries(shard);
 	happened_set(&shard->happened, HAPPENED_MEMORY, (uint64_t)shard->purse.charged);
+}
+
+bool shard_published_to(const struct shard *shard, const bool parties[])
+{
+	for (party_id to = 0; to < shard->parties; to++)
+		if (parties[to] && bundles_went(&shard->bundles, to))
+			return true;
+	return false;
 }
 
 void shard_calm(struct shard *shard)
@@ -445,6 +476,7 @@ void shard_effects_done(struct shard *shard)
 			client->output_told = false;
 	}
 	shard->effect_count = 0;
+	bundles_sent(&shard->bundles, shard->parties);
 }
 
 size_t shard_output(struct shard *shard, uint32_t link, struct slice *out, size_t room)

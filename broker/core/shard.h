@@ -155,6 +155,9 @@ struct client_info {
 void shard_each_client(const struct shard *shard, void *self,
 		       void (*call)(void *self, const struct client_info *client));
 
+/* Did the last event send a publication to one of these, by party? */
+bool shard_published_to(const struct shard *shard, const bool parties[]);
+
 /* A calm moment: gives up memory that was kept for the next burst. */
 void shard_calm(struct shard *shard);
 

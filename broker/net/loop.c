@@ -134,18 +134,6 @@ static bool add_link(struct loop *loop, struct stream stream, struct listener *l
 	return true;
 }
 
-static bool makes_pressure(const struct loop *loop, size_t first_effect)
-{
-	size_t count;
-	const struct effect *effects = shard_effects(loop->shard, &count);
-
-	for (size_t i = first_effect; i < count; i++)
-		if (effects[i].type == EFFECT_MAIL && effects[i].mail->type == MAIL_PUBLISH &&
-		    loop->pressed[effects[i].mail->to])
-			return true;
-	return false;
-}
-
 static void pause_link(struct loop *loop, uint32_t number, struct link *link)
 {
 	link->held |= LINK_HELD_PRESSURE;
@@ -158,13 +146,9 @@ static void pause_link(struct loop *loop, uint32_t number, struct link *link)
 
 static void give_bytes(struct loop *loop, uint32_t number, struct link *link, struct slice bytes)
 {
-	size_t effects = 0;
-
-	if (loop->pressed)
-		shard_effects(loop->shard, &effects);
 	shard_handle(loop->shard, loop->now,
 		     &(struct event){.type = EVENT_LINK_BYTES, .link = number, .bytes = bytes});
-	if (loop->pressed && makes_pressure(loop, effects))
+	if (loop->pressed && shard_published_to(loop->shard, loop->pressed))
 		pause_link(loop, number, link);
 }
 

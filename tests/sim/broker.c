@@ -210,13 +210,10 @@ static void post(struct world *world, struct mail *mail)
 		mail_destroy(mail, &world->purse);
 		return;
 	}
-	if (plant_opens_gate(world, mail)) {
-		struct mail *gate = mail_create(MAIL_GATE, mail->to, mail->from, SLICE_NONE);
-		gate->ticket = mail->ticket;
-		mail->ticket = 0;
+	struct mail *gate = plant_opens_gate(world, mail);
+	if (gate)
 		broker_inbox(world, gate->to,
 			     (struct inbox_item){.type = INBOX_MAIL, .mail = gate});
-	}
 	broker_inbox(world, mail->to, (struct inbox_item){.type = INBOX_MAIL, .mail = mail});
 }
 

@@ -41,10 +41,11 @@ bool plant_loses_mail(struct world *world, const struct mail *mail)
 		return false;
 	switch (mail->type) {
 	case MAIL_PUBLISH:
+	case MAIL_PUBLICATIONS:
 		return plant_strikes(world, PLANT_LOSE_PUBLISH_MAIL, 100);
 	case MAIL_RETAIN:
 		return plant_strikes(world, PLANT_LOSE_RETAIN_MAIL, 300);
-	case MAIL_GATE:
+	case MAIL_GATES:
 		return plant_strikes(world, PLANT_LOSE_GATE, 100);
 	case MAIL_SHARE_DELIVER:
 		return plant_strikes(world, PLANT_LOSE_SHARE_MAIL, 200);

@@ -36,8 +36,8 @@ bool plant_keeps_alive(struct world *world);
 /* True when this batch is to be answered 'committed' without being so. */
 bool plant_forgets_batch(struct world *world, const struct store_batch *batch);
 
-/* True when the mail's gate is to open now; the mail then holds none. */
-bool plant_opens_gate(struct world *world, const struct mail *mail);
+/* Mail that opens a gate of this mail at once; its publication then holds none.  NULL mostly. */
+struct mail *plant_opens_gate(struct world *world, struct mail *mail);
 
 /* True when this batch is to be answered 'committed' before it is. */
 bool plant_answers_early(struct world *world, const struct store_batch *batch);

@@ -1,5 +1,5 @@
 /* plant_store.c - faults on purpose in what the store does with the steps of exchanges. */
-#include "broker/core/mail.h"
+#include "broker/core/bundle.h"
 #include "storage/store.h"
 #include "tests/sim/oracle.h"
 #include "tests/sim/plant.h"
@@ -15,10 +15,28 @@ static bool strikes_and_kills(struct world *world, enum plant plant, uint32_t pe
 	return true;
 }
 
-bool plant_opens_gate(struct world *world, const struct mail *mail)
+/* The first of a bundle that has a gate loses it; what the gate's owner is told instead. */
+struct mail *plant_opens_gate(struct world *world, struct mail *mail)
 {
-	return mail->type == MAIL_PUBLISH && mail->ticket != 0 && mail->from != mail->to &&
-	       strikes_and_kills(world, PLANT_OPEN_GATE, 200, 40);
+	struct publication publication;
+	uint64_t ticket = 0;
+	uint32_t at = 0, first = 0;
+	if (mail->type != MAIL_PUBLICATIONS)
+		return NULL;
+	while (ticket == 0) {
+		first = at;
+		if (!bundle_next(mail, &at, &publication, &ticket))
+			return NULL;
+	}
+	if (!strikes_and_kills(world, PLANT_OPEN_GATE, 200, 40))
+		return NULL;
+	memset(mail->bundle + first, 0, sizeof ticket);
+	struct mail *gate = mail_create(MAIL_GATES, mail->to, mail->from, SLICE_NONE);
+	gate->count = 1;
+	gate->bundle_len = sizeof ticket;
+	gate->bundle = purse_payload(&world->purse, sizeof ticket);
+	memcpy(gate->bundle, &ticket, sizeof ticket);
+	return gate;
 }
 
 /* ---- answered before it is committed ---- */
