@@ -78,6 +78,13 @@ static inline uint32_t index_distance(const struct index *index, uint32_t at)
 	return at >= home ? at - home : at + index->room - home;
 }
 
+/* A search for this hash is about to begin. */
+static inline void index_prefetch(const struct index *index, uint64_t hash)
+{
+	if (index->count > 0)
+		__builtin_prefetch(&index->slots[index_home(index, (uint32_t)(hash >> 32))]);
+}
+
 static inline uint32_t index_next(const struct index *index, struct index_probe *probe)
 {
 	for (;;) {

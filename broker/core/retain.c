@@ -12,7 +12,7 @@ struct retained {
 
 /* Where a walk stands on one level. */
 struct scan_frame {
-	uint32_t node;
+	struct trie_place place;
 	uint32_t child; /* the next one to look at, 0 for none */
 	uint32_t depth; /* levels of the filter used up */
 };
@@ -238,17 +238,18 @@ void retained_timer(struct shard *shard, struct timer *timer)
 
 /* ---- walking ---- */
 
-static void push(struct scan *scan, const struct trie *trie, uint32_t node, uint32_t depth)
+static void push(struct scan *scan, const struct trie *trie, struct trie_place place,
+		 uint32_t depth)
 {
 	scan->frames = shard_grow(scan->frames, &scan->frame_room, scan->frame_count + 1,
 				  sizeof *scan->frames);
 	uint32_t child = 0;
 	if (depth < scan->level_count) {
 		const struct scan_level *level = &scan->levels[depth];
-		child = level->kind == LEVEL_LITERAL ? trie_child(trie, node, level->hash)
-						     : trie_family(trie, node)->first_child;
+		child = level->kind == LEVEL_LITERAL ? trie_child(trie, place, level->hash).node
+						     : trie_family(trie, place.node)->first_child;
 	}
-	scan->frames[scan->frame_count++] = (struct scan_frame){node, child, depth};
+	scan->frames[scan->frame_count++] = (struct scan_frame){place, child, depth};
 }
 
 /* Is the node itself matched by the filter, `depth` levels of which are used up? */
@@ -284,10 +285,11 @@ static bool scan_step(struct scan *scan, const struct trie *trie, uint32_t *slot
 		scan->frame_count--;
 		return true;
 	}
-	uint32_t depth = scan->frames[scan->frame_count - 1].depth;
+	struct scan_frame top = scan->frames[scan->frame_count - 1];
+	uint32_t depth = top.depth;
 	if (scan->levels[depth].kind != LEVEL_HASH)
 		depth++;
-	push(scan, trie, child, depth);
+	push(scan, trie, trie_step(trie, top.place, child), depth);
 	if (matched(scan, depth))
 		*slot = trie_node(trie, child)->value;
 	return true;
@@ -309,8 +311,8 @@ static struct scan *scan_create(struct shard *shard, const struct mail *mail)
 			   : slice_equal(level, SLICE_LITERAL("#")) ? LEVEL_HASH
 								    : LEVEL_LITERAL;
 	}
-	uint32_t root = trie_root(&shard->retained.trie, mail->realm);
-	if (root != 0)
+	struct trie_place root = trie_root(&shard->retained.trie, mail->realm);
+	if (root.node != 0)
 		push(scan, &shard->retained.trie, root, 0);
 	scan->next = shard->retained.scans;
 	shard->retained.scans = scan;

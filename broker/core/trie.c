@@ -22,28 +22,37 @@ void trie_finish(struct trie *trie)
 	memory_free(trie->frontier[1]);
 }
 
-static uint64_t edge_hash(uint32_t parent, uint64_t level)
+/* Where no realm's root is yet: what they are the children of. */
+static const struct trie_place above_all = {0, 0};
+
+static uint64_t path_hash(uint64_t parent, uint64_t level)
 {
-	return hash_mix(level + (uint64_t)parent * 0x9e3779b97f4a7c15u);
+	return hash_mix(level + parent * 0x9e3779b97f4a7c15u);
 }
 
-uint32_t trie_child(const struct trie *trie, uint32_t parent, uint64_t level)
+struct trie_place trie_child(const struct trie *trie, struct trie_place parent, uint64_t level)
 {
 	struct index_probe probe;
-	uint32_t n = index_first(&trie->edges, edge_hash(parent, level), &probe);
-	while (n != 0) {
+	struct trie_place place = {.path = path_hash(parent.path, level)};
+	uint32_t n = index_first(&trie->edges, place.path, &probe);
+	for (; n != 0; n = index_next(&trie->edges, &probe)) {
 		const struct trie_node *node = trie_node(trie, n);
-		if (node->parent == parent && trie_level(node) == level)
-			return n;
-		n = index_next(&trie->edges, &probe);
+		if (node->parent == parent.node && trie_level(node) == level)
+			break;
 	}
-	return 0;
+	place.node = n;
+	return place;
 }
 
-/* Realms are the children of parent 0. */
-uint32_t trie_root(const struct trie *trie, uint32_t realm)
+struct trie_place trie_step(const struct trie *trie, struct trie_place parent, uint32_t child)
 {
-	return trie_child(trie, 0, realm);
+	uint64_t level = trie_level(trie_node(trie, child));
+	return (struct trie_place){child, path_hash(parent.path, level)};
+}
+
+struct trie_place trie_root(const struct trie *trie, uint32_t realm)
+{
+	return trie_child(trie, above_all, realm);
 }
 
 /* The parent has one child more, with this level, or one less. */
@@ -89,45 +98,46 @@ static void leave_family(struct trie *trie, uint32_t parent, uint32_t n)
 	slab_remove(&trie->families, n);
 }
 
-static uint32_t add_child(struct trie *trie, uint32_t parent, uint64_t level, bool dollar)
+static struct trie_place add_child(struct trie *trie, struct trie_place parent, uint64_t level,
+				   bool dollar)
 {
-	uint32_t n = trie_child(trie, parent, level);
-	if (n != 0)
-		return n;
-	n = slab_add(&trie->nodes);
-	struct trie_node *node = trie_node(trie, n);
+	struct trie_place place = trie_child(trie, parent, level);
+	if (place.node != 0)
+		return place;
+	place.node = slab_add(&trie->nodes);
+	struct trie_node *node = trie_node(trie, place.node);
 	node->level[0] = (uint32_t)level;
 	node->level[1] = (uint32_t)(level >> 32);
-	node->parent = parent;
+	node->parent = parent.node;
 	node->dollar = dollar;
-	index_add(&trie->edges, edge_hash(parent, level), n);
+	index_add(&trie->edges, place.path, place.node);
 	if (trie->enumerable)
-		join_family(trie, parent, n);
-	count_child(trie, parent, level, true);
-	return n;
+		join_family(trie, parent.node, place.node);
+	count_child(trie, parent.node, level, true);
+	return place;
 }
 
 uint32_t trie_add(struct trie *trie, uint32_t realm, struct slice text)
 {
 	bool dollar = text.len > 0 && text.at[0] == '$';
-	uint32_t n = add_child(trie, 0, realm, false);
+	struct trie_place place = add_child(trie, above_all, realm, false);
 	struct topic_cursor cursor = topic_cursor_of(text);
 	struct slice level;
 	while (topic_next_level(&cursor, &level)) {
-		n = add_child(trie, n, hash_keyed(trie->key, level), dollar);
+		place = add_child(trie, place, hash_keyed(trie->key, level), dollar);
 		dollar = false;
 	}
-	return n;
+	return place.node;
 }
 
 uint32_t trie_find(const struct trie *trie, uint32_t realm, struct slice text)
 {
-	uint32_t n = trie_root(trie, realm);
+	struct trie_place place = trie_root(trie, realm);
 	struct topic_cursor cursor = topic_cursor_of(text);
 	struct slice level;
-	while (n != 0 && topic_next_level(&cursor, &level))
-		n = trie_child(trie, n, hash_keyed(trie->key, level));
-	return n;
+	while (place.node != 0 && topic_next_level(&cursor, &level))
+		place = trie_child(trie, place, hash_keyed(trie->key, level));
+	return place.node;
 }
 
 size_t trie_path(const struct trie *trie, uint32_t node, uint64_t out[TRIE_LEVELS_MAX + 1])
@@ -151,36 +161,50 @@ static uint64_t path_level(struct slice path, size_t i)
 
 uint32_t trie_add_path(struct trie *trie, struct slice path)
 {
-	uint32_t n = 0;
+	struct trie_place place = above_all;
 	for (size_t i = 0; i < path.len / sizeof(uint64_t); i++)
-		n = add_child(trie, n, path_level(path, i), false);
-	return n;
+		place = add_child(trie, place, path_level(path, i), false);
+	return place.node;
 }
 
 uint32_t trie_find_path(const struct trie *trie, struct slice path)
 {
-	uint32_t n = 0;
+	struct trie_place place = above_all;
 	for (size_t i = 0; i < path.len / sizeof(uint64_t); i++) {
-		n = trie_child(trie, n, path_level(path, i));
-		if (n == 0)
-			return 0;
+		place = trie_child(trie, place, path_level(path, i));
+		if (place.node == 0)
+			break;
 	}
-	return n;
+	return place.node;
+}
+
+static bool is_needed(const struct trie_node *node)
+{
+	return node->value || node->children || node->pins;
+}
+
+static void remove_node(struct trie *trie, uint32_t n, uint64_t path)
+{
+	uint32_t parent = trie_node(trie, n)->parent;
+	uint64_t level = trie_level(trie_node(trie, n));
+	index_remove(&trie->edges, path, n);
+	if (trie->enumerable)
+		leave_family(trie, parent, n);
+	slab_remove(&trie->nodes, n);
+	count_child(trie, parent, level, false);
 }
 
 void trie_prune(struct trie *trie, uint32_t n)
 {
-	while (n != 0) {
-		struct trie_node *node = trie_node(trie, n);
-		if (node->value || node->children || node->pins)
-			return;
-		uint32_t parent = node->parent;
-		uint64_t level = trie_level(node);
-		index_remove(&trie->edges, edge_hash(parent, level), n);
-		if (trie->enumerable)
-			leave_family(trie, parent, n);
-		slab_remove(&trie->nodes, n);
-		count_child(trie, parent, level, false);
+	uint64_t paths[TRIE_LEVELS_MAX + 1];
+	if (n == 0 || is_needed(trie_node(trie, n)))
+		return;
+	size_t count = trie_path(trie, n, paths);
+	for (size_t i = 0; i < count; i++) /* hashes of levels become those of paths */
+		paths[i] = path_hash(i > 0 ? paths[i - 1] : 0, paths[i]);
+	while (n != 0 && !is_needed(trie_node(trie, n))) {
+		uint32_t parent = trie_node(trie, n)->parent;
+		remove_node(trie, n, paths[--count]);
 		n = parent;
 	}
 }
@@ -191,22 +215,22 @@ struct match {
 	struct trie *trie;
 	void *self;
 	void (*call)(void *self, uint32_t value);
-	uint32_t count; /* nodes in the frontier being made */
+	uint32_t count; /* places in the frontier being made */
 	unsigned side;	/* which of the two it is */
 };
 
-static void reach(struct match *m, uint32_t n)
+static void reach(struct match *m, struct trie_place place)
 {
-	if (n == 0)
+	if (place.node == 0)
 		return;
 	struct trie *trie = m->trie;
 	if (m->count == trie->frontier_room[m->side]) {
 		uint32_t room = m->count ? m->count * 2 : 16;
 		trie->frontier[m->side] =
-		    memory_resize(trie->frontier[m->side], room * sizeof(uint32_t));
+		    memory_resize(trie->frontier[m->side], room * sizeof place);
 		trie->frontier_room[m->side] = room;
 	}
-	trie->frontier[m->side][m->count++] = n;
+	trie->frontier[m->side][m->count++] = place;
 }
 
 static void give(struct match *m, uint32_t n)
@@ -215,40 +239,87 @@ static void give(struct match *m, uint32_t n)
 		m->call(m->self, trie_node(m->trie, n)->value);
 }
 
-/* What `n` leads to by one more level of the name; wildcards only where they may match. */
-static void step(struct match *m, uint32_t n, uint64_t level, bool wild)
+static void give_hash(struct match *m, struct trie_place place)
 {
-	const struct trie_node *node = trie_node(m->trie, n);
-	if (wild && node->has_hash)
-		give(m, trie_child(m->trie, n, m->trie->hash));
+	if (trie_node(m->trie, place.node)->has_hash)
+		give(m, trie_child(m->trie, place, m->trie->hash).node);
+}
+
+/* What `place` leads to by one more level of the name; wildcards only where they may match. */
+static void step(struct match *m, struct trie_place place, uint64_t level, bool wild)
+{
+	const struct trie_node *node = trie_node(m->trie, place.node);
+	uint32_t wildcards = (uint32_t)node->has_plus + node->has_hash;
+	if (wild)
+		give_hash(m, place);
 	if (wild && node->has_plus)
-		reach(m, trie_child(m->trie, n, m->trie->plus));
-	reach(m, trie_child(m->trie, n, level));
+		reach(m, trie_child(m->trie, place, m->trie->plus));
+	if (node->children > wildcards)
+		reach(m, trie_child(m->trie, place, level));
+}
+
+/* The hashes of the name's levels; how many, at most one more than any filter has. */
+static size_t hash_levels(const struct trie *trie, struct slice name,
+			  uint64_t levels[TRIE_LEVELS_MAX + 1])
+{
+	struct topic_cursor cursor = topic_cursor_of(name);
+	struct slice level;
+	size_t count = 0;
+	while (count <= TRIE_LEVELS_MAX && topic_next_level(&cursor, &level))
+		levels[count++] = hash_keyed(trie->key, level);
+	return count;
+}
+
+/* A larger index does not stay in a processor's cache beside all else: it has 512 kB. */
+#define WARM_ROOM 65536u
+
+/*
+ * Has all nodes of the filter without wildcards, and their places in the index, come from
+ * memory together, before the walk asks for one after the other.
+ */
+static void call_in(const struct trie *trie, struct trie_place root, const uint64_t *levels,
+		    size_t count)
+{
+	uint64_t paths[TRIE_LEVELS_MAX + 1];
+	struct index_probe probe;
+	uint64_t path = root.path;
+	for (size_t i = 0; i < count; i++) {
+		path = paths[i] = path_hash(path, levels[i]);
+		index_prefetch(&trie->edges, path);
+	}
+	for (size_t i = 0; i < count; i++) {
+		uint32_t n = index_first(&trie->edges, paths[i], &probe);
+		if (n != 0)
+			__builtin_prefetch(trie_node(trie, n));
+	}
 }
 
 void trie_match(struct trie *trie, uint32_t realm, struct slice name, void *self,
 		void (*call)(void *self, uint32_t value))
 {
+	uint64_t levels[TRIE_LEVELS_MAX + 1];
 	struct match m = {.trie = trie, .self = self, .call = call};
-	reach(&m, trie_root(trie, realm));
+	struct trie_place root = trie_root(trie, realm);
+	if (root.node == 0)
+		return;
 	bool wild = name.len == 0 || name.at[0] != '$';
-	struct topic_cursor cursor = topic_cursor_of(name);
-	struct slice level;
-	while (m.count > 0 && topic_next_level(&cursor, &level)) {
-		const uint32_t *from = trie->frontier[m.side];
-		uint32_t count = m.count;
-		uint64_t hash = hash_keyed(trie->key, level);
+	size_t count = hash_levels(trie, name, levels);
+	if (trie->edges.room > WARM_ROOM)
+		call_in(trie, root, levels, count);
+	reach(&m, root);
+	for (size_t level = 0; m.count > 0 && level < count; level++) {
+		const struct trie_place *from = trie->frontier[m.side];
+		uint32_t places = m.count;
 		m.side ^= 1u;
 		m.count = 0;
-		for (uint32_t i = 0; i < count; i++)
-			step(&m, from[i], hash, wild);
+		for (uint32_t i = 0; i < places; i++)
+			step(&m, from[i], levels[level], wild);
 		wild = true;
 	}
 	for (uint32_t i = 0; i < m.count; i++) {
-		uint32_t n = trie->frontier[m.side][i];
-		give(&m, n);
+		struct trie_place place = trie->frontier[m.side][i];
+		give(&m, place.node);
 		/* "sport/#" matches "sport" too: MQTT 5.0 section 4.7.1.2. */
-		if (trie_node(trie, n)->has_hash)
-			give(&m, trie_child(trie, n, trie->hash));
+		give_hash(&m, place);
 	}
 }

@@ -1,9 +1,13 @@
 /*
  * trie.h - topic filters (or topic names) as a tree of levels, kept flat: a node is
- * 20 bytes in a slab, and an edge is an entry of one hash index under
- * (parent, hash of the level).  A lookup costs its levels, whatever else is there, and
- * a node about 30 bytes: there may be millions of filters, most with a node or two of
- * their own.
+ * 20 bytes in a slab, and an entry of one hash index.  A lookup costs its levels,
+ * whatever else is there, and a node about 30 bytes: there may be millions of filters,
+ * most with a node or two of their own.
+ *
+ * The index knows a node by the hash of its whole path, of which a level more makes the
+ * next one.  So where a name leads is known before any node on the way has come from
+ * memory, and trie_match() has them all come at once: with a million filters hardly
+ * anything lies in a cache.
  *
  * Levels are kept as 64-bit keyed hashes only, never as text (hash.h says what
  * that means for equality).  "+" and "#" are levels like others.
@@ -38,6 +42,12 @@ _Static_assert(sizeof(struct trie_node) == 20, "a node is small");
 
 #define TRIE_CHILDREN_MAX ((1u << 27) - 1)
 
+/* A node on the way down, and the hash of its path; node 0: there is none. */
+struct trie_place {
+	uint32_t node;
+	uint64_t path;
+};
+
 /* Only in a trie whose children can be enumerated. */
 struct trie_family {
 	uint32_t first_child;
@@ -52,7 +62,7 @@ struct trie {
 	struct slab families;
 	bool enumerable;
 	struct index edges;
-	uint32_t *frontier[2]; /* scratch of trie_match */
+	struct trie_place *frontier[2]; /* scratch of trie_match */
 	uint32_t frontier_room[2];
 };
 
@@ -100,8 +110,12 @@ void trie_prune(struct trie *trie, uint32_t node);
 void trie_match(struct trie *trie, uint32_t realm, struct slice name, void *self,
 		void (*call)(void *self, uint32_t value));
 
-/* Child of a node by the hash of its level; 0 for none. */
-uint32_t trie_child(const struct trie *trie, uint32_t parent, uint64_t level);
+/* The root of a realm; none when it holds nothing. */
+struct trie_place trie_root(const struct trie *trie, uint32_t realm);
+
+/* The child of a node by the hash of its level, and a child that is known. */
+struct trie_place trie_child(const struct trie *trie, struct trie_place parent, uint64_t level);
+struct trie_place trie_step(const struct trie *trie, struct trie_place parent, uint32_t child);
 
 /* What it costs in memory, as charged: its nodes and the index. */
 static inline size_t trie_cost(const struct trie *trie)
@@ -110,8 +124,5 @@ static inline size_t trie_cost(const struct trie *trie)
 	    sizeof(struct trie_node) + (trie->enumerable ? sizeof(struct trie_family) : 0);
 	return trie->nodes.count * node + index_size(&trie->edges);
 }
-
-/* The root of a realm, or 0 when it holds nothing. */
-uint32_t trie_root(const struct trie *trie, uint32_t realm);
 
 #endif
