@@ -18,12 +18,16 @@ struct retain_wait {
 	bool found;	 /* something has come */
 	uint8_t options;
 	uint32_t identifier;
-	uint64_t *live; /* topics of live retained publishes, hashed */
+	uint64_t *live; /* topics of live retained publishes, hashed; each once */
 	uint32_t live_count;
 	uint32_t live_room;
+	struct index by_live; /* places in `live`, plus 1 */
 	size_t filter_len;
 	uint8_t filter[];
 };
+
+/* What each is charged. */
+#define LIVE_COST (sizeof(uint64_t) + 2 * sizeof(struct index_slot))
 
 /* Beyond this a subscriber may see an older message after a newer one. */
 #define LIVE_MAX 16384u
@@ -103,8 +107,8 @@ void retain_begin(struct shard *shard, struct session *session, struct slice fil
 static void free_wait(struct shard *shard, struct session *session, struct retain_wait *wait)
 {
 	HASH_DEL(session->scans, wait);
-	purse_give(&shard->purse,
-		   sizeof *wait + wait->filter_len + wait->live_count * sizeof *wait->live);
+	purse_give(&shard->purse, sizeof *wait + wait->filter_len + wait->live_count * LIVE_COST);
+	index_finish(&wait->by_live);
 	memory_free(wait->live);
 	memory_free(wait);
 }
@@ -117,28 +121,32 @@ void retain_continue(struct shard *shard, struct session *session)
 		ask(shard, session, wait);
 }
 
+static bool is_live(const struct retain_wait *wait, uint64_t hash)
+{
+	struct index_probe probe;
+	uint32_t n = index_first(&wait->by_live, hash, &probe);
+	while (n != 0 && wait->live[n - 1] != hash)
+		n = index_next(&wait->by_live, &probe);
+	return n != 0;
+}
+
 void retain_note_live(struct shard *shard, struct session *session, struct slice topic)
 {
 	uint64_t hash = hash_keyed(shard->hash_key, topic);
 	for (struct retain_wait *wait = session->scans; wait; wait = wait->hh.next) {
 		if (wait->live_count >= LIVE_MAX || !topic_matches(filter_of(wait), topic) ||
-		    !purse_take(&shard->purse, sizeof *wait->live))
+		    is_live(wait, hash) || !purse_take(&shard->purse, LIVE_COST))
 			continue;
 		wait->live = shard_grow(wait->live, &wait->live_room, wait->live_count + 1,
 					sizeof *wait->live);
 		wait->live[wait->live_count++] = hash;
+		index_add(&wait->by_live, hash, wait->live_count);
 	}
 }
 
 static bool was_live(const struct shard *shard, const struct retain_wait *wait, struct slice topic)
 {
-	if (wait->live_count == 0)
-		return false;
-	uint64_t hash = hash_keyed(shard->hash_key, topic);
-	for (uint32_t i = 0; i < wait->live_count; i++)
-		if (wait->live[i] == hash)
-			return true;
-	return false;
+	return wait->live_count > 0 && is_live(wait, hash_keyed(shard->hash_key, topic));
 }
 
 static void stop(struct shard *shard, struct session *session, struct retain_wait *wait)

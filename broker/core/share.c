@@ -13,9 +13,12 @@ struct share_group {
 	uint32_t subscription; /* on behalf of all */
 	uint32_t count;
 	uint32_t room;
-	uint32_t turn; /* whose turn it is */
-	struct member *members;
-	struct queue queue; /* while nobody is online */
+	uint32_t online;	/* so many, the first ones of `members` */
+	uint32_t awaited;	/* so many of them are */
+	uint32_t turn;		/* whose turn it is */
+	struct member *members; /* there may be thousands: nothing here walks through all */
+	struct index by_who;	/* places in `members`, plus 1 */
+	struct queue queue;	/* while nobody is online */
 	uint64_t hash;
 	size_t text_len;
 	uint8_t text[];
@@ -83,6 +86,7 @@ static void free_group(struct shard *shard, struct share_group *group)
 	UNCOUNT_N(shard, QUEUED_BYTES, group->queue.bytes);
 	queue_clear(&group->queue, &shard->purse);
 	purse_give(&shard->purse, sizeof *group + group->text_len);
+	index_finish(&group->by_who);
 	memory_free(group->members);
 	memory_free(group);
 }
@@ -117,33 +121,84 @@ void shares_finish(struct shard *shard)
 	index_finish(index);
 }
 
-static struct member *find_member(struct share_group *group, struct share_member who)
+/* ---- members ---- */
+
+static uint64_t hash_of(struct share_member who)
 {
-	for (uint32_t i = 0; i < group->count; i++)
-		if (group->members[i].who.party == who.party &&
-		    group->members[i].who.session == who.session)
-			return &group->members[i];
+	return hash_mix(who.session + who.party * 0x9e3779b97f4a7c15u);
+}
+
+static struct member *find_member(const struct share_group *group, struct share_member who)
+{
+	struct index_probe probe;
+	uint32_t n = index_first(&group->by_who, hash_of(who), &probe);
+	for (; n != 0; n = index_next(&group->by_who, &probe)) {
+		struct member *member = &group->members[n - 1];
+		if (member->who.party == who.party && member->who.session == who.session)
+			return member;
+	}
 	return NULL;
+}
+
+/* Exchanges the places of two. */
+static void exchange(struct share_group *group, uint32_t a, uint32_t b)
+{
+	struct member first = group->members[a], second = group->members[b];
+	if (a == b)
+		return;
+	index_remove(&group->by_who, hash_of(first.who), a + 1);
+	index_remove(&group->by_who, hash_of(second.who), b + 1);
+	group->members[a] = second;
+	group->members[b] = first;
+	index_add(&group->by_who, hash_of(second.who), a + 1);
+	index_add(&group->by_who, hash_of(first.who), b + 1);
+}
+
+/* It may stand elsewhere afterwards. */
+static void set_state(struct share_group *group, struct member *member, bool online, bool awaited)
+{
+	uint32_t at = (uint32_t)(member - group->members);
+	group->awaited = group->awaited - member->awaited + awaited;
+	member->awaited = awaited;
+	if (member->online == online)
+		return;
+	member->online = online;
+	exchange(group, at, online ? group->online++ : --group->online);
+}
+
+static void add_member(struct share_group *group, const struct mail *mail)
+{
+	struct member *member = find_member(group, mail->member);
+	if (member == NULL) {
+		group->members = shard_grow(group->members, &group->room, group->count + 1,
+					    sizeof *group->members);
+		member = &group->members[group->count++];
+		*member = (struct member){0};
+		index_add(&group->by_who, hash_of(mail->member), group->count);
+	}
+	member->who = mail->member;
+	set_state(group, member, mail->online, mail->awaited);
+}
+
+static void remove_member(struct share_group *group, struct member *member)
+{
+	struct share_member who = member->who;
+	set_state(group, member, false, false);
+	member = find_member(group, who);
+	exchange(group, (uint32_t)(member - group->members), group->count - 1);
+	index_remove(&group->by_who, hash_of(who), group->count--);
 }
 
 /* ---- giving messages out ---- */
 
 static struct member *next_online(struct share_group *group)
 {
-	for (uint32_t i = 0; i < group->count; i++) {
-		struct member *member = &group->members[group->turn++ % group->count];
-		if (member->online)
-			return member;
-	}
-	return NULL;
+	return group->online ? &group->members[group->turn++ % group->online] : NULL;
 }
 
 static bool is_awaited(const struct share_group *group)
 {
-	for (uint32_t i = 0; i < group->count; i++)
-		if (group->members[i].awaited)
-			return true;
-	return false;
+	return group->awaited > 0;
 }
 
 static void keep(struct shard *shard, struct share_group *group, struct publication *publication)
@@ -242,7 +297,7 @@ static void give(struct shard *shard, struct share_group *group, struct publicat
 			hand_over(shard, &member->who, publication);
 			return;
 		}
-		member->online = false;
+		set_state(group, member, false, member->awaited);
 	}
 	keep(shard, group, publication);
 }
@@ -272,17 +327,6 @@ static void give_queue(struct shard *shard, struct share_group *group)
 
 /* ---- mail ---- */
 
-static void add_member(struct share_group *group, const struct mail *mail)
-{
-	struct member *member = find_member(group, mail->member);
-	if (member == NULL) {
-		group->members = shard_grow(group->members, &group->room, group->count + 1,
-					    sizeof *group->members);
-		member = &group->members[group->count++];
-	}
-	*member = (struct member){mail->member, mail->online, mail->awaited};
-}
-
 static void join(struct shard *shard, const struct mail *mail)
 {
 	bool first = false;
@@ -311,7 +355,7 @@ static void leave(struct shard *shard, const struct mail *mail)
 	struct member *member = group ? find_member(group, mail->member) : NULL;
 	if (member == NULL)
 		return;
-	*member = group->members[--group->count];
+	remove_member(group, member);
 	if (group->count == 0)
 		drop_group(shard, group);
 	else if (!is_awaited(group))
@@ -324,8 +368,7 @@ static void state(struct shard *shard, const struct mail *mail)
 	struct member *member = group ? find_member(group, mail->member) : NULL;
 	if (member == NULL)
 		return;
-	member->online = mail->online;
-	member->awaited = mail->awaited;
+	set_state(group, member, mail->online, mail->awaited);
 	if (mail->online)
 		give_queue(shard, group);
 	if (!is_awaited(group))

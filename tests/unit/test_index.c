@@ -64,9 +64,39 @@ START_TEST(empty)
 }
 END_TEST
 
+/* What a large one occupies, and how short its searches are: what the memory of a filter rests on.
+ */
+START_TEST(dense)
+{
+	enum { MANY = 100000 };
+	struct random random = random_start();
+	struct index index = {0};
+	uint64_t steps = 0, sum = 0;
+	uint32_t at = 0, number;
+
+	for (uint32_t n = 1; n <= MANY; n++)
+		index_add(&index, random_next(&random), n);
+	ck_assert_uint_le(index_size(&index), 12 * MANY);
+	for (uint32_t i = 0; i < MANY; i++) { /* in vain */
+		struct index_probe probe;
+		uint64_t hash = random_next(&random);
+		uint32_t n = index_first(&index, hash, &probe);
+
+		while (n != 0)
+			n = index_next(&index, &probe);
+		steps += probe.distance + 1;
+	}
+	ck_assert_uint_lt(steps, 6 * MANY);
+	while ((number = index_each(&index, &at)) != 0)
+		sum += number;
+	ck_assert_uint_eq(sum, (uint64_t)MANY * (MANY + 1) / 2);
+	index_finish(&index);
+}
+END_TEST
+
 Suite *index_suite(void)
 {
-	const TTest *tests[] = {as_a_list_would, empty};
+	const TTest *tests[] = {as_a_list_would, empty, dense};
 
 	return suite_of("index", tests, COUNT_OF(tests));
 }

@@ -224,6 +224,46 @@ START_TEST(shared_in_turn)
 }
 END_TEST
 
+/* Of many members, as they come and go: each message to one that is there, in turn. */
+START_TEST(shared_among_many)
+{
+	enum { MANY = 40 };
+	struct mqtt_connect connects[MANY];
+	struct peer *members[MANY], *from;
+
+	bench_begin(&bench, 3);
+	for (unsigned i = 0; i < MANY; i++) {
+		char name[8];
+
+		snprintf(name, sizeof name, "m%u-", i);
+		connects[i] = lasting_at(i % 3, name);
+		members[i] = come_up(&bench, 0, &connects[i], false);
+		subscribe(members[i], "$share/g/t", 0);
+	}
+	from = at(2, "from");
+	for (unsigned i = 0; i < MANY; i += 2)
+		peer_lose(members[i]);
+	for (unsigned i = 1; i < MANY; i += 4) {
+		peer_send(members[i], 0xA2, "0009 00 000A '$share/g/t'");
+		expect(members[i], 0xB0, "0009 00 00");
+	}
+	for (unsigned i = 3; i < MANY; i += 4)
+		peer_publish(from, QOS(0), 0, "t", "", "x");
+	for (unsigned i = 3; i < MANY; i += 4) /* those that stayed: one for each */
+		expect_publish(members[i], QOS(0), 0, "t", "", "x");
+	for (unsigned i = 3; i < MANY; i += 4)
+		peer_lose(members[i]);
+	members[8] = come_up(&bench, 0, &connects[8], true);
+	for (unsigned i = 0; i < 3; i++)
+		peer_publish(from, QOS(0), 0, "t", "", "y");
+	for (unsigned i = 0; i < 3; i++)
+		expect_publish(members[8], QOS(0), 0, "t", "", "y");
+	for (unsigned i = 1; i < MANY; i += 4)
+		expect_nothing(members[i]);
+	bench_finish(&bench);
+}
+END_TEST
+
 /* Away members are passed over; while all are away the group keeps the messages. */
 START_TEST(shared_while_away)
 {
@@ -364,8 +404,9 @@ Suite *shard_share_suite(void)
 	const TTest *tests[] = {
 	    across_shards,	   no_local_across_shards, suback_waits_for_barriers,
 	    subscribed_in_a_hurry, expires_in_the_mail,	   large_across_shards,
-	    shared_in_turn,	   shared_while_away,	   shared_member_ends,
-	    shared_returns,	   shared_group_ends,	   shared_suback_waits,
+	    shared_in_turn,	   shared_among_many,	   shared_while_away,
+	    shared_member_ends,	   shared_returns,	   shared_group_ends,
+	    shared_suback_waits,
 	};
 
 	return suite_of("shard_share", tests, COUNT_OF(tests));

@@ -205,9 +205,56 @@ START_TEST(families)
 }
 END_TEST
 
+/* `levels` times "a", then `last`. */
+static struct slice deep(char *out, size_t levels, const char *last)
+{
+	size_t len = 0;
+
+	for (size_t i = 0; i < levels; i++)
+		len += (size_t)sprintf(out + len, "a/");
+	strcpy(out + len, last);
+	return slice_text(out);
+}
+
+/* Names may have more levels than any filter, and match what "#" reaches and nothing else. */
+START_TEST(deep_names)
+{
+	static char text[4 * TRIE_LEVELS_MAX];
+	static const struct {
+		size_t levels; /* before the last one */
+		bool short_hash, long_hash, literal;
+	} names[] = {
+	    {1, true, false, false},
+	    {TRIE_LEVELS_MAX - 2, true, false, false},
+	    {TRIE_LEVELS_MAX - 1, true, true, true},
+	    {TRIE_LEVELS_MAX, true, true, false},
+	    {TRIE_LEVELS_MAX + 1, true, true, false},
+	    {TRIE_LEVELS_MAX * 3 / 2, true, true, false},
+	};
+	struct trie trie;
+	uint32_t node;
+
+	trie_init(&trie, key, false);
+	node = trie_add(&trie, 0, SLICE_LITERAL("a/#"));
+	trie_node(&trie, node)->value = 1;
+	node = trie_add(&trie, 0, deep(text, TRIE_LEVELS_MAX - 1, "#"));
+	trie_node(&trie, node)->value = 2;
+	node = trie_add(&trie, 0, deep(text, TRIE_LEVELS_MAX - 1, "x"));
+	trie_node(&trie, node)->value = 3;
+	for (size_t i = 0; i < COUNT_OF(names); i++) {
+		memset(calls, 0, sizeof calls);
+		trie_match(&trie, 0, deep(text, names[i].levels, "x"), NULL, called);
+		ck_assert_msg(calls[1] == names[i].short_hash && calls[2] == names[i].long_hash &&
+				  calls[3] == names[i].literal,
+			      "%zu levels", names[i].levels + 1);
+	}
+	trie_finish(&trie);
+}
+END_TEST
+
 Suite *trie_suite(void)
 {
-	const TTest *tests[] = {matches_as_the_obvious_way, paths, pins, families};
+	const TTest *tests[] = {matches_as_the_obvious_way, paths, pins, families, deep_names};
 
 	return suite_of("trie", tests, COUNT_OF(tests));
 }
