@@ -30,8 +30,8 @@ START_TEST(as_a_list_would)
 		bool grow = random_below(&random, 100) < (step / 4000 % 2 ? 25u : 75u);
 
 		if (grow && count < MANY) {
-			/* Few tags: long runs, and equal hashes. */
-			struct entry entry = {(uint64_t)random_below(&random, 300) << 32, next++};
+			/* Few tags, to both ends: long runs, and equal hashes. */
+			struct entry entry = {(random_below(&random, 300) * UINT64_C(14364961)) << 32, next++};
 
 			index_add(&index, entry.hash, entry.number);
 			entries[count++] = entry;
