@@ -10,6 +10,7 @@ struct head {
 	uint64_t ticket;
 	uint64_t envelope;
 	uint64_t expires_ms;
+	uint64_t topic_hash;
 	struct publisher publisher;
 	uint32_t realm;
 	uint32_t payload_len;
@@ -99,6 +100,7 @@ bool bundle_publication(struct shard *shard, party_id to, const struct publicati
 	    .ticket = ticket,
 	    .envelope = p->envelope,
 	    .expires_ms = p->expires_ms,
+	    .topic_hash = p->topic_hash,
 	    .publisher = p->publisher,
 	    .realm = p->realm,
 	    .payload_len = (uint32_t)p->payload.len,
@@ -143,6 +145,7 @@ bool bundle_next(const struct mail *mail, uint32_t *at, struct publication *publ
 	    .envelope = head->envelope,
 	    .publisher = head->publisher,
 	    .expires_ms = head->expires_ms,
+	    .topic_hash = head->topic_hash,
 	    .topic = topic,
 	    .properties = properties,
 	    .payload = slice_of(properties.at + properties.len, head->payload_len),

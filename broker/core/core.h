@@ -395,6 +395,8 @@ void session_free(struct shard *shard, struct session *session); /* without subs
 bool publish(struct shard *shard, struct publication *publication);
 /* To the subscribers of this shard (those of other shards got theirs from the publisher's). */
 bool deliver_here(struct shard *shard, struct publication *publication);
+/* Its topic, to be looked up. */
+struct trie_name publication_name(const struct shard *shard, struct publication *publication);
 /* One copy to one session: sent, queued or dropped, in the order of publishing.
  * [MQTT-4.6.0-5] [MQTT3-4.6.0-5] [MQTT3-4.6.0-6] */
 struct identifier_list {

@@ -144,6 +144,13 @@ static void deliver_match(struct shard *shard, struct publication *publication,
 		memory_free(list);
 }
 
+struct trie_name publication_name(const struct shard *shard, struct publication *publication)
+{
+	if (publication->topic_hash == 0)
+		publication->topic_hash = hash_keyed(shard->hash_key, publication->topic);
+	return (struct trie_name){publication->realm, publication->topic, publication->topic_hash};
+}
+
 bool deliver_here(struct shard *shard, struct publication *publication)
 {
 	struct matching m = {shard, publication};
@@ -151,8 +158,8 @@ bool deliver_here(struct shard *shard, struct publication *publication)
 	shard->match_count = 0;
 	shard->match_identifier_count = 0;
 	shard->match_group_count = 0;
-	trie_match(&shard->subscriptions.trie, publication->realm, publication->topic, &m,
-		   found_node);
+	struct trie_name name = publication_name(shard, publication);
+	trie_match(&shard->subscriptions.trie, &name, &m, found_node);
 	for (uint32_t i = 0; i < shard->match_count; i++)
 		deliver_match(shard, publication, &shard->matches[i]);
 	for (uint32_t i = 0; i < shard->match_group_count; i++)
@@ -224,8 +231,8 @@ bool publish(struct shard *shard, struct publication *publication)
 {
 	struct mailing m = {shard, publication};
 	bool matched = deliver_here(shard, publication);
-	matched |=
-	    route_match(shard, publication->realm, publication->topic, &m, mail_to_party) > 0;
+	struct trie_name name = publication_name(shard, publication);
+	matched |= route_match(shard, &name, &m, mail_to_party) > 0;
 	if (publication->retain)
 		retain(shard, publication);
 	return matched;

@@ -255,12 +255,12 @@ static void walk_parties(void *self, uint32_t value)
 	}
 }
 
-uint32_t route_match(struct shard *shard, uint32_t realm, struct slice topic, void *self,
+uint32_t route_match(struct shard *shard, const struct trie_name *name, void *self,
 		     void (*call)(void *self, party_id party))
 {
 	if (shard->parties == 1)
 		return 0;
 	struct route_walk walk = {shard, self, call, 0};
-	trie_match(&shard->routes.trie, realm, topic, &walk, walk_parties);
+	trie_match(&shard->routes.trie, name, &walk, walk_parties);
 	return walk.found;
 }

@@ -61,7 +61,7 @@ void route_unsubscribe(struct shard *shard, uint32_t subscription, uint32_t *hea
 void route_mail(struct shard *shard, const struct mail *mail);
 
 /* Calls back for each other party that has a matching filter, once each; how many. */
-uint32_t route_match(struct shard *shard, uint32_t realm, struct slice topic, void *self,
+uint32_t route_match(struct shard *shard, const struct trie_name *name, void *self,
 		     void (*call)(void *self, party_id party));
 
 #endif

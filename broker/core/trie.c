@@ -11,6 +11,7 @@ void trie_init(struct trie *trie, const uint8_t key[HASH_KEY_SIZE], bool enumera
 	trie->hash = hash_keyed(key, SLICE_LITERAL("#"));
 	slab_init(&trie->nodes, sizeof(struct trie_node));
 	slab_init(&trie->families, sizeof(struct trie_family));
+	memo_init(&trie->memo);
 }
 
 void trie_finish(struct trie *trie)
@@ -20,6 +21,8 @@ void trie_finish(struct trie *trie)
 	index_finish(&trie->edges);
 	memory_free(trie->frontier[0]);
 	memory_free(trie->frontier[1]);
+	memory_free(trie->found);
+	memo_finish(&trie->memo);
 }
 
 /* Where no realm's root is yet: what they are the children of. */
@@ -114,6 +117,7 @@ static struct trie_place add_child(struct trie *trie, struct trie_place parent, 
 	if (trie->enumerable)
 		join_family(trie, parent.node, place.node);
 	count_child(trie, parent.node, level, true);
+	memo_forget(&trie->memo);
 	return place;
 }
 
@@ -192,6 +196,7 @@ static void remove_node(struct trie *trie, uint32_t n, uint64_t path)
 		leave_family(trie, parent, n);
 	slab_remove(&trie->nodes, n);
 	count_child(trie, parent, level, false);
+	memo_forget(&trie->memo);
 }
 
 void trie_prune(struct trie *trie, uint32_t n)
@@ -213,10 +218,9 @@ void trie_prune(struct trie *trie, uint32_t n)
 
 struct match {
 	struct trie *trie;
-	void *self;
-	void (*call)(void *self, uint32_t value);
 	uint32_t count; /* places in the frontier being made */
 	unsigned side;	/* which of the two it is */
+	uint32_t found; /* nodes of filters that match, with a value or without */
 };
 
 static void reach(struct match *m, struct trie_place place)
@@ -233,16 +237,22 @@ static void reach(struct match *m, struct trie_place place)
 	trie->frontier[m->side][m->count++] = place;
 }
 
-static void give(struct match *m, uint32_t n)
+static void find(struct match *m, uint32_t n)
 {
-	if (n != 0 && trie_node(m->trie, n)->value != 0)
-		m->call(m->self, trie_node(m->trie, n)->value);
+	if (n == 0)
+		return;
+	struct trie *trie = m->trie;
+	if (m->found == trie->found_room) {
+		trie->found_room = m->found ? m->found * 2 : 16;
+		trie->found = memory_resize(trie->found, trie->found_room * sizeof *trie->found);
+	}
+	trie->found[m->found++] = n;
 }
 
-static void give_hash(struct match *m, struct trie_place place)
+static void find_hash(struct match *m, struct trie_place place)
 {
 	if (trie_node(m->trie, place.node)->has_hash)
-		give(m, trie_child(m->trie, place, m->trie->hash).node);
+		find(m, trie_child(m->trie, place, m->trie->hash).node);
 }
 
 /* What `place` leads to by one more level of the name; wildcards only where they may match. */
@@ -251,7 +261,7 @@ static void step(struct match *m, struct trie_place place, uint64_t level, bool 
 	const struct trie_node *node = trie_node(m->trie, place.node);
 	uint32_t wildcards = (uint32_t)node->has_plus + node->has_hash;
 	if (wild)
-		give_hash(m, place);
+		find_hash(m, place);
 	if (wild && node->has_plus)
 		reach(m, trie_child(m->trie, place, m->trie->plus));
 	if (node->children > wildcards)
@@ -294,14 +304,14 @@ static void call_in(const struct trie *trie, struct trie_place root, const uint6
 	}
 }
 
-void trie_match(struct trie *trie, uint32_t realm, struct slice name, void *self,
-		void (*call)(void *self, uint32_t value))
+/* All nodes of filters that match the name, into trie->found; how many. */
+static uint32_t walk(struct trie *trie, uint32_t realm, struct slice name)
 {
 	uint64_t levels[TRIE_LEVELS_MAX + 1];
-	struct match m = {.trie = trie, .self = self, .call = call};
+	struct match m = {.trie = trie};
 	struct trie_place root = trie_root(trie, realm);
 	if (root.node == 0)
-		return;
+		return 0;
 	bool wild = name.len == 0 || name.at[0] != '$';
 	size_t count = hash_levels(trie, name, levels);
 	if (trie->edges.room > WARM_ROOM)
@@ -318,8 +328,28 @@ void trie_match(struct trie *trie, uint32_t realm, struct slice name, void *self
 	}
 	for (uint32_t i = 0; i < m.count; i++) {
 		struct trie_place place = trie->frontier[m.side][i];
-		give(&m, place.node);
+		find(&m, place.node);
 		/* "sport/#" matches "sport" too: MQTT 5.0 section 4.7.1.2. */
-		give_hash(&m, place);
+		find_hash(&m, place);
+	}
+	return m.found;
+}
+
+void trie_match(struct trie *trie, const struct trie_name *name, void *self,
+		void (*call)(void *self, uint32_t value))
+{
+	uint64_t key = hash_mix(name->hash + name->realm);
+	const struct memo_entry *known = memo_find(&trie->memo, key);
+	const uint32_t *nodes = known ? known->nodes : NULL;
+	uint32_t count = known ? known->count : 0;
+	if (!known) {
+		count = walk(trie, name->realm, name->text);
+		nodes = trie->found;
+		memo_keep(&trie->memo, key, nodes, count);
+	}
+	for (uint32_t i = 0; i < count; i++) {
+		uint32_t value = trie_node(trie, nodes[i])->value;
+		if (value != 0)
+			call(self, value);
 	}
 }

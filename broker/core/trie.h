@@ -22,6 +22,7 @@
 #include "proto/base.h"
 #include "broker/core/hash.h"
 #include "broker/core/index.h"
+#include "broker/core/memo.h"
 #include "broker/core/slab.h"
 
 /* Filters are refused beyond this; names may be deeper, and match what "#" reaches. */
@@ -62,8 +63,18 @@ struct trie {
 	struct slab families;
 	bool enumerable;
 	struct index edges;
+	struct memo memo;
 	struct trie_place *frontier[2]; /* scratch of trie_match */
 	uint32_t frontier_room[2];
+	uint32_t *found; /* likewise */
+	uint32_t found_room;
+};
+
+/* A topic name to be looked up. */
+struct trie_name {
+	uint32_t realm;
+	struct slice text;
+	uint64_t hash; /* hash_keyed() of the text with the key of the trie */
 };
 
 void trie_init(struct trie *trie, const uint8_t key[HASH_KEY_SIZE], bool enumerable);
@@ -107,7 +118,7 @@ void trie_prune(struct trie *trie, uint32_t node);
  * Calls back for each filter node with a value that matches the name, once each,
  * in no particular order. [MQTT-4.7.2-1]  The callback does not change the trie.
  */
-void trie_match(struct trie *trie, uint32_t realm, struct slice name, void *self,
+void trie_match(struct trie *trie, const struct trie_name *name, void *self,
 		void (*call)(void *self, uint32_t value));
 
 /* The root of a realm; none when it holds nothing. */

@@ -176,7 +176,9 @@ static void match(struct filters *filters, struct slice name)
 	if (!topic_name_valid(name))
 		return;
 	memset(filters->calls, 0, sizeof(filters->calls));
-	trie_match(&filters->trie, REALM, name, filters, called);
+	struct trie_name looked_up = {REALM, name, hash_keyed(key, name)};
+
+	trie_match(&filters->trie, &looked_up, filters, called);
 	for (size_t i = 0; i < filters->count; i++) {
 		bool matches = naive_matches(filters->text[i], name);
 

@@ -31,7 +31,8 @@ START_TEST(as_a_list_would)
 
 		if (grow && count < MANY) {
 			/* Few tags, to both ends: long runs, and equal hashes. */
-			struct entry entry = {(random_below(&random, 300) * UINT64_C(14364961)) << 32, next++};
+			struct entry entry = {
+			    (random_below(&random, 300) * UINT64_C(14364961)) << 32, next++};
 
 			index_add(&index, entry.hash, entry.number);
 			entries[count++] = entry;

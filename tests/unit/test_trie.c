@@ -44,10 +44,17 @@ static void called(void *self, uint32_t value)
 	calls[value]++;
 }
 
+static void match(struct trie *trie, uint32_t realm, struct slice text)
+{
+	struct trie_name name = {realm, text, hash_keyed(key, text)};
+
+	trie_match(trie, &name, NULL, called);
+}
+
 static void check_name(struct trie *trie, const char *name, uint32_t realm)
 {
 	memset(calls, 0, sizeof calls);
-	trie_match(trie, realm, slice_text(name), NULL, called);
+	match(trie, realm, slice_text(name));
 	for (int i = 0; i < FILTERS; i++) {
 		bool expected = present[i] && realms[i] == realm &&
 				topic_matches(slice_text(filters[i]), slice_text(name));
@@ -142,10 +149,10 @@ START_TEST(paths)
 
 		random_text(text, false);
 		memset(calls, 0, sizeof calls);
-		trie_match(&from, 0, slice_text(text), NULL, called);
+		match(&from, 0, slice_text(text));
 		one = calls[1];
 		calls[1] = 0;
-		trie_match(&to, 0, slice_text(text), NULL, called);
+		match(&to, 0, slice_text(text));
 		two = calls[1];
 		ck_assert_msg(one == two, "%s: %u and %u, " RANDOM_SEED, text, one, two, seed.seed);
 	}
@@ -243,7 +250,7 @@ START_TEST(deep_names)
 	trie_node(&trie, node)->value = 3;
 	for (size_t i = 0; i < COUNT_OF(names); i++) {
 		memset(calls, 0, sizeof calls);
-		trie_match(&trie, 0, deep(text, names[i].levels, "x"), NULL, called);
+		match(&trie, 0, deep(text, names[i].levels, "x"));
 		ck_assert_msg(calls[1] == names[i].short_hash && calls[2] == names[i].long_hash &&
 				  calls[3] == names[i].literal,
 			      "%zu levels", names[i].levels + 1);
@@ -252,9 +259,50 @@ START_TEST(deep_names)
 }
 END_TEST
 
+/* What is remembered is as good as what is found: it ends with any node that comes or goes. */
+START_TEST(remembers_names)
+{
+	struct slice name = slice_text("a/b");
+	struct trie trie;
+	uint32_t plus, exact;
+
+	trie_init(&trie, key, false);
+	exact = trie_add(&trie, 0, name);
+	trie_node(&trie, exact)->value = 1;
+	for (int round = 0; round < 3; round++) {
+		memset(calls, 0, sizeof calls);
+		match(&trie, 0, name);
+		match(&trie, 0, name);
+		ck_assert_uint_eq(calls[1], 2);
+		match(&trie, 1, name); /* another realm is another name */
+		ck_assert_uint_eq(calls[1], 2);
+		plus = trie_add(&trie, 0, slice_text("+/b"));
+		trie_node(&trie, plus)->value = 2;
+		match(&trie, 0, name);
+		ck_assert_uint_eq(calls[2], 1);
+		trie_node(&trie, exact)->value = 0; /* nobody for a moment, and somebody else */
+		match(&trie, 0, name);
+		ck_assert_uint_eq(calls[1], 3);
+		trie_node(&trie, exact)->value = 1;
+		trie_node(&trie, plus)->value = 0;
+		trie_prune(&trie, plus);
+		match(&trie, 0, name);
+		ck_assert_uint_eq(calls[1], 4);
+		ck_assert_uint_eq(calls[2], 2);
+	}
+	trie_node(&trie, exact)->value = 0;
+	trie_prune(&trie, exact);
+	memset(calls, 0, sizeof calls);
+	match(&trie, 0, name);
+	ck_assert_uint_eq(calls[1] + calls[2], 0);
+	trie_finish(&trie);
+}
+END_TEST
+
 Suite *trie_suite(void)
 {
-	const TTest *tests[] = {matches_as_the_obvious_way, paths, pins, families, deep_names};
+	const TTest *tests[] = {
+	    matches_as_the_obvious_way, paths, pins, families, deep_names, remembers_names};
 
 	return suite_of("trie", tests, COUNT_OF(tests));
 }
