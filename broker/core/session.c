@@ -17,9 +17,15 @@ static size_t session_cost(const struct session *session)
 
 /* ---- finding ---- */
 
+/* That of a slot which is known to be taken. */
+static struct session *session_in(const struct shard *shard, uint32_t slot)
+{
+	return slab_at(&shard->sessions, slot);
+}
+
 struct session *session_at(const struct shard *shard, uint32_t slot)
 {
-	struct session *session = slab_at(&shard->sessions, slot);
+	struct session *session = session_in(shard, slot);
 	return session->number ? session : NULL;
 }
 
@@ -38,7 +44,7 @@ struct session *session_find(const struct shard *shard, uint32_t realm, struct s
 	struct index_probe probe;
 	uint32_t n = index_first(&shard->session_index, hash_of(shard, realm, client_id), &probe);
 	while (n != 0) {
-		struct session *session = session_at(shard, n);
+		struct session *session = session_in(shard, n);
 		if (session->realm == realm && slice_equal(session_client_id(session), client_id))
 			return session;
 		n = index_next(&shard->session_index, &probe);
@@ -276,7 +282,7 @@ static void store_absence(struct shard *shard, struct session *session)
 
 void session_timer(struct shard *shard, const struct absence *absence)
 {
-	struct session *session = session_at(shard, absence->session);
+	struct session *session = session_in(shard, absence->session);
 	uint64_t now = shard->now.ms;
 	if (expiry_due(shard, session) <= now) {
 		COUNT(shard, SESSIONS_EXPIRED);
@@ -367,9 +373,9 @@ static struct session *find_by_row(const struct shard *shard, uint64_t row)
 {
 	struct index_probe probe;
 	uint32_t n = index_first(&shard->restore_index, hash_mix(row), &probe);
-	while (n != 0 && session_at(shard, n)->row != row)
+	while (n != 0 && session_in(shard, n)->row != row)
 		n = index_next(&shard->restore_index, &probe);
-	return n ? session_at(shard, n) : NULL;
+	return n ? session_in(shard, n) : NULL;
 }
 
 void session_restore_step(struct shard *shard, const struct store_step *step)

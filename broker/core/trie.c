@@ -201,15 +201,15 @@ static void remove_node(struct trie *trie, uint32_t n, uint64_t path)
 
 void trie_prune(struct trie *trie, uint32_t n)
 {
-	uint64_t paths[TRIE_LEVELS_MAX + 1];
+	uint64_t paths[TRIE_LEVELS_MAX + 1] = {0};
 	if (n == 0 || is_needed(trie_node(trie, n)))
 		return;
 	size_t count = trie_path(trie, n, paths);
 	for (size_t i = 0; i < count; i++) /* hashes of levels become those of paths */
 		paths[i] = path_hash(i > 0 ? paths[i - 1] : 0, paths[i]);
-	while (n != 0 && !is_needed(trie_node(trie, n))) {
+	for (; count > 0 && !is_needed(trie_node(trie, n)); count--) {
 		uint32_t parent = trie_node(trie, n)->parent;
-		remove_node(trie, n, paths[--count]);
+		remove_node(trie, n, paths[count - 1]);
 		n = parent;
 	}
 }
