@@ -212,19 +212,18 @@ void arena_free(struct shelf *shelf, void *at, size_t used)
 
 /* ---- shelves ---- */
 
-#ifdef __has_feature /* clang's way of saying it */
-#if __has_feature(address_sanitizer)
-#define __SANITIZE_ADDRESS__ 1
-#endif
+#if defined(__SANITIZE_ADDRESS__)
+#define PLAIN true
+#elif defined(__has_feature) /* clang's way of saying it */
+#define PLAIN __has_feature(address_sanitizer)
+#else
+#define PLAIN false
 #endif
 
 void arena_init(struct arena *arena)
 {
-#ifdef __SANITIZE_ADDRESS__
-	*arena = (struct arena){.plain = true};
-#else
-	*arena = (struct arena){0};
-#endif
+	atomic_init(&arena->shelves, NULL);
+	arena->plain = PLAIN;
 }
 
 struct shelf *arena_shelf(struct arena *arena)

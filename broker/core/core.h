@@ -166,7 +166,7 @@ struct session {
 	uint32_t stored_expiry_s;
 	uint32_t subscriptions; /* head of its list, 0 for none */
 	uint32_t subscription_count;
-	uint32_t match_at; /* scratch of deliver.c: its place in shard->matches, if it is there */
+	uint32_t match_at; /* scratch of match.c: its place in shard->matches, if it is there */
 	uint16_t shared_count;
 	uint16_t last_share; /* number last given to one */
 };
