@@ -4,15 +4,23 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-void *need_memory(size_t size)
+static void *needed(void *memory)
 {
-	void *p = malloc(size > 0 ? size : 1);
-
-	if (p == NULL) {
+	if (memory == NULL) {
 		fputs("Error: Out of memory.\n", stderr);
 		exit(1);
 	}
-	return p;
+	return memory;
+}
+
+void *need_memory(size_t size)
+{
+	return needed(malloc(size > 0 ? size : 1));
+}
+
+void *need_zeroed(size_t count, size_t size)
+{
+	return needed(calloc(count > 0 ? count : 1, size));
 }
 
 char *need_copy(struct slice bytes)

@@ -37,6 +37,7 @@ static inline struct slice buffer_slice(const struct buffer *b)
 
 /* malloc that ends the program when memory is out; a copy of n bytes with a zero after them. */
 void *need_memory(size_t size);
+void *need_zeroed(size_t count, size_t size);
 char *need_copy(struct slice bytes);
 
 #endif

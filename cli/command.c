@@ -10,13 +10,17 @@
 
 static void print_usage(enum option_program program)
 {
-	if (program == OPTION_PUB)
-		printf(
-		    "Publishes messages on a topic, with the flags of mosquitto_pub.\n\n"
-		    "Usage: metrino pub [options] -t TOPIC {-m TEXT | -f FILE | -n | -l | -s}\n\n");
-	else
-		printf("Subscribes and prints what comes, with the flags of mosquitto_sub.\n\n"
-		       "Usage: metrino sub [options] -t FILTER...\n\n");
+	static const char *const texts[] = {
+	    [OPTION_PUB] =
+		"Publishes messages on a topic, with the flags of mosquitto_pub.\n\n"
+		"Usage: metrino pub [options] -t TOPIC {-m TEXT | -f FILE | -n | -l | -s}\n\n",
+	    [OPTION_SUB] = "Subscribes and prints what comes, with the flags of mosquitto_sub.\n\n"
+			   "Usage: metrino sub [options] -t FILTER...\n\n",
+	    [OPTION_BENCH] = "Puts load on a broker and measures it: any broker, anywhere.\n\n"
+			     "Usage: metrino bench [--topology NAME] [options]\n\n",
+	};
+
+	fputs(texts[program], stdout);
 	options_print_help(program);
 }
 
@@ -27,7 +31,7 @@ bool command_options(struct options *o, int argc, char **argv, int *status)
 	*status = 1;
 	if (!options_gather(o, argc, argv, &failure)) {
 		fprintf(stderr, "Error: %s\n\nUse 'metrino %s --help' to see usage.\n",
-			failure.text, o->program == OPTION_PUB ? "pub" : "sub");
+			failure.text, options_program_name(o->program));
 		return false;
 	}
 	if (o->help) {

@@ -1,5 +1,5 @@
 /*
- * command.h - the sub-commands of `metrino`, and what pub and sub share.
+ * command.h - the sub-commands of `metrino`, and what those share that connect.
  * Each takes the arguments after its own name and returns the exit status.
  */
 #ifndef CLI_COMMAND_H
@@ -12,10 +12,10 @@
 
 typedef int run_command(int argc, char **argv);
 
-run_command command_pub, command_sub, command_clients;
+run_command command_pub, command_sub, command_clients, command_bench;
 
 /*
- * Reads the options of pub or sub.  True: go on; false: leave with *status, help or
+ * Reads the options of pub, sub or bench.  True: go on; false: leave with *status, help or
  * a complaint was printed.
  */
 bool command_options(struct options *o, int argc, char **argv, int *status);

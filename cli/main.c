@@ -12,6 +12,7 @@ static const struct {
     {"pub", command_pub, "publish messages, with the flags of mosquitto_pub"},
     {"sub", command_sub, "subscribe and print messages, with the flags of mosquitto_sub"},
     {"clients", command_clients, "count, list or disconnect the running broker's clients"},
+    {"bench", command_bench, "put load on any MQTT broker and measure it"},
 };
 
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))

@@ -1,4 +1,4 @@
-#include "cli/options.h"
+#include "cli/options_internal.h"
 
 #include "proto/topic.h"
 
@@ -6,70 +6,58 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define PUB  OPTION_PUB
-#define SUB  OPTION_SUB
-#define BOTH (OPTION_PUB | OPTION_SUB)
+#define PUB   OPTION_PUB
+#define SUB   OPTION_SUB
+#define BOTH  (OPTION_PUB | OPTION_SUB)
+#define EVERY (BOTH | OPTION_BENCH)
 
-struct flag;
-typedef bool take_option(struct options *o, const struct flag *flag, const char *value,
-			 struct failure *failure);
+static take_option take_list, take_password, take_version, take_session_expiry, take_url;
+static take_option take_payload, take_chance, take_delay, take_nothing, take_absent;
 
-/* One line a flag: both names, who has it, what its value is called, where it goes. */
-struct flag {
-	const char *letter; /* "-p", or NULL */
-	const char *name;   /* "--port", or NULL */
-	unsigned programs;
-	const char *value; /* what its value is called; NULL: it has none */
-	take_option *take;
-	size_t field; /* for the general ones of take_* */
-	uint64_t minimum, maximum;
-	const char *help;
-};
-
-static take_option take_true, take_text, take_list, take_u8, take_u16, take_u32, take_password;
-static take_option take_version, take_session_expiry, take_url, take_payload, take_chance;
-static take_option take_delay, take_nothing, take_absent;
-
-#define AT(field) offsetof(struct options, field)
+#define AT(field) OPTION_AT(field)
 #define ABSENT	  take_absent, 0, 0, 0, NULL
 
 static const struct flag flags[] = {
-    {"-A", NULL, BOTH, "bind address", take_text, AT(bind_address), 0, 0,
+    {"-A", NULL, EVERY, "bind address", options_take_text, AT(bind_address), 0, 0,
      "connect from this local address"},
-    {"-C", NULL, SUB, "count", take_u32, AT(count), 1, UINT32_MAX, "leave after so many messages"},
-    {"-c", "--disable-clean-session", BOTH, NULL, take_true, AT(keep_session), 0, 0,
+    {"-C", NULL, SUB, "count", options_take_u32, AT(count), 1, UINT32_MAX,
+     "leave after so many messages"},
+    {"-c", "--disable-clean-session", BOTH, NULL, options_take_true, AT(keep_session), 0, 0,
      "resume the session of this client identifier, and leave one"},
     {"-D", "--property", BOTH, NULL, take_nothing, 0, 0, 0,
      "COMMAND PROPERTY VALUE: add a property of MQTT 5.0 to a packet"},
-    {"-d", "--debug", BOTH, NULL, take_true, AT(debug), 0, 0, "show the packets"},
-    {"-E", NULL, SUB, NULL, take_true, AT(exit_after_subscribing), 0, 0,
+    {"-d", "--debug", BOTH, NULL, options_take_true, AT(debug), 0, 0, "show the packets"},
+    {"-E", NULL, SUB, NULL, options_take_true, AT(exit_after_subscribing), 0, 0,
      "leave when all subscriptions are acknowledged"},
-    {"-F", NULL, SUB, "format", take_text, AT(format), 0, 0,
+    {"-F", NULL, SUB, "format", options_take_text, AT(format), 0, 0,
      "print messages like this; see metrino-sub(1)"},
     {"-f", "--file", PUB, "file", take_payload, PAYLOAD_FILE, 0, 0, "send what a file holds"},
-    {"-h", "--host", BOTH, "host", take_text, AT(host), 0, 0,
+    {"-h", "--host", EVERY, "host", options_take_text, AT(host), 0, 0,
      "the broker's name or address (localhost)"},
-    {"-I", "--id-prefix", BOTH, "id prefix", take_text, AT(client_id_prefix), 0, 0,
+    {"-I", "--id-prefix", BOTH, "id prefix", options_take_text, AT(client_id_prefix), 0, 0,
      "client identifier = this and the process's number"},
-    {"-i", "--id", BOTH, "id", take_text, AT(client_id), 0, 0, "client identifier"},
-    {"-k", "--keepalive", BOTH, "keepalive", take_u16, AT(keep_alive_s), 5, 65535,
+    {"-i", "--id", BOTH, "id", options_take_text, AT(client_id), 0, 0, "client identifier"},
+    {"-k", "--keepalive", EVERY, "keepalive", options_take_u16, AT(keep_alive_s), 5, 65535,
      "keep alive in seconds (60)"},
     {"-L", "--url", BOTH, "URL", take_url, 0, 0, 0,
      "mqtt://[user[:password]@]host[:port]/topic, all at once"},
     {"-l", "--stdin-line", PUB, NULL, take_payload, PAYLOAD_LINES, 0, 0,
      "send every line of the standard input as a message"},
-    {"-M", NULL, PUB, "max_inflight", take_u16, AT(inflight_max), 1, 65535,
+    {"-M", NULL, PUB, "max_inflight", options_take_u16, AT(inflight_max), 1, 65535,
      "unacknowledged messages at most (20)"},
     {"-m", "--message", PUB, "message", take_payload, PAYLOAD_TEXT, 0, 0, "send this"},
-    {"-N", NULL, SUB, NULL, take_true, AT(no_newline), 0, 0, "no new line after a message"},
+    {"-N", NULL, SUB, NULL, options_take_true, AT(no_newline), 0, 0, "no new line after a message"},
     {"-n", "--null-message", PUB, NULL, take_payload, PAYLOAD_EMPTY, 0, 0, "send an empty message"},
-    {"-P", "--pw", BOTH, "password", take_password, 0, 0, 0,
+    {"-P", "--pw", EVERY, "password", take_password, 0, 0, 0,
      "password; others on this computer may see it: prefer METRINO_PASSWORD or the "
      "options file"},
-    {"-p", "--port", BOTH, "port", take_u16, AT(port), 1, 65535, "the broker's port (1883)"},
-    {"-q", "--qos", BOTH, "QoS", take_u8, AT(qos), 0, 2, "quality of service (0)"},
-    {"-R", NULL, SUB, NULL, take_true, AT(no_retained), 0, 0, "do not print retained messages"},
-    {"-r", "--retain", PUB, NULL, take_true, AT(retain), 0, 0, "the broker shall retain it"},
+    {"-p", "--port", EVERY, "port", options_take_u16, AT(port), 1, 65535,
+     "the broker's port (1883)"},
+    {"-q", "--qos", EVERY, "QoS", options_take_u8, AT(qos), 0, 2, "quality of service (0)"},
+    {"-R", NULL, SUB, NULL, options_take_true, AT(no_retained), 0, 0,
+     "do not print retained messages"},
+    {"-r", "--retain", PUB, NULL, options_take_true, AT(retain), 0, 0,
+     "the broker shall retain it"},
     {"-s", "--stdin-file", PUB, NULL, take_payload, PAYLOAD_STDIN, 0, 0,
      "send the whole standard input as one message"},
     {"-T", "--filter-out", SUB, "topic filter", take_list, AT(filter_out), 0, 0,
@@ -79,34 +67,37 @@ static const struct flag flags[] = {
     {"-t", "--topic", PUB, "topic", take_list, AT(topics), 0, 0, "publish to this topic"},
     {"-U", "--unsubscribe", SUB, "unsubscribe topic", take_list, AT(unsubscribe), 0, 0,
      "unsubscribe from this filter; may be repeated"},
-    {"-u", "--username", BOTH, "username", take_text, AT(user_name), 0, 0, "user name"},
-    {"-V", "--protocol-version", BOTH, "version", take_version, 0, 0, 0, "5, 311 (default) or 31"},
-    {"-v", "--verbose", SUB, NULL, take_true, AT(verbose), 0, 0, "print \"topic payload\""},
-    {"-W", NULL, SUB, "timeout", take_u32, AT(timeout_s), 1, 2147483,
+    {"-u", "--username", EVERY, "username", options_take_text, AT(user_name), 0, 0, "user name"},
+    {"-V", "--protocol-version", EVERY, "version", take_version, 0, 0, 0, "5, 311 (default) or 31"},
+    {"-v", "--verbose", SUB, NULL, options_take_true, AT(verbose), 0, 0, "print \"topic payload\""},
+    {"-W", NULL, SUB, "timeout", options_take_u32, AT(timeout_s), 1, 2147483,
      "leave after so many seconds, with status 27"},
     {"-x", "--session-expiry-interval", BOTH, "session expiry interval", take_session_expiry, 0, 0,
      0, "session expiry in seconds, -1 for never (MQTT 5.0)"},
-    {NULL, "--help", BOTH, NULL, take_true, AT(help), 0, 0, "show this"},
-    {NULL, "--nodelay", BOTH, NULL, take_true, AT(nodelay), 0, 0, "send small packets at once"},
-    {NULL, "--pretty", SUB, NULL, take_true, AT(pretty), 0, 0, "%j and %J on several lines"},
-    {NULL, "--quiet", BOTH, NULL, take_true, AT(quiet), 0, 0, "no messages about errors"},
+    {NULL, "--help", EVERY, NULL, options_take_true, AT(help), 0, 0, "show this"},
+    {NULL, "--nodelay", BOTH, NULL, options_take_true, AT(nodelay), 0, 0,
+     "send small packets at once"},
+    {NULL, "--pretty", SUB, NULL, options_take_true, AT(pretty), 0, 0,
+     "%j and %J on several lines"},
+    {NULL, "--quiet", EVERY, NULL, options_take_true, AT(quiet), 0, 0, "no messages about errors"},
     {NULL, "--random-filter", SUB, "chance", take_chance, 0, 0, 0,
      "print this percentage of the messages"},
-    {NULL, "--remove-retained", SUB, NULL, take_true, AT(remove_retained), 0, 0,
+    {NULL, "--remove-retained", SUB, NULL, options_take_true, AT(remove_retained), 0, 0,
      "clear every retained message that comes"},
-    {NULL, "--repeat", PUB, "count", take_u32, AT(repeat), 1, 2147483647,
+    {NULL, "--repeat", PUB, "count", options_take_u32, AT(repeat), 1, 2147483647,
      "send the message so many times"},
     {NULL, "--repeat-delay", PUB, "time", take_delay, 0, 0, 0, "seconds between repeated messages"},
-    {NULL, "--retain-as-published", SUB, NULL, take_true, AT(retain_as_published), 0, 0,
+    {NULL, "--retain-as-published", SUB, NULL, options_take_true, AT(retain_as_published), 0, 0,
      "keep the retain flag as it was published (MQTT 5.0)"},
-    {NULL, "--retained-only", SUB, NULL, take_true, AT(retained_only), 0, 0,
+    {NULL, "--retained-only", SUB, NULL, options_take_true, AT(retained_only), 0, 0,
      "retained messages only; leave at the first other one"},
-    {NULL, "--will-payload", BOTH, "will payload", take_text, AT(will_payload), 0, 0,
+    {NULL, "--will-payload", BOTH, "will payload", options_take_text, AT(will_payload), 0, 0,
      "what the will says"},
-    {NULL, "--will-qos", BOTH, "will QoS", take_u8, AT(will_qos), 0, 2, "the will's QoS (0)"},
-    {NULL, "--will-retain", BOTH, NULL, take_true, AT(will_retain), 0, 0,
+    {NULL, "--will-qos", BOTH, "will QoS", options_take_u8, AT(will_qos), 0, 2,
+     "the will's QoS (0)"},
+    {NULL, "--will-retain", BOTH, NULL, options_take_true, AT(will_retain), 0, 0,
      "the will shall be retained"},
-    {NULL, "--will-topic", BOTH, "will topic", take_text, AT(will_topic), 0, 0,
+    {NULL, "--will-topic", BOTH, "will topic", options_take_text, AT(will_topic), 0, 0,
      "have the broker publish a will here"},
     /* parts that do not exist yet */
     {"-S", NULL, BOTH, NULL, ABSENT},
@@ -130,6 +121,15 @@ static const struct flag flags[] = {
 
 #define FLAGS (sizeof(flags) / sizeof(flags[0]))
 
+/* Flag number i of all there are, if this program has it; *end behind the last one. */
+static const struct flag *flag_at(size_t i, unsigned program, bool *end)
+{
+	const struct flag *f = i < FLAGS ? &flags[i] : &bench_flags[i - FLAGS];
+
+	*end = i == FLAGS + bench_flag_count;
+	return !*end && (f->programs & program) != 0 ? f : NULL;
+}
+
 static void *field_of(struct options *o, const struct flag *flag)
 {
 	return (char *)o + flag->field;
@@ -140,8 +140,8 @@ static const char *flag_name(const struct flag *flag)
 	return flag->letter != NULL ? flag->letter : flag->name;
 }
 
-static bool take_true(struct options *o, const struct flag *flag, const char *value,
-		      struct failure *failure)
+bool options_take_true(struct options *o, const struct flag *flag, const char *value,
+		       struct failure *failure)
 {
 	(void)value;
 	(void)failure;
@@ -149,8 +149,8 @@ static bool take_true(struct options *o, const struct flag *flag, const char *va
 	return true;
 }
 
-static bool take_text(struct options *o, const struct flag *flag, const char *value,
-		      struct failure *failure)
+bool options_take_text(struct options *o, const struct flag *flag, const char *value,
+		       struct failure *failure)
 {
 	(void)failure;
 	*(const char **)field_of(o, flag) = value;
@@ -180,8 +180,8 @@ static bool take_number(const struct flag *flag, const char *value, uint64_t *nu
 			   (unsigned long long)flag->maximum);
 }
 
-static bool take_u8(struct options *o, const struct flag *flag, const char *value,
-		    struct failure *failure)
+bool options_take_u8(struct options *o, const struct flag *flag, const char *value,
+		     struct failure *failure)
 {
 	uint64_t number;
 
@@ -191,8 +191,8 @@ static bool take_u8(struct options *o, const struct flag *flag, const char *valu
 	return true;
 }
 
-static bool take_u16(struct options *o, const struct flag *flag, const char *value,
-		     struct failure *failure)
+bool options_take_u16(struct options *o, const struct flag *flag, const char *value,
+		      struct failure *failure)
 {
 	uint64_t number;
 
@@ -202,8 +202,8 @@ static bool take_u16(struct options *o, const struct flag *flag, const char *val
 	return true;
 }
 
-static bool take_u32(struct options *o, const struct flag *flag, const char *value,
-		     struct failure *failure)
+bool options_take_u32(struct options *o, const struct flag *flag, const char *value,
+		      struct failure *failure)
 {
 	uint64_t number;
 
@@ -274,8 +274,7 @@ static bool take_payload(struct options *o, const struct flag *flag, const char 
 	return true;
 }
 
-/* A number with a fraction; nothing after it. */
-static bool read_real(const char *text, double minimum, double maximum, double *number)
+bool options_real(const char *text, double minimum, double maximum, double *number)
 {
 	char *end;
 
@@ -287,7 +286,7 @@ static bool take_chance(struct options *o, const struct flag *flag, const char *
 			struct failure *failure)
 {
 	(void)flag;
-	if (!read_real(value, 0.1, 100, &o->chance))
+	if (!options_real(value, 0.1, 100, &o->chance))
 		return failure_set(failure, "--random-filter chance must be between 0.1-100.0");
 	return true;
 }
@@ -298,7 +297,7 @@ static bool take_delay(struct options *o, const struct flag *flag, const char *v
 	double seconds;
 
 	(void)flag;
-	if (!read_real(value, 0, 2147483, &seconds))
+	if (!options_real(value, 0, 2147483, &seconds))
 		return failure_set(failure, "--repeat-delay argument must be >=0.0.");
 	o->repeat_delay_ms = (uint32_t)(seconds * 1000);
 	return true;
@@ -443,13 +442,16 @@ static bool unknown_flag(const struct options *o, const char *word, struct failu
 	size_t best = strlen(word) < 4 ? 1 : 3;
 	const char *nearest = NULL;
 
-	for (size_t i = 0; i < FLAGS; i++) {
-		const char *names[] = {flags[i].letter, flags[i].name};
+	bool end = false;
+
+	for (size_t i = 0; !end; i++) {
+		const struct flag *f = flag_at(i, o->program, &end);
+		const char *names[] = {f != NULL ? f->letter : NULL, f != NULL ? f->name : NULL};
 
 		for (size_t j = 0; j < 2; j++) {
 			size_t distance;
 
-			if (names[j] == NULL || (flags[i].programs & o->program) == 0)
+			if (names[j] == NULL)
 				continue;
 			distance = word_distance(word, names[j]);
 			if (distance < best || (distance == best && nearest == NULL)) {
@@ -466,10 +468,12 @@ static bool unknown_flag(const struct options *o, const char *word, struct failu
 
 static const struct flag *find_flag(const struct options *o, const char *word)
 {
-	for (size_t i = 0; i < FLAGS; i++) {
-		const struct flag *f = &flags[i];
+	bool end = false;
 
-		if ((f->programs & o->program) == 0)
+	for (size_t i = 0; !end; i++) {
+		const struct flag *f = flag_at(i, o->program, &end);
+
+		if (f == NULL)
 			continue;
 		if ((f->letter != NULL && strcmp(f->letter, word) == 0) ||
 		    (f->name != NULL && strcmp(f->name, word) == 0))
@@ -507,11 +511,13 @@ bool options_read(struct options *o, int argc, char **argv, struct failure *fail
 
 void options_print_help(enum option_program program)
 {
-	for (size_t i = 0; i < FLAGS; i++) {
-		const struct flag *f = &flags[i];
+	bool end = false;
+
+	for (size_t i = 0; !end; i++) {
+		const struct flag *f = flag_at(i, program, &end);
 		char names[64];
 
-		if ((f->programs & program) == 0 || f->help == NULL)
+		if (f == NULL || f->help == NULL)
 			continue;
 		snprintf(names, sizeof(names), "%s%s%s%s%s", f->letter != NULL ? f->letter : "",
 			 f->letter != NULL && f->name != NULL ? ", " : "",

@@ -1,8 +1,8 @@
 /*
- * options.h - the flags of `metrino pub` and `metrino sub`: those of
- * mosquitto_pub(1) and mosquitto_sub(1) 2.0.11, from the command line, from
- * their options file and, for name and password, from the environment
- * (METRINO_USERNAME, METRINO_PASSWORD).  The command line wins over the file,
+ * options.h - the flags of `metrino pub` and `metrino sub`, those of
+ * mosquitto_pub(1) and mosquitto_sub(1) 2.0.11, and of `metrino bench`: from the
+ * command line, from their options file and, for name and password, from the
+ * environment (METRINO_USERNAME, METRINO_PASSWORD).  The command line wins over the file,
  * the file over the environment.
  *
  * Flags that need a part which does not exist yet (TLS, proxies, Unix sockets)
@@ -15,12 +15,14 @@
 #ifndef CLI_OPTIONS_H
 #define CLI_OPTIONS_H
 
+#include "cli/bench_options.h"
 #include "cli/buffer.h"
 #include "proto/packet.h"
 
 enum option_program {
 	OPTION_PUB = 1,
 	OPTION_SUB = 2,
+	OPTION_BENCH = 4,
 };
 
 /* What `metrino pub` sends. */
@@ -66,7 +68,7 @@ struct options {
 	bool will_retain;
 	struct mqtt_properties properties[PACKET_TYPES];
 	struct buffer user_properties[PACKET_TYPES];
-	/* both programs */
+	/* all programs */
 	bool debug;
 	bool quiet;
 	uint8_t qos;
@@ -87,6 +89,7 @@ struct options {
 	bool verbose, no_newline, pretty;
 	bool no_retained, retained_only, remove_retained, retain_as_published;
 	bool exit_after_subscribing;
+	struct bench_options bench;
 	/* copies that the options own */
 	struct text_list copies;
 };
@@ -113,6 +116,9 @@ bool options_gather(struct options *o, int argc, char **argv, struct failure *fa
 /* Every flag of a program with what it does, for --help. */
 void options_print_help(enum option_program program);
 
+/* "pub", "sub" or "bench". */
+const char *options_program_name(enum option_program program);
+
 /* A copy that options_finish() frees. */
 const char *options_keep(struct options *o, struct slice text);
 
@@ -132,5 +138,8 @@ struct mqtt_properties options_properties(const struct options *o, uint8_t packe
 
 /* Reads a whole number from minimum to maximum and nothing after it. */
 bool options_number(const char *text, uint64_t minimum, uint64_t maximum, uint64_t *number);
+
+/* Likewise, with a fraction. */
+bool options_real(const char *text, double minimum, double maximum, double *number);
 
 #endif

@@ -22,6 +22,8 @@ void options_init(struct options *o, enum option_program program)
 	    .repeat = 1,
 	    .chance = 100,
 	};
+	if (program == OPTION_BENCH)
+		bench_options_init(o);
 }
 
 void options_finish(struct options *o)
@@ -118,7 +120,9 @@ bool options_read_file(struct options *o, const char *path, struct failure *fail
 
 static bool read_user_file(struct options *o, struct failure *failure)
 {
-	const char *name = o->program == OPTION_PUB ? "mosquitto_pub" : "mosquitto_sub";
+	static const char *const names[] = {[OPTION_PUB] = "mosquitto_pub",
+					    [OPTION_SUB] = "mosquitto_sub",
+					    [OPTION_BENCH] = "metrino_bench"};
 	const char *folder = getenv("XDG_CONFIG_HOME");
 	const char *home = getenv("HOME");
 	struct buffer path = {0};
@@ -132,7 +136,7 @@ static bool read_user_file(struct options *o, struct failure *failure)
 		buffer_add_text(&path, "/.config/");
 	}
 	if (path.len > 0) {
-		buffer_add_text(&path, name);
+		buffer_add_text(&path, names[o->program]);
 		buffer_add_byte(&path, '\0', 1);
 		good = options_read_file(o, (const char *)path.at, failure);
 	}
@@ -228,6 +232,11 @@ static bool check_sub(const struct options *o, struct failure *failure)
 	       check_filters("filter", &o->filter_out, failure);
 }
 
+const char *options_program_name(enum option_program program)
+{
+	return program == OPTION_PUB ? "pub" : program == OPTION_SUB ? "sub" : "bench";
+}
+
 bool options_gather(struct options *o, int argc, char **argv, struct failure *failure)
 {
 
@@ -237,6 +246,8 @@ bool options_gather(struct options *o, int argc, char **argv, struct failure *fa
 		return false;
 	if (o->help)
 		return true;
-	return (o->program == OPTION_PUB ? check_pub(o, failure) : check_sub(o, failure)) &&
+	return (o->program == OPTION_BENCH ? bench_options_check(o, failure)
+		: o->program == OPTION_PUB ? check_pub(o, failure)
+					   : check_sub(o, failure)) &&
 	       check_identity(o, failure) && check_will(o, failure);
 }
