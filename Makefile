@@ -63,7 +63,7 @@ all: $(programs) ## the two programs, optimised and hardened (the default)
 	@:
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
 	@echo '  make TARGET-asan|-tsan|-debug   the same target in another build'
 
 run: ## installs what building needs, builds, and starts a broker on port 1883
@@ -131,6 +131,13 @@ $(OUT)/unit: $(call objects_of,$(wildcard tests/unit/*.c tests/lib/*.c)) $(archi
 $(OUT)/sim: $(call objects_of,$(wildcard tests/sim/*.c tests/lib/*.c)) $(archives)
 	$(link) $(LDLIBS)
 
+$(OUT)/bench/relay: $(OUT)/tests/bench/relay.o $(archives)
+	@mkdir -p $(@D)
+	$(link) $(LDLIBS)
+
+$(OUT)/bench_micro: $(OUT)/tests/bench/micro.o $(archives)
+	$(link) $(LDLIBS)
+
 # For LD_PRELOAD: tests/power.
 build/power.so: tests/power/shim.c
 	@mkdir -p $(@D)
@@ -182,6 +189,28 @@ power: $(OUT)/metrinod build/power.so ## the same, and the power goes away each 
 
 chaos-compare: $(OUT)/metrinod
 	tests/chaos/compare --broker $(CURDIR)/$(OUT)/metrinod --kills $(or $(KILLS),100) $(if $(SEED),--seed $(SEED))
+
+# ---- speed: tests/bench; tables go to build/bench. ROUNDS=n, SECONDS=n for each run.
+
+bench_run = tests/bench/run $(1) -r $(or $(ROUNDS),$(2)) $(if $(SECONDS),-s $(SECONDS))
+
+.PHONY: bench bench-scale bench-latency bench-micro bench-programs
+bench-programs: $(programs) $(OUT)/bench/relay
+	@scripts/setup test
+	@scripts/mosquitto-unpack >/dev/null
+
+bench: bench-programs ## processor time per message and memory, beside the floor and mosquitto: docs/performance.md
+	$(call bench_run,rows,3)
+
+bench-scale: bench-programs ## the same at three sizes each, and with two workers
+	$(call bench_run,scale,1)
+	$(call bench_run,workers,2)
+
+bench-latency: bench-programs ## latency at a fixed rate, and beside commits
+	$(call bench_run,latency,3)
+
+bench-micro: $(OUT)/bench_micro ## nanoseconds for each step: codec, trie, window, message
+	tests/bench/run micro
 
 # ---- lint
 
