@@ -49,7 +49,8 @@ static double per_second(const struct bench_phase *phase)
 /* On a terminal it stays in one line. */
 void bench_report_progress(struct bench *b, uint64_t now_ns)
 {
-	const uint64_t done = b->tally.delivered + b->visited + b->up + b->acknowledged;
+	const uint64_t done =
+	    b->tally.delivered > 0 ? b->tally.delivered : b->visited + b->up + b->acknowledged;
 	const bool terminal = isatty(STDERR_FILENO) != 0;
 	const double seconds = (double)(now_ns + NS_PER_S - b->report_ns) / 1e9;
 
