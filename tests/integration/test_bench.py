@@ -12,7 +12,7 @@ import unittest
 from harness import BrokerTest, ROOT, free_port
 from test_cli import METRINO
 
-SHORT = ["--duration", "0.4", "--warm-up", "0.1", "--json"]
+SHORT = ["--duration", "0.25", "--warm-up", "0.05", "--json"]
 TIMEOUT_S = 40
 LOST, DUPLICATED, OUT_OF_ORDER = 33, 34, 36
 FAULTS = ("lost", "duplicated", "out_of_order", "connections_lost", "sessions_lost", "refused", "foreign")
@@ -53,7 +53,7 @@ class Bench(BenchTest):
 
     def test_a_rate_is_kept(self):
         # 0.4 s at 1000/s; what arrives in that time may have been due a moment before it or after
-        count = self.faultless("--rate", "1000")["phases"]["messages"]["count"]
+        count = self.faultless("--rate", "1000", "--duration", "0.4")["phases"]["messages"]["count"]
         self.assertTrue(300 <= count <= 500, count)
 
     def test_the_brokers_costs(self):
@@ -84,7 +84,7 @@ class Bench(BenchTest):
     def test_an_interrupt_ends_it_with_a_result(self):
         process = subprocess.Popen([*METRINO, "bench", "-p", str(self.port), "--duration", "30", "--warm-up", "0",
                                     "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        time.sleep(1.5)
+        time.sleep(1.3)
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=20)
         self.assertEqual(process.returncode, 0, err)
