@@ -190,9 +190,10 @@ power: $(OUT)/metrinod build/power.so ## the same, and the power goes away each 
 chaos-compare: $(OUT)/metrinod
 	tests/chaos/compare --broker $(CURDIR)/$(OUT)/metrinod --kills $(or $(KILLS),100) $(if $(SEED),--seed $(SEED))
 
-# ---- speed: tests/bench; tables go to build/bench. ROUNDS=n, SECONDS=n for each run.
+# ---- speed: tests/bench; tables go to build/bench. ROUNDS=n, SECONDS=n for each run; FIRST=1 goes before what
+# else the machine does.
 
-bench_run = tests/bench/run $(1) -r $(or $(ROUNDS),$(2)) $(if $(SECONDS),-s $(SECONDS))
+bench_run = tests/bench/run $(1) -r $(or $(ROUNDS),$(2)) $(if $(SECONDS),-s $(SECONDS)) $(if $(FIRST),--first)
 
 .PHONY: bench bench-scale bench-latency bench-micro bench-programs
 bench-programs: $(programs) $(OUT)/bench/relay
