@@ -10,7 +10,7 @@ static enum auth_verdict check(struct auth *auth, const struct auth_request *req
 		*reason = MQTT_BAD_AUTHENTICATION_METHOD;
 		return AUTH_REFUSE;
 	}
-	if (request->allow_anonymous)
+	if (request->allow_anonymous || request->identity)
 		return AUTH_ALLOW;
 	*reason = MQTT_NOT_AUTHORIZED;
 	return AUTH_REFUSE;

@@ -13,6 +13,7 @@
 #define AUTH_AUTH_H
 
 #include "proto/base.h"
+#include "proto/identity.h"
 #include "proto/reason.h"
 
 enum auth_verdict {
@@ -29,6 +30,11 @@ struct auth_request {
 	struct slice client_id;
 	struct slice user_name;
 	struct slice password;
+	/*
+	 * Not NULL: the transport has proved who this is.  user_name is that name then, and
+	 * there is no password: whatever the CONNECT said of them does not count.
+	 */
+	const struct identity *identity;
 	struct slice method; /* enhanced authentication; empty for none */
 };
 

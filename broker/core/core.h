@@ -218,6 +218,7 @@ struct shard {
 	struct moment now;
 	const struct core_settings *settings;
 	struct auth *auth;
+	const struct identity *identity; /* of the client whose bytes are being handled, or NULL */
 	struct purse purse;
 	size_t tries_charged; /* what the tries' nodes cost, as last charged */
 	uint8_t hash_key[HASH_KEY_SIZE];

@@ -461,7 +461,14 @@ static enum auth_verdict ask(struct shard *shard, struct client *client,
 	    .client_id = slice_of(client->connecting->client_id, client->connecting->client_id_len),
 	    .user_name = connect->has_user_name ? connect->user_name : SLICE_NONE,
 	    .password = connect->has_password ? connect->password : SLICE_NONE,
+	    .identity = shard->identity,
 	};
+	if (shard->identity) {
+		request.has_user_name = true;
+		request.has_password = false;
+		request.user_name = shard->identity->name;
+		request.password = SLICE_NONE;
+	}
 	if (mqtt_has(&connect->properties, MQTT_PROPERTY_AUTHENTICATION_METHOD))
 		request.method = connect->properties.authentication_method;
 	return shard->auth->check(shard->auth, &request, reason);
@@ -482,11 +489,14 @@ void on_authenticated(struct shard *shard, struct client *client, enum mqtt_reas
 		client_resume_reading(shard, client);
 }
 
-static struct slice id_of(const struct client *client, const struct mqtt_connect *connect)
+static struct slice id_of(const struct shard *shard, const struct client *client,
+			  const struct mqtt_connect *connect)
 {
-	return client->listener->use_user_name_as_client_id && connect->has_user_name
-		   ? connect->user_name
-		   : connect->client_id;
+	if (!client->listener->use_user_name_as_client_id)
+		return connect->client_id;
+	if (shard->identity)
+		return shard->identity->name;
+	return connect->has_user_name ? connect->user_name : connect->client_id;
 }
 
 void on_connect(struct shard *shard, struct client *client, struct slice packet, struct slice body)
@@ -501,7 +511,7 @@ void on_connect(struct shard *shard, struct client *client, struct slice packet,
 	client->version = (uint8_t)connect.version;
 	if (mqtt_has(&connect.properties, MQTT_PROPERTY_MAXIMUM_PACKET_SIZE)) /* of a refusal too */
 		client->maximum_packet_size = connect.properties.maximum_packet_size;
-	struct slice id = id_of(client, &connect);
+	struct slice id = id_of(shard, client, &connect);
 	struct refusal refusal = check(shard, client, &connect, id);
 	if (refusal.reason != MQTT_SUCCESS) {
 		connect_refuse(shard, client, refusal.reason, refusal.text);

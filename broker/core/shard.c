@@ -174,8 +174,19 @@ static void on_link_bytes(struct shard *shard, const struct event *event)
 {
 	struct client *client = client_of_link(shard, event->link);
 	COUNT_N(shard, BYTES_RECEIVED, event->bytes.len);
+	if (client == NULL)
+		return;
+	shard->identity = event->identity;
+	client_bytes(shard, client, event->bytes);
+	shard->identity = NULL;
+}
+
+static void on_link_expelled(struct shard *shard, const struct event *event)
+{
+	struct client *client = client_of_link(shard, event->link);
 	if (client)
-		client_bytes(shard, client, event->bytes);
+		client_fail(shard, client, MQTT_NOT_AUTHORIZED,
+			    "what this client proved itself with is not accepted any more");
 }
 
 static void on_link_closed(struct shard *shard, const struct event *event)
@@ -421,6 +432,7 @@ void shard_handle(struct shard *shard, struct moment now, const struct event *ev
 	static void (*const handlers[])(struct shard *, const struct event *) = {
 	    [EVENT_LINK_OPEN] = client_open,
 	    [EVENT_LINK_BYTES] = on_link_bytes,
+	    [EVENT_LINK_EXPELLED] = on_link_expelled,
 	    [EVENT_LINK_CLOSED] = on_link_closed,
 	    [EVENT_MAIL] = on_mail,
 	    [EVENT_STORED] = on_stored,

@@ -23,6 +23,7 @@
 #define BROKER_CORE_SHARD_H
 
 #include "proto/base.h"
+#include "proto/identity.h"
 #include "proto/reason.h"
 #include "broker/core/mail.h"
 #include "broker/core/settings.h"
@@ -43,7 +44,8 @@ struct moment {
 
 enum event_type {
 	EVENT_LINK_OPEN,     /* link, listener; opened_ms is when it was accepted */
-	EVENT_LINK_BYTES,    /* link, bytes (borrowed for the call): what one read gave */
+	EVENT_LINK_BYTES,    /* link, bytes (borrowed for the call): what one read gave; identity */
+	EVENT_LINK_EXPELLED, /* link: what let it in does so no more; disconnect it (0x87) */
 	EVENT_LINK_CLOSED,   /* link: it is gone; the number may be used again afterwards */
 	EVENT_MAIL,	     /* mail (taken) */
 	EVENT_STORED,	     /* batch (taken): committed, or failed */
@@ -67,6 +69,8 @@ struct event {
 	uint64_t opened_ms;
 	struct slice bytes;
 	struct slice text;
+	const struct identity
+	    *identity; /* who the transport has proved the peer to be; NULL: nobody */
 	const struct listener_settings *listener;
 	const struct core_settings *settings;
 	const struct store_session *session;

@@ -464,7 +464,10 @@ void peer_lose(struct peer *peer)
 void peer_bytes(struct peer *peer, struct slice bytes)
 {
 	struct slice copy = bytes_copy(bytes);
-	struct event event = {.type = EVENT_LINK_BYTES, .link = peer->link, .bytes = copy};
+	struct event event = {.type = EVENT_LINK_BYTES,
+			      .link = peer->link,
+			      .bytes = copy,
+			      .identity = peer->identity};
 
 	if (peer->open)
 		bench_event(peer->bench, peer->shard, &event);

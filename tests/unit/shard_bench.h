@@ -38,6 +38,7 @@ struct peer {
 	uint16_t last_id;
 	uint8_t *in; /* what the broker wrote and the test has not looked at */
 	size_t in_len;
+	const struct identity *identity; /* what the transport has proved */
 };
 
 struct bench {

@@ -307,6 +307,98 @@ START_TEST(refused_by_auth)
 }
 END_TEST
 
+/* What the last CONNECT asked of auth. */
+static struct auth_request asked;
+static uint8_t asked_name[64];
+
+static enum auth_verdict note(struct auth *auth, const struct auth_request *request,
+			      enum mqtt_reason *reason)
+{
+	(void)auth;
+	(void)reason;
+	asked = *request;
+	ck_assert_uint_le(request->user_name.len, sizeof asked_name);
+	if (request->user_name.len > 0)
+		memcpy(asked_name, request->user_name.at, request->user_name.len);
+	asked.user_name = slice_of(asked_name, request->user_name.len);
+	return AUTH_ALLOW;
+}
+
+/* Who the transport has proved a client to be goes before what its CONNECT says. */
+START_TEST(proved_by_the_transport)
+{
+	const struct identity identity = {IDENTITY_CERTIFICATE, SLICE_LITERAL("device 7")};
+	struct mqtt_connect connect = connect_of(MQTT_VERSION_5_0, "a", true);
+	struct peer *peer;
+
+	bench_begin(&bench, 1);
+	bench.auth.check = note;
+	connect.has_user_name = connect.has_password = true;
+	connect.user_name = SLICE_LITERAL("mallory");
+	connect.password = SLICE_LITERAL("secret");
+	peer = peer_open(&bench, 0, MQTT_VERSION_5_0);
+	peer_connect(peer, &connect);
+	expect_connack(peer, MQTT_SUCCESS);
+	ck_assert_ptr_null(asked.identity);
+	ck_assert(asked.has_password && slice_equal(asked.user_name, connect.user_name));
+	peer = peer_open(&bench, 0, MQTT_VERSION_5_0);
+	peer->identity = &identity;
+	connect.client_id = SLICE_LITERAL("b");
+	peer_connect(peer, &connect);
+	expect_connack(peer, MQTT_SUCCESS);
+	ck_assert_ptr_eq(asked.identity, &identity);
+	ck_assert(asked.has_user_name && slice_equal(asked.user_name, identity.name));
+	ck_assert(!asked.has_password && asked.password.len == 0);
+	bench_finish(&bench);
+}
+END_TEST
+
+/* use_username_as_clientid takes the proved name, too: a second one takes over. */
+START_TEST(proved_name_as_client_id)
+{
+	const struct identity identity = {IDENTITY_PSK, SLICE_LITERAL("device 7")};
+	struct mqtt_connect connect = connect_of(MQTT_VERSION_5_0, "a", true);
+	struct peer *first, *second;
+
+	bench_begin(&bench, 1);
+	bench.listener.use_user_name_as_client_id = true;
+	first = peer_open(&bench, 0, MQTT_VERSION_5_0);
+	first->identity = &identity;
+	peer_connect(first, &connect);
+	expect_connack(first, MQTT_SUCCESS);
+	second = peer_open(&bench, 0, MQTT_VERSION_5_0);
+	second->identity = &identity;
+	connect.client_id = SLICE_LITERAL("b");
+	peer_connect(second, &connect);
+	expect_connack(second, MQTT_SUCCESS);
+	expect_end(first, MQTT_SESSION_TAKEN_OVER);
+	bench_finish(&bench);
+}
+END_TEST
+
+/* What let a client in is revoked: it is told, and its session stays. */
+START_TEST(expelled)
+{
+	struct event expel = {.type = EVENT_LINK_EXPELLED};
+	struct peer *up, *old, *lobby;
+
+	bench_begin(&bench, 1);
+	up = new_peer(&bench, MQTT_VERSION_5_0, "a");
+	old = new_peer(&bench, MQTT_VERSION_3_1_1, "b");
+	lobby = peer_open(&bench, 0, MQTT_VERSION_5_0);
+	expel.link = up->link;
+	bench_event(&bench, 0, &expel);
+	expect_end(up, MQTT_NOT_AUTHORIZED);
+	expel.link = old->link;
+	bench_event(&bench, 0, &expel);
+	expect_end(old, 0);
+	expel.link = lobby->link;
+	bench_event(&bench, 0, &expel);
+	expect_closed(lobby);
+	bench_finish(&bench);
+}
+END_TEST
+
 static void answer_auth(const struct peer *peer, enum mqtt_reason reason)
 {
 	struct event event = {.type = EVENT_AUTHENTICATED, .link = peer->link, .reason = reason};
@@ -652,6 +744,9 @@ Suite *shard_connect_suite(void)
 	    password_without_user_name,
 	    refused_by_auth,
 	    waits_for_auth,
+	    proved_by_the_transport,
+	    proved_name_as_client_id,
+	    expelled,
 	    pipelined_behind_connect,
 	    any_segments,
 	    sizes_judged_on_the_header,
