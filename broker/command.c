@@ -1,6 +1,7 @@
 /* command.c - see command.h. */
 #include "broker/command.h"
 #include "broker/census.h"
+#include "broker/net/transport.h"
 #include <stdlib.h>
 
 static struct slice copy(uint8_t *to, struct slice from)
@@ -27,5 +28,6 @@ void command_destroy(struct command *command)
 {
 	if (command->census)
 		census_done(command->census);
+	transport_release(command->transport);
 	free(command);
 }

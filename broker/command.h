@@ -2,7 +2,7 @@
  * command.h - what the household tells a worker, by mailbox.
  *
  * Ownership: one allocation with its texts behind it; whoever carries it out
- * destroys it.  It owns a reference of its census.
+ * destroys it.  It owns a reference of its census and of its transport.
  * Thread: made by one, destroyed by another.
  */
 #ifndef BROKER_COMMAND_H
@@ -12,6 +12,7 @@
 
 struct census;
 struct core_settings;
+struct transport;
 
 enum command_type {
 	COMMAND_PUBLISH,  /* text = topic, payload: retained, QoS 0, from the broker itself */
@@ -19,6 +20,7 @@ enum command_type {
 	COMMAND_CENSUS,	  /* census: add all clients */
 	COMMAND_KICK, /* text = client id, census: add the client if it is connected; disconnect it
 		       */
+	COMMAND_RECHECK, /* listeners have other settings than before: loop_recheck() */
 	COMMAND_STOP,
 	COMMAND_TYPES
 };
@@ -29,6 +31,7 @@ struct command {
 	struct slice payload;
 	struct census *census; /* NULL for none */
 	const struct core_settings *settings;
+	struct transport *transport; /* owned, or NULL: one of before, of use until this is done */
 };
 
 /* Copies both slices; the rest is zero. */

@@ -14,6 +14,7 @@
 #include <stdio.h>
 
 #include "broker/core/settings.h"
+#include "broker/net/transport.h"
 #include "storage/lmdb_store.h"
 
 enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON };
@@ -26,8 +27,14 @@ struct config_listener {
 	const char *bind_interface; /* NULL: any */
 	int socket_domain;	    /* AF_UNSPEC, AF_INET or AF_INET6 */
 	uint32_t max_connections;   /* UINT32_MAX: unlimited */
+	struct transport_settings transport;
+	const char *psk_hint; /* NULL: no pre-shared keys here */
+	bool use_identity, use_subject;
 	struct listener_settings settings;
 };
+
+/* True when clients of the listener prove who they are before MQTT begins. */
+bool config_listener_proves(const struct config_listener *listener);
 
 struct config {
 	const char *file;      /* NULL: the embedded default */

@@ -54,6 +54,7 @@ static void open_listener(struct config_reader *reader, const struct config_draf
 	struct config_draft draft = *from;
 	const size_t size = (config->listener_count + 1) * sizeof(*config->listeners);
 	copy_shared(reader, &draft);
+	config_finish_transport(reader, &draft);
 	draft.value.settings.number = (uint32_t)config->listener_count;
 	config->listeners = realloc(config->listeners, size);
 	must(config->listeners != NULL);
@@ -155,6 +156,7 @@ static void open_listeners(struct config_reader *reader, uint16_t command_line_p
 	for (size_t i = 1; i < reader->draft_count; i++)
 		open_listener(reader, &reader->drafts[i]);
 	refuse_same_place(reader);
+	config_check_transports(reader);
 }
 
 static void warn_about_locked_doors(struct config_reader *reader)
@@ -162,7 +164,8 @@ static void warn_about_locked_doors(struct config_reader *reader)
 	const struct config *config = reader->config;
 	size_t locked = 0;
 	for (size_t i = 0; i < config->listener_count; i++)
-		locked += !config->listeners[i].settings.allow_anonymous;
+		locked += !config->listeners[i].settings.allow_anonymous &&
+			  !config_listener_proves(&config->listeners[i]);
 	if (locked == 0)
 		return;
 	config_notice(
@@ -179,7 +182,8 @@ static void warn_about_open_doors(struct config_reader *reader)
 	const struct config *config = reader->config;
 	for (size_t i = 0; i < config->listener_count; i++) {
 		const struct config_listener *listener = &config->listeners[i];
-		if (!listener->settings.allow_anonymous ||
+		if (!listener->settings.allow_anonymous || config_listener_proves(listener) ||
+		    listener->transport.tls.require_certificate ||
 		    (listener->address && config_is_loopback(listener->address)))
 			continue;
 		config_notice(reader, (struct config_place){config->file, 0},

@@ -47,6 +47,7 @@ enum config_type_number {
 	TYPE_LOG_FORMAT,
 	TYPE_IP_LOGGING,
 	TYPE_PROTOCOL,
+	TYPE_TLS_VERSION,
 	TYPE_ACK_WHEN,
 	TYPE_DURABILITY,
 	TYPE_VERSIONS,
@@ -161,6 +162,11 @@ void config_text_add(struct config_text *text, const char *format, ...)
 void config_finish(struct config_reader *reader, uint16_t command_line_port);
 /* The two listeners of an embedded default, or of a file that opens none. */
 void config_open_loopback(struct config_reader *reader, uint16_t port);
+
+/* config_transport.c: do the keys of a listener about TLS and the like fit each other? */
+void config_finish_transport(struct config_reader *reader, struct config_draft *draft);
+/* After all listeners. */
+void config_check_transports(struct config_reader *reader);
 
 /* config_machine.c: what the machine and the environment tell. */
 uint32_t config_processor_count(void);

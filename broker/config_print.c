@@ -165,16 +165,26 @@ static const char *shown_domain(int domain)
 	return domain == AF_INET ? ", IPv4 only" : domain == AF_INET6 ? ", IPv6 only" : "";
 }
 
+static const char *who_may_connect(const struct config_listener *listener)
+{
+	if (config_listener_proves(listener))
+		return "clients prove who they are";
+	if (!listener->settings.allow_anonymous)
+		return "nobody may connect";
+	return listener->transport.tls.require_certificate ? "anyone with a certificate may connect"
+							   : "anyone who reaches it may connect";
+}
+
 static void describe_listener(const struct config_listener *listener, FILE *out)
 {
-	fprintf(out, "listener %u: port %u on %s%s%s%s; %s\n",
+	fprintf(out, "listener %u: port %u on %s%s%s%s%s; %s\n",
 		(unsigned)listener->settings.number + 1, (unsigned)listener->port,
 		listener->address ? listener->address : "every address",
 		listener->bind_interface ? " of " : "",
 		listener->bind_interface ? listener->bind_interface : "",
 		shown_domain(listener->address ? AF_UNSPEC : listener->socket_domain),
-		listener->settings.allow_anonymous ? "anyone who reaches it may connect"
-						   : "nobody may connect");
+		listener->transport.tls.certfile || listener->psk_hint ? ", TLS" : "",
+		who_may_connect(listener));
 }
 
 void config_describe(const struct config *config, FILE *out)

@@ -403,6 +403,12 @@ static const struct config_choice protocols[] = {
     {"websockets", 0, NOT_NOW},
     {"http_api", 0, "refused, because metrics are served by admin_listener"},
     {NULL, 0, NULL}};
+static const struct config_choice tls_versions[] = {
+    {"tlsv1.2", 0, NULL},
+    {"tlsv1.3", 0, "not offered by the library that this version is built with (mbedTLS 2.28)"},
+    {"tlsv1.1", 0, "refused, because it is broken"},
+    {"tlsv1", 0, "refused, because it is broken"},
+    {NULL, 0, NULL}};
 static const struct config_choice ack_whens[] = {
     {"accepted", false, NULL}, {"delivered", true, NULL}, {NULL, 0, NULL}};
 static const struct config_choice durabilities[] = {
@@ -451,6 +457,7 @@ static const struct config_type types[] = {
     [TYPE_LOG_FORMAT] = {.set = set_choice, .choices = log_formats},
     [TYPE_IP_LOGGING] = {.set = set_choice, .choices = ip_loggings},
     [TYPE_PROTOCOL] = {.set = set_choice, .choices = protocols},
+    [TYPE_TLS_VERSION] = {.set = set_choice, .choices = tls_versions},
     [TYPE_ACK_WHEN] = {.set = set_choice, .choices = ack_whens},
     [TYPE_DURABILITY] = {.set = set_choice, .choices = durabilities},
     [TYPE_VERSIONS] = {.set = set_versions,

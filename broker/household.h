@@ -8,6 +8,7 @@
  *	household_watch.c    the main thread while others work: signals, $SYS, watchdog
  *	household_count.c    numbers and clients, for whoever asks
  *	household_reload.c   the configuration is read again (HUP)
+ *	household_transport.c  certificates and the like are read, and change
  *
  * Ownership: the household owns everything that threads share.
  * Failure: said in the log, and on stderr while that is where a person looks.

@@ -26,6 +26,8 @@ static void count_listeners(const struct household *house, struct metrics *metri
 
 		metrics->connections_refused +=
 		    atomic_load_explicit(&listener->limit.refused, memory_order_relaxed);
+		metrics->not_opened +=
+		    atomic_load_explicit(&listener->not_opened, memory_order_relaxed);
 		metrics->no_descriptor +=
 		    atomic_load_explicit(&listener->no_descriptor, memory_order_relaxed);
 	}

@@ -66,7 +66,8 @@ struct household {
 	uint64_t report_due_ms;
 	uint64_t exhaustion_due_ms;			     /* not to be said again before */
 	struct metrics reported;			     /* what the log has told */
-	uint64_t *refused_reported, *no_descriptor_reported; /* by listener */
+	/* by listener */
+	uint64_t *refused_reported, *no_descriptor_reported, *not_opened_reported;
 	uint64_t all_refused_reported;
 	struct refusals *refusals; /* household_refusals.c; NULL before the first look */
 	uint64_t refusals_due_ms;
@@ -80,6 +81,16 @@ struct household {
  */
 bool household_open(struct household *house, struct failure *failure);
 void household_close(struct household *house);
+
+/* household_transport.c: the transports of a configuration's listeners; all, or none and why. */
+bool household_make_transports(struct config *config, struct failure *failure);
+/* Of a configuration that did not come into force, or of a listener that is not open. */
+void household_drop_transports(struct config *config);
+/* The listener's connections to come have these settings. */
+void household_swap_settings(struct household *house, struct listener *listener,
+			     const struct listener_settings *next);
+/* Of the open listeners, at the end. */
+void household_release_transports(struct household *house);
 
 /* household_restore.c */
 bool household_make_workers(struct household *house, struct failure *failure);

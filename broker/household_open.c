@@ -184,7 +184,6 @@ static bool open_one(struct household *house, size_t i, struct inherited *inheri
 	listener->all = &house->all;
 	listener->number = (uint32_t)i;
 	atomic_init(&listener->limit.max, from->max_connections);
-	atomic_init(&listener->settings, &from->settings);
 	listener->tell = tell_connection;
 	atomic_init(&listener->tells, house->config->core.connection_messages);
 	if (listener_open(listener, &place, house->config->workers, failure)) {
@@ -217,8 +216,12 @@ static bool open_listeners(struct household *house, struct failure *failure)
 	house->listeners = calloc(config->listener_count, sizeof(*house->listeners));
 	house->refused_reported = calloc(config->listener_count, sizeof(uint64_t));
 	house->no_descriptor_reported = calloc(config->listener_count, sizeof(uint64_t));
-	must(house->listeners && house->refused_reported && house->no_descriptor_reported);
+	house->not_opened_reported = calloc(config->listener_count, sizeof(uint64_t));
+	must(house->listeners && house->refused_reported && house->no_descriptor_reported &&
+	     house->not_opened_reported);
 	house->listener_count = config->listener_count;
+	for (size_t i = 0; i < config->listener_count; i++)
+		atomic_init(&house->listeners[i].settings, &config->listeners[i].settings);
 	struct inherited inherited;
 	bool opened = find_inherited(&inherited, failure);
 
@@ -282,6 +285,7 @@ bool household_open(struct household *house, struct failure *failure)
 	greet(config);
 	raise_file_limit();
 	return check_user(config, failure) && open_directory(house, failure) &&
+	       household_make_transports(house->config, failure) &&
 	       open_listeners(house, failure) && open_admin(house, failure) &&
 	       write_pid_file(house, failure) && become_user(config, failure) &&
 	       open_store(house, failure);
@@ -293,12 +297,14 @@ void household_close(struct household *house)
 		store_close(house->store);
 	if (house->directory >= 0)
 		close(house->directory);
+	household_release_transports(house);
 	for (size_t i = 0; i < house->listener_count; i++)
 		listener_close(&house->listeners[i]);
 	free(house->listeners);
 	free(house->refused_reported);
 	free(house->refusals);
 	free(house->no_descriptor_reported);
+	free(house->not_opened_reported);
 	/* As another user we may not be allowed to: then the next start overwrites it. */
 	if (house->pid_file_written)
 		unlink(house->configs[0]->pid_file);

@@ -117,12 +117,15 @@ static void change_listeners(struct household *house, struct config *next)
 		struct config_listener *from = &next->listeners[i];
 		struct listener *listener = find_listener(house, from);
 
-		if (!listener)
+		if (!listener) {
+			transport_release(from->settings.transport);
+			from->settings.transport = NULL;
 			continue;
+		}
 		from->settings.number = listener->number;
 		atomic_store_explicit(&listener->limit.max, from->max_connections,
 				      memory_order_relaxed);
-		atomic_store_explicit(&listener->settings, &from->settings, memory_order_release);
+		household_swap_settings(house, listener, &from->settings);
 	}
 	for (size_t i = 0; i < house->listener_count; i++)
 		atomic_store_explicit(&house->listeners[i].tells, next->core.connection_messages,
@@ -144,6 +147,11 @@ static void change_core(struct household *house, const struct config *next)
 	}
 }
 
+static void keep_before(void)
+{
+	log_write(LOG_LEVEL_ERROR, "reload", "the configuration of before stays in force");
+}
+
 static void tell_problems(char *problems)
 {
 	char *rest = problems;
@@ -151,7 +159,7 @@ static void tell_problems(char *problems)
 	for (char *line; (line = strsep(&rest, "\n"));)
 		if (line[0])
 			log_write(LOG_LEVEL_ERROR, "reload", "%s", line);
-	log_write(LOG_LEVEL_ERROR, "reload", "the configuration of before stays in force");
+	keep_before();
 	free(problems);
 }
 
@@ -178,6 +186,19 @@ static void change_all(struct household *house, struct config *next)
 	log_write(LOG_LEVEL_NOTICE, "reload", "the configuration was read again");
 }
 
+/* What the configuration names; destroys it when something of that is wrong. */
+static bool read_files(struct config *next)
+{
+	struct failure failure;
+
+	if (household_make_transports(next, &failure))
+		return true;
+	log_write(LOG_LEVEL_ERROR, "reload", "%s", failure.text);
+	keep_before();
+	config_destroy(next);
+	return false;
+}
+
 void household_reload(struct household *house)
 {
 	char *problems = NULL;
@@ -185,9 +206,9 @@ void household_reload(struct household *house)
 	notify_reloading();
 	struct config *next = options_read_config(house->options, &problems);
 
-	if (next)
-		change_all(house, next);
-	else
+	if (!next)
 		tell_problems(problems);
+	else if (read_files(next))
+		change_all(house, next);
 	notify_ready();
 }

@@ -19,6 +19,7 @@ struct metrics {
 	uint64_t workers;
 	uint64_t connections_refused; /* by max_connections and global_max_connections */
 	uint64_t no_descriptor;	      /* connections closed for want of a file descriptor */
+	uint64_t not_opened;	      /* connections that failed before MQTT began */
 	uint64_t store_commits, store_batches, store_commit_us;
 	uint64_t log_lost;
 	uint64_t open_descriptors;

@@ -154,6 +154,24 @@ struct config *options_read_config(const struct options *options, char **problem
 	return config;
 }
 
+/* Certificates, keys and lists: the broker would not start without them. */
+static bool test_files(const struct config *config)
+{
+	struct failure failure;
+	bool right = true;
+	for (size_t i = 0; i < config->listener_count; i++) {
+		const struct config_listener *listener = &config->listeners[i];
+		struct transport *transport = NULL;
+		if (!transport_create(&listener->transport, &transport, &failure)) {
+			fprintf(stderr, "listener %u: %s\n", (unsigned)listener->port,
+				failure.text);
+			right = false;
+		}
+		transport_release(transport);
+	}
+	return right;
+}
+
 static int test_config(const struct options *options)
 {
 	char *problems = NULL;
@@ -164,9 +182,11 @@ static int test_config(const struct options *options)
 		return EXIT_FAILURE;
 	}
 	config_describe(config, stdout);
-	puts("configuration is right");
+	const bool right = test_files(config);
+	if (right)
+		puts("configuration is right");
 	config_destroy(config);
-	return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return fflush(stdout) == 0 && right ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
 /* tests/chaos asks; whoever uses the broker never does, so --help is silent about it. */

@@ -254,6 +254,12 @@ static void count_in(void *self, const struct client_info *client)
 	census_add(self, client);
 }
 
+static void do_recheck(struct worker *worker, const struct command *command)
+{
+	(void)command;
+	loop_recheck(&worker->loop);
+}
+
 static void do_census(struct worker *worker, const struct command *command)
 {
 	shard_each_client(worker->shard, command->census, count_in);
@@ -286,7 +292,7 @@ typedef void command_doer(struct worker *worker, const struct command *command);
 
 static command_doer *const doers[COMMAND_TYPES] = {
     [COMMAND_PUBLISH] = do_publish, [COMMAND_SETTINGS] = do_settings, [COMMAND_CENSUS] = do_census,
-    [COMMAND_KICK] = do_kick,	    [COMMAND_STOP] = do_stop,
+    [COMMAND_KICK] = do_kick,	    [COMMAND_RECHECK] = do_recheck,   [COMMAND_STOP] = do_stop,
 };
 
 /* ---- the turn */

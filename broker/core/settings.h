@@ -12,6 +12,8 @@
 
 #include "proto/base.h"
 
+struct transport;
+
 enum queue_policy {
 	QUEUE_DROP_NEW,
 	QUEUE_DROP_OLD,
@@ -57,6 +59,7 @@ struct listener_settings {
 	bool use_user_name_as_client_id;
 	struct slice auto_id_prefix;
 	struct slice client_id_prefixes; /* one prefix or empty; others are refused */
+	struct transport *transport;	 /* the shell's; the core does not look */
 	struct slice server_reference;	 /* not empty: every CONNECT is answered 'server moved' */
 };
 

@@ -39,6 +39,7 @@ struct listener {
 	struct connection_limit limit;
 	struct connection_limit *all;	/* borrowed: the limit of all listeners together */
 	_Atomic uint64_t no_descriptor; /* connections closed since there was no descriptor */
+	_Atomic uint64_t not_opened;	/* connections that failed before MQTT: TLS, WebSocket */
 	/* Called on the worker for each connection that comes in, while `tells` is set. */
 	void (*tell)(uint32_t number, const struct sockaddr *peer);
 	_Atomic bool tells;

@@ -1,9 +1,7 @@
 /* loop.c - see loop.h. */
-#include "broker/net/loop.h"
+#include "broker/net/loop_internal.h"
 #include "broker/net/listener.h"
-#include "broker/net/tcp.h"
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -12,26 +10,19 @@
 /* More than this many writes for one link would be unfair to the others. */
 #define WRITES_MAX 4
 
-/* What epoll gives back: a link's number, or one of these kinds above it. */
-#define DATA_DOOR (UINT64_C(1) << 32)
-#define DATA_WAKE (UINT64_C(2) << 32)
-
-static int open_spare(void)
-{
-	return open("/dev/null", O_RDONLY | O_CLOEXEC);
-}
-
 bool loop_init(struct loop *loop, struct shard *shard, int wake, struct failure *failure)
 {
 	struct epoll_event event = {.events = EPOLLIN, .data.u64 = DATA_WAKE};
 
-	*loop = (struct loop){
-	    .shard = shard, .now = moment_now(), .first_reserved = listener_first_reserved()};
+	*loop = (struct loop){.shard = shard,
+			      .now = moment_now(),
+			      .first_reserved = listener_first_reserved(),
+			      .recheck_at = LINK_NONE};
 	link_table_init(&loop->links);
 	loop->buffer = malloc(LOOP_READ_SIZE);
 	must(loop->buffer);
 	loop->epoll = epoll_create1(EPOLL_CLOEXEC);
-	loop->spare = open_spare();
+	loop->spare = loop_open_spare();
 	if (loop->epoll >= 0 && loop->spare >= 0 &&
 	    epoll_ctl(loop->epoll, EPOLL_CTL_ADD, wake, &event) == 0)
 		return true;
@@ -84,6 +75,15 @@ static void arm(struct loop *loop, uint32_t number, struct link *link)
 	link->armed = want;
 }
 
+/* What the stream itself has to say did not fit into the socket. */
+static void wait_for_backlog(struct loop *loop, uint32_t number, struct link *link)
+{
+	if (!link->stream.backlog || link->unsent)
+		return;
+	link->unsent = true;
+	arm(loop, number, link);
+}
+
 static void add_gone(struct loop *loop, uint32_t number)
 {
 	if (loop->gone_count == loop->gone_room) {
@@ -94,8 +94,7 @@ static void add_gone(struct loop *loop, uint32_t number)
 	loop->gone[loop->gone_count++] = number;
 }
 
-/* The connection failed or ended, or we end it: no more bytes either way. */
-static void break_link(struct loop *loop, uint32_t number, struct link *link)
+void loop_break_link(struct loop *loop, uint32_t number, struct link *link)
 {
 	if (link->state == LINK_BROKEN)
 		return;
@@ -111,9 +110,8 @@ static void close_link(struct loop *loop, uint32_t number, struct link *link)
 	link_table_free(&loop->links, number);
 }
 
-/* Takes a connected socket in.  The limits have been entered already. */
-static bool add_link(struct loop *loop, struct stream stream, struct listener *listener,
-		     const struct listener_settings *settings, uint64_t opened_ms, uint32_t *number)
+bool loop_add_link(struct loop *loop, struct stream stream, struct listener *listener,
+		   const struct listener_settings *settings, uint64_t opened_ms, uint32_t *number)
 {
 	struct link *link = link_table_take(&loop->links, number);
 	struct epoll_event event = {.events = EPOLLIN, .data.u64 = *number};
@@ -131,6 +129,7 @@ static bool add_link(struct loop *loop, struct stream stream, struct listener *l
 				     .link = *number,
 				     .listener = settings,
 				     .opened_ms = opened_ms});
+	wait_for_backlog(loop, *number, link);
 	return true;
 }
 
@@ -144,37 +143,31 @@ static void pause_link(struct loop *loop, uint32_t number, struct link *link)
 					     .serial = link->serial});
 }
 
+static const struct identity *identity_of(const struct stream *stream)
+{
+	return stream->class->identity ? stream->class->identity(stream) : NULL;
+}
+
 static void give_bytes(struct loop *loop, uint32_t number, struct link *link, struct slice bytes)
 {
 	shard_handle(loop->shard, loop->now,
-		     &(struct event){.type = EVENT_LINK_BYTES, .link = number, .bytes = bytes});
+		     &(struct event){.type = EVENT_LINK_BYTES,
+				     .link = number,
+				     .bytes = bytes,
+				     .identity = identity_of(&link->stream)});
 	if (loop->pressed && shard_published_to(loop->shard, loop->pressed))
 		pause_link(loop, number, link);
 }
 
-static void read_link(struct loop *loop, uint32_t number, struct link *link)
-{
-	ssize_t n = link->stream.class->read(&link->stream, loop->buffer, LOOP_READ_SIZE);
-
-	if (n == STREAM_END || n == STREAM_GONE) {
-		if (link->state == LINK_LINGERING)
-			close_link(loop, number, link);
-		else
-			break_link(loop, number, link);
-	} else if (n > 0 && link->state == LINK_OPEN) {
-		loop->before(loop->self);
-		give_bytes(loop, number, link, slice_of(loop->buffer, (size_t)n));
-	}
-}
-
-/* The core is done with the link: waits for the peer to take the last bytes and close. */
+/* The core or the stream is done with the link: waits for the peer to take the last bytes and
+ * close. */
 static void linger(struct loop *loop, uint32_t number, struct link *link)
 {
 	link->stream.class->finish(&link->stream);
 	ssize_t n = link->stream.class->read(&link->stream, loop->buffer, LOOP_READ_SIZE);
 
 	if (n == STREAM_END || n == STREAM_GONE) {
-		break_link(loop, number, link);
+		loop_break_link(loop, number, link);
 		return;
 	}
 	link->state = LINK_LINGERING;
@@ -186,6 +179,42 @@ static void linger(struct loop *loop, uint32_t number, struct link *link)
 					     .serial = link->serial});
 }
 
+/* The stream has said its last word, which the peer is to hear before the end. */
+static void end_link(struct loop *loop, uint32_t number, struct link *link)
+{
+	if (link->state == LINK_LINGERING)
+		return;
+	if (link->stream.opening)
+		atomic_fetch_add_explicit(&link->listener->not_opened, 1, memory_order_relaxed);
+	link->held = 0;
+	link->unsent = false;
+	linger(loop, number, link);
+}
+
+static void read_link(struct loop *loop, uint32_t number, struct link *link)
+{
+	ssize_t n = link->stream.opening
+			? loop_read_opening(loop, link)
+			: link->stream.class->read(&link->stream, loop->buffer, LOOP_READ_SIZE);
+
+	if (n == STREAM_END || n == STREAM_GONE) {
+		if (link->state == LINK_LINGERING)
+			close_link(loop, number, link);
+		else
+			loop_break_link(loop, number, link);
+		return;
+	}
+	if (n == STREAM_DONE) {
+		end_link(loop, number, link);
+		return;
+	}
+	wait_for_backlog(loop, number, link);
+	if (n > 0 && link->state == LINK_OPEN) {
+		loop->before(loop->self);
+		give_bytes(loop, number, link, slice_of(loop->buffer, (size_t)n));
+	}
+}
+
 /* One write: true when there may be more to write and the socket may take it. */
 static bool write_some(struct loop *loop, uint32_t number, struct link *link)
 {
@@ -194,18 +223,19 @@ static bool write_some(struct loop *loop, uint32_t number, struct link *link)
 	size_t total = 0;
 
 	link->unsent = false;
-	if (count == 0)
+	if (count == 0 && !link->stream.backlog)
 		return false;
 	for (size_t i = 0; i < count; i++)
 		total += slices[i].len;
 	ssize_t n = link->stream.class->write(&link->stream, slices, count);
 
 	if (n == STREAM_GONE) {
-		break_link(loop, number, link);
+		loop_break_link(loop, number, link);
 		return false;
 	}
-	link->unsent =
-	    n == STREAM_AGAIN || !shard_written(loop->shard, loop->now, number, (size_t)n);
+	link->unsent = n == STREAM_AGAIN ||
+		       (count > 0 && !shard_written(loop->shard, loop->now, number, (size_t)n)) ||
+		       link->stream.backlog;
 	return link->unsent && n == (ssize_t)total;
 }
 
@@ -296,10 +326,12 @@ void loop_adopt(struct loop *loop, struct moved_link *moved)
 {
 	uint32_t number;
 
-	if (add_link(loop, moved->stream, moved->listener, moved->settings, moved->opened_ms,
-		     &number) &&
-	    moved->bytes.len > 0)
-		give_bytes(loop, number, link_table_at(&loop->links, number), moved->bytes);
+	if (loop_add_link(loop, moved->stream, moved->listener, moved->settings, moved->opened_ms,
+			  &number)) {
+		loop_recheck_link(loop, number);
+		if (moved->bytes.len > 0)
+			give_bytes(loop, number, link_table_at(&loop->links, number), moved->bytes);
+	}
 	free((void *)(uintptr_t)moved->bytes.at);
 	free(moved);
 }
@@ -330,143 +362,6 @@ bool loop_settle(struct loop *loop)
 	return count > 0;
 }
 
-/* ---- doors */
-
-/*
- * EPOLLEXCLUSIVE: of the workers that share a socket from outside, one is woken.  It
- * forbids EPOLL_CTL_MOD, so a door is opened and shut by adding and deleting.
- */
-static void open_door(struct loop *loop, size_t i)
-{
-	struct epoll_event event = {.events = EPOLLIN | EPOLLEXCLUSIVE, .data.u64 = DATA_DOOR | i};
-
-	must(epoll_ctl(loop->epoll, EPOLL_CTL_ADD, loop->doors[i].fd, &event) == 0);
-}
-
-static void shut_doors(struct loop *loop)
-{
-	for (size_t i = 0; i < loop->door_count; i++)
-		epoll_ctl(loop->epoll, EPOLL_CTL_DEL, loop->doors[i].fd, NULL);
-}
-
-void loop_add_door(struct loop *loop, struct listener *listener, int fd)
-{
-	loop->doors = realloc(loop->doors, (loop->door_count + 1) * sizeof(*loop->doors));
-	must(loop->doors);
-	loop->doors[loop->door_count] = (struct loop_door){listener, fd};
-	open_door(loop, loop->door_count++);
-}
-
-void loop_close_doors(struct loop *loop)
-{
-	if (loop->rest_until_ms == 0)
-		shut_doors(loop);
-	/* Who connects from now on is refused, instead of waiting in the kernel's queue. */
-	for (size_t i = 0; i < loop->door_count; i++)
-		if (!loop->doors[i].listener->inherited)
-			shutdown(loop->doors[i].fd, SHUT_RDWR);
-	loop->door_count = 0;
-	loop->rest_until_ms = 0;
-}
-
-/* Nothing can be accepted: instead of spinning, the doors are left alone for a while. */
-static void rest(struct loop *loop)
-{
-	if (loop->rest_until_ms == 0)
-		shut_doors(loop);
-	loop->rest_until_ms = loop->now.ms + LOOP_REST_MS;
-}
-
-static void close_for_want(const struct loop_door *door, int fd)
-{
-	close(fd);
-	atomic_fetch_add_explicit(&door->listener->no_descriptor, 1, memory_order_relaxed);
-}
-
-/*
- * Without a free descriptor the connection would stay in the queue and wake us for
- * ever; so the spare one is given up to take the connection and close it.
- */
-static bool turn_away(struct loop *loop, const struct loop_door *door)
-{
-	if (loop->spare < 0)
-		loop->spare = open_spare();
-	if (loop->spare < 0)
-		return false;
-	close(loop->spare);
-	int fd = accept4(door->fd, NULL, NULL, SOCK_CLOEXEC);
-
-	if (fd >= 0)
-		close_for_want(door, fd);
-	loop->spare = open_spare();
-	return fd >= 0;
-}
-
-static void tell(const struct listener *listener, int fd)
-{
-	struct sockaddr_storage peer;
-	socklen_t len = sizeof(peer);
-
-	if (getpeername(fd, (struct sockaddr *)&peer, &len) == 0)
-		listener->tell(listener->number, (const struct sockaddr *)&peer);
-}
-
-static void let_in(struct loop *loop, struct listener *listener, int fd)
-{
-	uint32_t number;
-
-	if (atomic_load_explicit(&listener->tells, memory_order_relaxed))
-		tell(listener, fd);
-
-	if (!connection_limit_enter(&listener->limit)) {
-		close(fd);
-	} else if (!connection_limit_enter(listener->all)) {
-		connection_limit_leave(&listener->limit);
-		close(fd);
-	} else {
-		add_link(loop, tcp_stream_of(fd), listener,
-			 atomic_load_explicit(&listener->settings, memory_order_acquire),
-			 loop->now.ms, &number);
-	}
-}
-
-/* False when there is nothing more to accept now. */
-static bool accept_one(struct loop *loop, const struct loop_door *door)
-{
-	int fd = accept4(door->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-
-	if (fd >= 0) {
-		if (fd < loop->first_reserved)
-			let_in(loop, door->listener, fd);
-		else
-			close_for_want(door, fd);
-		return true;
-	}
-	switch (errno) {
-	case EAGAIN:
-		return false;
-	case EMFILE:
-	case ENFILE:
-		if (turn_away(loop, door))
-			return true;
-		rest(loop);
-		return false;
-	case ENOBUFS:
-	case ENOMEM:
-		rest(loop);
-		return false;
-	default: /* a connection that ended before it was accepted: accept(2), "Error handling" */
-		return true;
-	}
-}
-
-static void serve_door(struct loop *loop, const struct loop_door *door)
-{
-	for (int i = 0; i < LOOP_ACCEPTS_MAX; i++)
-		if (!accept_one(loop, door))
-			return;
-}
-
 /* ---- the turn */
 
 static uint64_t earlier(uint64_t a, uint64_t b)
@@ -476,7 +371,7 @@ static uint64_t earlier(uint64_t a, uint64_t b)
 
 static int timeout_of(const struct loop *loop, uint64_t until_ms)
 {
-	if (until_ms == 0)
+	if (until_ms == 0 || loop->recheck_at != LINK_NONE)
 		return 0;
 	until_ms = earlier(until_ms, patience_next(&loop->flushing));
 	until_ms = earlier(until_ms, patience_next(&loop->lingering));
@@ -515,7 +410,7 @@ static void serve_link(struct loop *loop, uint32_t number, uint32_t events)
 	if (events & EPOLLIN)
 		read_link(loop, number, link);
 	else if (events & (EPOLLHUP | EPOLLERR) && link->state != LINK_LINGERING)
-		break_link(loop, number, link); /* also when we do not read: it is dead */
+		loop_break_link(loop, number, link); /* also when we do not read: it is dead */
 	else if (events & (EPOLLHUP | EPOLLERR))
 		close_link(loop, number, link);
 }
@@ -545,17 +440,14 @@ static void serve_deadlines(struct loop *loop)
 
 	while (patience_due(&loop->flushing, loop->now.ms, &entry))
 		if ((link = still(loop, entry, LINK_CLOSING)))
-			break_link(loop, entry.link, link);
+			loop_break_link(loop, entry.link, link);
 	while (patience_due(&loop->lingering, loop->now.ms, &entry))
 		if ((link = still(loop, entry, LINK_LINGERING)))
 			close_link(loop, entry.link, link);
 	while (patience_due(&loop->paused, loop->now.ms, &entry))
 		read_again(loop, entry);
-	if (loop->rest_until_ms != 0 && loop->rest_until_ms <= loop->now.ms) {
-		loop->rest_until_ms = 0;
-		for (size_t i = 0; i < loop->door_count; i++)
-			open_door(loop, i);
-	}
+	if (loop->rest_until_ms != 0 && loop->rest_until_ms <= loop->now.ms)
+		loop_open_doors(loop);
 }
 
 void loop_resume(struct loop *loop)
@@ -570,6 +462,7 @@ void loop_serve(struct loop *loop, void *self, void (*before)(void *self))
 {
 	loop->self = self;
 	loop->before = before;
+	loop->opening_us = 0;
 	for (size_t i = 0; i < loop->ready_count; i++) {
 		uint64_t data = loop->ready[i].data.u64;
 		uint32_t number = (uint32_t)data;
@@ -577,8 +470,9 @@ void loop_serve(struct loop *loop, void *self, void (*before)(void *self))
 		if (data < DATA_DOOR)
 			serve_link(loop, number, loop->ready[i].events);
 		else if ((data & DATA_DOOR) && number < loop->door_count)
-			serve_door(loop, &loop->doors[number]);
+			loop_serve_door(loop, &loop->doors[number]);
 	}
 	loop->ready_count = 0;
 	serve_deadlines(loop);
+	loop_recheck_some(loop);
 }

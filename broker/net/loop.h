@@ -33,14 +33,17 @@
 #include "broker/net/patience.h"
 #include <sys/epoll.h>
 
-#define LOOP_READ_SIZE	 65536u
+#define LOOP_READ_SIZE	 STREAM_READ_MIN
 #define LOOP_READY_MAX	 256
 #define LOOP_ACCEPTS_MAX 64
 
 #define LOOP_FLUSH_MS  3000u
 #define LOOP_LINGER_MS 1000u
 #define LOOP_PAUSE_MS  1000u /* the longest time that a publisher is not read for pressure */
-#define LOOP_REST_MS   100u  /* listening stops this long when there is no descriptor at all */
+/* No further handshake is gone on with in a turn that has spent so much on them. */
+#define LOOP_OPENING_US 2000u
+
+#define LOOP_REST_MS 100u /* listening stops this long when there is no descriptor at all */
 
 struct loop_door {
 	struct listener *listener;
@@ -58,6 +61,8 @@ struct loop {
 	struct loop_door *doors;
 	size_t door_count;
 	uint64_t rest_until_ms; /* 0: the doors are open */
+	uint64_t opening_us;	/* spent on handshakes in this turn */
+	uint32_t recheck_at;	/* the next link to be looked at; LINK_NONE: none */
 	/*
 	 * For each party: too much mail waits for it.  NULL: for none.  A link whose
 	 * PUBLISH makes more of it is paused.
@@ -121,6 +126,12 @@ void loop_adopt(struct loop *loop, struct moved_link *moved);
 
 /* Closes a link that nobody will take in. */
 void moved_link_destroy(struct moved_link *moved);
+
+/*
+ * The listeners' settings have changed: whom those of now would not let in is told to
+ * go.  That takes several turns, if there is much to verify.
+ */
+void loop_recheck(struct loop *loop);
 
 /* Reads paused publishers again. */
 void loop_resume(struct loop *loop);

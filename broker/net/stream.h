@@ -4,27 +4,41 @@
  * A stream is a socket and a class of functions, so that TLS and WebSocket can
  * stand where TCP stands; whatever such a layer needs hangs on `state`.
  *
+ * Two flags tell the loop what a layer needs: while `opening` is set, reading is
+ * work on a handshake and gives no bytes of the client; while `backlog` is set,
+ * bytes that the layer made (a handshake, a record cut in two by a full socket) wait
+ * to be written, and write() is to be called when the socket takes more, with or
+ * without slices.  Both change in the stream's own functions only.
+ *
  * Failure: results below zero; a stream that said STREAM_GONE is only closed.
  * Thread: one at a time; a stream moves from thread to thread with its link.
  */
 #ifndef BROKER_NET_STREAM_H
 #define BROKER_NET_STREAM_H
 
-#include "proto/base.h"
+#include "proto/identity.h"
 #include <sys/types.h>
 
 #define STREAM_END   0	/* read: the peer sends no more */
 #define STREAM_AGAIN -1 /* nothing now: wait until the socket is ready */
 #define STREAM_GONE  -2 /* the connection is broken */
+#define STREAM_DONE  -3 /* read: the layer ends it; its last words are on their way */
+
+/* Room that is given to read(): what a layer needs to take off its envelopes in place. */
+#define STREAM_READ_MIN 65536u
+
+struct transport;
 
 struct stream {
 	const struct stream_class *class;
 	void *state; /* owned by the class; NULL for TCP */
 	int fd;
+	bool opening;
+	bool backlog;
 };
 
 struct stream_class {
-	/* Reads up to `room` bytes: how many, or one of STREAM_*. */
+	/* Reads up to `room` bytes, STREAM_READ_MIN or more: how many, or one of STREAM_*. */
 	ssize_t (*read)(struct stream *stream, uint8_t *at, size_t room);
 	/* Writes slices in their order: how many bytes were taken, or one of STREAM_*. */
 	ssize_t (*write)(struct stream *stream, const struct slice *slices, size_t count);
@@ -32,6 +46,10 @@ struct stream_class {
 	void (*finish)(struct stream *stream);
 	/* Frees `state` and closes the socket. */
 	void (*close)(struct stream *stream);
+	/* Whom the peer has been proved to be, once it is open; NULL: nobody.  May be missing. */
+	const struct identity *(*identity)(const struct stream *stream);
+	/* Would the settings of now let this peer in as well?  Missing: they would. */
+	bool (*welcome)(const struct stream *stream, const struct transport *now);
 };
 
 /* The most slices that one write takes. */

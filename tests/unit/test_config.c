@@ -15,6 +15,8 @@
 	true, offsetof(struct config_listener, field),                                             \
 	    sizeof(((struct config_listener *)NULL)->field)
 #define SETTINGS(field) IN_LISTENER(settings.field)
+#define TLS(field)	IN_LISTENER(transport.tls.field)
+#define OWN		"certfile /c\nkeyfile /k"
 
 static const struct key_case {
 	const char *key, *right, *wrong;
@@ -41,6 +43,22 @@ static const struct key_case {
     {"listener_allow_anonymous", "true", "yes", SETTINGS(allow_anonymous), 1, NULL},
     {"listener_auto_id_prefix", "mine-", "", SETTINGS(auto_id_prefix), 0, "mine-"},
     {"use_username_as_clientid", "true", "2", SETTINGS(use_user_name_as_client_id), 1, NULL},
+    {"certfile", "/c c\nkeyfile /k", "", TLS(certfile), 0, "/c c"},
+    {"keyfile", "/k k\ncertfile /c", "", TLS(keyfile), 0, "/k k"},
+    {"cafile", "/a\n" OWN, "", TLS(cafile), 0, "/a"},
+    {"capath", "/a\n" OWN, "", TLS(capath), 0, "/a"},
+    {"crlfile", "/r\n" OWN, "", TLS(crlfile), 0, "/r"},
+    {"require_certificate", "true\ncafile /a\n" OWN, "yes", TLS(require_certificate), 1, NULL},
+    {"use_identity_as_username", "true\nrequire_certificate true\ncapath /a\n" OWN, "yes",
+     TLS(name), TLS_NAME_COMMON, NULL},
+    {"use_identity_as_username", "true\npsk_hint h\npsk_file /p", "2", TLS(identity_of_psk), 1,
+     NULL},
+    {"use_subject_as_username", "true\nrequire_certificate true\ncafile /a\n" OWN, "yes", TLS(name),
+     TLS_NAME_SUBJECT, NULL},
+    {"tls_version", "tlsv1.2", "tlsv1.3", IN_LISTENER(port), 1883, NULL},
+    {"ciphers", "X:Y\n" OWN, "", TLS(ciphers), 0, "X:Y"},
+    {"psk_file", "/p\npsk_hint h", "", TLS(psk_file), 0, "/p"},
+    {"psk_hint", "h\npsk_file /p", "", IN_LISTENER(psk_hint), 0, "h"},
     {"port", "1884", "0", IN_LISTENER(port), 1884, NULL},
     {"bind_address", "192.0.2.7", "a b", IN_LISTENER(address), 0, "192.0.2.7"},
     {"set_tcp_nodelay", "FALSE", "off", IN_CONFIG(set_tcp_nodelay), 0, NULL},

@@ -1,0 +1,139 @@
+/*
+ * config_transport.c - keys of a listener that only make sense together: a file must
+ * never open a listener that is less protected than somebody believed who wrote it.
+ */
+#include "broker/config_internal.h"
+
+#include <stdlib.h>
+
+static bool is_written(const struct config_draft *draft, const char *key)
+{
+	return draft->set[config_find_key(key) - config_keys].file;
+}
+
+/* A problem at the line of a key of this listener. */
+static void complain(struct config_reader *reader, const struct config_draft *draft,
+		     const char *key, const char *sentence)
+{
+	const struct config_place here = reader->at;
+	reader->at = draft->set[config_find_key(key) - config_keys];
+	config_problem(reader, key, "%s", sentence);
+	reader->at = here;
+}
+
+/* What a listener has; a key may need some of it. */
+enum {
+	HAS_CERTIFICATE = 1,
+	HAS_AUTHORITY = 2,
+	HAS_VERIFICATION = 4,
+	HAS_PSK = 8,
+};
+
+static unsigned what_it_has(const struct config_listener *listener)
+{
+	const struct tls_settings *tls = &listener->transport.tls;
+	return (tls->certfile && tls->keyfile ? HAS_CERTIFICATE : 0u) |
+	       (tls->cafile || tls->capath ? HAS_AUTHORITY : 0u) |
+	       (tls->require_certificate ? HAS_VERIFICATION : 0u) |
+	       (listener->psk_hint ? HAS_PSK : 0u);
+}
+
+static bool wants_certificate(const struct config_listener *listener)
+{
+	return listener->transport.tls.require_certificate;
+}
+
+static bool wants_identity(const struct config_listener *listener)
+{
+	return listener->use_identity;
+}
+
+static bool wants_subject(const struct config_listener *listener)
+{
+	return listener->use_subject;
+}
+
+#define NO_CERTIFICATE                                                                             \
+	"means TLS, and there is no certificate; right would be certfile and keyfile, too"
+#define NO_TLS "means TLS, and there is none; right would be certfile and keyfile, or psk_hint"
+
+static const struct {
+	const char *key;
+	bool (*wanted)(const struct config_listener *listener); /* NULL: when it is written */
+	unsigned one_of; /* of these the listener has to have one */
+	const char *sentence;
+} needs[] = {
+    {"certfile", NULL, HAS_CERTIFICATE, "stands there without keyfile; right would be both"},
+    {"keyfile", NULL, HAS_CERTIFICATE, "stands there without certfile; right would be both"},
+    {"cafile", NULL, HAS_CERTIFICATE, NO_CERTIFICATE},
+    {"capath", NULL, HAS_CERTIFICATE, NO_CERTIFICATE},
+    {"crlfile", NULL, HAS_CERTIFICATE, NO_CERTIFICATE},
+    {"ciphers", NULL, HAS_CERTIFICATE | HAS_PSK, NO_TLS},
+    {"require_certificate", wants_certificate, HAS_CERTIFICATE, NO_CERTIFICATE},
+    {"require_certificate", wants_certificate, HAS_AUTHORITY,
+     "can verify nothing; right would be cafile or capath, too"},
+    {"use_identity_as_username", wants_identity, HAS_VERIFICATION | HAS_PSK,
+     "has nothing to take it from; right would be `require_certificate true`, or psk_hint"},
+    {"use_subject_as_username", wants_subject, HAS_VERIFICATION,
+     "has nothing to take it from; right would be `require_certificate true`"},
+};
+
+static void check_needs(struct config_reader *reader, const struct config_draft *draft)
+{
+	const unsigned has = what_it_has(&draft->value);
+	for (size_t i = 0; i < sizeof(needs) / sizeof(needs[0]); i++) {
+		const bool wanted = needs[i].wanted ? needs[i].wanted(&draft->value)
+						    : is_written(draft, needs[i].key);
+		if (wanted && !(has & needs[i].one_of))
+			complain(reader, draft, needs[i].key, needs[i].sentence);
+	}
+}
+
+static void check_psk(struct config_reader *reader, struct config_draft *draft)
+{
+	struct tls_settings *tls = &draft->value.transport.tls;
+	if (draft->value.psk_hint && !tls->psk_file)
+		complain(reader, draft, "psk_hint",
+			 "stands there without psk_file; right would be both");
+	if (!draft->value.psk_hint)
+		tls->psk_file = NULL;
+}
+
+void config_finish_transport(struct config_reader *reader, struct config_draft *draft)
+{
+	struct config_listener *listener = &draft->value;
+	struct tls_settings *tls = &listener->transport.tls;
+	check_needs(reader, draft);
+	check_psk(reader, draft);
+	if (listener->use_identity && listener->use_subject)
+		complain(reader, draft, "use_subject_as_username",
+			 "and use_identity_as_username are two names for one client; right would "
+			 "be one of the two");
+	if (tls->crlfile && !tls->require_certificate)
+		config_notice(reader, draft->set[config_find_key("crlfile") - config_keys],
+			      "crlfile changes nothing without `require_certificate true`: no "
+			      "client is asked for a certificate");
+	tls->identity_of_psk = listener->use_identity;
+	tls->name = listener->use_identity  ? TLS_NAME_COMMON
+		    : listener->use_subject ? TLS_NAME_SUBJECT
+					    : TLS_NAME_NONE;
+}
+
+void config_check_transports(struct config_reader *reader)
+{
+	const struct config *config = reader->config;
+	const struct config_place place = reader->set[config_find_key("psk_file") - config_keys];
+	bool used = false;
+	for (size_t i = 0; i < config->listener_count; i++)
+		used = used || config->listeners[i].transport.tls.psk_file;
+	if (used || !place.file)
+		return;
+	reader->at = place;
+	config_problem(reader, "psk_file",
+		       "is used by no listener; right would be psk_hint below one");
+}
+
+bool config_listener_proves(const struct config_listener *listener)
+{
+	return listener->use_identity || listener->use_subject;
+}

@@ -1,0 +1,29 @@
+/*
+ * backlog.h - bytes that a layer of a stream has made and the socket did not take:
+ * what is left of a handshake's message, of a record, of a frame.  Empty nearly
+ * always, and then it holds no memory.
+ *
+ * Bound: what one write of the layer makes; a layer takes nothing more while there
+ * is a backlog.
+ * Failure: none; without memory the process ends.
+ * Thread: the stream's.
+ */
+#ifndef BROKER_NET_BACKLOG_H
+#define BROKER_NET_BACKLOG_H
+
+#include "proto/base.h"
+
+/* Zeroed memory is an empty backlog. */
+struct backlog {
+	uint8_t *bytes; /* owned; NULL when empty */
+	size_t len;
+};
+
+void backlog_add(struct backlog *backlog, struct slice bytes);
+
+/* The first n bytes have gone. */
+void backlog_drop(struct backlog *backlog, size_t n);
+
+void backlog_finish(struct backlog *backlog);
+
+#endif

@@ -1,0 +1,68 @@
+/*
+ * tls_internal.h - what the files tls*.c share, and the one place that includes
+ * mbedTLS.  Only what versions 2.28 and 3.6 of it have in common is used, but for the
+ * arguments of two functions about keys (tls_server.c).
+ */
+#ifndef BROKER_NET_TLS_INTERNAL_H
+#define BROKER_NET_TLS_INTERNAL_H
+
+#include "broker/net/backlog.h"
+#include "broker/net/ciphers.h"
+#include "broker/net/psk.h"
+#include "broker/net/tls.h"
+#include <mbedtls/error.h>
+#include <mbedtls/md.h>
+#include <mbedtls/net_sockets.h>
+#include <mbedtls/oid.h>
+#include <mbedtls/pk.h>
+#include <mbedtls/ssl.h>
+#include <mbedtls/ssl_ticket.h>
+#include <mbedtls/x509_crl.h>
+#include <mbedtls/x509_crt.h>
+#include <stdatomic.h>
+
+struct tls_server {
+	_Atomic uint32_t references;
+	mbedtls_ssl_config config;
+	mbedtls_x509_crt chain; /* ours, the leaf first */
+	mbedtls_pk_context key;
+	mbedtls_x509_crt authorities;
+	size_t from_cafile; /* so many of them; the others are of capath */
+	uint8_t trust[32];  /* a digest of all authorities */
+	mbedtls_x509_crl revoked;
+	bool has_authorities, has_revoked;
+	mbedtls_ssl_ticket_context tickets;
+	struct psk_table *psk; /* NULL: none */
+	struct ciphers ciphers;
+	enum tls_name name;
+	bool identity_of_psk;
+};
+
+struct tls_link {
+	mbedtls_ssl_context ssl; /* the first member: callbacks of the library know only this */
+	struct tls_server *server;
+	int fd;
+	bool dead;	    /* the socket failed */
+	bool over;	    /* the conversation is: what still comes is thrown away */
+	struct slice input; /* read from the socket, not yet taken */
+	struct backlog backlog;
+	struct slice psk;	  /* owned: the identity whose key the peer has */
+	struct identity identity; /* its name is owned; empty: none */
+};
+
+/* tls_server.c: randomness from the kernel, in the form that the library wants. */
+int tls_draw(void *unused, unsigned char *out, size_t len);
+
+/* tls_link's part in a handshake with pre-shared keys; tls.c. */
+int tls_give_key(void *server, mbedtls_ssl_context *ssl, const unsigned char *identity, size_t len);
+
+/*
+ * tls_name.c: the name in a verified certificate, in new memory.  SLICE_NONE when it
+ * has none that could be a user name: not UTF-8, with control characters, too long.
+ */
+struct slice tls_name_of(const mbedtls_x509_crt *certificate, enum tls_name what);
+
+/* A copy in new memory, of what may be a user name; else SLICE_NONE. */
+struct slice tls_name_copy(struct slice name);
+
+#endif

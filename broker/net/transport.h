@@ -1,0 +1,45 @@
+/*
+ * transport.h - what a listener puts between a socket and MQTT: by its settings the
+ * stream of a new connection is made.
+ *
+ * Plain TCP needs nothing of this: a listener without transport is that.
+ *
+ * Ownership: by reference; the listener's settings have one, whoever needs it longer
+ * takes another.  Immutable once made.
+ * Failure: of files and settings, a sentence.
+ * Thread: made by the main thread, used and released by all.
+ */
+#ifndef BROKER_NET_TRANSPORT_H
+#define BROKER_NET_TRANSPORT_H
+
+#include "broker/net/tls.h"
+
+struct listener;
+
+/* As the configuration has it; texts are borrowed for the call that makes a transport. */
+struct transport_settings {
+	struct tls_settings tls;
+};
+
+struct transport;
+
+/* *transport is NULL when the settings ask for plain TCP. */
+bool transport_create(const struct transport_settings *settings, struct transport **transport,
+		      struct failure *failure);
+
+struct transport *transport_keep(struct transport *transport);
+
+/* NULL does nothing. */
+void transport_release(struct transport *transport);
+
+/* NULL: no TLS. */
+const struct tls_server *transport_tls(const struct transport *transport);
+
+/*
+ * Makes the stream of a connection that was accepted; takes the socket.  False when who
+ * connects may not: then the socket is still the caller's.
+ */
+bool transport_open(struct transport *transport, struct listener *listener, int fd,
+		    struct stream *stream);
+
+#endif

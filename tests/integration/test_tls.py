@@ -1,0 +1,578 @@
+"""TLS: certificates, mutual TLS, pre-shared keys, versions and ciphers; what a reload changes."""
+
+import os
+import pathlib
+import signal
+import socket
+import ssl
+import subprocess
+import tempfile
+import shutil
+import time
+import unittest
+
+from harness import STAND_IN, BrokerTest, MosquittoSub, OwnBrokerTest, eventually, free_port, mosquitto_pub, own_only, run_client, tool
+import pki
+import wire
+
+
+def handshake(port, context, name="localhost"):
+    """A TLS connection to the broker; raises ssl.SSLError or OSError when it does not come to be."""
+    plain = socket.create_connection(("127.0.0.1", port), timeout=10)
+    try:
+        return context.wrap_socket(plain, server_hostname=name)
+    except BaseException:
+        plain.close()
+        raise
+
+
+def s_client(port, *args):
+    """openssl s_client to the end of the handshake; gives its exit code and words."""
+    done = subprocess.run([tool("openssl"), "s_client", "-connect", f"127.0.0.1:{port}", *map(str, args)], input=b"",
+                          capture_output=True, timeout=20, check=False)
+    return done.returncode, (done.stdout + done.stderr).decode(errors="replace")
+
+
+class TlsTest(BrokerTest):
+    """A broker with a second listener, which speaks TLS; its keys are in `keys()`."""
+
+    abstract = True
+
+    @classmethod
+    def setUpClass(cls):
+        cls.home = pathlib.Path(tempfile.mkdtemp(prefix="metrino-pki-"))
+        cls.home.chmod(0o755)
+        cls.addClassCleanup(shutil.rmtree, cls.home, ignore_errors=True)
+        cls.authority = pki.Authority(cls.home / "ca")
+        cls.certificate, cls.key = cls.authority.server()
+        cls.tls_port = free_port()
+        cls.config = f"listener {cls.tls_port} 127.0.0.1\n{cls.keys()}"
+        cls.start_broker()
+
+    @classmethod
+    def own(cls):
+        return f"certfile {cls.certificate}\nkeyfile {cls.key}\n"
+
+    @classmethod
+    def keys(cls):
+        return cls.own()
+
+    def secure(self, client_id=None, context=None, **args):
+        client = wire.Client(0, self.name("s") if client_id is None else client_id,
+                             dial=lambda: handshake(self.tls_port, context or self.authority.context()), **args)
+        self.addCleanup(client.cut)
+        return client
+
+    def refused(self, context):
+        """The broker does not let a client with these settings in. TLS 1.2: the handshake fails."""
+        with self.assertRaises((ssl.SSLError, ConnectionError)):
+            handshake(self.tls_port, context).close()
+
+
+class Certificates(TlsTest):
+    abstract = False
+    workers = 2
+
+    def test_messages_of_every_size(self):
+        client = self.secure()
+        client.subscribe("t", 2)
+        for size in (0, 1, 1000, 16384, 16385, 100000, 3000000):
+            payload = os.urandom(size)
+            client.publish("t", payload, 1)
+            self.assertEqual(client.message(timeout=20).payload, payload)
+
+    def test_links_move_between_workers_with_their_tls(self):
+        """Two workers: half of the clients are at home on the other one."""
+        for n in range(16):
+            client = self.secure(f"moves-{n}")
+            client.subscribe(f"m/{n}", 1)
+            client.publish(f"m/{n}", b"x", 1)
+            self.assertEqual(client.message().payload, b"x")
+
+    def test_mosquitto_clients(self):
+        arguments = ["--cafile", str(self.authority.certificate), "-h", "localhost"]
+        for version in (3, 4, 5):
+            topic = self.name()
+            sub = MosquittoSub(self.tls_port, *arguments, "-t", topic, "-q", "2", version=version, count=1)
+            self.addCleanup(sub.end)
+            mosquitto_pub(self.tls_port, *arguments, "-t", topic, "-q", "2", "-m", "sealed", version=version)
+            self.assertEqual(sub.finish(), [f"{topic}|2|0|sealed"])
+
+    def test_paho(self):
+        import paho.mqtt.client as mqtt
+        received = []
+        client = mqtt.Client(self.name())
+        client.tls_set(ca_certs=str(self.authority.certificate))
+        client.on_connect = lambda c, *_: c.subscribe("paho", 1)
+        client.on_subscribe = lambda c, *_: c.publish("paho", b"sealed", 1)
+        client.on_message = lambda _c, _u, message: received.append(message.payload)
+        client.connect("localhost", self.tls_port)
+        client.loop_start()
+        eventually(lambda: received == [b"sealed"], what="the message")
+        client.disconnect()
+        client.loop_stop()
+
+    def test_versions(self):
+        code, words = s_client(self.tls_port, "-tls1_2")
+        self.assertEqual(code, 0, words)
+        self.assertIn("TLSv1.2", words)
+        for old in ("-tls1_1", "-tls1"):
+            # Security level 0: our side has to be willing to.
+            code, words = s_client(self.tls_port, old, "-cipher", "ALL:@SECLEVEL=0")
+            self.assertNotEqual(code, 0, words)
+            self.assertIn("Cipher is (NONE)", words)
+
+    def test_ciphers(self):
+        for name in ("ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-ECDSA-CHACHA20-POLY1305",
+                     "ECDHE-ECDSA-AES128-CCM"):
+            code, words = s_client(self.tls_port, "-tls1_2", "-cipher", name)
+            self.assertEqual(code, 0, words)
+            self.assertIn(name, words)
+        for name in ("ECDHE-ECDSA-AES128-SHA", "ECDHE-ECDSA-AES128-SHA256", "NULL-SHA256:@SECLEVEL=0"):
+            code, words = s_client(self.tls_port, "-tls1_2", "-cipher", name)
+            self.assertNotEqual(code, 0, words)
+
+    def test_alpn_and_server_name(self):
+        code, words = s_client(self.tls_port, "-alpn", "mqtt", "-servername", "somewhere.example")
+        self.assertEqual(code, 0)
+        self.assertIn("ALPN protocol: mqtt", words)
+        code, words = s_client(self.tls_port, "-alpn", "h2")
+        self.assertNotEqual(code, 0)
+        self.assertIn("no application protocol", words)
+
+    def test_sessions_are_resumed(self):
+        context = self.authority.context()
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
+        first = handshake(self.tls_port, context)
+        session = first.session
+        first.close()
+        plain = socket.create_connection(("127.0.0.1", self.tls_port), timeout=10)
+        again = context.wrap_socket(plain, server_hostname="localhost", session=session)
+        self.addCleanup(again.close)
+        self.assertTrue(again.session_reused)
+        client = wire.Client(0, self.name(), dial=lambda: again)
+        client.ping()
+
+    def test_plain_bytes_on_the_port(self):
+        """[bad-inputs 70]: neither a CONNECT nor noise is answered, and the broker goes on."""
+        for noise in (wire.connect("plain"), b"GET / HTTP/1.1\r\n\r\n", bytes(1000), b"\x16\x03\x01\xff\xff" + bytes(99)):
+            with socket.create_connection(("127.0.0.1", self.tls_port), timeout=10) as plain:
+                plain.sendall(noise)
+                answer = plain.recv(1000)
+                self.assertIn(answer[:1], (b"", b"\x15"), "an alert, if anything")
+                while answer:
+                    answer = plain.recv(1000)
+        self.secure().ping()
+
+    def test_bytes_one_by_one(self):
+        """A handshake and packets cut at every byte."""
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        context = self.authority.context()
+        sealed = context.wrap_bio(incoming, outgoing, server_hostname="localhost")
+        with socket.create_connection(("127.0.0.1", self.tls_port), timeout=10) as plain:
+            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+            def push():
+                for byte in outgoing.read():
+                    plain.sendall(bytes([byte]))
+
+            def pull(step):
+                while True:
+                    try:
+                        return step()
+                    except ssl.SSLWantReadError:
+                        push()
+                        incoming.write(plain.recv(4096))
+            pull(sealed.do_handshake)
+            sealed.write(wire.connect(self.name()))
+            sealed.write(b"\xc0\x00")
+            push()
+            self.assertEqual(pull(lambda: sealed.read(1)), b"\x20")
+
+    def test_slow_reader(self):
+        """More than the socket takes: records wait, and come whole."""
+        reader = self.secure(timeout=30)
+        reader.subscribe("slow", 0)
+        writer = self.client()
+        payload = os.urandom(100000)
+        for _ in range(100):
+            writer.publish("slow", payload, 1)
+        for _ in range(100):
+            self.assertEqual(reader.message(timeout=20).payload, payload)
+
+    def test_goodbye(self):
+        """After DISCONNECT the broker says close_notify: the end is not cut short."""
+        client = self.secure()
+        client.send(b"\xe0\x00")
+        client.socket.settimeout(10)
+        self.assertEqual(client.socket.recv(100), b"")  # SSLEOFError without close_notify
+
+
+class Rsa(TlsTest):
+    abstract = False
+
+    @classmethod
+    def keys(cls):
+        cls.certificate, cls.key = cls.authority.server("rsa", kind=("rsa", "rsa_keygen_bits:2048"))
+        return cls.own() + "ciphers ECDHE-RSA-AES256-GCM-SHA384:!aNULL"
+
+    def test_ciphers_as_listed(self):
+        code, words = s_client(self.tls_port, "-tls1_2")
+        self.assertEqual(code, 0, words)
+        self.assertIn("ECDHE-RSA-AES256-GCM-SHA384", words)
+        code, words = s_client(self.tls_port, "-tls1_2", "-cipher", "ECDHE-RSA-AES128-GCM-SHA256")
+        self.assertNotEqual(code, 0, words)
+        self.secure().ping()
+
+
+@own_only("its clients get in without a word about a wrong configuration")
+class StartErrors(OwnBrokerTest):
+    """What is wrong with a file is said with key and path, and the broker does not start."""
+
+    def setUp(self):
+        super().setUp()
+        self.home = pathlib.Path(tempfile.mkdtemp(prefix="metrino-pki-"))
+        self.addCleanup(shutil.rmtree, self.home, ignore_errors=True)
+        self.authority = pki.Authority(self.home / "ca")
+        self.certificate, self.key = self.authority.server()
+
+    def fails(self, lines, *words):
+        self.broker.config = f"listener {free_port()} 127.0.0.1\n{lines}"
+        self.broker.write_config()
+        code, said = self.broker.run_to_end()
+        self.assertEqual(code, 1, said)
+        for word in words:
+            self.assertIn(word, said)
+
+    def test_files(self):
+        own = f"certfile {self.certificate}\nkeyfile {self.key}\n"
+        part = self.home / "part.crt"
+        text = self.certificate.read_text()
+        broken = text.replace(text[text.index("-----BEGIN") + 100:text.index("-----BEGIN") + 200], "A" * 100)
+        part.write_text(text + broken)
+        other = self.authority.sign("other")[1]
+        locked = self.home / "locked.key"
+        pki.run("ec", "-in", self.key, "-out", locked, "-aes256", "-passout", "pass:x")
+        empty = self.home / "empty"
+        empty.touch()
+        strange = pki.Authority(self.home / "strange", "Another authority").revocations()
+        rows = [
+            (f"certfile /nowhere\nkeyfile {self.key}", "certfile", "/nowhere", "No such file"),
+            (f"certfile {self.certificate}\nkeyfile /nowhere", "keyfile", "/nowhere", "No such file"),
+            (f"certfile {part}\nkeyfile {self.key}", "part.crt", "1 of its certificates cannot be read"),
+            (f"certfile {empty}\nkeyfile {self.key}", "no certificate"),
+            (f"certfile {self.key}\nkeyfile {self.key}", "no certificate"),
+            (f"certfile {self.certificate}\nkeyfile {self.certificate}", "no private key"),
+            (f"certfile {self.certificate}\nkeyfile {other}", "is not the key of"),
+            (f"certfile {self.certificate}\nkeyfile {locked}", "is encrypted"),
+            (f"{own}cafile {part}\nrequire_certificate true", "cafile", "1 of its certificates"),
+            (f"{own}capath {empty}\nrequire_certificate true", "capath", "Not a directory"),
+            (f"{own}cafile {self.authority.certificate}\nrequire_certificate true\ncrlfile {empty}",
+             "no revocation list"),
+            (f"{own}cafile {self.authority.certificate}\nrequire_certificate true\ncrlfile {strange}",
+             "none of the authorities"),
+            (f"{own}ciphers RC4-MD5", "'RC4-MD5' is not a cipher"),
+            (f"psk_hint h\npsk_file {empty}", "holds no key"),
+        ]
+        for lines, *words in rows:
+            with self.subTest(lines=lines):
+                self.fails(lines, *words)
+
+    def test_keys_that_do_not_fit(self):
+        own = f"certfile {self.certificate}\nkeyfile {self.key}\n"
+        rows = [
+            (f"certfile {self.certificate}", "certfile: stands there without keyfile"),
+            (f"keyfile {self.key}", "keyfile: stands there without certfile"),
+            (f"cafile {self.authority.certificate}", "cafile: means TLS"),
+            ("require_certificate true", "require_certificate: means TLS"),
+            (f"{own}require_certificate true", "can verify nothing"),
+            (f"{own}use_identity_as_username true", "has nothing to take it from"),
+            (f"{own}use_subject_as_username true", "has nothing to take it from"),
+            (f"{own}tls_version tlsv1.3", "not offered by the library"),
+            (f"{own}tls_version tlsv1.1", "refused, because it is broken"),
+            ("psk_hint x", "psk_hint: stands there without psk_file"),
+            ("psk_file /nowhere", "psk_file: is used by no listener"),
+            ("ciphers ECDHE-ECDSA-AES128-GCM-SHA256", "ciphers: means TLS"),
+        ]
+        for lines, words in rows:
+            with self.subTest(lines=lines):
+                self.fails(lines, words)
+
+    def test_test_config_reads_the_files(self):
+        self.broker.config = f"listener {free_port()} 127.0.0.1\ncertfile /nowhere\nkeyfile {self.key}"
+        self.broker.write_config()
+        code, said = self.broker.run_to_end("--test-config")
+        self.assertEqual(code, 1)
+        self.assertIn("/nowhere", said)
+
+
+def words_of(port, topic="$SYS/broker/version"):
+    return run_client([tool("mosquitto_sub"), "-p", str(port), "-t", topic, "-C", "1", "-W", "10"])
+
+
+class Mutual(TlsTest):
+    abstract = False
+    workers = 2
+
+    @classmethod
+    def keys(cls):
+        cls.device = cls.authority.sign("device-7")
+        cls.expired = cls.authority.sign("expired", days=(-20, -10))
+        cls.early = cls.authority.sign("early", days=(10, 20))
+        cls.revoked = cls.authority.sign("revoked")
+        cls.authority.revoke(cls.revoked[0])
+        cls.stranger = pki.Authority(cls.home / "stranger").sign("device-7")
+        return cls.own() + (f"cafile {cls.authority.certificate}\ncrlfile {cls.authority.revocations()}\n"
+                            "require_certificate true\nuse_identity_as_username true\nlistener_allow_anonymous false\n"
+                            "use_username_as_clientid true\n")
+
+    def with_certificate(self, pair):
+        context = self.authority.context(*pair)
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
+        return context
+
+    def test_who_comes_in(self):
+        client = self.secure(context=self.with_certificate(self.device), user_name="somebody-else", password=b"x")
+        client.ping()
+        for pair in (self.expired, self.early, self.revoked, self.stranger):
+            self.refused(self.with_certificate(pair))
+        nobody = self.authority.context()
+        nobody.maximum_version = ssl.TLSVersion.TLSv1_2
+        self.refused(nobody)
+
+    def test_the_identity_is_the_user_name(self):
+        """use_username_as_clientid shows what the broker takes for the user name: both connections are one client."""
+        first = self.secure("a", context=self.with_certificate(self.device))
+        self.secure("b", context=self.with_certificate(self.device), user_name="somebody-else")
+        self.assertEqual(first.ended(), 0x8E)
+
+    def test_mosquitto(self):
+        mosquitto_pub(self.tls_port, "--cafile", str(self.authority.certificate), "--cert", str(self.device[0]), "--key",
+                      str(self.device[1]), "-h", "localhost", "-t", "t", "-m", "x", "-q", "1")
+
+    def test_a_resumed_session_has_its_identity(self):
+        context = self.with_certificate(self.device)
+        first = handshake(self.tls_port, context)
+        session = first.session
+        first.close()
+        plain = socket.create_connection(("127.0.0.1", self.tls_port), timeout=10)
+        again = context.wrap_socket(plain, server_hostname="localhost", session=session)
+        self.assertTrue(again.session_reused)
+        client = wire.Client(0, self.name(), dial=lambda: again)
+        self.addCleanup(client.cut)
+        self.secure("other", context=context)
+        self.assertEqual(client.ended(), 0x8E)
+
+
+class Names(TlsTest):
+    """What is in a certificate becomes a user name, or the client is turned away. [bad-inputs 70]"""
+
+    abstract = False
+
+    @classmethod
+    def keys(cls):
+        return cls.own() + (f"cafile {cls.authority.certificate}\nrequire_certificate true\nuse_identity_as_username true\n"
+                            "use_username_as_clientid true\n")
+
+    def test_common_names(self):
+        for subject in ("/CN=plain", "/CN=Gerät mit Ümlaut", "/O=Example/CN=two words/OU=after"):
+            pair = self.authority.sign("named", subject)
+            self.secure(context=self.authority.context(*pair)).ping()
+        for subject in ("/O=no name at all", "/CN=control\x01character"):
+            pair = self.authority.sign("nameless", subject)
+            context = self.authority.context(*pair)
+            context.maximum_version = ssl.TLSVersion.TLSv1_2
+            with self.assertRaises((ssl.SSLError, ConnectionError, wire.Closed)):
+                client = wire.Client(0, "x", dial=lambda: handshake(self.tls_port, context))
+                client.cut()
+
+
+class SharedKeys(TlsTest):
+    abstract = False
+    workers = 2
+
+    @classmethod
+    def keys(cls):
+        cls.file = cls.home / "keys"
+        cls.file.write_text("# comment\ndevice-1:0123456789abcdef0123456789ABCDEF\r\ndevice-2:" + "5a" * 32 + "\nweak:1234\n")
+        return (f"psk_hint anything\npsk_file {cls.file}\nuse_identity_as_username true\nlistener_allow_anonymous false\n"
+                "use_username_as_clientid true\n")
+
+    def pub(self, identity, key):
+        return subprocess.run([tool("mosquitto_pub"), "-p", str(self.tls_port), "--psk-identity", identity, "--psk", key,
+                               "-t", "t", "-m", "x", "-q", "1"], capture_output=True, timeout=20, check=False)
+
+    def test_right_keys(self):
+        for identity, key in (("device-1", "0123456789abcdef0123456789abcdef"), ("device-2", "5a" * 32), ("weak", "1234")):
+            done = self.pub(identity, key)
+            self.assertEqual(done.returncode, 0, done.stderr)
+
+    def test_wrong_keys_and_unknown_identities_have_one_answer(self):
+        answers = set()
+        self.assertNotEqual(self.pub("", "00" * 16).returncode, 0)
+        for identity, key in (("device-1", "00" * 16), ("nobody", "00" * 16), ("x" * 120, "5a" * 32)):
+            self.assertNotEqual(self.pub(identity, key).returncode, 0)
+            code, words = s_client(self.tls_port, "-psk_identity", identity, "-psk", key, "-tls1_2")
+            self.assertNotEqual(code, 0)
+            alert = [line.split(":error:")[1] for line in words.splitlines() if "alert" in line]
+            self.assertEqual(len(alert), 1, words)
+            answers.add(alert[0])
+        self.assertEqual(len(answers), 1, answers)
+
+    def test_no_tickets(self):
+        """A ticket would bring the session back without the identity."""
+        code, words = s_client(self.tls_port, "-psk_identity", "device-2", "-psk", "5a" * 32, "-tls1_2")
+        self.assertEqual(code, 0, words)
+        self.assertNotIn("TLS session ticket", words)
+
+    def test_weak_keys_are_said(self):
+        self.assertIn("1 keys of psk_file are shorter than 128 bits", self.broker.log())
+
+
+@own_only("it drops nobody at a reload")
+class Reload(OwnBrokerTest):
+    workers = 2
+
+    def setUp(self):
+        super().setUp()
+        self.home = pathlib.Path(tempfile.mkdtemp(prefix="metrino-pki-"))
+        self.addCleanup(shutil.rmtree, self.home, ignore_errors=True)
+        self.authority = pki.Authority(self.home / "ca")
+        self.certificate, self.key = self.authority.server()
+        self.devices = [self.authority.sign(f"device-{n}") for n in range(3)]
+        self.tls_port = free_port()
+        self.psk_port = free_port()
+        self.keys = self.home / "keys"
+        self.keys.write_text(f"one:{'11' * 16}\ntwo:{'22' * 16}\n")
+        self.crl = self.authority.revocations()
+        self.broker.config = f"""
+listener {self.tls_port} 127.0.0.1
+certfile {self.certificate}
+keyfile {self.key}
+cafile {self.authority.certificate}
+crlfile {self.crl}
+require_certificate true
+listener {self.psk_port} 127.0.0.1
+psk_hint x
+psk_file {self.keys}
+"""
+        self.broker.start()
+
+    def connect(self, n, context=None):
+        client = wire.Client(0, f"d{n}", dial=lambda: handshake(self.tls_port, context or self.authority.context(*self.devices[n])))
+        self.addCleanup(client.cut)
+        return client
+
+    def reload(self, wait="the configuration was read again"):
+        before = self.broker.log().count(wait)
+        self.broker.signal(signal.SIGHUP)
+        eventually(lambda: self.broker.log().count(wait) > before, what=wait)
+
+    def test_the_revoked_go_and_the_others_stay(self):
+        clients = [self.connect(n) for n in range(3)]
+        plain = self.client()
+        self.authority.revoke(self.devices[1][0])
+        self.authority.revocations()
+        self.reload()
+        self.assertEqual(clients[1].ended(), 0x87)
+        for client in (clients[0], clients[2], plain):
+            client.ping()
+        with self.assertRaises((ssl.SSLError, ConnectionError, wire.Closed)):
+            self.connect(1)
+        self.connect(0).ping()
+
+    def test_another_authority(self):
+        old = [self.connect(n) for n in range(2)]
+        other = pki.Authority(self.home / "other", "Another authority")
+        pair = other.sign("theirs")
+        both = self.home / "both.crt"
+        both.write_text(self.authority.certificate.read_text() + other.certificate.read_text())
+        lists = self.home / "both.crl"
+        lists.write_text(self.crl.read_text() + other.revocations().read_text())
+        config = self.broker.config
+        self.broker.config = config.replace(str(self.authority.certificate), str(both)).replace(str(self.crl), str(lists))
+        self.broker.write_config()
+        self.reload()
+        context = ssl.create_default_context(cafile=str(self.authority.certificate))
+        context.load_cert_chain(*pair)
+        theirs = wire.Client(0, "theirs", dial=lambda: handshake(self.tls_port, context))
+        self.addCleanup(theirs.cut)
+        for client in (*old, theirs):
+            client.ping()
+        self.broker.config = config.replace(str(self.authority.certificate), str(other.certificate)).replace(
+            str(self.crl), str(other.home / "ca.crl"))
+        self.broker.write_config()
+        self.reload()
+        for client in old:
+            self.assertEqual(client.ended(), 0x87)
+        theirs.ping()
+
+    def test_a_new_certificate(self):
+        old = self.connect(0)
+        certificate, key = self.authority.server("renewed")
+        shutil.copy(certificate, self.certificate)
+        shutil.copy(key, self.key)
+        self.reload()
+        old.ping()
+        served = self.connect(1).socket.getpeercert()
+        self.assertEqual(int(served["serialNumber"], 16), int(pki.run("x509", "-in", certificate, "-noout", "-serial")
+                                                              .decode().strip().split("=")[1], 16))
+
+    def test_tickets_end_with_the_certificates(self):
+        context = self.authority.context(*self.devices[0])
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
+        session = handshake(self.tls_port, context).session
+        self.reload()
+        plain = socket.create_connection(("127.0.0.1", self.tls_port), timeout=10)
+        again = context.wrap_socket(plain, server_hostname="localhost", session=session)
+        self.addCleanup(again.close)
+        self.assertFalse(again.session_reused)
+
+    def test_broken_files_change_nothing(self):
+        old = self.connect(0)
+        context = self.authority.context(*self.devices[1])
+        for path in (self.certificate, self.key, self.crl, self.authority.certificate, self.keys):
+            good = path.read_bytes()
+            for bad in (b"", b"nonsense\n", good[:len(good) - 30]):
+                path.write_bytes(bad)
+                self.reload("the configuration of before stays in force")
+                self.connect(1, context).ping()
+            path.write_bytes(good)
+        old.ping()
+        self.reload()
+        self.connect(2).ping()
+
+    def test_keys_that_are_gone(self):
+        subs = []
+        for identity, key in (("one", "11" * 16), ("two", "22" * 16)):
+            subs.append(MosquittoSub(self.psk_port, "--psk-identity", identity, "--psk", key, "-t", f"{identity}/t", "-i",
+                                     identity, version=5))
+            self.addCleanup(subs[-1].end)
+        self.keys.write_text(f"one:{'11' * 16}\ntwo:{'33' * 16}\n")
+        self.reload()
+        subs[1].process.wait(10)  # long before its own time is over
+        mosquitto_pub(self.broker.port, "-t", "one/t", "-m", "still here", "-q", "1")
+        self.assertTrue(subs[0]._read_until(lambda line: "still here" in line), "the other one goes on")
+
+
+class Stalled(TlsTest):
+    abstract = False
+
+    @classmethod
+    def keys(cls):
+        return cls.own() + "connect_timeout 1"
+
+    def test_a_handshake_that_stops(self):
+        """[bad-inputs 70]: it ends with connect_timeout, wherever it stopped."""
+        hello = bytearray()
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        sealed = self.authority.context().wrap_bio(incoming, outgoing, server_hostname="localhost")
+        with self.assertRaises(ssl.SSLWantReadError):
+            sealed.do_handshake()
+        hello += outgoing.read()
+        for part in (b"", hello[:1], hello[:100], hello):
+            with socket.create_connection(("127.0.0.1", self.tls_port), timeout=10) as plain:
+                plain.sendall(part)
+                while plain.recv(4096):
+                    pass
+        self.secure().ping()
