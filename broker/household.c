@@ -143,6 +143,7 @@ static bool begin(struct household *house, struct failure *failure)
 
 static int serve(struct household *house)
 {
+	household_note_expiries(house);
 	household_update_sys_tree(house, moment_now().ms);
 	atomic_store(&house->state, HOUSEHOLD_SERVING);
 	log_write(LOG_LEVEL_NOTICE, "start", "metrinod " METRINO_VERSION " is ready");
@@ -232,6 +233,7 @@ static void tell_failure(const struct household *house, const struct failure *fa
 int household_run(const struct options *options)
 {
 	struct household house = {.options = options,
+				  .expiry_lock = PTHREAD_MUTEX_INITIALIZER,
 				  .state = HOUSEHOLD_STARTING,
 				  .signals = -1,
 				  .bell = -1,

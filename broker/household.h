@@ -9,6 +9,7 @@
  *	household_count.c    numbers and clients, for whoever asks
  *	household_reload.c   the configuration is read again (HUP)
  *	household_transport.c  certificates and the like are read, and change
+ *	household_expiry.c   ... and end
  *
  * Ownership: the household owns everything that threads share.
  * Failure: said in the log, and on stderr while that is where a person looks.

@@ -92,6 +92,8 @@ static void gather_for_admin(void *self, struct metrics *metrics)
 {
 	household_gather(self, metrics);
 	metrics->open_descriptors = count_descriptors();
+	metrics->certificate_count =
+	    household_expiries(self, metrics->certificates, METRICS_CERTIFICATES_MAX);
 }
 
 static const char *trouble_for_admin(void *self)

@@ -26,6 +26,11 @@ enum household_state {
 	HOUSEHOLD_STOPPING,
 };
 
+struct household_expiry {
+	struct certificate_end of;
+	unsigned warned; /* how many of the warnings before its end were given */
+};
+
 struct household {
 	const struct options *options;
 	/* All that were in force, the last one now: links carry settings of older ones. */
@@ -64,14 +69,19 @@ struct household {
 	uint64_t sys_due_ms;
 	uint64_t watchdog_due_ms;
 	uint64_t report_due_ms;
-	uint64_t exhaustion_due_ms;			     /* not to be said again before */
-	struct metrics reported;			     /* what the log has told */
+	uint64_t exhaustion_due_ms; /* not to be said again before */
+	struct metrics reported;    /* what the log has told */
 	/* by listener */
 	uint64_t *refused_reported, *no_descriptor_reported, *not_opened_reported;
 	uint64_t all_refused_reported;
 	struct refusals *refusals; /* household_refusals.c; NULL before the first look */
 	uint64_t refusals_due_ms;
 	_Atomic uint64_t clients_maximum;
+
+	pthread_mutex_t expiry_lock; /* of the list: the HTTP thread reads it */
+	struct household_expiry *expiries;
+	size_t expiry_count;
+	uint64_t expiry_due_ms; /* when to look at the list again */
 };
 
 /* The longest that one turn of a worker may take. */
@@ -91,6 +101,13 @@ void household_swap_settings(struct household *house, struct listener *listener,
 			     const struct listener_settings *next);
 /* Of the open listeners, at the end. */
 void household_release_transports(struct household *house);
+
+/* household_expiry.c: the certificates in force have changed. */
+void household_note_expiries(struct household *house);
+/* The first ones to end.  Thread: any. */
+size_t household_expiries(struct household *house, struct certificate_end *out, size_t room);
+/* Says what is near its end, if it is time to. */
+void household_warn_of_expiries(struct household *house, struct moment now);
 
 /* household_restore.c */
 bool household_make_workers(struct household *house, struct failure *failure);

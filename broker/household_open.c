@@ -303,6 +303,7 @@ void household_close(struct household *house)
 	free(house->listeners);
 	free(house->refused_reported);
 	free(house->refusals);
+	free(house->expiries);
 	free(house->no_descriptor_reported);
 	free(house->not_opened_reported);
 	/* As another user we may not be allowed to: then the next start overwrites it. */

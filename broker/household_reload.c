@@ -177,6 +177,7 @@ static void change_all(struct household *house, struct config *next)
 	change_log(next);
 	tell_fixed(house, next);
 	change_listeners(house, next);
+	household_note_expiries(house);
 	household_adopt_config(house, next);
 	change_core(house, next);
 	if (next->sys_interval_s > 0)

@@ -201,6 +201,8 @@ static uint64_t next_deadline(const struct household *house)
 		due_ms = house->sys_due_ms;
 	if (house->watchdog_due_ms < due_ms)
 		due_ms = house->watchdog_due_ms;
+	if (house->expiry_count > 0 && house->expiry_due_ms < due_ms)
+		due_ms = house->expiry_due_ms;
 	return due_ms;
 }
 
@@ -225,6 +227,7 @@ static void meet_deadlines(struct household *house)
 		household_update_sys_tree(house, now_ms);
 	report_exhaustion(house, now_ms);
 	household_report_refusals(house, now_ms);
+	household_warn_of_expiries(house, moment_now());
 	if (now_ms >= house->report_due_ms)
 		report(house, now_ms);
 	if (now_ms >= house->watchdog_due_ms)

@@ -110,6 +110,23 @@ static void write_drops(FILE *out, const struct metrics *metrics)
 			drops[i].reason, metrics->happened[drops[i].happened]);
 }
 
+static void write_certificates(FILE *out, const struct metrics *metrics)
+{
+	if (metrics->certificate_count > 0)
+		fputs("# HELP metrino_certificate_expiry_seconds When a certificate or revocation "
+		      "list ends, since 1970\n"
+		      "# TYPE metrino_certificate_expiry_seconds gauge\n",
+		      out);
+	for (size_t i = 0; i < metrics->certificate_count; i++) {
+		const struct certificate_end *end = &metrics->certificates[i];
+
+		fprintf(out,
+			"metrino_certificate_expiry_seconds{listener=\"%" PRIu32
+			"\",port=\"%u\",key=\"%s\",position=\"%zu\"} %" PRIu64 "\n",
+			end->listener, end->port, end->key, end->position, end->expires_s);
+	}
+}
+
 /* "clients/connected" becomes broker_clients_connected. */
 static void write_sys(void *self, const char *topic, uint64_t value)
 {
@@ -136,6 +153,7 @@ char *metrics_text(const struct metrics *metrics, size_t *len)
 		write_one(out, counters[i].name, counters[i].type, counters[i].help,
 			  metrics_level(metrics, counters[i].happened));
 	write_drops(out, metrics);
+	write_certificates(out, metrics);
 	for (size_t i = 0; i < COUNT(others); i++) {
 		uint64_t value;
 

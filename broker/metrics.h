@@ -11,6 +11,17 @@
 
 #include "broker/core/happened.h"
 
+/* A certificate or a revocation list of a listener, and when it ends. */
+struct certificate_end {
+	uint32_t listener; /* in the configuration, from 1 */
+	uint16_t port;
+	const char *key; /* that names the file; a literal */
+	size_t position; /* in the file, from 0 */
+	uint64_t expires_s;
+};
+
+#define METRICS_CERTIFICATES_MAX 64u
+
 struct metrics {
 	uint64_t happened[HAPPENED_NAMES]; /* of all shards together */
 	uint64_t clients_maximum;	   /* the most clients connected at a time */
@@ -24,6 +35,8 @@ struct metrics {
 	uint64_t log_lost;
 	uint64_t open_descriptors;
 	uint64_t memory_limit;
+	size_t certificate_count; /* those that end first */
+	struct certificate_end certificates[METRICS_CERTIFICATES_MAX];
 };
 
 /* Sums the counters of one more shard into `happened`. */

@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import re
 import signal
 import socket
 import ssl
@@ -10,6 +11,7 @@ import tempfile
 import shutil
 import time
 import unittest
+import urllib.request
 
 from harness import STAND_IN, BrokerTest, MosquittoSub, OwnBrokerTest, eventually, free_port, mosquitto_pub, own_only, run_client, tool
 import pki
@@ -576,3 +578,32 @@ class Stalled(TlsTest):
                 while plain.recv(4096):
                     pass
         self.secure().ping()
+
+
+@own_only("it does not tell")
+class Expiry(OwnBrokerTest):
+    """The end of each certificate is a metric, and is warned of 30, 7 and 1 days before."""
+
+    def test_warnings_and_metrics(self):
+        home = pathlib.Path(tempfile.mkdtemp(prefix="metrino-pki-"))
+        self.addCleanup(shutil.rmtree, home, ignore_errors=True)
+        authority, admin = pki.Authority(home / "ca"), free_port()
+        ends = {"far": 100, "month": 29.01, "week": 6.01, "day": 0.51, "over": -0.1}
+        ports = {name: free_port() for name in ends}
+        self.broker.config = f"admin_listener {admin}\n"
+        for name, days in ends.items():
+            certificate, key = authority.sign(name, "/CN=localhost", days=(-2, days))
+            self.broker.config += f"listener {ports[name]} 127.0.0.1\ncertfile {certificate}\nkeyfile {key}\n"
+        self.broker.start()
+        log = eventually(lambda: "has expired" in self.broker.log() and self.broker.log(), what="the warnings")
+        self.assertNotIn("listener 2: certfile", log)
+        for number, words in ((3, "expires in 696 hours"), (4, "expires in 144 hours"), (5, "expires in 12 hours"), (6, "has expired")):
+            self.assertIn(f"listener {number}: certfile: entry 1 {words}", log)
+        with urllib.request.urlopen(f"http://127.0.0.1:{admin}/metrics", timeout=10) as page:
+            text = page.read().decode()
+        for number, (name, days) in enumerate(ends.items(), 2):
+            labels = f'listener="{number}",port="{ports[name]}",key="certfile",position="0"'
+            value = int(re.search(re.escape("metrino_certificate_expiry_seconds{" + labels + "} ") + r"(\d+)", text)[1])
+            self.assertAlmostEqual(value, time.time() + days * 86400, delta=60)
+        self.broker.signal(signal.SIGHUP)
+        eventually(lambda: self.broker.log().count("has expired") == 2, what="the warning once more after a reload")
