@@ -113,6 +113,7 @@ void config_finish_transport(struct config_reader *reader, struct config_draft *
 		config_notice(reader, draft->set[config_find_key("crlfile") - config_keys],
 			      "crlfile changes nothing without `require_certificate true`: no "
 			      "client is asked for a certificate");
+	tls->http = listener->transport.ws.on;
 	tls->identity_of_psk = listener->use_identity;
 	tls->name = listener->use_identity  ? TLS_NAME_COMMON
 		    : listener->use_subject ? TLS_NAME_SUBJECT

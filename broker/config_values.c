@@ -152,6 +152,23 @@ static bool set_text(struct config_reader *reader, const struct config_key *key,
 	return true;
 }
 
+/* Written several times, it is a list, with spaces between. */
+static bool set_word(struct config_reader *reader, const struct config_key *key, char *value,
+		     void *field)
+{
+	const char *before = *(const char **)field;
+	char list[4096];
+	const size_t len = strlen(value);
+	if (len < key->min || len > key->max || strpbrk(value, " \t"))
+		return wrong(reader, key, value);
+	if (snprintf(list, sizeof(list), "%s%s%s", before ? before : "", before ? " " : "",
+		     value) >= (int)sizeof(list))
+		return config_problem(reader, key->name,
+				      "the list is too long; right would be fewer of them");
+	*(const char **)field = config_keep(reader->config, list);
+	return true;
+}
+
 static bool set_slice(struct config_reader *reader, const struct config_key *key, char *value,
 		      void *field)
 {
@@ -380,8 +397,6 @@ static bool set_log_type(struct config_reader *reader, const struct config_key *
 	return true;
 }
 
-#define NOT_NOW "not in this version"
-
 static const struct config_choice socket_domains[] = {
     {"any", AF_UNSPEC, NULL}, {"ipv4", AF_INET, NULL}, {"ipv6", AF_INET6, NULL}, {NULL, 0, NULL}};
 static const struct config_choice queue_policies[] = {
@@ -399,8 +414,8 @@ static const struct config_choice ip_loggings[] = {{"none", IP_LOGGING_NONE, NUL
 						   {"full", IP_LOGGING_FULL, NULL},
 						   {NULL, 0, NULL}};
 static const struct config_choice protocols[] = {
-    {"mqtt", 0, NULL},
-    {"websockets", 0, NOT_NOW},
+    {"mqtt", false, NULL},
+    {"websockets", true, NULL},
     {"http_api", 0, "refused, because metrics are served by admin_listener"},
     {NULL, 0, NULL}};
 static const struct config_choice tls_versions[] = {
@@ -450,6 +465,7 @@ static const struct config_type types[] = {
     [TYPE_KEEP_ALIVE] = {.set = set_keep_alive, .unit = "seconds", .unlimited = true},
     [TYPE_PERIOD] = {.set = set_period, .form = "a number with s, h, d or w, up to 30d"},
     [TYPE_TEXT] = {.set = set_text, .form = "a text", .once = true},
+    [TYPE_WORD] = {.set = set_word, .form = "a word; several in several lines"},
     [TYPE_SLICE] = {.set = set_slice, .form = "a text", .once = true},
     [TYPE_SOCKET_DOMAIN] = {.set = set_choice, .choices = socket_domains},
     [TYPE_QUEUE_POLICY] = {.set = set_choice, .choices = queue_policies},

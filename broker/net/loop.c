@@ -213,6 +213,8 @@ static void read_link(struct loop *loop, uint32_t number, struct link *link)
 		loop->before(loop->self);
 		give_bytes(loop, number, link, slice_of(loop->buffer, (size_t)n));
 	}
+	if (link->stream.done)
+		end_link(loop, number, link);
 }
 
 /* One write: true when there may be more to write and the socket may take it. */

@@ -23,10 +23,11 @@ static int by_identity(const void *a, const void *b)
 
 static int digit_of(uint8_t byte)
 {
-	static const char digits[] = "0123456789abcdef";
-	const char *at = memchr(digits, byte >= 'A' && byte <= 'F' ? byte + 32 : byte, 16);
+	if (byte >= '0' && byte <= '9')
+		return byte - '0';
+	uint8_t letter = byte | 0x20;
 
-	return at ? (int)(at - digits) : -1;
+	return letter >= 'a' && letter <= 'f' ? letter - 'a' + 10 : -1;
 }
 
 static bool read_key(struct slice text, struct psk *psk)

@@ -4,11 +4,12 @@
  * A stream is a socket and a class of functions, so that TLS and WebSocket can
  * stand where TCP stands; whatever such a layer needs hangs on `state`.
  *
- * Two flags tell the loop what a layer needs: while `opening` is set, reading is
+ * Three flags tell the loop what a layer needs: while `opening` is set, reading is
  * work on a handshake and gives no bytes of the client; while `backlog` is set,
  * bytes that the layer made (a handshake, a record cut in two by a full socket) wait
  * to be written, and write() is to be called when the socket takes more, with or
- * without slices.  Both change in the stream's own functions only.
+ * without slices.  `done` says that what read() just gave was the last, as STREAM_DONE
+ * does when there is nothing to give.  All change in the stream's own functions only.
  *
  * Failure: results below zero; a stream that said STREAM_GONE is only closed.
  * Thread: one at a time; a stream moves from thread to thread with its link.
@@ -35,6 +36,7 @@ struct stream {
 	int fd;
 	bool opening;
 	bool backlog;
+	bool done;
 };
 
 struct stream_class {

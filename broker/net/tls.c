@@ -152,7 +152,7 @@ static ssize_t receive(int fd, uint8_t *at, size_t room)
 }
 
 /* What the sealed bytes hold; all of them are taken. */
-static ssize_t open_records(struct tls_link *link, uint8_t *at)
+static ssize_t open_records(struct stream *stream, struct tls_link *link, uint8_t *at)
 {
 	size_t got = 0;
 
@@ -168,7 +168,8 @@ static ssize_t open_records(struct tls_link *link, uint8_t *at)
 		else
 			return end_conversation(link);
 	}
-	link->over = true; /* the peer said goodbye: the next thing it does is to close */
+	link->over = true; /* the peer said goodbye */
+	stream->done = true;
 	return got > 0 ? (ssize_t)got : STREAM_END;
 }
 
@@ -187,7 +188,7 @@ static ssize_t tls_read(struct stream *stream, uint8_t *at, size_t room)
 	if (stream->opening)
 		n = shake_hands(stream, link);
 	if (!stream->opening && !link->over)
-		n = open_records(link, at);
+		n = open_records(stream, link, at);
 	stream->backlog = link->backlog.len > 0;
 	return n;
 }

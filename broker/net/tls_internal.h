@@ -53,8 +53,8 @@ struct tls_link {
 /* tls_server.c: randomness from the kernel, in the form that the library wants. */
 int tls_draw(void *unused, unsigned char *out, size_t len);
 
-/* tls_link's part in a handshake with pre-shared keys; tls.c. */
-int tls_give_key(void *server, mbedtls_ssl_context *ssl, const unsigned char *identity, size_t len);
+/* tls.c: a link's part in a handshake with pre-shared keys; `self` is its server. */
+int tls_give_key(void *self, mbedtls_ssl_context *ssl, const unsigned char *identity, size_t len);
 
 /*
  * tls_name.c: the name in a verified certificate, in new memory.  SLICE_NONE when it

@@ -1,12 +1,15 @@
 /* transport.c - see transport.h. */
 #include "broker/net/transport.h"
 #include "broker/net/tcp.h"
+#include "broker/net/ws.h"
 #include <stdatomic.h>
 #include <stdlib.h>
 
 struct transport {
 	_Atomic uint32_t references;
 	struct tls_server *tls; /* NULL: none */
+	struct ws_settings ws;
+	char *origins; /* owned */
 };
 
 static bool wants_tls(const struct transport_settings *settings)
@@ -18,14 +21,18 @@ bool transport_create(const struct transport_settings *settings, struct transpor
 		      struct failure *failure)
 {
 	*out = NULL;
-	if (!wants_tls(settings))
+	if (!wants_tls(settings) && !settings->ws.on)
 		return true;
 	struct transport *transport = calloc(1, sizeof(*transport));
 
 	must(transport);
 	atomic_init(&transport->references, 1);
-	transport->tls = tls_server_create(&settings->tls, failure);
-	if (!transport->tls) {
+	transport->ws = settings->ws;
+	if (settings->ws.origins) {
+		transport->ws.origins = transport->origins = strdup(settings->ws.origins);
+		must(transport->origins);
+	}
+	if (wants_tls(settings) && !(transport->tls = tls_server_create(&settings->tls, failure))) {
 		transport_release(transport);
 		return false;
 	}
@@ -45,6 +52,7 @@ void transport_release(struct transport *transport)
 	    atomic_fetch_sub_explicit(&transport->references, 1, memory_order_acq_rel) > 1)
 		return;
 	tls_server_release(transport->tls);
+	free(transport->origins);
 	free(transport);
 }
 
@@ -58,5 +66,7 @@ bool transport_open(struct transport *transport, struct listener *listener, int 
 {
 	(void)listener;
 	*stream = transport->tls ? tls_stream_of(transport->tls, fd) : tcp_stream_of(fd);
+	if (transport->ws.on)
+		*stream = ws_stream_over(*stream, &transport->ws, transport);
 	return true;
 }

@@ -13,12 +13,14 @@
 #define BROKER_NET_TRANSPORT_H
 
 #include "broker/net/tls.h"
+#include "broker/net/ws_opening.h"
 
 struct listener;
 
 /* As the configuration has it; texts are borrowed for the call that makes a transport. */
 struct transport_settings {
 	struct tls_settings tls;
+	struct ws_settings ws;
 };
 
 struct transport;

@@ -1,5 +1,6 @@
 'use strict';
 // Drives a broker with MQTT.js. usage: node mqttjs.js SCENARIO PORT VERSION NAME
+// MQTT_URL in the environment goes before PORT: ws://... or wss://...
 // Each scenario is one function; a failed assertion or a wait without end makes the exit code 1.
 
 const assert = require('node:assert');
@@ -14,8 +15,9 @@ const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 // A connected client whose messages wait in `inbox`. `resumed` is Session Present.
 async function open(suffix, options = {}) {
-    const client = mqtt.connect({
-        host: '127.0.0.1', port: Number(port), protocol: 'mqtt', protocolVersion: version,
+    const place = process.env.MQTT_URL ? {} : { host: '127.0.0.1', port: Number(port), protocol: 'mqtt' };
+    const client = mqtt.connect(process.env.MQTT_URL, {
+        ...place, protocolVersion: version,
         clientId: `${name}-${suffix}`, clean: true, reconnectPeriod: 0, ...options,
     });
     const inbox = [];

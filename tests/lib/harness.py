@@ -26,6 +26,7 @@ import wire
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 HERE = ROOT / "tests" / "integration"
+MQTTJS = HERE / "mqttjs.js"
 BUILD = pathlib.Path(os.environ.get("TEST_BUILD", ROOT / "build" / "integration"))
 STAND_IN = os.environ.get("STAND_IN", "")
 COMMAND = shlex.split(os.environ.get("METRINOD") or shlex.quote(str(ROOT / "build" / "metrinod")))
@@ -365,4 +366,4 @@ def mqttjs_modules():
 
 def mqttjs(scenario, port, version, *args, timeout=30):
     env = dict(os.environ, NODE_PATH=str(mqttjs_modules()))
-    return run_client(["node", str(HERE / "mqttjs.js"), scenario, str(port), str(version), *args], timeout, env)
+    return run_client(["node", str(MQTTJS), scenario, str(port), str(version), *args], timeout, env)

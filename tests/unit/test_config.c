@@ -16,6 +16,7 @@
 	    sizeof(((struct config_listener *)NULL)->field)
 #define SETTINGS(field) IN_LISTENER(settings.field)
 #define TLS(field)	IN_LISTENER(transport.tls.field)
+#define WS(field)	IN_LISTENER(transport.ws.field)
 #define OWN		"certfile /c\nkeyfile /k"
 
 static const struct key_case {
@@ -29,8 +30,12 @@ static const struct key_case {
     {"listener", "1999 192.0.2.1", "1883 a b", IN_LISTENER(address), 0, "192.0.2.1"},
     {"bind_interface", "eth0", "a-name-that-is-too-long", IN_LISTENER(bind_interface), 0, "eth0"},
     {"socket_domain", "ipv6", "ipv5", IN_LISTENER(socket_domain), AF_INET6, NULL},
-    {"protocol", "mqtt", "http", IN_LISTENER(port), 1883, NULL},
-    {"protocol", "mqtt", "websockets", IN_LISTENER(port), 1883, NULL},
+    {"protocol", "mqtt", "http", WS(on), 0, NULL},
+    {"protocol", "websockets", "http_api", WS(on), 1, NULL},
+    {"websockets_origin", "https://a.example", "two words", WS(origins), 0, "https://a.example"},
+    {"websockets_origin", "a\nwebsockets_origin b", "", WS(origins), 0, "a b"},
+    {"websockets_headers_size", "300", "255", WS(headers_size), 300, NULL},
+    {"packet_buffer_size", "65536", "65537", WS(headers_size), 65536, NULL},
     {"max_connections", "77", "0", IN_LISTENER(max_connections), 77, NULL},
     {"max_connections", "unlimited", "-2", IN_LISTENER(max_connections), UINT32_MAX, NULL},
     {"max_connections", "-1", "12x", IN_LISTENER(max_connections), UINT32_MAX, NULL},

@@ -1,0 +1,339 @@
+/* ws.c - see ws.h.  Source: RFC 6455. */
+#include "broker/net/ws.h"
+#include "broker/net/backlog.h"
+#include "broker/net/transport.h"
+#include <stdlib.h>
+#include <wslay/wslay.h>
+
+/* The payload of a frame of ours, at most. */
+#define FRAME_MAX 16384u
+
+/* One message, however many frames it has: no more than the largest packet of MQTT. */
+#define MESSAGE_MAX 268435460u
+
+struct ws_link {
+	struct stream inner;
+	const struct ws_settings *settings;
+	struct transport *transport;
+	wslay_event_context_ptr frames; /* NULL: the handshake goes on */
+	uint8_t *request;		/* what came of it */
+	size_t request_len;
+	struct backlog backlog; /* made, and not yet taken by the stream beneath */
+	bool over;		/* what still comes is thrown away */
+	bool passing;		/* of the frame that comes: its payload is MQTT's */
+	struct slice input;	/* of this read: not yet taken by the library */
+	uint8_t *output;	/* of this read: where payload goes */
+};
+
+/* ---- the library's side */
+
+static ssize_t give_input(wslay_event_context_ptr frames, uint8_t *out, size_t room, int flags,
+			  void *self)
+{
+	struct ws_link *link = self;
+	size_t n = link->input.len < room ? link->input.len : room;
+
+	(void)flags;
+	if (n == 0) {
+		wslay_event_set_error(frames, WSLAY_ERR_WOULDBLOCK);
+		return -1;
+	}
+	memcpy(out, link->input.at, n);
+	link->input = slice_after(link->input, n);
+	return (ssize_t)n;
+}
+
+static ssize_t take_output(wslay_event_context_ptr frames, const uint8_t *bytes, size_t len,
+			   int flags, void *self)
+{
+	struct ws_link *link = self;
+
+	(void)frames;
+	(void)flags;
+	backlog_add(&link->backlog, slice_of(bytes, len));
+	return (ssize_t)len;
+}
+
+static void begin_frame(wslay_event_context_ptr frames,
+			const struct wslay_event_on_frame_recv_start_arg *frame, void *self)
+{
+	struct ws_link *link = self;
+
+	/* A continuation is one of a binary message: no other is let begin. */
+	link->passing =
+	    frame->opcode == WSLAY_BINARY_FRAME || frame->opcode == WSLAY_CONTINUATION_FRAME;
+	if (frame->opcode != WSLAY_TEXT_FRAME)
+		return;
+	wslay_event_queue_close(frames, WSLAY_CODE_UNSUPPORTED_DATA, NULL, 0);
+	wslay_event_shutdown_read(frames);
+}
+
+/* Behind what is taken from the input there is always room: a frame is longer than its payload. */
+static void pass_on(wslay_event_context_ptr frames,
+		    const struct wslay_event_on_frame_recv_chunk_arg *chunk, void *self)
+{
+	struct ws_link *link = self;
+
+	(void)frames;
+	if (!link->passing)
+		return;
+	memcpy(link->output, chunk->data, chunk->data_length);
+	link->output += chunk->data_length;
+}
+
+static void make_frames(struct ws_link *link)
+{
+	static const struct wslay_event_callbacks callbacks = {
+	    .recv_callback = give_input,
+	    .send_callback = take_output,
+	    .on_frame_recv_start_callback = begin_frame,
+	    .on_frame_recv_chunk_callback = pass_on,
+	};
+
+	must(wslay_event_context_server_init(&link->frames, &callbacks, link) == 0);
+	wslay_event_config_set_no_buffering(link->frames, 1);
+	wslay_event_config_set_max_recv_msg_length(link->frames, MESSAGE_MAX);
+}
+
+/* ---- towards the stream beneath */
+
+/* 0: it took all; or STREAM_AGAIN, STREAM_GONE. */
+static ssize_t flush(struct stream *stream, struct ws_link *link)
+{
+	ssize_t n = 0;
+
+	while (n >= 0 && (link->backlog.len > 0 || link->inner.backlog)) {
+		struct slice bytes = slice_of(link->backlog.bytes, link->backlog.len);
+
+		n = link->inner.class->write(&link->inner, &bytes, bytes.len > 0);
+		if (n > 0)
+			backlog_drop(&link->backlog, (size_t)n);
+	}
+	stream->backlog = link->backlog.len > 0 || link->inner.backlog;
+	return n < 0 ? n : 0;
+}
+
+/* What the library wants to say: pongs, and the end. */
+static void make_answers(struct ws_link *link)
+{
+	while (wslay_event_want_write(link->frames))
+		if (wslay_event_send(link->frames) != 0)
+			break;
+}
+
+/* ---- reading */
+
+static ssize_t answer_opening(struct stream *stream, struct ws_link *link,
+			      const struct ws_opening *opening)
+{
+	backlog_add(&link->backlog, slice_of(opening->answer, opening->answer_len));
+	return flush(stream, link);
+}
+
+static void forget_request(struct ws_link *link)
+{
+	free(link->request);
+	link->request = NULL;
+	link->request_len = 0;
+}
+
+static void take_request(struct ws_link *link, struct slice bytes)
+{
+	link->request = realloc(link->request, link->request_len + bytes.len);
+	must(link->request);
+	memcpy(link->request + link->request_len, bytes.at, bytes.len);
+	link->request_len += bytes.len;
+}
+
+/* A close frame with 1002: the library's own, for what is no frame, would not say why. */
+static const uint8_t broken[] = {0x88, 0x02, 0x03, 0xea};
+
+/* Payload that came up to now; the stream is done when there was a close frame. */
+static ssize_t read_frames(struct stream *stream, struct ws_link *link, uint8_t *at)
+{
+	link->output = at;
+	while (link->input.len > 0 && !link->over) {
+		bool right = wslay_event_recv(link->frames) == 0;
+
+		/* The library stops to read after a close frame, of the peer's or of ours. */
+		link->over = !right || !wslay_event_want_read(link->frames);
+		if (right)
+			make_answers(link);
+		else
+			backlog_add(&link->backlog, slice_of(broken, sizeof(broken)));
+	}
+	ssize_t flushed = flush(stream, link);
+	ssize_t got = link->output - at;
+
+	if (flushed == STREAM_GONE)
+		return STREAM_GONE;
+	stream->done = link->over;
+	if (got > 0)
+		return got;
+	return link->over ? STREAM_DONE : STREAM_AGAIN;
+}
+
+static ssize_t read_opening(struct stream *stream, struct ws_link *link, struct slice bytes,
+			    uint8_t *at)
+{
+	struct ws_opening opening;
+
+	take_request(link, bytes);
+	enum ws_opening_step step =
+	    ws_opening_read(slice_of(link->request, link->request_len), link->settings, &opening);
+
+	if (step == WS_OPENING_MORE)
+		return STREAM_AGAIN;
+	ssize_t flushed = answer_opening(stream, link, &opening);
+
+	if (step == WS_OPENING_REFUSED) {
+		link->over = true;
+		forget_request(link);
+		return flushed == STREAM_GONE ? STREAM_GONE : STREAM_DONE;
+	}
+	make_frames(link);
+	stream->opening = false;
+	link->input = slice_after(slice_of(link->request, link->request_len), opening.used);
+	ssize_t n = flushed == STREAM_GONE ? STREAM_GONE : read_frames(stream, link, at);
+
+	link->input = SLICE_NONE;
+	forget_request(link);
+	return n;
+}
+
+static ssize_t ws_read(struct stream *stream, uint8_t *at, size_t room)
+{
+	struct ws_link *link = stream->state;
+	ssize_t n = link->inner.class->read(&link->inner, at, room);
+
+	stream->backlog = link->backlog.len > 0 || link->inner.backlog;
+	if (n <= 0)
+		return n;
+	if (link->over)
+		return STREAM_AGAIN;
+	if (link->frames) {
+		link->input = slice_of(at, (size_t)n);
+		n = read_frames(stream, link, at);
+		link->input = SLICE_NONE;
+	} else {
+		n = read_opening(stream, link, slice_of(at, (size_t)n), at);
+	}
+	if (link->inner.done && n >= 0)
+		stream->done = true;
+	return n;
+}
+
+/* ---- writing */
+
+/* Up to FRAME_MAX bytes of the slices, after the first `skip`. */
+static size_t gather(const struct slice *slices, size_t count, size_t skip, uint8_t *room)
+{
+	size_t len = 0;
+
+	for (size_t i = 0; i < count && len < FRAME_MAX; i++) {
+		size_t before = skip < slices[i].len ? skip : slices[i].len;
+		struct slice from = slice_after(slices[i], before);
+		size_t n = from.len < FRAME_MAX - len ? from.len : FRAME_MAX - len;
+
+		skip -= before;
+		if (n > 0)
+			memcpy(room + len, from.at, n);
+		len += n;
+	}
+	return len;
+}
+
+static ssize_t ws_write(struct stream *stream, const struct slice *slices, size_t count)
+{
+	struct ws_link *link = stream->state;
+	uint8_t payload[FRAME_MAX];
+	ssize_t flushed = flush(stream, link);
+	size_t taken = 0;
+	size_t len;
+
+	if (flushed != 0 || !link->frames)
+		return flushed;
+	while (!stream->backlog && (len = gather(slices, count, taken, payload)) > 0) {
+		struct wslay_event_msg message = {WSLAY_BINARY_FRAME, payload, len};
+
+		if (wslay_event_queue_msg(link->frames, &message) != 0)
+			return STREAM_GONE; /* our close frame has gone */
+		make_answers(link);
+		taken += len;
+		if (flush(stream, link) == STREAM_GONE)
+			return STREAM_GONE;
+	}
+	return (ssize_t)taken;
+}
+
+/* ---- the end */
+
+static void ws_finish(struct stream *stream)
+{
+	struct ws_link *link = stream->state;
+	struct ws_opening opening;
+
+	if (link->frames && !link->over) {
+		if (!wslay_event_get_close_sent(link->frames))
+			wslay_event_queue_close(link->frames, WSLAY_CODE_NORMAL_CLOSURE, NULL, 0);
+		make_answers(link);
+	} else if (!link->over && link->request_len > 0) {
+		ws_opening_time_out(&opening);
+		backlog_add(&link->backlog, slice_of(opening.answer, opening.answer_len));
+	}
+	flush(stream, link);
+	backlog_finish(&link->backlog);
+	link->over = true;
+	link->inner.class->finish(&link->inner);
+	stream->backlog = false;
+}
+
+static void ws_close(struct stream *stream)
+{
+	struct ws_link *link = stream->state;
+
+	link->inner.class->close(&link->inner);
+	if (link->frames)
+		wslay_event_context_free(link->frames);
+	backlog_finish(&link->backlog);
+	forget_request(link);
+	transport_release(link->transport);
+	free(link);
+	stream->state = NULL;
+	stream->fd = -1;
+}
+
+static const struct identity *ws_identity(const struct stream *stream)
+{
+	const struct ws_link *link = stream->state;
+
+	return link->inner.class->identity ? link->inner.class->identity(&link->inner) : NULL;
+}
+
+static bool ws_welcome(const struct stream *stream, const struct transport *now)
+{
+	const struct ws_link *link = stream->state;
+
+	return !link->inner.class->welcome || link->inner.class->welcome(&link->inner, now);
+}
+
+static const struct stream_class ws_stream = {
+    .read = ws_read,
+    .write = ws_write,
+    .finish = ws_finish,
+    .close = ws_close,
+    .identity = ws_identity,
+    .welcome = ws_welcome,
+};
+
+struct stream ws_stream_over(struct stream inner, const struct ws_settings *settings,
+			     struct transport *transport)
+{
+	struct ws_link *link = calloc(1, sizeof(*link));
+
+	must(link);
+	link->inner = inner;
+	link->settings = settings;
+	link->transport = transport_keep(transport);
+	return (struct stream){.class = &ws_stream, .state = link, .fd = inner.fd, .opening = true};
+}
