@@ -22,6 +22,7 @@ enum ip_logging { IP_LOGGING_NONE, IP_LOGGING_TRUNCATE, IP_LOGGING_FULL };
 
 /* A place where clients connect. */
 struct config_listener {
+	const char *path; /* of a Unix socket; NULL: a port */
 	uint16_t port;
 	const char *address;	    /* NULL: every address */
 	const char *bind_interface; /* NULL: any */

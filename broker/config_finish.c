@@ -111,6 +111,8 @@ static void open_default_listener(struct config_reader *reader, uint16_t port)
 
 static const char *shown_address(const struct config_listener *listener)
 {
+	if (listener->path)
+		return listener->path;
 	return listener->address ? listener->address : "every address";
 }
 
@@ -126,7 +128,8 @@ static void refuse_same_place(struct config_reader *reader)
 		for (size_t j = 0; j < i; j++) {
 			const struct config_listener *a = &config->listeners[i];
 			const struct config_listener *b = &config->listeners[j];
-			if (a->port != b->port || !same_text(a->address, b->address) ||
+			if (a->port != b->port || !same_text(a->path, b->path) ||
+			    !same_text(a->address, b->address) ||
 			    !same_text(a->bind_interface, b->bind_interface) ||
 			    a->socket_domain != b->socket_domain)
 				continue;
@@ -183,7 +186,7 @@ static void warn_about_open_doors(struct config_reader *reader)
 	for (size_t i = 0; i < config->listener_count; i++) {
 		const struct config_listener *listener = &config->listeners[i];
 		if (!listener->settings.allow_anonymous || config_listener_proves(listener) ||
-		    listener->transport.tls.require_certificate ||
+		    listener->transport.tls.require_certificate || listener->path ||
 		    (listener->address && config_is_loopback(listener->address)))
 			continue;
 		config_notice(reader, (struct config_place){config->file, 0},

@@ -177,6 +177,12 @@ static const char *who_may_connect(const struct config_listener *listener)
 
 static void describe_listener(const struct config_listener *listener, FILE *out)
 {
+	if (listener->path) {
+		fprintf(out, "listener %u: the Unix socket %s; %s\n",
+			(unsigned)listener->settings.number + 1, listener->path,
+			who_may_connect(listener));
+		return;
+	}
 	fprintf(out, "listener %u: port %u on %s%s%s%s%s; %s\n",
 		(unsigned)listener->settings.number + 1, (unsigned)listener->port,
 		listener->address ? listener->address : "every address",

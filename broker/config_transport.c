@@ -27,6 +27,13 @@ enum {
 	HAS_AUTHORITY = 2,
 	HAS_VERIFICATION = 4,
 	HAS_PSK = 8,
+	HAS_PATH = 16,
+	HAS_PORT = 32,
+	HAS_PROXY = 64,
+	HAS_PROXY_2 = 128,
+	HAS_BALANCERS = 256,
+	HAS_NO_TLS = 512,
+	HAS_WEBSOCKET = 1024,
 };
 
 static unsigned what_it_has(const struct config_listener *listener)
@@ -35,7 +42,12 @@ static unsigned what_it_has(const struct config_listener *listener)
 	return (tls->certfile && tls->keyfile ? HAS_CERTIFICATE : 0u) |
 	       (tls->cafile || tls->capath ? HAS_AUTHORITY : 0u) |
 	       (tls->require_certificate ? HAS_VERIFICATION : 0u) |
-	       (listener->psk_hint ? HAS_PSK : 0u);
+	       (listener->psk_hint ? HAS_PSK : 0u) | (listener->path ? HAS_PATH : HAS_PORT) |
+	       (listener->transport.proxy.version > 0 ? HAS_PROXY : 0u) |
+	       (listener->transport.proxy.version == 2 ? HAS_PROXY_2 : 0u) |
+	       (listener->transport.proxy.from ? HAS_BALANCERS : 0u) |
+	       (tls->certfile || listener->psk_hint ? 0u : HAS_NO_TLS) |
+	       (listener->transport.ws.on ? HAS_WEBSOCKET : 0u);
 }
 
 static bool wants_certificate(const struct config_listener *listener)
@@ -51,6 +63,21 @@ static bool wants_identity(const struct config_listener *listener)
 static bool wants_subject(const struct config_listener *listener)
 {
 	return listener->use_subject;
+}
+
+static bool wants_uid(const struct config_listener *listener)
+{
+	return listener->transport.uid_identity;
+}
+
+static bool wants_proxy(const struct config_listener *listener)
+{
+	return listener->transport.proxy.version > 0;
+}
+
+static bool wants_tls_before(const struct config_listener *listener)
+{
+	return listener->transport.proxy.require_tls;
 }
 
 #define NO_CERTIFICATE                                                                             \
@@ -76,6 +103,23 @@ static const struct {
      "has nothing to take it from; right would be `require_certificate true`, or psk_hint"},
     {"use_subject_as_username", wants_subject, HAS_VERIFICATION,
      "has nothing to take it from; right would be `require_certificate true`"},
+    {"unix_uid_identity", wants_uid, HAS_PATH,
+     "is for Unix sockets; right would be `listener 0 /PATH`"},
+    {"unix_uid_identity", wants_uid, HAS_NO_TLS,
+     "and TLS are two ways to know a client; right would be one of the two"},
+    {"enable_proxy_protocol", wants_proxy, HAS_BALANCERS,
+     "would let everybody say who he is; right would be proxy_protocol_from, too, with the "
+     "addresses of the load balancers"},
+    {"enable_proxy_protocol", wants_proxy, HAS_PORT,
+     "is not for Unix sockets; right would be a port"},
+    {"proxy_protocol_from", NULL, HAS_PROXY,
+     "changes nothing alone; right would be enable_proxy_protocol, too"},
+    {"proxy_protocol_v2_require_tls", wants_tls_before, HAS_PROXY_2,
+     "needs version 2; right would be `enable_proxy_protocol 2`"},
+    {"websockets_origin", NULL, HAS_WEBSOCKET,
+     "changes nothing without `protocol websockets`; right would be both"},
+    {"bind_interface", NULL, HAS_PORT, "is not for Unix sockets; right would be a port"},
+    {"socket_domain", NULL, HAS_PORT, "is not for Unix sockets; right would be a port"},
 };
 
 static void check_needs(struct config_reader *reader, const struct config_draft *draft)
@@ -99,12 +143,22 @@ static void check_psk(struct config_reader *reader, struct config_draft *draft)
 		tls->psk_file = NULL;
 }
 
+static void check_networks(struct config_reader *reader, const struct config_draft *draft)
+{
+	const char *from = draft->value.transport.proxy.from;
+	struct networks networks;
+	struct failure failure;
+	if (from && !networks_read(&networks, from, &failure))
+		complain(reader, draft, "proxy_protocol_from", failure.text);
+}
+
 void config_finish_transport(struct config_reader *reader, struct config_draft *draft)
 {
 	struct config_listener *listener = &draft->value;
 	struct tls_settings *tls = &listener->transport.tls;
 	check_needs(reader, draft);
 	check_psk(reader, draft);
+	check_networks(reader, draft);
 	if (listener->use_identity && listener->use_subject)
 		complain(reader, draft, "use_subject_as_username",
 			 "and use_identity_as_username are two names for one client; right would "
@@ -136,5 +190,5 @@ void config_check_transports(struct config_reader *reader)
 
 bool config_listener_proves(const struct config_listener *listener)
 {
-	return listener->use_identity || listener->use_subject;
+	return listener->use_identity || listener->use_subject || listener->transport.uid_identity;
 }

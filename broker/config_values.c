@@ -261,10 +261,14 @@ static bool set_listener(struct config_reader *reader, const struct config_key *
 	struct config_draft *draft = config_add_draft(reader);
 	if (!read_port_and_address(value, &port, &address))
 		return wrong(reader, key, value);
-	if (port == 0)
+	if (port == 0 && (!address || address[0] != '/'))
 		return config_problem(reader, key->name,
-				      "port 0 means a Unix socket, which is not in this version; "
-				      "right would be a port from 1 to 65535");
+				      "port 0 means a Unix socket; right would be its path, from "
+				      "/ on, or a port from 1 to 65535");
+	if (port == 0) {
+		draft->value.path = config_keep(reader->config, address);
+		return true;
+	}
 	draft->value.port = port;
 	draft->value.address = address ? config_keep(reader->config, address) : NULL;
 	return true;
@@ -418,6 +422,8 @@ static const struct config_choice protocols[] = {
     {"websockets", true, NULL},
     {"http_api", 0, "refused, because metrics are served by admin_listener"},
     {NULL, 0, NULL}};
+static const struct config_choice proxy_versions[] = {
+    {"false", 0, NULL}, {"1", 1, NULL}, {"2", 2, NULL}, {NULL, 0, NULL}};
 static const struct config_choice tls_versions[] = {
     {"tlsv1.2", 0, NULL},
     {"tlsv1.3", 0, "not offered by the library that this version is built with (mbedTLS 2.28)"},
@@ -473,13 +479,15 @@ static const struct config_type types[] = {
     [TYPE_LOG_FORMAT] = {.set = set_choice, .choices = log_formats},
     [TYPE_IP_LOGGING] = {.set = set_choice, .choices = ip_loggings},
     [TYPE_PROTOCOL] = {.set = set_choice, .choices = protocols},
+    [TYPE_PROXY_VERSION] = {.set = set_choice, .choices = proxy_versions},
     [TYPE_TLS_VERSION] = {.set = set_choice, .choices = tls_versions},
     [TYPE_ACK_WHEN] = {.set = set_choice, .choices = ack_whens},
     [TYPE_DURABILITY] = {.set = set_choice, .choices = durabilities},
     [TYPE_VERSIONS] = {.set = set_versions,
 		       .form = "some of 3, 4, 5, with commas between",
 		       .choices = versions},
-    [TYPE_LISTENER] = {.set = set_listener, .form = "PORT [ADDRESS], the port from 1 to 65535"},
+    [TYPE_LISTENER] = {.set = set_listener,
+		       .form = "PORT [ADDRESS], the port from 1 to 65535, or 0 /PATH"},
     [TYPE_PORT] = {.set = set_port, .form = "a port from 1 to 65535"},
     [TYPE_BIND_ADDRESS] = {.set = set_bind_address,
 			   .form = "an address or a host name",

@@ -173,7 +173,8 @@ static bool open_one(struct household *house, size_t i, struct inherited *inheri
 {
 	const struct config_listener *from = &house->config->listeners[i];
 	struct listener *listener = &house->listeners[i];
-	struct listener_place place = {.port = from->port,
+	struct listener_place place = {.path = from->path,
+				       .port = from->port,
 				       .address = from->address,
 				       .bind_interface = from->bind_interface,
 				       .socket_domain = from->socket_domain,

@@ -27,7 +27,8 @@ static bool same_text(const char *a, const char *b)
 
 static bool same_place(const struct config_listener *a, const struct config_listener *b)
 {
-	return a->port == b->port && same_text(a->address, b->address) &&
+	return a->port == b->port && same_text(a->path, b->path) &&
+	       same_text(a->address, b->address) &&
 	       same_text(a->bind_interface, b->bind_interface) &&
 	       a->socket_domain == b->socket_domain;
 }

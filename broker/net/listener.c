@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 bool connection_limit_enter(struct connection_limit *limit)
@@ -246,13 +248,26 @@ static bool address_of(int fd, struct sockaddr_storage *address)
 	       (address->ss_family == AF_INET || address->ss_family == AF_INET6);
 }
 
+/* The path of a Unix socket; false for others. */
+static bool name_path(int fd, char name[LISTENER_NAME_SIZE])
+{
+	struct sockaddr_un address = {0};
+	socklen_t len = sizeof(address);
+
+	if (getsockname(fd, (struct sockaddr *)&address, &len) != 0 ||
+	    address.sun_family != AF_UNIX)
+		return false;
+	snprintf(name, LISTENER_NAME_SIZE, "%.*s", (int)sizeof(address.sun_path), address.sun_path);
+	return true;
+}
+
 void listener_name_socket(int fd, char name[LISTENER_NAME_SIZE])
 {
 	struct sockaddr_storage address;
 
 	if (address_of(fd, &address))
 		name_address(&address, name);
-	else
+	else if (!name_path(fd, name))
 		snprintf(name, LISTENER_NAME_SIZE, "?");
 }
 
@@ -281,20 +296,26 @@ static bool fits(const struct listener_place *place, int fd, const struct addrin
 }
 
 /* Each worker gets a descriptor of its own for the one socket. */
-static bool take(struct listener *listener, const struct listener_place *place, int fd)
+static bool share(struct listener *listener, int fd)
 {
 	int *sockets = add_address(listener);
-	struct sockaddr_storage address;
 
-	if (!address_of(fd, &address) || fcntl(fd, F_SETFL, O_NONBLOCK) != 0 ||
-	    (place->no_delay && !set(fd, IPPROTO_TCP, TCP_NODELAY)))
-		return false;
 	for (size_t i = 0; i < listener->workers; i++)
 		if ((sockets[i] = fcntl(fd, F_DUPFD_CLOEXEC, 0)) < 0) {
 			close_sockets(sockets, i);
 			return false;
 		}
 	close(fd);
+	return true;
+}
+
+static bool take(struct listener *listener, const struct listener_place *place, int fd)
+{
+	struct sockaddr_storage address;
+
+	if (!address_of(fd, &address) || fcntl(fd, F_SETFL, O_NONBLOCK) != 0 ||
+	    (place->no_delay && !set(fd, IPPROTO_TCP, TCP_NODELAY)) || !share(listener, fd))
+		return false;
 	keep_address(listener, &address);
 	return true;
 }
@@ -317,6 +338,101 @@ static bool take_inherited(struct listener *listener, const struct listener_plac
 	return true;
 }
 
+/* ---- Unix sockets */
+
+static bool is_taken(const struct sockaddr_un *address)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	bool taken =
+	    fd >= 0 && connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0;
+
+	if (fd >= 0)
+		close(fd);
+	return taken;
+}
+
+/* What a broker left behind that was killed goes; anything else that has the name does not. */
+static bool clear_path(const struct sockaddr_un *address, struct failure *failure)
+{
+	struct stat status;
+
+	if (lstat(address->sun_path, &status) != 0)
+		return true; /* bind() says what is wrong, if anything is */
+	if (!S_ISSOCK(status.st_mode))
+		return failure_set(failure,
+				   "\"%s\" is there, and is no socket; right would be another path",
+				   address->sun_path);
+	if (is_taken(address))
+		return failure_set(
+		    failure,
+		    "the socket \"%s\" is in use: is another broker running? stop it "
+		    "or choose another path",
+		    address->sun_path);
+	return unlink(address->sun_path) == 0 ||
+	       failure_set(failure, "cannot remove the old socket \"%s\": %s", address->sun_path,
+			   strerror(errno));
+}
+
+static bool make_path(struct listener *listener, const char *path, struct failure *failure)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+
+	if (strlen(path) >= sizeof(address.sun_path))
+		return failure_set(
+		    failure,
+		    "the path of a Unix socket has at most %zu bytes, and \"%.200s\" "
+		    "has %zu",
+		    sizeof(address.sun_path) - 1, path, strlen(path));
+	memcpy(address.sun_path, path, strlen(path));
+	if (!clear_path(&address, failure))
+		return false;
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	if (fd < 0 || bind(fd, (const struct sockaddr *)&address, sizeof(address)) != 0 ||
+	    listen(fd, SOMAXCONN) != 0 || !share(listener, fd)) {
+		failure_set(failure, "cannot listen on \"%s\": %s", path, strerror(errno));
+		if (fd >= 0)
+			close(fd);
+		return false;
+	}
+	listener->path = strdup(path);
+	must(listener->path);
+	return true;
+}
+
+static bool take_path(struct listener *listener, const struct listener_place *place,
+		      struct failure *failure)
+{
+	char name[LISTENER_NAME_SIZE];
+
+	for (size_t i = 0; i < place->inherited_count; i++) {
+		int *fd = &place->inherited[i];
+
+		if (*fd < 0 || !name_path(*fd, name) || strcmp(name, place->path) != 0)
+			continue;
+		if (fcntl(*fd, F_SETFL, O_NONBLOCK) != 0 || !share(listener, *fd))
+			return failure_set(failure, "cannot use the socket from systemd: %s",
+					   strerror(errno));
+		listener->inherited = true;
+		*fd = -1;
+		return true;
+	}
+	return make_path(listener, place->path, failure);
+}
+
+static bool open_path(struct listener *listener, const struct listener_place *place, size_t workers,
+		      struct failure *failure)
+{
+	listener->workers = workers;
+	listener->loopback = true;
+	if (!take_path(listener, place, failure)) {
+		listener_close(listener);
+		return false;
+	}
+	snprintf(listener->names[listener->address_count++], LISTENER_NAME_SIZE, "%s", place->path);
+	return true;
+}
+
 bool listener_open(struct listener *listener, const struct listener_place *place, size_t workers,
 		   struct failure *failure)
 {
@@ -326,6 +442,8 @@ bool listener_open(struct listener *listener, const struct listener_place *place
 	struct addrinfo *list = NULL;
 	char service[8];
 
+	if (place->path)
+		return open_path(listener, place, workers, failure);
 	if (place->bind_interface && if_nametoindex(place->bind_interface) == 0)
 		return failure_set(failure,
 				   "there is no network interface \"%s\": `ip link` lists them",
@@ -355,4 +473,9 @@ void listener_close(struct listener *listener)
 	free(listener->sockets);
 	listener->sockets = NULL;
 	listener->address_count = 0;
+	/* As another user we may not be allowed to: then the next start clears it away. */
+	if (listener->path)
+		unlink(listener->path);
+	free(listener->path);
+	listener->path = NULL;
 }

@@ -3,8 +3,8 @@
  * and worker (SO_REUSEPORT, so that the kernel spreads connections without a
  * lock), and who may come in at all.
  *
- * Sockets that systemd opened for us take the place of our own; each of those is one
- * for all workers, who watch it with EPOLLEXCLUSIVE.
+ * Sockets that systemd opened for us take the place of our own; each of those, and a Unix
+ * socket, is one for all workers, who watch it with EPOLLEXCLUSIVE.
  *
  * Ownership: listener_open() allocates the sockets; listener_close() closes all.
  * Settings are borrowed and may be swapped for connections to come.
@@ -32,7 +32,7 @@ bool connection_limit_enter(struct connection_limit *limit);
 void connection_limit_leave(struct connection_limit *limit);
 
 #define LISTENER_ADDRESSES_MAX 8
-#define LISTENER_NAME_SIZE     64
+#define LISTENER_NAME_SIZE     128
 
 struct listener {
 	const struct listener_settings *_Atomic settings;
@@ -48,6 +48,7 @@ struct listener {
 	bool loopback;	/* reachable from this machine only */
 	bool inherited; /* its sockets are systemd's, too: not to be shut down */
 	bool absent;	/* why it could not be opened: this machine has no such address */
+	char *path;	/* owned: of a Unix socket that we made; NULL: none */
 	size_t address_count;
 	size_t workers;
 	char names[LISTENER_ADDRESSES_MAX][LISTENER_NAME_SIZE]; /* "127.0.0.1:1883", "[::1]:1883" */
@@ -56,6 +57,7 @@ struct listener {
 
 /* Where a listener is to be; the strings are borrowed for the call. */
 struct listener_place {
+	const char *path;	    /* not NULL: a Unix socket there, and nothing below counts */
 	uint16_t port;		    /* 0: the kernel chooses one */
 	const char *address;	    /* NULL: every address, IPv4 and IPv6 */
 	const char *bind_interface; /* NULL: any */

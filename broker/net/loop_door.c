@@ -135,6 +135,7 @@ static void let_in(struct loop *loop, struct listener *listener, int fd)
 	} else {
 		connection_limit_leave(&listener->limit);
 		connection_limit_leave(listener->all);
+		atomic_fetch_add_explicit(&listener->not_opened, 1, memory_order_relaxed);
 		close(fd);
 	}
 }

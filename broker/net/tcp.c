@@ -1,6 +1,8 @@
 /* tcp.c - see tcp.h. */
 #include "broker/net/tcp.h"
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -54,4 +56,43 @@ const struct stream_class tcp_stream = {
 struct stream tcp_stream_of(int fd)
 {
 	return (struct stream){.class = &tcp_stream, .fd = fd};
+}
+
+/* ---- with an identity */
+
+struct user {
+	struct identity identity;
+	char name[16];
+};
+
+static void user_close(struct stream *stream)
+{
+	free(stream->state);
+	stream->state = NULL;
+	tcp_close(stream);
+}
+
+static const struct identity *user_identity(const struct stream *stream)
+{
+	const struct user *user = stream->state;
+
+	return &user->identity;
+}
+
+static const struct stream_class user_stream = {
+    .read = tcp_read,
+    .write = tcp_write,
+    .finish = tcp_finish,
+    .close = user_close,
+    .identity = user_identity,
+};
+
+struct stream tcp_stream_of_user(int fd, uid_t uid)
+{
+	struct user *user = malloc(sizeof(*user));
+
+	must(user);
+	snprintf(user->name, sizeof(user->name), "%u", uid);
+	user->identity = (struct identity){IDENTITY_UID, slice_text(user->name)};
+	return (struct stream){.class = &user_stream, .state = user, .fd = fd};
 }

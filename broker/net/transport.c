@@ -3,13 +3,19 @@
 #include "broker/net/tcp.h"
 #include "broker/net/ws.h"
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 
 struct transport {
 	_Atomic uint32_t references;
 	struct tls_server *tls; /* NULL: none */
 	struct ws_settings ws;
 	char *origins; /* owned */
+	struct proxy_settings proxy;
+	struct networks balancers;
+	bool uid_identity;
+	uid_t overflow_uid;
 };
 
 static bool wants_tls(const struct transport_settings *settings)
@@ -17,22 +23,57 @@ static bool wants_tls(const struct transport_settings *settings)
 	return settings->tls.certfile || settings->tls.psk_file;
 }
 
+static bool is_plain(const struct transport_settings *settings)
+{
+	return !wants_tls(settings) && !settings->ws.on && settings->proxy.version == 0 &&
+	       !settings->uid_identity;
+}
+
+/* The user that stands for all whom this machine does not know, as in other user namespaces. */
+static uid_t read_overflow_uid(void)
+{
+	FILE *file = fopen("/proc/sys/kernel/overflowuid", "re");
+	unsigned uid = 65534;
+
+	if (file) {
+		if (fscanf(file, "%u", &uid) != 1)
+			uid = 65534;
+		fclose(file);
+	}
+	return uid;
+}
+
+static bool fill(struct transport *transport, const struct transport_settings *settings,
+		 struct failure *failure)
+{
+	transport->ws = settings->ws;
+	transport->proxy = settings->proxy;
+	transport->proxy.from = NULL;
+	transport->uid_identity = settings->uid_identity;
+	transport->overflow_uid = read_overflow_uid();
+	if (settings->ws.origins) {
+		transport->ws.origins = transport->origins = strdup(settings->ws.origins);
+		must(transport->origins);
+	}
+	if (settings->proxy.from &&
+	    !networks_read(&transport->balancers, settings->proxy.from, failure))
+		return failure_context(failure, "proxy_protocol_from");
+	if (wants_tls(settings))
+		transport->tls = tls_server_create(&settings->tls, failure);
+	return !wants_tls(settings) || transport->tls;
+}
+
 bool transport_create(const struct transport_settings *settings, struct transport **out,
 		      struct failure *failure)
 {
 	*out = NULL;
-	if (!wants_tls(settings) && !settings->ws.on)
+	if (is_plain(settings))
 		return true;
 	struct transport *transport = calloc(1, sizeof(*transport));
 
 	must(transport);
 	atomic_init(&transport->references, 1);
-	transport->ws = settings->ws;
-	if (settings->ws.origins) {
-		transport->ws.origins = transport->origins = strdup(settings->ws.origins);
-		must(transport->origins);
-	}
-	if (wants_tls(settings) && !(transport->tls = tls_server_create(&settings->tls, failure))) {
+	if (!fill(transport, settings, failure)) {
 		transport_release(transport);
 		return false;
 	}
@@ -61,12 +102,54 @@ const struct tls_server *transport_tls(const struct transport *transport)
 	return transport ? transport->tls : NULL;
 }
 
+/* ---- a new connection */
+
+/* Without a word of the kernel about a user that it knows, nobody comes in. */
+static bool open_for_user(const struct transport *transport, int fd, struct stream *stream)
+{
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) != 0 ||
+	    peer.uid == transport->overflow_uid || peer.uid == (uid_t)-1)
+		return false;
+	*stream = tcp_stream_of_user(fd, peer.uid);
+	return true;
+}
+
+static struct stream with_websocket(struct transport *transport, struct stream stream)
+{
+	return transport->ws.on ? ws_stream_over(stream, &transport->ws, transport) : stream;
+}
+
+struct stream transport_inner(struct transport *transport, int fd)
+{
+	return with_websocket(transport, transport->tls ? tls_stream_of(transport->tls, fd)
+							: tcp_stream_of(fd));
+}
+
+static bool is_balancer(const struct transport *transport, int fd)
+{
+	struct sockaddr_storage peer = {0};
+	socklen_t len = sizeof(peer);
+
+	return getpeername(fd, (struct sockaddr *)&peer, &len) == 0 &&
+	       networks_hold(&transport->balancers, &peer);
+}
+
 bool transport_open(struct transport *transport, struct listener *listener, int fd,
 		    struct stream *stream)
 {
-	(void)listener;
-	*stream = transport->tls ? tls_stream_of(transport->tls, fd) : tcp_stream_of(fd);
-	if (transport->ws.on)
-		*stream = ws_stream_over(*stream, &transport->ws, transport);
+	if (transport->uid_identity) {
+		if (!open_for_user(transport, fd, stream))
+			return false;
+		*stream = with_websocket(transport, *stream);
+	} else if (transport->proxy.version == 0) {
+		*stream = transport_inner(transport, fd);
+	} else if (is_balancer(transport, fd)) {
+		*stream = proxy_stream_of(&transport->proxy, transport, listener, fd);
+	} else {
+		return false;
+	}
 	return true;
 }

@@ -12,6 +12,7 @@
 #ifndef BROKER_NET_TRANSPORT_H
 #define BROKER_NET_TRANSPORT_H
 
+#include "broker/net/proxy.h"
 #include "broker/net/tls.h"
 #include "broker/net/ws_opening.h"
 
@@ -21,6 +22,8 @@ struct listener;
 struct transport_settings {
 	struct tls_settings tls;
 	struct ws_settings ws;
+	struct proxy_settings proxy;
+	bool uid_identity; /* of a Unix socket: the user of the peer is who it is */
 };
 
 struct transport;
@@ -43,5 +46,8 @@ const struct tls_server *transport_tls(const struct transport *transport);
  */
 bool transport_open(struct transport *transport, struct listener *listener, int fd,
 		    struct stream *stream);
+
+/* The stream that begins behind the header of a load balancer; takes the socket. */
+struct stream transport_inner(struct transport *transport, int fd);
 
 #endif

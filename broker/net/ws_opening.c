@@ -310,6 +310,7 @@ static void put_accept(struct slice key, char accept[ACCEPT_LEN + 1])
 	unsigned char hash[SHA1_LEN];
 	size_t len = 0;
 
+	must(key.at && key.len == KEY_LEN);
 	memcpy(text, key.at, KEY_LEN);
 	memcpy(text + KEY_LEN, constant, sizeof(constant) - 1);
 	must(mbedtls_md(mbedtls_md_info_from_type(MBEDTLS_MD_SHA1), text, sizeof(text), hash) == 0);

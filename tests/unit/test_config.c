@@ -17,6 +17,7 @@
 #define SETTINGS(field) IN_LISTENER(settings.field)
 #define TLS(field)	IN_LISTENER(transport.tls.field)
 #define WS(field)	IN_LISTENER(transport.ws.field)
+#define PROXY(field)	IN_LISTENER(transport.proxy.field)
 #define OWN		"certfile /c\nkeyfile /k"
 
 static const struct key_case {
@@ -32,8 +33,9 @@ static const struct key_case {
     {"socket_domain", "ipv6", "ipv5", IN_LISTENER(socket_domain), AF_INET6, NULL},
     {"protocol", "mqtt", "http", WS(on), 0, NULL},
     {"protocol", "websockets", "http_api", WS(on), 1, NULL},
-    {"websockets_origin", "https://a.example", "two words", WS(origins), 0, "https://a.example"},
-    {"websockets_origin", "a\nwebsockets_origin b", "", WS(origins), 0, "a b"},
+    {"websockets_origin", "https://a.example\nprotocol websockets", "two words", WS(origins), 0,
+     "https://a.example"},
+    {"websockets_origin", "a\nwebsockets_origin b\nprotocol websockets", "", WS(origins), 0, "a b"},
     {"websockets_headers_size", "300", "255", WS(headers_size), 300, NULL},
     {"packet_buffer_size", "65536", "65537", WS(headers_size), 65536, NULL},
     {"max_connections", "77", "0", IN_LISTENER(max_connections), 77, NULL},
@@ -48,6 +50,16 @@ static const struct key_case {
     {"listener_allow_anonymous", "true", "yes", SETTINGS(allow_anonymous), 1, NULL},
     {"listener_auto_id_prefix", "mine-", "", SETTINGS(auto_id_prefix), 0, "mine-"},
     {"use_username_as_clientid", "true", "2", SETTINGS(use_user_name_as_client_id), 1, NULL},
+    {"listener", "0 /run/m.sock", "0", IN_LISTENER(path), 0, "/run/m.sock"},
+    {"listener", "0 /run/m.sock", "0 run/m.sock", IN_LISTENER(port), 0, NULL},
+    {"unix_uid_identity", "false", "true", IN_LISTENER(transport.uid_identity), 0, NULL},
+    {"enable_proxy_protocol", "2\nproxy_protocol_from ::1", "3", PROXY(version), 2, NULL},
+    {"enable_proxy_protocol", "false", "1", PROXY(version), 0, NULL},
+    {"proxy_protocol_from", "::1\nproxy_protocol_from 10.0.0.0/8\nenable_proxy_protocol 1",
+     "10.0.0.0/33", PROXY(from), 0, "::1 10.0.0.0/8"},
+    {"proxy_protocol_v2_require_tls",
+     "true\nenable_proxy_protocol 2\nproxy_protocol_from 192.0.2.1", "yes", PROXY(require_tls), 1,
+     NULL},
     {"certfile", "/c c\nkeyfile /k", "", TLS(certfile), 0, "/c c"},
     {"keyfile", "/k k\ncertfile /c", "", TLS(keyfile), 0, "/k k"},
     {"cafile", "/a\n" OWN, "", TLS(cafile), 0, "/a"},
