@@ -607,3 +607,34 @@ class Expiry(OwnBrokerTest):
             self.assertAlmostEqual(value, time.time() + days * 86400, delta=60)
         self.broker.signal(signal.SIGHUP)
         eventually(lambda: self.broker.log().count("has expired") == 2, what="the warning once more after a reload")
+
+
+class Crowd(TlsTest):
+    """Handshakes get a part of a worker's time, not all of it."""
+
+    abstract = False
+    alone = True
+    workers = 1
+
+    def test_messages_go_on_while_a_crowd_comes(self):
+        """250 handshakes at once are more than half a second of work: a client that is there already does not wait for it."""
+        crowd = []
+        for _ in range(250):
+            sealed = self.authority.context().wrap_bio(ssl.MemoryBIO(), out := ssl.MemoryBIO(), server_hostname="localhost")
+            with self.assertRaises(ssl.SSLWantReadError):
+                sealed.do_handshake()
+            plain = socket.create_connection(("127.0.0.1", self.tls_port), timeout=10)
+            self.addCleanup(plain.close)
+            crowd.append((plain, out.read()))
+        bystander = self.client()
+        bystander.ping()
+        for plain, hello in crowd:
+            plain.sendall(hello)
+        waits = []
+        for _ in range(20):
+            began = time.monotonic()
+            bystander.ping()
+            waits.append(time.monotonic() - began)
+        self.assertLess(sorted(waits)[-2], 0.15, waits)
+        for plain, _ in crowd:  # and all of them get their answer
+            self.assertEqual(plain.recv(1), b"\x16")
