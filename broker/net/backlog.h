@@ -3,8 +3,9 @@
  * what is left of a handshake's message, of a record, of a frame.  Empty nearly
  * always, and then it holds no memory.
  *
- * Bound: what one write of the layer makes; a layer takes nothing more while there
- * is a backlog.
+ * Bound: a layer takes nothing more to write while there is a backlog.  What it has to
+ * say to what it reads (pongs, alerts) adds up when the peer asks and never reads:
+ * beyond BACKLOG_MAX the connection is as good as broken.
  * Failure: none; without memory the process ends.
  * Thread: the stream's.
  */
@@ -12,6 +13,8 @@
 #define BROKER_NET_BACKLOG_H
 
 #include "proto/base.h"
+
+#define BACKLOG_MAX 65536u
 
 /* Zeroed memory is an empty backlog. */
 struct backlog {

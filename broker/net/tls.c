@@ -51,6 +51,7 @@ static int take_sealed(void *self, const unsigned char *bytes, size_t len)
 
 	if (link->backlog.len == 0 && !link->dead)
 		sent = (size_t)send_some(link, slice_of(bytes, len));
+	link->dead = link->dead || link->backlog.len > BACKLOG_MAX;
 	if (link->dead)
 		return MBEDTLS_ERR_NET_CONN_RESET;
 	backlog_add(&link->backlog, slice_of(bytes + sent, len - sent));

@@ -165,7 +165,7 @@ static ssize_t read_frames(struct stream *stream, struct ws_link *link, uint8_t 
 	ssize_t flushed = flush(stream, link);
 	ssize_t got = link->output - at;
 
-	if (flushed == STREAM_GONE)
+	if (flushed == STREAM_GONE || link->backlog.len > BACKLOG_MAX)
 		return STREAM_GONE;
 	stream->done = link->over;
 	if (got > 0)

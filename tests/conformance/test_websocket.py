@@ -210,6 +210,23 @@ websockets_origin https://other.example:8443
         connection = self.open()  # and one that opens, and then says nothing
         self.assertEqual(connection.close_code_of_broker(), 1000)
 
+    def test_pings_that_nobody_reads_the_pongs_of(self):
+        """Pongs are bounded: who asks for ever and never reads is cut off, before the broker holds much for it."""
+        connection = self.open()
+        pings = ws.frame(ws.PING, b"x" * 125) * 500
+        before = self.resident()
+        with self.assertRaises(ConnectionError):
+            for _ in range(2000):  # 130 MB
+                connection.socket.sendall(pings)
+        self.assertLess(self.resident() - before, 4 << 20)
+        self.over().ping()
+
+    def resident(self):
+        for line in open(f"/proc/{self.broker.process.pid}/status", encoding="ascii"):
+            if line.startswith("VmRSS"):
+                return int(line.split()[1]) * 1024
+        return 0
+
     def test_big_and_slow(self):
         """More than the socket takes: frames are cut in two by the socket, and come whole."""
         reader = self.over(timeout=30)

@@ -122,7 +122,7 @@ class Certificates(TlsTest):
             # Security level 0: our side has to be willing to.
             code, words = s_client(self.tls_port, old, "-cipher", "ALL:@SECLEVEL=0")
             self.assertNotEqual(code, 0, words)
-            self.assertIn("Cipher is (NONE)", words)
+            self.assertIn("alert protocol version", words)
 
     def test_ciphers(self):
         for name in ("ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-ECDSA-CHACHA20-POLY1305",
@@ -204,10 +204,45 @@ class Certificates(TlsTest):
 
     def test_goodbye(self):
         """After DISCONNECT the broker says close_notify: the end is not cut short."""
-        client = self.secure()
+        plain = socket.create_connection(("127.0.0.1", self.tls_port), timeout=10)
+        sealed = self.authority.context().wrap_socket(plain, server_hostname="localhost", suppress_ragged_eofs=False)
+        client = wire.Client(0, self.name(), dial=lambda: sealed)
         client.send(b"\xe0\x00")
-        client.socket.settimeout(10)
-        self.assertEqual(client.socket.recv(100), b"")  # SSLEOFError without close_notify
+        self.assertEqual(sealed.recv(100), b"")  # SSLEOFError without close_notify
+
+
+class Subjects(TlsTest):
+    """use_subject_as_username: the name as mosquitto writes it. It shows as the client identifier that it becomes."""
+
+    abstract = False
+
+    @classmethod
+    def keys(cls):
+        return cls.own() + (f"cafile {cls.authority.certificate}\nrequire_certificate true\nuse_subject_as_username true\n"
+                            "use_username_as_clientid true\nlistener_allow_anonymous false\n")
+
+    def test_subjects(self):
+        for subject, name in (("/C=GB/O=Example, Inc./OU=a;b/CN=device 7", r"CN=device 7,OU=a\;b,O=Example\, Inc.,C=GB"),
+                              ("/CN=Gerät", r"CN=Ger\C3\A4t"), ("/CN=#1", r"CN=\#1")):
+            client = self.secure(context=self.authority.context(*self.authority.sign("named", subject)))
+            # A plain client of that identifier takes the connection over, so this was its identifier.
+            self.client(name).ping()
+            self.assertEqual(client.ended(), 0x8E, name)
+
+
+class BehindABalancer(TlsTest):
+    abstract = False
+
+    @classmethod
+    def keys(cls):
+        return cls.own() + "enable_proxy_protocol 1\nproxy_protocol_from 127.0.0.1\n"
+
+    def test_tls_begins_behind_the_header(self):
+        plain = socket.create_connection(("127.0.0.1", self.tls_port), timeout=10)
+        self.addCleanup(plain.close)
+        plain.sendall(b"PROXY TCP4 192.0.2.7 198.51.100.1 50000 8883\r\n")
+        client = wire.Client(0, self.name(), dial=lambda: self.authority.context().wrap_socket(plain, server_hostname="localhost"))
+        client.ping()
 
 
 class Rsa(TlsTest):
@@ -373,7 +408,13 @@ class Names(TlsTest):
 
     @classmethod
     def keys(cls):
-        return cls.own() + (f"cafile {cls.authority.certificate}\nrequire_certificate true\nuse_identity_as_username true\n"
+        folder = cls.home / "authorities"  # with what else lies in such folders
+        folder.mkdir()
+        (folder / "README").write_text("no certificate")
+        (folder / "sub").mkdir()
+        shutil.copy(cls.authority.certificate, folder / "one.pem")
+        (folder / "0a1b2c3d.0").symlink_to("one.pem")
+        return cls.own() + (f"capath {folder}\nrequire_certificate true\nuse_identity_as_username true\n"
                             "use_username_as_clientid true\n")
 
     def test_common_names(self):
@@ -617,9 +658,9 @@ class Crowd(TlsTest):
     workers = 1
 
     def test_messages_go_on_while_a_crowd_comes(self):
-        """250 handshakes at once are more than half a second of work: a client that is there already does not wait for it."""
+        """400 handshakes at once are most of a second of work: a client that is there already does not wait for it."""
         crowd = []
-        for _ in range(250):
+        for _ in range(400):
             sealed = self.authority.context().wrap_bio(ssl.MemoryBIO(), out := ssl.MemoryBIO(), server_hostname="localhost")
             with self.assertRaises(ssl.SSLWantReadError):
                 sealed.do_handshake()
@@ -635,6 +676,6 @@ class Crowd(TlsTest):
             began = time.monotonic()
             bystander.ping()
             waits.append(time.monotonic() - began)
-        self.assertLess(sorted(waits)[-2], 0.15, waits)
+        self.assertLess(max(waits), 0.3, waits)
         for plain, _ in crowd:  # and all of them get their answer
             self.assertEqual(plain.recv(1), b"\x16")
