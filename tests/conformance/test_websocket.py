@@ -145,6 +145,7 @@ websockets_origin https://other.example:8443
         reader.subscribe("last", 1)
         writer.socket.socket.sendall(ws.frame(ws.BINARY, wire.publish("last", b"words", version=5)) + ws.frame(ws.CLOSE, b"\x03\xe8"))
         self.assertEqual(reader.message().payload, b"words")
+        self.assertEqual(writer.socket.close_code_of_broker(), 1000)
 
     def test_a_close_without_disconnect_publishes_the_will(self):
         reader = self.client()

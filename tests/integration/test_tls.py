@@ -205,7 +205,9 @@ class Certificates(TlsTest):
     def test_goodbye(self):
         """After DISCONNECT the broker says close_notify: the end is not cut short."""
         plain = socket.create_connection(("127.0.0.1", self.tls_port), timeout=10)
-        sealed = self.authority.context().wrap_socket(plain, server_hostname="localhost", suppress_ragged_eofs=False)
+        context = self.authority.context()
+        context.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF
+        sealed = context.wrap_socket(plain, server_hostname="localhost", suppress_ragged_eofs=False)
         client = wire.Client(0, self.name(), dial=lambda: sealed)
         client.send(b"\xe0\x00")
         self.assertEqual(sealed.recv(100), b"")  # SSLEOFError without close_notify
@@ -523,6 +525,20 @@ psk_file {self.keys}
         with self.assertRaises((ssl.SSLError, ConnectionError, wire.Closed)):
             self.connect(1)
         self.connect(0).ping()
+
+    def test_a_handshake_under_way(self):
+        """It would come to its end by what was in force before, so it does not."""
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        sealed = self.authority.context(*self.devices[0]).wrap_bio(incoming, outgoing, server_hostname="localhost")
+        with self.assertRaises(ssl.SSLWantReadError):
+            sealed.do_handshake()
+        with socket.create_connection(("127.0.0.1", self.tls_port), timeout=10) as plain:
+            plain.sendall(outgoing.read())
+            self.assertEqual(plain.recv(1), b"\x16")
+            self.reload()
+            plain.settimeout(4)  # before connect_timeout
+            while plain.recv(4096):
+                pass
 
     def test_another_authority(self):
         old = [self.connect(n) for n in range(2)]
