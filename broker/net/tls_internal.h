@@ -10,6 +10,7 @@
 #include "broker/net/ciphers.h"
 #include "broker/net/psk.h"
 #include "broker/net/tls.h"
+#include <mbedtls/ecdsa.h>
 #include <mbedtls/error.h>
 #include <mbedtls/md.h>
 #include <mbedtls/net_sockets.h>

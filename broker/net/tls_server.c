@@ -92,6 +92,27 @@ static bool read_key(struct tls_server *server, const char *path, struct failure
 	return true;
 }
 
+/*
+ * A key that is for signing only keeps the tables of its curve; one that may be for other
+ * things, as keys are when they are read, is copied and makes them anew for each signature.
+ */
+static bool keep_tables(struct tls_server *server)
+{
+	mbedtls_pk_context signer;
+
+	if (mbedtls_pk_get_type(&server->key) != MBEDTLS_PK_ECKEY)
+		return true;
+	mbedtls_pk_init(&signer);
+	if (mbedtls_pk_setup(&signer, mbedtls_pk_info_from_type(MBEDTLS_PK_ECDSA)) != 0 ||
+	    mbedtls_ecdsa_from_keypair(mbedtls_pk_ec(signer), mbedtls_pk_ec(server->key)) != 0) {
+		mbedtls_pk_free(&signer);
+		return false;
+	}
+	mbedtls_pk_free(&server->key);
+	server->key = signer;
+	return true;
+}
+
 /* Signs once: tables that the library makes at the first use are there before threads are. */
 static bool can_sign(struct tls_server *server)
 {
@@ -116,7 +137,7 @@ static bool load_own(struct tls_server *server, const struct tls_settings *setti
 				   "keyfile \"%.160s\" is not the key of the first certificate in "
 				   "certfile \"%.160s\"",
 				   settings->keyfile, settings->certfile);
-	if (!can_sign(server) ||
+	if (!keep_tables(server) || !can_sign(server) ||
 	    mbedtls_ssl_conf_own_cert(&server->config, &server->chain, &server->key) != 0)
 		return failure_set(failure, "keyfile \"%.200s\": the key cannot sign",
 				   settings->keyfile);
@@ -286,7 +307,7 @@ static bool choose_ciphers(struct tls_server *server, const struct tls_settings 
 }
 
 /* The first that both know is taken: those that cost least come first. */
-static const mbedtls_ecp_group_id curves[] = {MBEDTLS_ECP_DP_SECP256R1, MBEDTLS_ECP_DP_CURVE25519,
+static const mbedtls_ecp_group_id curves[] = {MBEDTLS_ECP_DP_CURVE25519, MBEDTLS_ECP_DP_SECP256R1,
 					      MBEDTLS_ECP_DP_SECP384R1, MBEDTLS_ECP_DP_SECP521R1,
 					      MBEDTLS_ECP_DP_NONE};
 
