@@ -195,7 +195,7 @@ chaos-compare: $(OUT)/metrinod
 
 bench_run = tests/bench/run $(1) -r $(or $(ROUNDS),$(2)) $(if $(SECONDS),-s $(SECONDS)) $(if $(FIRST),--first)
 
-.PHONY: bench bench-scale bench-latency bench-micro bench-programs
+.PHONY: bench bench-scale bench-latency bench-micro bench-tls bench-programs
 bench-programs: $(programs) $(OUT)/bench/relay
 	@scripts/setup test
 	@scripts/mosquitto-unpack >/dev/null
@@ -209,6 +209,10 @@ bench-scale: bench-programs ## the same at three sizes each, and with two worker
 
 bench-latency: bench-programs ## latency at a fixed rate, and beside commits
 	$(call bench_run,latency,3)
+
+bench-tls: $(programs) ## handshakes, messages and memory with TLS, beside mosquitto
+	@scripts/setup test
+	tests/bench/tls -r $(or $(ROUNDS),3)
 
 bench-micro: $(OUT)/bench_micro ## nanoseconds for each step: codec, trie, window, message
 	tests/bench/run micro
