@@ -218,8 +218,8 @@ static ssize_t ws_read(struct stream *stream, uint8_t *at, size_t room)
 	} else {
 		n = read_opening(stream, link, slice_of(at, (size_t)n), at);
 	}
-	if (link->inner.done && n >= 0)
-		stream->done = true;
+	/* The stream beneath has come to its end, whatever the frames say. */
+	stream->done = stream->done || link->inner.done;
 	return n;
 }
 
