@@ -16,7 +16,8 @@ static int by_identity(const void *a, const void *b)
 {
 	const struct slice x = ((const struct psk *)a)->identity;
 	const struct slice y = ((const struct psk *)b)->identity;
-	int order = memcmp(x.at, y.at, x.len < y.len ? x.len : y.len);
+	size_t len = x.len < y.len ? x.len : y.len;
+	int order = len > 0 ? memcmp(x.at, y.at, len) : 0;
 
 	return order != 0 ? order : (x.len > y.len) - (x.len < y.len);
 }
