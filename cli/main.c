@@ -11,6 +11,7 @@ static const struct {
 } commands[] = {
     {"pub", command_pub, "publish messages, with the flags of mosquitto_pub"},
     {"sub", command_sub, "subscribe and print messages, with the flags of mosquitto_sub"},
+    {"passwd", command_passwd, "manage password files, with the flags of mosquitto_passwd"},
     {"clients", command_clients, "count, list or disconnect the running broker's clients"},
     {"bench", command_bench, "put load on any MQTT broker and measure it"},
 };
