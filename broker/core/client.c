@@ -3,6 +3,7 @@
  * and ends it.  MQTT 5.0 chapter 4.13 for how faults are answered.
  */
 #include "broker/core/core.h"
+#include "broker/core/rights.h"
 #include "proto/frame.h"
 
 /* How long a client that is being closed may take to read what is left for it. */
@@ -79,6 +80,8 @@ void client_free(struct shard *shard, struct client *client)
 	idset_destroy(client->releases, &shard->purse);
 	alias_destroy(client->aliases_in, &shard->purse);
 	alias_destroy(client->aliases_out, &shard->purse);
+	if (client->connecting)
+		rights_release(shard, client->connecting->grant);
 	memory_free(client->connecting);
 	for (uint32_t i = 0; client->drained_told && i < shard->drained_count; i++)
 		if (shard->drained[i] == client)

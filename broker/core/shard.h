@@ -29,6 +29,7 @@
 
 struct shard;
 struct auth;
+struct auth_grant;
 struct budget;
 struct store_batch;
 struct store_session;
@@ -47,7 +48,8 @@ enum event_type {
 	EVENT_LINK_CLOSED,   /* link: it is gone; the number may be used again afterwards */
 	EVENT_MAIL,	     /* mail (taken) */
 	EVENT_STORED,	     /* batch (taken): committed, or failed */
-	EVENT_AUTHENTICATED, /* link, reason: the answer to AUTH_WAIT */
+	EVENT_AUTHENTICATED, /* link, serial, reason, grant (taken): the answer to AUTH_WAIT */
+	EVENT_RIGHTS,	     /* grants are to be renewed: auth/auth.h */
 	EVENT_PUBLISH,	     /* the broker's own message: topic, bytes = payload, retain; QoS 0 */
 	EVENT_KICK,	     /* text = client id: disconnect it (0x98); at its home shard */
 	EVENT_SETTINGS,	     /* settings: in force from now on */
@@ -64,6 +66,8 @@ struct event {
 	bool retain;
 	enum mqtt_reason reason;
 	uint64_t row;
+	uint64_t serial; /* of struct auth_request */
+	struct auth_grant *grant;
 	uint64_t opened_ms;
 	struct slice bytes;
 	struct slice text;

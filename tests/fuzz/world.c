@@ -9,13 +9,14 @@
 #define TURNS_MAX    100000u
 
 static enum auth_verdict check(struct auth *auth, const struct auth_request *request,
-			       enum mqtt_reason *reason)
+			       struct auth_answer *answer)
 {
 	struct world *world = (struct world *)auth;
 
-	*reason = MQTT_NOT_AUTHORIZED;
+	answer->reason = MQTT_NOT_AUTHORIZED;
 	if (world->auth_waits) {
 		world->links[request->link].auth_waits = true;
+		world->links[request->link].auth_serial = request->serial;
 		return AUTH_WAIT;
 	}
 	return world->auth_refuses ? AUTH_REFUSE : AUTH_ALLOW;
@@ -162,6 +163,7 @@ void link_answer_auth(struct world *world, uint32_t number)
 	handle(world, link->shard,
 	       (struct event){.type = EVENT_AUTHENTICATED,
 			      .link = number,
+			      .serial = link->auth_serial,
 			      .reason = world->auth_refuses ? MQTT_NOT_AUTHORIZED : MQTT_SUCCESS});
 }
 
