@@ -165,7 +165,15 @@ static const char *shown_domain(int domain)
 	return domain == AF_INET ? ", IPv4 only" : domain == AF_INET6 ? ", IPv6 only" : "";
 }
 
-static void describe_listener(const struct config_listener *listener, FILE *out)
+static const char *shown_guests(const struct config *config, const struct config_listener *listener)
+{
+	if (listener->settings.allow_anonymous)
+		return "anyone who reaches it may connect";
+	return config->password_file ? "users of password_file may connect" : "nobody may connect";
+}
+
+static void describe_listener(const struct config *config, const struct config_listener *listener,
+			      FILE *out)
 {
 	fprintf(out, "listener %u: port %u on %s%s%s%s; %s\n",
 		(unsigned)listener->settings.number + 1, (unsigned)listener->port,
@@ -173,8 +181,7 @@ static void describe_listener(const struct config_listener *listener, FILE *out)
 		listener->bind_interface ? " of " : "",
 		listener->bind_interface ? listener->bind_interface : "",
 		shown_domain(listener->address ? AF_UNSPEC : listener->socket_domain),
-		listener->settings.allow_anonymous ? "anyone who reaches it may connect"
-						   : "nobody may connect");
+		shown_guests(config, listener));
 }
 
 void config_describe(const struct config *config, FILE *out)
@@ -182,7 +189,7 @@ void config_describe(const struct config *config, FILE *out)
 	for (size_t i = 0; i < config->notice_count; i++)
 		fprintf(out, "note: %s\n", config->notices[i]);
 	for (size_t i = 0; i < config->listener_count; i++)
-		describe_listener(&config->listeners[i], out);
+		describe_listener(config, &config->listeners[i], out);
 	if (config->admin_address)
 		fprintf(out, "admin listener: port %u on %s\n", (unsigned)config->admin_port,
 			config->admin_address);

@@ -31,16 +31,18 @@ bool household_make_workers(struct household *house, struct failure *failure)
 	struct shard_setup setup = {.parties = (uint16_t)config->workers,
 				    .durable = house->store != NULL,
 				    .settings = &config->core,
-				    .auth = auth_anonymous(),
 				    .budget = &house->budget};
 
 	budget_init(&house->budget, config->core.memory_limit);
 	house->workers = calloc(config->workers, sizeof(*house->workers));
 	must(house->workers);
+	if (door_needed(config) && !(house->door = door_create(config, house->workers, failure)))
+		return false;
 	if (!fill_random(setup.hash_key, sizeof(setup.hash_key), failure))
 		return false;
 	while (house->worker_count < setup.parties) {
 		setup.party = house->worker_count;
+		setup.auth = house->door ? door_auth(house->door, setup.party) : auth_anonymous();
 		if (!fill_random(setup.seed, sizeof(setup.seed), failure) ||
 		    !worker_init(house->workers, &setup, failure))
 			return false;

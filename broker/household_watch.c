@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #define REPORT_MS 60000u
+#define DOOR_MS	  1000u
 
 /* A worker ends by itself after WORKER_STOP_MS; one that does not is stuck. */
 #define AWAIT_MS (WORKER_STOP_MS + 2000u)
@@ -198,6 +199,8 @@ static uint64_t next_deadline(const struct household *house)
 		due_ms = house->sys_due_ms;
 	if (house->watchdog_due_ms < due_ms)
 		due_ms = house->watchdog_due_ms;
+	if (house->door_due_ms < due_ms)
+		due_ms = house->door_due_ms;
 	return due_ms;
 }
 
@@ -214,12 +217,20 @@ static void sleep_until(const struct household *house, uint64_t due_ms)
 		eventfd_read(house->bell, &rings);
 }
 
+static void tick_door(struct household *house, uint64_t now_ms)
+{
+	if (house->door)
+		door_tick(house->door, now_ms);
+	house->door_due_ms = house->door ? now_ms + DOOR_MS : UINT64_MAX;
+}
+
 static void meet_deadlines(struct household *house)
 {
 	uint64_t now_ms = moment_now().ms;
 
 	if (now_ms >= house->sys_due_ms)
 		household_update_sys_tree(house, now_ms);
+	tick_door(house, now_ms);
 	report_exhaustion(house, now_ms);
 	household_report_refusals(house, now_ms);
 	if (now_ms >= house->report_due_ms)

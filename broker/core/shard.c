@@ -497,6 +497,12 @@ size_t shard_output(struct shard *shard, uint32_t link, struct slice *out, size_
 	return client ? outbox_peek(&client->outbox, out, room) : 0;
 }
 
+bool shard_awaits_connect(const struct shard *shard, uint32_t link)
+{
+	const struct client *client = client_of_link(shard, link);
+	return client && client->state == CLIENT_LOBBY;
+}
+
 void shard_soon(struct shard *shard, struct client *client)
 {
 	if (client->drained_told)

@@ -137,6 +137,9 @@ size_t shard_output(struct shard *shard, uint32_t link, struct slice *out, size_
 /* `n` bytes of them were written.  True when nothing is left for this link. */
 bool shard_written(struct shard *shard, struct moment now, uint32_t link, size_t n);
 
+/* The link is known, and its CONNECT has not come whole: what it sends may hold a password. */
+bool shard_awaits_connect(const struct shard *shard, uint32_t link);
+
 /* When EVENT_TIMERS is due, in the milliseconds of struct moment; UINT64_MAX for never. */
 uint64_t shard_next_timer(const struct shard *shard);
 

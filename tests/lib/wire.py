@@ -289,10 +289,11 @@ class Closed(Exception):
 class Client:
     """A connection that has sent CONNECT (unless greet is False). Nothing is acknowledged behind the test's back."""
 
-    def __init__(self, port, client_id="", version=5, expect=0, greet=True, host="127.0.0.1", timeout=10, **connect_args):
+    def __init__(self, port, client_id="", version=5, expect=0, greet=True, host="127.0.0.1", timeout=10, source="",
+                 **connect_args):
         self.version, self.timeout = version, timeout
         self.buffer, self.kept, self.last_id = bytearray(), collections.deque(), 0
-        self.socket = socket.create_connection((host, port), timeout=timeout)
+        self.socket = socket.create_connection((host, port), timeout=timeout, source_address=(source, 0) if source else None)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.connack = None
         if greet:
