@@ -427,6 +427,8 @@ void deliver_awaited(struct shard *shard, struct session *session, struct public
 void deliver_over(struct shard *shard, struct session *session, struct outbound *entry);
 /* Sends what waits, as far as windows and the socket allow. */
 void session_pump(struct shard *shard, struct session *session);
+
+/* will.c */
 void will_publish(struct shard *shard, struct session *session, struct will *will); /* takes will */
 void will_free(struct shard *shard, struct will *will);
 
