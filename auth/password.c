@@ -55,14 +55,24 @@ static bool read_number(struct slice text, uint32_t max, uint32_t *number)
 	return value <= max;
 }
 
+/* libsodium (1.0.18) takes some bytes above 127 for digits. */
+static bool is_ascii(struct slice text)
+{
+	for (size_t i = 0; i < text.len; i++)
+		if (text.at[i] > 127)
+			return false;
+	return true;
+}
+
 static bool read_base64(struct slice text, bool padded, uint8_t *out, size_t room, uint32_t *len)
 {
 	const char *end = NULL;
 	size_t n = 0;
 	int variant =
 	    padded ? sodium_base64_VARIANT_ORIGINAL : sodium_base64_VARIANT_ORIGINAL_NO_PADDING;
-	if (text.len == 0 || sodium_base642bin(out, room, (const char *)text.at, text.len, NULL, &n,
-					       &end, variant) != 0)
+	if (text.len == 0 || !is_ascii(text) ||
+	    sodium_base642bin(out, room, (const char *)text.at, text.len, NULL, &n, &end,
+			      variant) != 0)
 		return false;
 	*len = (uint32_t)n;
 	return end == (const char *)text.at + text.len;

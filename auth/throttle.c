@@ -14,6 +14,7 @@ struct place {
 	uint64_t at_ms;
 	uint64_t until_ms; /* of the wait, or of the ban */
 	uint32_t failures; /* of an address: in parts */
+	uint32_t tries;	   /* likewise; of an address only */
 	struct throttle_address address;
 };
 
@@ -99,12 +100,23 @@ static struct place *find_or_take(struct throttle *throttle, uint64_t key, uint6
 
 /* ---- counting ---- */
 
+static uint32_t less(uint32_t count, uint64_t parts)
+{
+	return parts < count ? count - (uint32_t)parts : 0;
+}
+
+static uint32_t one_more(uint32_t count)
+{
+	return count < UINT32_MAX - FORGET_PART ? count + FORGET_PART : count;
+}
+
 static void forget(struct place *place, uint64_t now_ms)
 {
 	if (now_ms <= place->at_ms)
 		return;
-	uint64_t parts = (now_ms - place->at_ms) * FORGET_PART / THROTTLE_FORGET_MS;
-	place->failures = parts < place->failures ? place->failures - (uint32_t)parts : 0;
+	uint64_t passed_ms = now_ms - place->at_ms;
+	place->failures = less(place->failures, passed_ms * FORGET_PART / THROTTLE_FORGET_MS);
+	place->tries = less(place->tries, passed_ms * FORGET_PART / THROTTLE_TRY_MS);
 	place->at_ms = now_ms;
 }
 
@@ -114,9 +126,7 @@ static bool count_against(struct throttle *throttle, uint64_t now_ms,
 	struct place *place =
 	    find_or_take(throttle, key_of(throttle, address, NULL), now_ms, address);
 	forget(place, now_ms);
-	if (throttle->ban_after == UINT32_MAX)
-		return false;
-	place->failures += FORGET_PART;
+	place->failures = one_more(place->failures);
 	if (place->failures / FORGET_PART < throttle->ban_after)
 		return false;
 	place->failures = 0;
@@ -134,12 +144,16 @@ static uint64_t delay_after(uint32_t failures)
 enum throttle_verdict throttle_ask(struct throttle *throttle, uint64_t now_ms,
 				   const struct throttle_address *address, struct slice user)
 {
-	const struct place *place = find(throttle, key_of(throttle, address, NULL));
-	if (place && place->until_ms > now_ms)
+	struct place *place =
+	    find_or_take(throttle, key_of(throttle, address, NULL), now_ms, address);
+	if (place->until_ms > now_ms)
 		return THROTTLE_BANNED;
+	forget(place, now_ms);
+	place->tries = one_more(place->tries);
+	bool doubt = place->failures > 0 || place->tries > THROTTLE_TRIES * FORGET_PART;
 	place = find(throttle, key_of(throttle, address, &user));
 	if (place == NULL || place->until_ms <= now_ms)
-		return THROTTLE_PASS;
+		return doubt ? THROTTLE_DOUBT : THROTTLE_PASS;
 	return count_against(throttle, now_ms, address) ? THROTTLE_BANNED : THROTTLE_WAIT;
 }
 

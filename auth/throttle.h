@@ -7,6 +7,9 @@
  * banned once `ban_after` failures and refused tries have come together, of which one is
  * forgotten every four seconds.
  *
+ * An address that has failed of late, or tries more than once a second, is in doubt: when there is
+ * too much to do, others go first.
+ *
  * Nothing of it is written anywhere.  Names are kept as keyed hashes; addresses as they are, for
  * bans are shown.  Of IPv6 the network of 64 bits counts.
  *
@@ -21,6 +24,8 @@
 #include "proto/base.h"
 
 #define THROTTLE_PLACES		  32768u
+#define THROTTLE_TRY_MS		  1000u /* tries of an address are forgotten so fast, */
+#define THROTTLE_TRIES		  3u	/* and more than these are doubtful */
 #define THROTTLE_FORGET_MS	  4000u /* one failure of an address */
 #define THROTTLE_FREE_FAILURES	  2u	/* without a wait after it */
 #define THROTTLE_DELAY_FIRST_MS	  1000u /* then doubled each time */
@@ -41,6 +46,7 @@ void throttle_set(struct throttle *throttle, uint32_t ban_after, uint64_t ban_ms
 
 enum throttle_verdict {
 	THROTTLE_PASS,
+	THROTTLE_DOUBT, /* likewise; but the address has failed or tried often: others go first */
 	THROTTLE_WAIT,
 	THROTTLE_BANNED,
 };

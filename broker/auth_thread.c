@@ -7,10 +7,11 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#define NICE 10
+#define NICE 5
 
-/* What one address may have of the queue. */
+/* What one address may have of the queue, and all that are in doubt together. */
 #define PART_OF_ADDRESS 4u
+#define PART_IN_DOUBT	2u
 
 /* The first guess of how long a check takes. */
 #define CHECK_MS 200u
@@ -22,13 +23,19 @@ struct auth_thread {
 	bool started;
 };
 
-struct auth_threads {
-	struct auth_sink sink;
-	pthread_mutex_t lock; /* guards the queue, and how long a check takes */
-	pthread_cond_t filled;
+/* In the order of arrival. */
+struct login_queue {
 	struct login *first;
 	struct login **last;
-	uint32_t waiting;
+	uint32_t count;
+};
+
+struct auth_threads {
+	struct auth_sink sink;
+	pthread_mutex_t lock; /* guards the queues, and how long a check takes */
+	pthread_cond_t filled;
+	struct login_queue waiting; /* go first */
+	struct login_queue doubted;
 	uint32_t check_ms; /* on average, of the last ones */
 	bool ending;
 	uint32_t count;
@@ -69,44 +76,98 @@ static uint32_t room(const struct auth_threads *threads)
 				       : (uint32_t)room;
 }
 
-static uint32_t waiting_from(const struct auth_threads *threads,
-			     const struct throttle_address *from)
+static uint32_t count_from(const struct login_queue *queue, const struct throttle_address *from)
 {
 	uint32_t count = 0;
-	for (const struct login *login = threads->first; login; login = login->next)
+	for (const struct login *login = queue->first; login; login = login->next)
 		count += memcmp(&login->from, from, sizeof *from) == 0;
 	return count;
+}
+
+static bool is_full(const struct auth_threads *threads)
+{
+	return threads->waiting.count + threads->doubted.count >= room(threads);
 }
 
 static bool has_room(const struct auth_threads *threads, const struct login *login)
 {
 	uint32_t all = room(threads);
-	return threads->waiting < all &&
-	       waiting_from(threads, &login->from) < all / PART_OF_ADDRESS;
+	uint32_t of_address = count_from(&threads->waiting, &login->from) +
+			      count_from(&threads->doubted, &login->from);
+	return !is_full(threads) &&
+	       (!login->doubt || threads->doubted.count < all / PART_IN_DOUBT) &&
+	       of_address < all / PART_OF_ADDRESS;
 }
 
-static struct login *take_first(struct auth_threads *threads)
+static void queue_init(struct login_queue *queue)
 {
-	struct login *login = threads->first;
-	threads->first = login->next;
-	if (threads->first == NULL)
-		threads->last = &threads->first;
+	queue->last = &queue->first;
+}
+
+static void queue_add(struct login_queue *queue, struct login *login)
+{
+	*queue->last = login;
+	queue->last = &login->next;
+	queue->count++;
+}
+
+static struct login *queue_take(struct login_queue *queue)
+{
+	struct login *login = queue->first;
+	if (login == NULL)
+		return NULL;
+	queue->first = login->next;
+	if (queue->first == NULL)
+		queue->last = &queue->first;
 	login->next = NULL;
-	threads->waiting--;
+	queue->count--;
 	return login;
+}
+
+static struct login *take_next(struct auth_threads *threads)
+{
+	struct login *login = queue_take(&threads->waiting);
+	return login ? login : queue_take(&threads->doubted);
+}
+
+static struct login *take_expired(struct login_queue *queue, uint64_t now_ms)
+{
+	bool expired = queue->first && queue->first->since_ms + LOGIN_PATIENCE_MS <= now_ms;
+	return expired ? queue_take(queue) : NULL;
+}
+
+/* What still waits of an address goes behind the others, now that it is in doubt. */
+static void demote(struct auth_threads *threads, const struct throttle_address *from)
+{
+	for (uint32_t left = threads->waiting.count; left > 0; left--) {
+		struct login *login = queue_take(&threads->waiting);
+		bool same = memcmp(&login->from, from, sizeof *from) == 0;
+		queue_add(same ? &threads->doubted : &threads->waiting, login);
+	}
+}
+
+static void turn_away(struct auth_threads *threads, struct login *login)
+{
+	login->reason = MQTT_SERVER_BUSY;
+	threads->sink.done(threads->sink.self, login);
 }
 
 bool auth_threads_submit(struct auth_threads *threads, struct login *login, uint64_t now_ms)
 {
+	struct login *displaced = NULL;
 	pthread_mutex_lock(&threads->lock);
+	if (login->doubt)
+		demote(threads, &login->from);
+	else if (is_full(threads))
+		displaced = queue_take(&threads->doubted);
 	bool fits = !threads->ending && has_room(threads, login);
 	if (fits) {
 		login->since_ms = now_ms;
-		*threads->last = login;
-		threads->last = &login->next;
-		threads->waiting++;
+		queue_add(login->doubt ? &threads->doubted : &threads->waiting, login);
 	}
 	pthread_mutex_unlock(&threads->lock);
+	if (displaced)
+		turn_away(threads, displaced);
 	if (fits)
 		pthread_cond_signal(&threads->filled);
 	return fits;
@@ -115,15 +176,14 @@ bool auth_threads_submit(struct auth_threads *threads, struct login *login, uint
 void auth_threads_expire(struct auth_threads *threads, uint64_t now_ms)
 {
 	for (;;) {
-		struct login *login = NULL;
 		pthread_mutex_lock(&threads->lock);
-		if (threads->first && threads->first->since_ms + LOGIN_PATIENCE_MS <= now_ms)
-			login = take_first(threads);
+		struct login *login = take_expired(&threads->waiting, now_ms);
+		if (login == NULL)
+			login = take_expired(&threads->doubted, now_ms);
 		pthread_mutex_unlock(&threads->lock);
 		if (login == NULL)
 			return;
-		login->reason = MQTT_SERVER_BUSY;
-		threads->sink.done(threads->sink.self, login);
+		turn_away(threads, login);
 	}
 }
 
@@ -133,9 +193,9 @@ void auth_threads_expire(struct auth_threads *threads, uint64_t now_ms)
 static struct login *wait_for_login(struct auth_threads *threads)
 {
 	pthread_mutex_lock(&threads->lock);
-	while (threads->first == NULL && !threads->ending)
+	while (threads->waiting.count + threads->doubted.count == 0 && !threads->ending)
 		pthread_cond_wait(&threads->filled, &threads->lock);
-	struct login *login = threads->ending ? NULL : take_first(threads);
+	struct login *login = threads->ending ? NULL : take_next(threads);
 	pthread_mutex_unlock(&threads->lock);
 	return login;
 }
@@ -189,7 +249,8 @@ struct auth_threads *auth_threads_create(uint32_t count, uint32_t memory_kib,
 	    calloc(1, sizeof *threads + count * sizeof threads->threads[0]);
 	must(threads);
 	threads->sink = *sink;
-	threads->last = &threads->first;
+	queue_init(&threads->waiting);
+	queue_init(&threads->doubted);
 	threads->check_ms = CHECK_MS;
 	must(pthread_mutex_init(&threads->lock, NULL) == 0);
 	must(pthread_cond_init(&threads->filled, NULL) == 0);
@@ -216,8 +277,8 @@ void auth_threads_destroy(struct auth_threads *threads)
 			must(pthread_join(thread->thread, NULL) == 0);
 		password_arena_finish(&thread->arena);
 	}
-	while (threads->first)
-		login_destroy(take_first(threads));
+	for (struct login *login; (login = take_next(threads)) != NULL;)
+		login_destroy(login);
 	pthread_cond_destroy(&threads->filled);
 	pthread_mutex_destroy(&threads->lock);
 	free(threads);

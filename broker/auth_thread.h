@@ -3,12 +3,14 @@
  * of memory, so that workers never do.
  *
  * Between them and the workers is a queue that is as long as what they can do in LOGIN_WAIT_MS,
- * from how long the last checks took.  One address may have a quarter of it, so that a storm from
- * one place leaves room for others.  A login that does not fit is refused at once, and one that
- * waited longer than LOGIN_PATIENCE_MS, because the machine is too busy to get to it, later: the
- * answer is always an answer.
+ * from how long the last checks took.  One address may have a quarter of it, and all those in
+ * doubt, because they failed or tried often of late, a half; they go behind the others, and make
+ * room for them.  So a storm
+ * leaves room for who has nothing to do with it.  A login that does not fit is refused at once, and
+ * one that waited longer than LOGIN_PATIENCE_MS, because the machine is too busy to get to it,
+ * later: the answer is always an answer.
  *
- * The threads run at a lower priority (nice 10) than those that carry messages.
+ * The threads run at a lower priority (nice 5) than those that carry messages.
  *
  * Ownership: a login belongs to the threads from a successful submit until done().  Its memory
  * holds a password, and is wiped when it goes.
@@ -36,6 +38,7 @@ struct login {
 	uint32_t link;
 	uint64_t serial;
 	struct throttle_address from;
+	bool doubt; /* THROTTLE_DOUBT */
 	uint64_t since_ms;
 	enum mqtt_reason reason;  /* the answer, */
 	struct auth_grant *grant; /* and who it is (owned); NULL when refused */

@@ -39,7 +39,8 @@ static enum throttle_verdict ask_throttle(struct door *door, const struct thrott
 }
 
 static enum auth_verdict queue_up(struct worker_door *at, const struct auth_request *request,
-				  const struct throttle_address *from, struct auth_answer *answer)
+				  const struct throttle_address *from, bool doubt,
+				  struct auth_answer *answer)
 {
 	struct login *login = login_create(request->user_name, request->password);
 	login->auth = &at->auth;
@@ -47,6 +48,7 @@ static enum auth_verdict queue_up(struct worker_door *at, const struct auth_requ
 	login->link = request->link;
 	login->serial = request->serial;
 	login->from = *from;
+	login->doubt = doubt;
 	if (auth_threads_submit(at->door->threads, login, moment_now().ms))
 		return AUTH_WAIT;
 	login_destroy(login);
@@ -66,16 +68,18 @@ static enum auth_verdict admit_user(struct worker_door *at, const struct auth_re
 			      "passwords are not taken over a connection that is not encrypted");
 	if (!request->has_password)
 		return refuse(answer, MQTT_BAD_USER_NAME_OR_PASSWORD, "a password is needed here");
-	switch (ask_throttle(at->door, &from, request->user_name)) {
+	enum throttle_verdict verdict = ask_throttle(at->door, &from, request->user_name);
+	switch (verdict) {
 	case THROTTLE_BANNED:
 		return refuse(answer, MQTT_BANNED, "too many failed logins from this address");
 	case THROTTLE_WAIT:
 		return refuse(answer, MQTT_QUOTA_EXCEEDED,
 			      "too many failed logins: try again later");
 	case THROTTLE_PASS:
+	case THROTTLE_DOUBT:
 		break;
 	}
-	return queue_up(at, request, &from, answer);
+	return queue_up(at, request, &from, verdict == THROTTLE_DOUBT, answer);
 }
 
 static enum auth_verdict check(struct auth *auth, const struct auth_request *request,

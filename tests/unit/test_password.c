@@ -125,6 +125,8 @@ static const char *const malformed[] = {
     "$6$4GZiTCBJdrxu3lep$c6tPn56Xz8L4gYLK9JVlYjVFLyaW6NAXu5/"
     "AWvO1e33+AkIWra2UL1cbTuVbGOguVvojvNFTQ5XnW+Hn/qlo5g== ",
     "$6$$",
+    "$6$4GZiTCBJdrxu3lep$c6tPn56Xz8L4gYLK9JVlYjVFLyaW6N\xb7\xa7\x8a\xca/"
+    "AWvO1e33+AkIWra2UL1cbTuVbGOguVvojvNFTQ5XnW+Hn/qlo5g==",
 };
 
 START_TEST(refuses_what_is_malformed)

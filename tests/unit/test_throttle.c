@@ -28,18 +28,21 @@ START_TEST(waits_grow)
 	uint64_t now = 1000;
 
 	for (size_t i = 0; i < COUNT_OF(waits); i++) {
-		ck_assert_int_eq(throttle_ask(throttle, now, &here, bob), THROTTLE_PASS);
+		ck_assert_int_eq(throttle_ask(throttle, now, &here, bob),
+				 i == 0 ? THROTTLE_PASS : THROTTLE_DOUBT);
 		throttle_failed(throttle, now, &here, bob);
 		if (waits[i] > 0)
 			ck_assert_int_eq(throttle_ask(throttle, now + waits[i] - 1, &here, bob),
 					 THROTTLE_WAIT);
-		ck_assert_int_eq(throttle_ask(throttle, now, &here, eve), THROTTLE_PASS);
+		ck_assert_int_eq(throttle_ask(throttle, now, &here, eve), THROTTLE_DOUBT);
 		ck_assert_int_eq(throttle_ask(throttle, now, &there, bob), THROTTLE_PASS);
 		now += waits[i];
 	}
 	throttle_passed(throttle, &here, bob);
-	ck_assert_int_eq(throttle_ask(throttle, now, &here, bob), THROTTLE_PASS);
+	ck_assert_int_eq(throttle_ask(throttle, now, &here, bob), THROTTLE_DOUBT);
 	throttle_failed(throttle, now, &here, bob);
+	ck_assert_int_eq(throttle_ask(throttle, now, &here, bob), THROTTLE_DOUBT);
+	now += 20 * THROTTLE_FORGET_MS;
 	ck_assert_int_eq(throttle_ask(throttle, now, &here, bob), THROTTLE_PASS);
 	throttle_destroy(throttle);
 }
@@ -54,7 +57,7 @@ START_TEST(a_quiet_time_is_a_new_beginning)
 	ck_assert_int_eq(throttle_ask(throttle, 1000, &here, bob), THROTTLE_WAIT);
 	throttle_failed(throttle, 1001 + THROTTLE_QUIET_MS, &here, bob);
 	ck_assert_int_eq(throttle_ask(throttle, 1001 + THROTTLE_QUIET_MS, &here, bob),
-			 THROTTLE_PASS);
+			 THROTTLE_DOUBT);
 	throttle_destroy(throttle);
 }
 END_TEST
