@@ -250,23 +250,3 @@ void door_tick(struct door *door, uint64_t now_ms)
 	if (door->threads)
 		auth_threads_expire(door->threads, now_ms);
 }
-
-/* ---- bans ---- */
-
-void door_each_ban(struct door *door, void *self,
-		   void (*call)(void *self, const struct throttle_address *address,
-				uint64_t left_ms))
-{
-	pthread_mutex_lock(&door->lock);
-	if (door->throttle)
-		throttle_each_ban(door->throttle, moment_now().ms, self, call);
-	pthread_mutex_unlock(&door->lock);
-}
-
-bool door_lift_ban(struct door *door, const struct throttle_address *address)
-{
-	pthread_mutex_lock(&door->lock);
-	bool lifted = door->throttle && throttle_lift(door->throttle, moment_now().ms, address);
-	pthread_mutex_unlock(&door->lock);
-	return lifted;
-}

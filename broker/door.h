@@ -63,6 +63,12 @@ void door_tick(struct door *door, uint64_t now_ms);
 void door_each_ban(struct door *door, void *self,
 		   void (*call)(void *self, const struct throttle_address *address,
 				uint64_t left_ms));
+/* "192.0.2.7", or "2001:db8::/64". */
+#define DOOR_ADDRESS_SIZE 64
+void door_write_address(const struct throttle_address *address, char text[DOOR_ADDRESS_SIZE]);
+/* An address, or what was written; false when it is neither. */
+bool door_read_address(const char *text, struct throttle_address *address);
+
 bool door_lift_ban(struct door *door, const struct throttle_address *address);
 
 #endif

@@ -14,6 +14,7 @@ static const struct {
     {"passwd", command_passwd, "manage password files, with the flags of mosquitto_passwd"},
     {"clients", command_clients, "count, list or disconnect the running broker's clients"},
     {"bench", command_bench, "put load on any MQTT broker and measure it"},
+    {"ban", command_ban, "list or lift the running broker's bans of addresses"},
 };
 
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))

@@ -6,7 +6,6 @@ import pathlib
 import re
 import signal
 import subprocess
-import threading
 import time
 
 import harness
@@ -177,6 +176,42 @@ class Passwords(DoorTest):
                 self.assertIn("not encrypted", connack.get("reason_string"))
                 self.assertIn("allow_cleartext_password true", broker.log())
             broker.stop()
+
+
+@harness.own_only("its own command")
+class Bans(DoorTest):
+    more = "auth_fail_ban 10 2h\n"
+
+    def ban(self, *words):
+        done = subprocess.run([METRINO, "ban", *words, "--data", str(self.broker.data)], stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, timeout=30, check=False, text=True)
+        return done.returncode, done.stdout
+
+    def test_listed_and_lifted(self):
+        metrino_passwd("-c", "-b", self.passwords, "bob", "secret")
+        self.broker.start()
+        here = another_address()
+        self.assertEqual(self.ban(), (0, ""))
+        reasons = [self.comes_in(f"user{number}", "wrong", version=5, source=here) for number in range(10)]
+        self.assertEqual(reasons, [0x86] * 10)
+        self.assertEqual(self.comes_in("bob", "secret", version=5, source=here), 0x8A)
+        self.assertEqual(self.comes_in("bob", "secret", version=4, source=here), 5)
+        self.assertEqual(self.comes_in("bob", "secret"), 0, "from another address")
+        code, words = self.ban("list")
+        self.assertEqual((code, words.split()[0], int(words.split()[1]) <= 7200), (0, here, True))
+        self.assertEqual(self.ban("lift", "192.0.2.1"), (1, "Error: no ban of this address\n"))
+        self.assertEqual(self.ban("lift", here), (0, ""))
+        self.assertEqual(self.comes_in("bob", "secret", source=here), 0)
+        self.assertEqual(self.ban(), (0, ""))
+
+    def test_the_third_failure_is_followed_by_a_wait(self):
+        metrino_passwd("-c", "-b", self.passwords, "bob", "secret")
+        self.broker.start()
+        here = another_address()
+        reasons = [self.comes_in("bob", "wrong", version=5, source=here) for _ in range(4)]
+        self.assertEqual(reasons, [0x86, 0x86, 0x86, 0x97])
+        time.sleep(1.1)
+        self.assertEqual(self.comes_in("bob", "secret", version=5, source=here), 0)
 
 
 def own_address():
