@@ -15,8 +15,9 @@ void door_write_address(const struct throttle_address *address, char text[DOOR_A
 		inet_ntop(AF_INET, address->at + 12, text, DOOR_ADDRESS_SIZE);
 		return;
 	}
-	inet_ntop(AF_INET6, &v6, text, DOOR_ADDRESS_SIZE - sizeof NETWORK);
-	strcat(text, NETWORK);
+	char bare[INET6_ADDRSTRLEN];
+	inet_ntop(AF_INET6, &v6, bare, sizeof bare);
+	snprintf(text, DOOR_ADDRESS_SIZE, "%s" NETWORK, bare);
 }
 
 bool door_read_address(const char *text, struct throttle_address *address)

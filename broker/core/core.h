@@ -254,6 +254,9 @@ struct shard {
 
 	struct timer_wheel timers;
 
+	struct rate *rates; /* by link number; rate.h */
+	uint32_t rate_room;
+
 	struct effect *effects;
 	size_t effect_count;
 	size_t effect_room;

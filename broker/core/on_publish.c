@@ -10,6 +10,7 @@
  */
 #include "broker/core/core.h"
 #include "broker/core/crash.h"
+#include "broker/core/rate.h"
 #include "broker/core/rights.h"
 
 struct inbound {
@@ -359,6 +360,8 @@ void on_publish(struct shard *shard, struct client *client, uint8_t flags, struc
 		client_fail(shard, client, reason, mqtt_reason_text((uint8_t)reason));
 		return;
 	}
+	if (!rate_allows(shard, client, in.packet.payload.len))
+		return;
 	COUNT(shard, PUBLISH_RECEIVED);
 	COUNT_N(shard, PUBLISH_BYTES_RECEIVED, in.packet.payload.len);
 	if (in.packet.qos > 0)

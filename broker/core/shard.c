@@ -163,9 +163,9 @@ void shard_destroy(struct shard *shard)
 	slab_finish(&shard->rights);
 	index_finish(&shard->session_index);
 	index_finish(&shard->restore_index);
-	void *scratch[] = {shard->stale_rows,	shard->clients,	  shard->effects,
-			   shard->drained,	shard->matches,	  shard->match_identifiers,
-			   shard->match_groups, shard->party_turn};
+	void *scratch[] = {shard->stale_rows,	shard->clients,	   shard->effects,
+			   shard->drained,	shard->matches,	   shard->match_identifiers,
+			   shard->match_groups, shard->party_turn, shard->rates};
 	for (size_t i = 0; i < sizeof scratch / sizeof scratch[0]; i++)
 		memory_free(scratch[i]);
 	memory_free(shard);

@@ -42,6 +42,8 @@ void world_init(struct world *world, unsigned shards)
 	    .retain_available = true,
 	    .max_retained_messages = 10,
 	    .max_retained_bytes = 16 * KIBIBYTE,
+	    .rate_publish_messages = UINT32_MAX,
+	    .rate_publish_bytes = UINT32_MAX,
 	    .message_size_limit = 8 * KIBIBYTE,
 	    .max_packet_size = 10 * KIBIBYTE,
 	    .max_subscriptions = 20,

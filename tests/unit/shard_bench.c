@@ -73,6 +73,8 @@ void bench_init(struct bench *bench, unsigned shards)
 		    .retain_available = true,
 		    .max_retained_messages = 1000,
 		    .max_retained_bytes = MEBIBYTE,
+		    .rate_publish_messages = UINT32_MAX,
+		    .rate_publish_bytes = UINT32_MAX,
 		    .message_size_limit = MEBIBYTE,
 		    .max_packet_size = MEBIBYTE,
 		    .max_subscriptions = 1000,
