@@ -15,6 +15,7 @@ struct place {
 	uint64_t until_ms; /* of the wait, or of the ban */
 	uint32_t failures; /* of an address: in parts */
 	uint32_t tries;	   /* likewise; of an address only */
+	uint64_t paced_us; /* of its connections: when they would have come, one by one */
 	struct throttle_address address;
 };
 
@@ -177,6 +178,28 @@ void throttle_passed(struct throttle *throttle, const struct throttle_address *a
 	struct place *place = find(throttle, key_of(throttle, address, &user));
 	if (place)
 		*place = (struct place){0};
+}
+
+/* ---- connections ---- */
+
+#define SECOND_US 1000000u
+
+/* No user name has a zero byte in it, so this is nobody's. */
+static const struct slice connections = {(const uint8_t *)"", 1};
+
+/* The generic cell rate algorithm, as in broker/core/rate.h. */
+bool throttle_connect(struct throttle *throttle, uint64_t now_ms,
+		      const struct throttle_address *address, uint32_t a_second)
+{
+	struct place *place =
+	    find_or_take(throttle, key_of(throttle, address, &connections), now_ms, address);
+	uint64_t now_us = now_ms * 1000;
+	uint64_t at_us = place->paced_us > now_us ? place->paced_us : now_us;
+	place->at_ms = now_ms;
+	if (at_us + SECOND_US / a_second > now_us + SECOND_US)
+		return false;
+	place->paced_us = at_us + SECOND_US / a_second;
+	return true;
 }
 
 /* ---- bans ---- */

@@ -63,6 +63,13 @@ void throttle_failed(struct throttle *throttle, uint64_t now_ms,
 void throttle_passed(struct throttle *throttle, const struct throttle_address *address,
 		     struct slice user);
 
+/*
+ * Another connection of this address: may it come, at so many a second, with a second's worth at
+ * once?  Those that may not do not count.
+ */
+bool throttle_connect(struct throttle *throttle, uint64_t now_ms,
+		      const struct throttle_address *address, uint32_t a_second);
+
 /* Calls back for each ban. */
 void throttle_each_ban(const struct throttle *throttle, uint64_t now_ms, void *self,
 		       void (*call)(void *self, const struct throttle_address *address,

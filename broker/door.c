@@ -97,7 +97,7 @@ static enum auth_verdict check(struct auth *auth, const struct auth_request *req
 
 bool door_needed(const struct config *config)
 {
-	return config->password_file || config->acl_file;
+	return config->password_file || config->acl_file || config->rate_connect != UINT32_MAX;
 }
 
 static struct password_cost cost_of(const struct config *config)
@@ -168,13 +168,13 @@ struct door *door_create(const struct config *config, struct worker *workers,
 	door->thread_count = config->auth_threads;
 	door->workers = workers;
 	atomic_init(&door->allow_cleartext, config->allow_cleartext_password);
+	atomic_init(&door->rate_connect, config->rate_connect);
 	must(pthread_mutex_init(&door->lock, NULL) == 0);
 	must(pthread_mutex_init(&door->writing, NULL) == 0);
 	door->passwords = files.passwords;
 	tell_files(&files);
 	door->rules = rules_create(files.acl);
-	if (door->passwords)
-		door->throttle = throttle_create(config->ban_after, config->ban_ms);
+	door->throttle = throttle_create(config->ban_after, config->ban_ms);
 	door->count = (uint16_t)config->workers;
 	for (uint16_t i = 0; i < door->count; i++)
 		door->doors[i] = (struct worker_door){.auth = {.check = check,
@@ -234,15 +234,29 @@ bool door_reload(struct door *door, const struct config *config, struct failure 
 	door->passwords = files.passwords;
 	old_rules = door->rules;
 	door->rules = rules;
-	if (door->throttle)
-		throttle_set(door->throttle, config->ban_after, config->ban_ms);
+	throttle_set(door->throttle, config->ban_after, config->ban_ms);
 	pthread_mutex_unlock(&door->lock);
 	atomic_store_explicit(&door->allow_cleartext, config->allow_cleartext_password,
 			      memory_order_relaxed);
+	atomic_store_explicit(&door->rate_connect, config->rate_connect, memory_order_relaxed);
 	password_file_destroy(old);
 	rules_leave(old_rules);
 	tell_files(&files);
 	return true;
+}
+
+bool door_admit(void *self, const uint8_t *address)
+{
+	struct door *door = self;
+	struct throttle_address from;
+	uint32_t a_second = atomic_load_explicit(&door->rate_connect, memory_order_relaxed);
+	if (a_second == UINT32_MAX)
+		return true;
+	memcpy(from.at, address, sizeof from.at);
+	pthread_mutex_lock(&door->lock);
+	bool admitted = throttle_connect(door->throttle, moment_now().ms, &from, a_second);
+	pthread_mutex_unlock(&door->lock);
+	return admitted;
 }
 
 void door_tick(struct door *door, uint64_t now_ms)

@@ -55,6 +55,9 @@ void door_destroy(struct door *door);
 /* The files again, and what may change of the keys.  The caller tells the workers. */
 bool door_reload(struct door *door, const struct config *config, struct failure *failure);
 
+/* For struct listener: is another connection from there within rate_connect? */
+bool door_admit(void *door, const uint8_t *address);
+
 /* Once a second. */
 void door_tick(struct door *door, uint64_t now_ms);
 

@@ -43,15 +43,14 @@ void door_each_ban(struct door *door, void *self,
 				uint64_t left_ms))
 {
 	pthread_mutex_lock(&door->lock);
-	if (door->throttle)
-		throttle_each_ban(door->throttle, moment_now().ms, self, call);
+	throttle_each_ban(door->throttle, moment_now().ms, self, call);
 	pthread_mutex_unlock(&door->lock);
 }
 
 bool door_lift_ban(struct door *door, const struct throttle_address *address)
 {
 	pthread_mutex_lock(&door->lock);
-	bool lifted = door->throttle && throttle_lift(door->throttle, moment_now().ms, address);
+	bool lifted = throttle_lift(door->throttle, moment_now().ms, address);
 	pthread_mutex_unlock(&door->lock);
 	return lifted;
 }

@@ -43,10 +43,11 @@ struct door {
 	uint32_t thread_count;
 	struct worker *workers;
 	_Atomic bool allow_cleartext;
+	_Atomic uint32_t rate_connect;
 	pthread_mutex_t lock;
 	struct password_file *passwords;
 	struct rules *rules;
-	struct throttle *throttle; /* NULL without passwords */
+	struct throttle *throttle; /* under `lock` */
 	pthread_mutex_t writing;   /* the password file; not with `lock` held */
 	bool told_not_written;	   /* under `writing` */
 	struct auth_threads *threads;

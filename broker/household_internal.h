@@ -70,6 +70,7 @@ struct household {
 	uint64_t exhaustion_due_ms;			     /* not to be said again before */
 	struct metrics reported;			     /* what the log has told */
 	uint64_t *refused_reported, *no_descriptor_reported; /* by listener */
+	uint64_t *turned_away_reported;			     /* likewise */
 	uint64_t all_refused_reported;
 	struct refusals *refusals; /* household_refusals.c; NULL before the first look */
 	uint64_t refusals_due_ms;

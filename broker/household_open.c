@@ -226,6 +226,8 @@ static bool open_listeners(struct household *house, struct failure *failure)
 	house->listeners = calloc(config->listener_count, sizeof(*house->listeners));
 	house->refused_reported = calloc(config->listener_count, sizeof(uint64_t));
 	house->no_descriptor_reported = calloc(config->listener_count, sizeof(uint64_t));
+	house->turned_away_reported = calloc(config->listener_count, sizeof(uint64_t));
+	must(house->turned_away_reported);
 	must(house->listeners && house->refused_reported && house->no_descriptor_reported);
 	house->listener_count = config->listener_count;
 	struct inherited inherited;
@@ -306,6 +308,7 @@ void household_close(struct household *house)
 		listener_close(&house->listeners[i]);
 	free(house->listeners);
 	free(house->refused_reported);
+	free(house->turned_away_reported);
 	free(house->refusals);
 	free(house->no_descriptor_reported);
 	/* As another user we may not be allowed to: then the next start overwrites it. */

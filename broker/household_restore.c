@@ -19,6 +19,16 @@ static bool fill_random(void *at, size_t len, struct failure *failure)
 	return failure_set(failure, "the system gives no random numbers: %s", strerror(errno));
 }
 
+/* Before there are workers, so that every connection is asked about. */
+static void watch_door(struct household *house)
+{
+	for (size_t i = 0; house->door && i < house->listener_count; i++) {
+		house->listeners[i].door = house->door;
+		house->listeners[i].admit = door_admit;
+		atomic_init(&house->listeners[i].asks, true);
+	}
+}
+
 static void add_listeners(struct household *house, struct worker *worker)
 {
 	for (size_t i = 0; i < house->listener_count; i++)
@@ -38,6 +48,7 @@ bool household_make_workers(struct household *house, struct failure *failure)
 	must(house->workers);
 	if (door_needed(config) && !(house->door = door_create(config, house->workers, failure)))
 		return false;
+	watch_door(house);
 	if (!fill_random(setup.hash_key, sizeof(setup.hash_key), failure))
 		return false;
 	while (house->worker_count < setup.parties) {

@@ -88,6 +88,9 @@ static void report_listener(struct household *house, size_t i)
 	log_count(LOG_LEVEL_WARNING, "refused", listener->number, "max_connections",
 		  more_than(&house->refused_reported[i], &listener->limit.refused),
 		  REPORT_MS / 1000);
+	log_count(LOG_LEVEL_WARNING, "refused", listener->number, "rate_connect",
+		  more_than(&house->turned_away_reported[i], &listener->turned_away),
+		  REPORT_MS / 1000);
 }
 
 /* That one is said at the next occasion, then once a minute: it needs somebody's hand. */

@@ -1,6 +1,7 @@
 /* loop.c - see loop.h. */
 #include "broker/net/loop.h"
 #include "broker/net/listener.h"
+#include "broker/net/peer.h"
 #include "broker/net/tcp.h"
 #include "broker/net/wipe.h"
 #include <errno.h>
@@ -415,7 +416,7 @@ static void let_in(struct loop *loop, struct listener *listener, int fd)
 	if (atomic_load_explicit(&listener->tells, memory_order_relaxed))
 		tell(listener, fd);
 
-	if (!connection_limit_enter(&listener->limit)) {
+	if (!peer_admitted(listener, fd) || !connection_limit_enter(&listener->limit)) {
 		close(fd);
 	} else if (!connection_limit_enter(listener->all)) {
 		connection_limit_leave(&listener->limit);

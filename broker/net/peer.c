@@ -1,5 +1,6 @@
 /* peer.c - see peer.h. */
 #include "broker/net/peer.h"
+#include "broker/net/listener.h"
 #include "broker/net/loop.h"
 #include <netinet/in.h>
 #include <sys/socket.h>
@@ -30,6 +31,22 @@ static bool is_loopback(const struct sockaddr *from)
 		return address[sizeof mapped] == 127;
 	const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)(const void *)from;
 	return from->sa_family == AF_INET6 && IN6_IS_ADDR_LOOPBACK(&v6->sin6_addr);
+}
+
+bool peer_admitted(struct listener *listener, int fd)
+{
+	static const uint8_t none[PEER_ADDRESS_SIZE];
+	uint8_t address[PEER_ADDRESS_SIZE];
+	struct sockaddr_storage storage = {0};
+	socklen_t len = sizeof storage;
+	if (!atomic_load_explicit(&listener->asks, memory_order_relaxed) ||
+	    getpeername(fd, (struct sockaddr *)&storage, &len) != 0)
+		return true;
+	peer_address((const struct sockaddr *)&storage, address);
+	if (memcmp(address, none, sizeof none) == 0 || listener->admit(listener->door, address))
+		return true;
+	atomic_fetch_add_explicit(&listener->turned_away, 1, memory_order_relaxed);
+	return false;
 }
 
 struct peer_of_link peer_of_link(const struct loop *loop, uint32_t number)

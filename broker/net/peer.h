@@ -11,6 +11,7 @@
 
 #include "proto/base.h"
 
+struct listener;
 struct loop;
 struct sockaddr;
 
@@ -24,6 +25,9 @@ struct peer_of_link {
 
 /* Of a link that is open at this loop. */
 struct peer_of_link peer_of_link(const struct loop *loop, uint32_t number);
+
+/* Does the listener admit a connection from where this one comes from? */
+bool peer_admitted(struct listener *listener, int fd);
 
 void peer_address(const struct sockaddr *from, uint8_t address[PEER_ADDRESS_SIZE]);
 

@@ -192,8 +192,10 @@ class Bans(DoorTest):
         self.broker.start()
         here = another_address()
         self.assertEqual(self.ban(), (0, ""))
-        reasons = [self.comes_in(f"user{number}", "wrong", version=5, source=here) for number in range(10)]
-        self.assertEqual(reasons, [0x86] * 10)
+        reasons = [self.comes_in(f"user{number}", "wrong", version=5, source=here) for number in range(20)]
+        wrong = reasons.index(0x8A)  # one is forgotten every four seconds
+        self.assertEqual(reasons, [0x86] * wrong + [0x8A] * (20 - wrong))
+        self.assertIn(wrong, range(10, 15))
         self.assertEqual(self.comes_in("bob", "secret", version=5, source=here), 0x8A)
         self.assertEqual(self.comes_in("bob", "secret", version=4, source=here), 5)
         self.assertEqual(self.comes_in("bob", "secret"), 0, "from another address")
@@ -212,6 +214,24 @@ class Bans(DoorTest):
         self.assertEqual(reasons, [0x86, 0x86, 0x86, 0x97])
         time.sleep(1.1)
         self.assertEqual(self.comes_in("bob", "secret", version=5, source=here), 0)
+
+
+@harness.own_only("its own key")
+class RateConnect(harness.OwnBrokerTest):
+    config = "rate_connect 5\n"
+
+    def test_connections_above_the_rate_are_closed(self):
+        self.broker.start()
+        here, closed = another_address(), 0
+        for number in range(20):
+            try:
+                self.assertEqual(knock(self.port, f"c{number}", None, None, 4, source=here).reason, 0)
+            except (OSError, AssertionError, wire.Closed):
+                closed += 1
+        self.assertGreaterEqual(closed, 10)
+        self.assertEqual(knock(self.port, "c", None, None, 4, source=another_address()).reason, 0)
+        time.sleep(1.1)
+        self.assertEqual(knock(self.port, "c", None, None, 4, source=here).reason, 0)
 
 
 def own_address():

@@ -62,6 +62,7 @@ static const struct key_case {
     {"auth_threads", "3", "65", IN_CONFIG(auth_threads), 3, NULL},
     {"argon2_memory", "19456", "31", IN_CONFIG(argon2_memory_kib), 19456, NULL},
     {"argon2_time", "2", "0", IN_CONFIG(argon2_passes), 2, NULL},
+    {"rate_connect", "5", "0", IN_CONFIG(rate_connect), 5, NULL},
     {"auth_fail_ban", "20 2h", "20", IN_CONFIG(ban_ms), 7200000, NULL},
     {"auth_fail_ban", "20 60s", "0 60s", IN_CONFIG(ban_after), 20, NULL},
     {"auth_fail_ban", "never", "20 25h", IN_CONFIG(ban_after), UINT32_MAX, NULL},

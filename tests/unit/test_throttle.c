@@ -139,11 +139,32 @@ START_TEST(a_flood_of_names_lifts_no_ban)
 }
 END_TEST
 
+/* A second's worth at once, then one by one; who comes too fast does not make it worse. */
+START_TEST(connections_are_paced)
+{
+	struct throttle *throttle = throttle_create(UINT32_MAX, BAN_MS);
+
+	for (int i = 0; i < 10; i++)
+		ck_assert(throttle_connect(throttle, 1000, &here, 10));
+	for (int i = 0; i < 100; i++)
+		ck_assert(!throttle_connect(throttle, 1000, &here, 10));
+	ck_assert(throttle_connect(throttle, 1000, &there, 10));
+	ck_assert(!throttle_connect(throttle, 1099, &here, 10));
+	ck_assert(throttle_connect(throttle, 1100, &here, 10));
+	ck_assert(!throttle_connect(throttle, 1100, &here, 10));
+	ck_assert_int_eq(throttle_ask(throttle, 1100, &here, bob), THROTTLE_PASS);
+	throttle_destroy(throttle);
+}
+END_TEST
+
 Suite *throttle_suite(void)
 {
-	const TTest *const tests[] = {waits_grow, a_quiet_time_is_a_new_beginning,
-				      bans_end_by_time_or_by_hand, failures_are_forgotten,
-				      a_flood_of_names_lifts_no_ban};
+	const TTest *const tests[] = {waits_grow,
+				      a_quiet_time_is_a_new_beginning,
+				      bans_end_by_time_or_by_hand,
+				      failures_are_forgotten,
+				      a_flood_of_names_lifts_no_ban,
+				      connections_are_paced};
 
 	return suite_of("throttle", tests, COUNT_OF(tests));
 }
