@@ -12,9 +12,10 @@ void rights_release(struct shard *shard, struct auth_grant *grant)
 		shard->auth->release(shard->auth, grant);
 }
 
+/* Of a session that has a grant. */
 static struct rights *rights_of(const struct shard *shard, const struct session *session)
 {
-	return session->rights ? slab_at(&shard->rights, session->rights) : NULL;
+	return slab_at(&shard->rights, session->rights);
 }
 
 #define ANSWERS_SIZE (RIGHTS_CACHE * sizeof(uint64_t))
@@ -41,9 +42,9 @@ static void begin_answers(struct shard *shard, struct session *session, struct r
 
 static void rights_end(struct shard *shard, struct session *session)
 {
-	struct rights *rights = rights_of(shard, session);
-	if (rights == NULL)
+	if (session->rights == 0)
 		return;
+	struct rights *rights = rights_of(shard, session);
 	forget_answers(shard, rights);
 	rights_release(shard, rights->grant);
 	slab_remove(&shard->rights, session->rights);
@@ -90,9 +91,9 @@ void rights_renew(struct shard *shard)
 {
 	for (uint32_t slot = 1; slot < shard->sessions.used; slot++) {
 		struct session *session = session_at(shard, slot);
-		struct rights *rights = session ? rights_of(shard, session) : NULL;
-		if (rights == NULL)
+		if (session == NULL || session->rights == 0)
 			continue;
+		struct rights *rights = rights_of(shard, session);
 		bool stays = shard->auth->renew(shard->auth, &rights->grant);
 		begin_answers(shard, session, rights);
 		if (!stays && session->client)
