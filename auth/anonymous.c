@@ -2,17 +2,17 @@
 #include "auth/anonymous.h"
 
 static enum auth_verdict check(struct auth *auth, const struct auth_request *request,
-			       enum mqtt_reason *reason)
+			       struct auth_answer *answer)
 {
 	(void)auth;
 	/* [MQTT-4.12.0-1] */
 	if (request->method.len > 0) {
-		*reason = MQTT_BAD_AUTHENTICATION_METHOD;
+		answer->reason = MQTT_BAD_AUTHENTICATION_METHOD;
 		return AUTH_REFUSE;
 	}
 	if (request->allow_anonymous || request->identity)
 		return AUTH_ALLOW;
-	*reason = MQTT_NOT_AUTHORIZED;
+	answer->reason = MQTT_NOT_AUTHORIZED;
 	return AUTH_REFUSE;
 }
 

@@ -1,13 +1,17 @@
 /*
- * auth.h - the contract between the core and whoever decides who may come in.
+ * auth.h - the contract between the core and whoever decides who may come in, and
+ * who may do what.
  *
  * The core asks once for each CONNECT, at the home shard of the client
  * identifier and before anything of a session is touched; a take-over happens
  * only after the answer. [MQTT-3.1.4-2]
  *
- * Thread: check() is called on the worker that owns the shard and must not
- * block; an answer that takes time is AUTH_WAIT, and comes back as
- * EVENT_AUTHENTICATED.
+ * With the answer comes a grant: who the client is.  Its session holds it, also while it is
+ * away, and gives it back in the end.  Grants are shared and do not change; after a reload the
+ * core asks for the one that is in its place.
+ *
+ * Thread: all functions are called on the worker that owns the shard and must not
+ * block; an answer that takes time is AUTH_WAIT, and comes back as EVENT_AUTHENTICATED.
  */
 #ifndef AUTH_AUTH_H
 #define AUTH_AUTH_H
@@ -18,12 +22,13 @@
 
 enum auth_verdict {
 	AUTH_ALLOW,
-	AUTH_REFUSE, /* *reason says why */
-	AUTH_WAIT,   /* the answer comes as an event */
+	AUTH_REFUSE, /* answer->reason says why */
+	AUTH_WAIT,   /* the answer comes as an event, with the request's serial */
 };
 
 struct auth_request {
 	uint32_t link;
+	uint64_t serial;      /* of the connection: link numbers are used again */
 	bool allow_anonymous; /* of the listener */
 	bool has_user_name;
 	bool has_password;
@@ -38,9 +43,33 @@ struct auth_request {
 	struct slice method; /* enhanced authentication; empty for none */
 };
 
+struct auth_grant {
+	bool restricted; /* there are rules: may() is to be asked; else every topic is allowed */
+};
+
+struct auth_answer {
+	enum mqtt_reason reason;  /* AUTH_REFUSE */
+	const char *text;	  /* likewise: a sentence for the client, lasting, or NULL */
+	struct auth_grant *grant; /* AUTH_ALLOW (gives); NULL: nobody special, without rules */
+};
+
+enum auth_right {
+	AUTH_READ = 1,	/* be given a message of this topic */
+	AUTH_WRITE = 2, /* publish to it; also by a will */
+};
+
+/* Those below `check` may be NULL where no grant is ever given. */
 struct auth {
 	enum auth_verdict (*check)(struct auth *auth, const struct auth_request *request,
-				   enum mqtt_reason *reason);
+				   struct auth_answer *answer);
+	/* May the client of this grant do that with this topic? */
+	bool (*may)(const struct auth_grant *grant, struct slice client_id, enum auth_right right,
+		    struct slice topic);
+	/* Puts the one that is in force now in its place; false: the user may not be here any more.
+	 */
+	bool (*renew)(struct auth *auth, struct auth_grant **grant);
+	/* Takes the grant back. */
+	void (*release)(struct auth *auth, struct auth_grant *grant);
 };
 
 #endif

@@ -17,6 +17,7 @@ struct transport;
 enum command_type {
 	COMMAND_PUBLISH,  /* text = topic, payload: retained, QoS 0, from the broker itself */
 	COMMAND_SETTINGS, /* settings (borrowed, longer than any worker needs them) */
+	COMMAND_RIGHTS,	  /* grants are to be renewed */
 	COMMAND_CENSUS,	  /* census: add all clients */
 	COMMAND_KICK, /* text = client id, census: add the client if it is connected; disconnect it
 		       */

@@ -111,6 +111,7 @@ struct config_draft *config_add_draft(struct config_reader *reader)
 static void set_computed_defaults(struct config *config)
 {
 	config->workers = config_processor_count();
+	config->auth_threads = (config->workers + 1) / 2;
 	config->core.memory_limit = config_memory_limit();
 	/* Client id, user name and password of full length, and some room for a will. */
 	config->core.connect_bytes_max = 262144;

@@ -55,6 +55,15 @@ struct config {
 	const char *admin_address;	  /* NULL: no admin listener */
 	uint16_t admin_port;
 	const char *admin_token_file; /* NULL: none */
+	const char *password_file;    /* NULL: none; likewise */
+	const char *acl_file;
+	bool allow_cleartext_password;
+	uint32_t auth_threads;	    /* 1 or more */
+	uint32_t argon2_memory_kib; /* for each of them */
+	uint32_t argon2_passes;
+	uint32_t rate_connect; /* connections of one address a second; UINT32_MAX: no limit */
+	uint32_t ban_after;    /* failed logins of an address; UINT32_MAX: never */
+	uint64_t ban_ms;
 	/* log */
 	bool log_stderr, log_stdout, log_syslog; /* log_dest; log_file apart */
 	int log_facility;			 /* syslog's LOG_DAEMON or LOG_LOCAL0 to 7 */

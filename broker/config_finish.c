@@ -169,14 +169,33 @@ static void warn_about_locked_doors(struct config_reader *reader)
 	for (size_t i = 0; i < config->listener_count; i++)
 		locked += !config->listeners[i].settings.allow_anonymous &&
 			  !config_listener_proves(&config->listeners[i]);
-	if (locked == 0)
+	if (locked == 0 || config->password_file)
 		return;
 	config_notice(
 	    reader, (struct config_place){config->file, 0},
 	    "allow_anonymous is false on %s and no way to log in is configured: every "
 	    "client will be refused there; write `allow_anonymous true` to let everyone in "
-	    "who reaches the port (passwords are not in this version)",
+	    "who reaches the port, or name a password_file",
 	    locked == config->listener_count ? "every listener" : "some listeners");
+}
+
+/* Passwords that everybody on the way can read are refused, which would surprise. */
+static void warn_about_cleartext(struct config_reader *reader)
+{
+	const struct config *config = reader->config;
+	for (size_t i = 0; i < config->listener_count; i++) {
+		const struct config_listener *listener = &config->listeners[i];
+		if (!config->password_file || config->allow_cleartext_password || listener->path ||
+		    listener->transport.tls.certfile || listener->psk_hint ||
+		    config_listener_proves(listener) ||
+		    (listener->address && config_is_loopback(listener->address)))
+			continue;
+		config_notice(reader, (struct config_place){config->file, 0},
+			      "port %u on %s is not encrypted: passwords are refused there unless "
+			      "they come from this machine; write `allow_cleartext_password true` "
+			      "to take them all the same, where nobody can listen on the network",
+			      (unsigned)listener->port, shown_address(listener));
+	}
 }
 
 /* Open doors are what the file asks for; that they are open is said once at each start. */
@@ -246,4 +265,5 @@ void config_finish(struct config_reader *reader, uint16_t command_line_port)
 	open_listeners(reader, command_line_port);
 	warn_about_locked_doors(reader);
 	warn_about_open_doors(reader);
+	warn_about_cleartext(reader);
 }

@@ -61,6 +61,7 @@ enum config_type_number {
 	TYPE_LOG_DEST,
 	TYPE_LOG_TYPE,
 	TYPE_CLIENT_EXPIRATION,
+	TYPE_BAN,
 };
 
 struct config_key {

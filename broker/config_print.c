@@ -165,22 +165,24 @@ static const char *shown_domain(int domain)
 	return domain == AF_INET ? ", IPv4 only" : domain == AF_INET6 ? ", IPv6 only" : "";
 }
 
-static const char *who_may_connect(const struct config_listener *listener)
+static const char *shown_guests(const struct config *config, const struct config_listener *listener)
 {
 	if (config_listener_proves(listener))
 		return "clients prove who they are";
 	if (!listener->settings.allow_anonymous)
-		return "nobody may connect";
+		return config->password_file ? "users of password_file may connect"
+					     : "nobody may connect";
 	return listener->transport.tls.require_certificate ? "anyone with a certificate may connect"
 							   : "anyone who reaches it may connect";
 }
 
-static void describe_listener(const struct config_listener *listener, FILE *out)
+static void describe_listener(const struct config *config, const struct config_listener *listener,
+			      FILE *out)
 {
 	if (listener->path) {
 		fprintf(out, "listener %u: the Unix socket %s; %s\n",
 			(unsigned)listener->settings.number + 1, listener->path,
-			who_may_connect(listener));
+			shown_guests(config, listener));
 		return;
 	}
 	fprintf(out, "listener %u: port %u on %s%s%s%s%s; %s\n",
@@ -190,7 +192,7 @@ static void describe_listener(const struct config_listener *listener, FILE *out)
 		listener->bind_interface ? listener->bind_interface : "",
 		shown_domain(listener->address ? AF_UNSPEC : listener->socket_domain),
 		listener->transport.tls.certfile || listener->psk_hint ? ", TLS" : "",
-		who_may_connect(listener));
+		shown_guests(config, listener));
 }
 
 void config_describe(const struct config *config, FILE *out)
@@ -198,7 +200,7 @@ void config_describe(const struct config *config, FILE *out)
 	for (size_t i = 0; i < config->notice_count; i++)
 		fprintf(out, "note: %s\n", config->notices[i]);
 	for (size_t i = 0; i < config->listener_count; i++)
-		describe_listener(&config->listeners[i], out);
+		describe_listener(config, &config->listeners[i], out);
 	if (config->admin_address)
 		fprintf(out, "admin listener: port %u on %s\n", (unsigned)config->admin_port,
 			config->admin_address);

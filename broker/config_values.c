@@ -142,6 +142,34 @@ static bool set_client_expiration(struct config_reader *reader, const struct con
 	return true;
 }
 
+#define BAN_COUNT_MAX 1000000u
+
+/* COUNT PERIOD, or never. */
+static bool set_ban(struct config_reader *reader, const struct config_key *key, char *value,
+		    void *field)
+{
+	struct config *config = reader->config;
+	uint64_t count = 0;
+	uint64_t seconds = 0;
+	(void)field;
+	if (strcmp(value, "never") == 0) {
+		config->ban_after = UINT32_MAX;
+		return true;
+	}
+	char written[64];
+	snprintf(written, sizeof(written), "%s", value);
+	char *period = written + strcspn(written, " \t");
+	if (*period)
+		*period++ = '\0';
+	period += strspn(period, " \t");
+	if (!read_number(written, &count) || count < 1 || count > BAN_COUNT_MAX ||
+	    !read_period(period, &seconds) || seconds > 86400)
+		return wrong(reader, key, value);
+	config->ban_after = (uint32_t)count;
+	config->ban_ms = seconds * 1000;
+	return true;
+}
+
 static bool set_text(struct config_reader *reader, const struct config_key *key, char *value,
 		     void *field)
 {
@@ -504,6 +532,8 @@ static const struct config_type types[] = {
 		       .choices = log_words},
     [TYPE_CLIENT_EXPIRATION] = {.set = set_client_expiration,
 				.form = "a number with s, h, d, w, m or y"},
+    [TYPE_BAN] = {.set = set_ban,
+		  .form = "COUNT PERIOD, the period a number with s or h up to 24h; or never"},
 };
 
 const struct config_type *config_type_of(const struct config_key *key)

@@ -113,13 +113,47 @@ static void kick_client(struct control *control, const json_t *request, FILE *ou
 	census_release(census);
 }
 
+struct ban_list {
+	FILE *out;
+	json_int_t count;
+};
+
+static void say_ban(void *caller, const char *address, uint64_t left_ms)
+{
+	struct ban_list *list = caller;
+
+	say(list->out, json_pack("{s:s, s:I}", "address", address, "seconds_left",
+				 (json_int_t)((left_ms + 999) / 1000)));
+	list->count++;
+}
+
+static void list_bans(struct control *control, const json_t *request, FILE *out)
+{
+	struct ban_list list = {.out = out};
+
+	(void)request;
+	control->source.bans(control->source.self, &list, say_ban);
+	say(out, json_pack("{s:b, s:I}", "ok", 1, "count", list.count));
+}
+
+static void lift_ban(struct control *control, const json_t *request, FILE *out)
+{
+	const char *address = json_string_value(json_object_get(request, "address"));
+
+	if (!address)
+		say_error(out, "bans.lift needs \"address\", a string");
+	else if (control->source.lift(control->source.self, address))
+		say(out, json_pack("{s:b, s:i}", "ok", 1, "lifted", 1));
+	else
+		say_error(out, "no ban of this address");
+}
+
 static const struct {
 	const char *name;
 	void (*run)(struct control *control, const json_t *request, FILE *out);
 } commands[] = {
-    {"clients.count", count_clients},
-    {"clients.list", list_clients},
-    {"clients.kick", kick_client},
+    {"clients.count", count_clients}, {"clients.list", list_clients}, {"clients.kick", kick_client},
+    {"bans.list", list_bans},	      {"bans.lift", lift_ban},
 };
 
 static void answer(struct control *control, const char *text, FILE *out)
@@ -135,7 +169,9 @@ static void answer(struct control *control, const char *text, FILE *out)
 		commands[i].run(control, request, out);
 	else if (name)
 		say_error(
-		    out, "unknown command: clients.count, clients.list and clients.kick are known");
+		    out,
+		    "unknown command: clients.count, clients.list, clients.kick, bans.list and "
+		    "bans.lift are known");
 	else
 		say_error(out, "a request is one line of JSON: {\"command\":\"clients.count\"}");
 	json_decref(request);

@@ -16,6 +16,13 @@
  *	{"command":"clients.kick","client_id":"a"}
  *	{"ok":true,"kicked":1}
  *
+ *	{"command":"bans.list"}
+ *	{"address":"192.0.2.7","seconds_left":900}     one line for each ban; IPv6: "2001:db8::/64"
+ *	{"ok":true,"count":1}
+ *
+ *	{"command":"bans.lift","address":"192.0.2.7"}
+ *	{"ok":true,"lifted":1}
+ *
  *	{"ok":false,"error":"a sentence"}
  *
  * "version" is 3 (MQTT 3.1), 4 (3.1.1) or 5 while connected, else 0; "connected_at"
@@ -37,6 +44,8 @@ struct control;
 
 #define CONTROL_SOCKET_NAME "control.sock"
 
+typedef void control_ban(void *caller, const char *address, uint64_t left_ms);
+
 struct control_source {
 	void *self;
 	void (*count)(void *self, uint64_t *connected, uint64_t *sessions);
@@ -44,6 +53,10 @@ struct control_source {
 	struct census *(*list)(void *self);
 	/* Likewise: the clients that were disconnected. */
 	struct census *(*kick)(void *self, struct slice client_id);
+	/* Calls back at once for each ban, with its address as text. */
+	void (*bans)(void *self, void *caller, control_ban *call);
+	/* False when there is no such ban. */
+	bool (*lift)(void *self, const char *address);
 };
 
 /* Listens in `directory`; the source is copied.  NULL when that fails. */

@@ -107,6 +107,11 @@ static bool start_control(struct household *house, struct failure *failure)
 	return house->control != NULL;
 }
 
+static bool start_door(struct household *house, struct failure *failure)
+{
+	return !house->door || door_start(house->door, failure);
+}
+
 static bool start_workers(struct household *house, struct failure *failure)
 {
 	struct worker_needs needs = {.store = house->store_thread, .end_bell = house->bell};
@@ -121,7 +126,8 @@ static bool start_workers(struct household *house, struct failure *failure)
 static bool start_threads(struct household *house, struct failure *failure)
 {
 	return start_store_thread(house, failure) && start_admin(house, failure) &&
-	       start_control(house, failure) && start_workers(house, failure);
+	       start_control(house, failure) && start_door(house, failure) &&
+	       start_workers(house, failure);
 }
 
 /* ---- the order of life */
@@ -210,8 +216,10 @@ static void end(struct household *house)
 	admin_destroy(house->admin);
 	if (house->store_thread)
 		store_thread_destroy(house->store_thread);
+	door_stop(house->door);
 	for (uint16_t i = 0; i < house->worker_count; i++)
 		worker_finish(&house->workers[i]);
+	door_destroy(house->door);
 	if (!budget_finish(&house->budget))
 		log_write(LOG_LEVEL_WARNING, "stop", "messages were left over at the end");
 	free(house->workers);

@@ -12,6 +12,7 @@
 #include "broker/config.h"
 #include "broker/control.h"
 #include "broker/core/budget.h"
+#include "broker/door.h"
 #include "broker/metrics.h"
 #include "broker/net/listener.h"
 #include "broker/options.h"
@@ -58,6 +59,7 @@ struct household {
 	struct listener *listeners;  /* by number in the configuration at the start */
 	size_t listener_count;
 
+	struct door *door; /* NULL: auth_anonymous() */
 	struct budget budget;
 	struct worker *workers;
 	uint16_t worker_count;
@@ -68,11 +70,13 @@ struct household {
 	struct sys_tree sys_tree;
 	uint64_t sys_due_ms;
 	uint64_t watchdog_due_ms;
+	uint64_t door_due_ms;
 	uint64_t report_due_ms;
 	uint64_t exhaustion_due_ms; /* not to be said again before */
 	struct metrics reported;    /* what the log has told */
 	/* by listener */
 	uint64_t *refused_reported, *no_descriptor_reported, *not_opened_reported;
+	uint64_t *turned_away_reported;
 	uint64_t all_refused_reported;
 	struct refusals *refusals; /* household_refusals.c; NULL before the first look */
 	uint64_t refusals_due_ms;

@@ -150,13 +150,22 @@ static bool check_inherited(const struct inherited *inherited, struct failure *f
 	return true;
 }
 
-static void tell_listener(const struct listener *listener, bool allow_anonymous)
+static const char *who_may_come(const struct config *config, bool allow_anonymous)
+{
+	if (config->password_file)
+		return allow_anonymous ? "anonymous, and users of password_file"
+				       : "users of password_file";
+	return allow_anonymous ? "anonymous" : "nobody may log in yet";
+}
+
+static void tell_listener(const struct config *config, const struct listener *listener,
+			  bool allow_anonymous)
 {
 	for (size_t i = 0; i < listener->address_count; i++)
 		log_write_listener(LOG_LEVEL_NOTICE, "listen", listener->number,
 				   "listening on %s (%s, %s)", listener->names[i],
 				   listener->loopback ? "this machine only" : "open to the network",
-				   allow_anonymous ? "anonymous" : "nobody may log in yet");
+				   who_may_come(config, allow_anonymous));
 }
 
 /* connection_messages.  At this level because one who never sends a byte may be a probe. */
@@ -188,7 +197,7 @@ static bool open_one(struct household *house, size_t i, struct inherited *inheri
 	listener->tell = tell_connection;
 	atomic_init(&listener->tells, house->config->core.connection_messages);
 	if (listener_open(listener, &place, house->config->workers, failure)) {
-		tell_listener(listener, from->settings.allow_anonymous);
+		tell_listener(house->config, listener, from->settings.allow_anonymous);
 		return true;
 	}
 	if (!listener->absent || !may_be_absent(house->config, i))
@@ -218,8 +227,9 @@ static bool open_listeners(struct household *house, struct failure *failure)
 	house->refused_reported = calloc(config->listener_count, sizeof(uint64_t));
 	house->no_descriptor_reported = calloc(config->listener_count, sizeof(uint64_t));
 	house->not_opened_reported = calloc(config->listener_count, sizeof(uint64_t));
+	house->turned_away_reported = calloc(config->listener_count, sizeof(uint64_t));
 	must(house->listeners && house->refused_reported && house->no_descriptor_reported &&
-	     house->not_opened_reported);
+	     house->not_opened_reported && house->turned_away_reported);
 	house->listener_count = config->listener_count;
 	for (size_t i = 0; i < config->listener_count; i++)
 		atomic_init(&house->listeners[i].settings, &config->listeners[i].settings);
@@ -303,6 +313,7 @@ void household_close(struct household *house)
 		listener_close(&house->listeners[i]);
 	free(house->listeners);
 	free(house->refused_reported);
+	free(house->turned_away_reported);
 	free(house->refusals);
 	free(house->expiries);
 	free(house->no_descriptor_reported);

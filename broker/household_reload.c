@@ -82,14 +82,32 @@ static bool differ_places(const struct config *a, const struct config *b)
 	return false;
 }
 
+static bool differ_files(const struct config *a, const struct config *b)
+{
+	return !same_text(a->password_file, b->password_file) ||
+	       !same_text(a->acl_file, b->acl_file);
+}
+
+static bool differ_argon2(const struct config *a, const struct config *b)
+{
+	return a->auth_threads != b->auth_threads || a->argon2_memory_kib != b->argon2_memory_kib ||
+	       a->argon2_passes != b->argon2_passes;
+}
+
 static const struct {
 	const char *keys;
 	bool (*differ)(const struct config *a, const struct config *b);
 } fixed[] = {
-    {"workers", differ_workers},	  {"persistence and persistence_location", differ_data},
-    {"durability", differ_durability},	  {"user", differ_user},
-    {"pid_file", differ_pid_file},	  {"admin_listener and admin_token_file", differ_admin},
-    {"set_tcp_nodelay", differ_no_delay}, {"ports and addresses of listeners", differ_places},
+    {"password_file and acl_file (their names, not what is in them)", differ_files},
+    {"auth_threads, argon2_memory and argon2_time", differ_argon2},
+    {"workers", differ_workers},
+    {"persistence and persistence_location", differ_data},
+    {"durability", differ_durability},
+    {"user", differ_user},
+    {"pid_file", differ_pid_file},
+    {"admin_listener and admin_token_file", differ_admin},
+    {"set_tcp_nodelay", differ_no_delay},
+    {"ports and addresses of listeners", differ_places},
 };
 
 /* Compared with the configuration of the start: that is what is in force of these. */
@@ -153,6 +171,13 @@ static void keep_before(void)
 	log_write(LOG_LEVEL_ERROR, "reload", "the configuration of before stays in force");
 }
 
+static void renew_rights(struct household *house)
+{
+	for (uint16_t i = 0; house->door && i < house->worker_count; i++)
+		worker_tell(&house->workers[i],
+			    command_create(COMMAND_RIGHTS, SLICE_NONE, SLICE_NONE));
+}
+
 static void tell_problems(char *problems)
 {
 	char *rest = problems;
@@ -208,9 +233,19 @@ void household_reload(struct household *house)
 	notify_reloading();
 	struct config *next = options_read_config(house->options, &problems);
 
-	if (!next)
+	struct failure failure;
+
+	if (!next) {
 		tell_problems(problems);
-	else if (read_files(next))
+	} else if (!read_files(next)) {
+		; /* said, and destroyed */
+	} else if (house->door && !door_reload(house->door, next, &failure)) {
+		household_drop_transports(next);
+		config_destroy(next);
+		tell_problems(strdup(failure.text));
+	} else {
 		change_all(house, next);
+		renew_rights(house);
+	}
 	notify_ready();
 }

@@ -19,6 +19,16 @@ static bool fill_random(void *at, size_t len, struct failure *failure)
 	return failure_set(failure, "the system gives no random numbers: %s", strerror(errno));
 }
 
+/* Before there are workers, so that every connection is asked about. */
+static void watch_door(struct household *house)
+{
+	for (size_t i = 0; house->door && i < house->listener_count; i++) {
+		house->listeners[i].door = house->door;
+		house->listeners[i].admit = door_admit;
+		atomic_init(&house->listeners[i].asks, true);
+	}
+}
+
 static void add_listeners(struct household *house, struct worker *worker)
 {
 	for (size_t i = 0; i < house->listener_count; i++)
@@ -31,16 +41,19 @@ bool household_make_workers(struct household *house, struct failure *failure)
 	struct shard_setup setup = {.parties = (uint16_t)config->workers,
 				    .durable = house->store != NULL,
 				    .settings = &config->core,
-				    .auth = auth_anonymous(),
 				    .budget = &house->budget};
 
 	budget_init(&house->budget, config->core.memory_limit);
 	house->workers = calloc(config->workers, sizeof(*house->workers));
 	must(house->workers);
+	if (door_needed(config) && !(house->door = door_create(config, house->workers, failure)))
+		return false;
+	watch_door(house);
 	if (!fill_random(setup.hash_key, sizeof(setup.hash_key), failure))
 		return false;
 	while (house->worker_count < setup.parties) {
 		setup.party = house->worker_count;
+		setup.auth = house->door ? door_auth(house->door, setup.party) : auth_anonymous();
 		if (!fill_random(setup.seed, sizeof(setup.seed), failure) ||
 		    !worker_init(house->workers, &setup, failure))
 			return false;

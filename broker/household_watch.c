@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #define REPORT_MS 60000u
+#define DOOR_MS	  1000u
 
 /* A worker ends by itself after WORKER_STOP_MS; one that does not is stuck. */
 #define AWAIT_MS (WORKER_STOP_MS + 2000u)
@@ -89,6 +90,9 @@ static void report_listener(struct household *house, size_t i)
 		  REPORT_MS / 1000);
 	log_count(LOG_LEVEL_NOTICE, "refused", listener->number, "before MQTT began",
 		  more_than(&house->not_opened_reported[i], &listener->not_opened),
+		  REPORT_MS / 1000);
+	log_count(LOG_LEVEL_WARNING, "refused", listener->number, "rate_connect",
+		  more_than(&house->turned_away_reported[i], &listener->turned_away),
 		  REPORT_MS / 1000);
 }
 
@@ -203,6 +207,8 @@ static uint64_t next_deadline(const struct household *house)
 		due_ms = house->watchdog_due_ms;
 	if (house->expiry_count > 0 && house->expiry_due_ms < due_ms)
 		due_ms = house->expiry_due_ms;
+	if (house->door_due_ms < due_ms)
+		due_ms = house->door_due_ms;
 	return due_ms;
 }
 
@@ -219,12 +225,20 @@ static void sleep_until(const struct household *house, uint64_t due_ms)
 		eventfd_read(house->bell, &rings);
 }
 
+static void tick_door(struct household *house, uint64_t now_ms)
+{
+	if (house->door)
+		door_tick(house->door, now_ms);
+	house->door_due_ms = house->door ? now_ms + DOOR_MS : UINT64_MAX;
+}
+
 static void meet_deadlines(struct household *house)
 {
 	uint64_t now_ms = moment_now().ms;
 
 	if (now_ms >= house->sys_due_ms)
 		household_update_sys_tree(house, now_ms);
+	tick_door(house, now_ms);
 	report_exhaustion(house, now_ms);
 	household_report_refusals(house, now_ms);
 	household_warn_of_expiries(house, moment_now());

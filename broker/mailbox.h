@@ -24,12 +24,14 @@ struct mail;
 struct store_batch;
 struct moved_link;
 struct command;
+struct login;
 
 enum parcel_type {
 	PARCEL_MAIL,	/* of another shard */
 	PARCEL_STORED,	/* a batch with its answer */
 	PARCEL_LINK,	/* a link that found its home here */
 	PARCEL_COMMAND, /* of the household */
+	PARCEL_LOGIN,	/* a login with its answer */
 };
 
 struct parcel {
@@ -39,6 +41,7 @@ struct parcel {
 		struct store_batch *batch;
 		struct moved_link *link;
 		struct command *command;
+		struct login *login;
 	};
 };
 

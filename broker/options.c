@@ -11,6 +11,7 @@
 
 #include "broker/config.h"
 #include "broker/core/crash.h"
+#include "broker/door.h"
 #include "broker/log.h"
 
 #define SEE_HELP "; see metrinod --help"
@@ -179,6 +180,12 @@ static int test_config(const struct options *options)
 	if (!config) {
 		fputs(problems ? problems : "out of memory\n", stderr);
 		free(problems);
+		return EXIT_FAILURE;
+	}
+	struct failure failure;
+	if (!door_check_files(config, &failure)) {
+		fprintf(stderr, "%s\n", failure.text);
+		config_destroy(config);
 		return EXIT_FAILURE;
 	}
 	config_describe(config, stdout);

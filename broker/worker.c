@@ -1,5 +1,6 @@
 /* worker.c - see worker.h. */
 #include "broker/worker.h"
+#include "broker/auth_thread.h"
 #include "broker/census.h"
 #include "broker/core/budget.h"
 #include "broker/core/crash.h"
@@ -249,6 +250,12 @@ static void do_settings(struct worker *worker, const struct command *command)
 	handle(worker, &(struct event){.type = EVENT_SETTINGS, .settings = command->settings});
 }
 
+static void do_rights(struct worker *worker, const struct command *command)
+{
+	(void)command;
+	handle(worker, &(struct event){.type = EVENT_RIGHTS});
+}
+
 static void count_in(void *self, const struct client_info *client)
 {
 	census_add(self, client);
@@ -291,11 +298,31 @@ static void do_stop(struct worker *worker, const struct command *command)
 typedef void command_doer(struct worker *worker, const struct command *command);
 
 static command_doer *const doers[COMMAND_TYPES] = {
-    [COMMAND_PUBLISH] = do_publish, [COMMAND_SETTINGS] = do_settings, [COMMAND_CENSUS] = do_census,
-    [COMMAND_KICK] = do_kick,	    [COMMAND_RECHECK] = do_recheck,   [COMMAND_STOP] = do_stop,
+    [COMMAND_PUBLISH] = do_publish, [COMMAND_SETTINGS] = do_settings,
+    [COMMAND_RIGHTS] = do_rights,   [COMMAND_CENSUS] = do_census,
+    [COMMAND_KICK] = do_kick,	    [COMMAND_RECHECK] = do_recheck,
+    [COMMAND_STOP] = do_stop,
 };
 
 /* ---- the turn */
+
+/* The files may have been read again since it was answered. */
+static void open_login(struct worker *worker, struct login *login)
+{
+	struct event event = {.type = EVENT_AUTHENTICATED,
+			      .link = login->link,
+			      .serial = login->serial,
+			      .reason = login->reason};
+
+	if (login->grant && !login->auth->renew(login->auth, &login->grant))
+		event.reason = MQTT_NOT_AUTHORIZED;
+	if (event.reason == MQTT_SUCCESS) {
+		event.grant = login->grant;
+		login->grant = NULL;
+	}
+	handle(worker, &event);
+	login_destroy(login);
+}
 
 static void open_parcel(struct worker *worker, const struct parcel *parcel)
 {
@@ -312,6 +339,9 @@ static void open_parcel(struct worker *worker, const struct parcel *parcel)
 	case PARCEL_COMMAND:
 		doers[parcel->command->type](worker, parcel->command);
 		command_destroy(parcel->command);
+		break;
+	case PARCEL_LOGIN:
+		open_login(worker, parcel->login);
 		break;
 	}
 }
@@ -474,6 +504,13 @@ void worker_post_stored(struct worker *worker, struct store_batch *batch)
 	mailbox_post(&worker->mailbox, &parcel, 1, 0);
 }
 
+void worker_post_login(struct worker *worker, struct login *login)
+{
+	struct parcel parcel = {.type = PARCEL_LOGIN, .login = login};
+
+	mailbox_post(&worker->mailbox, &parcel, 1, 0);
+}
+
 uint64_t worker_busy_ms(const struct worker *worker, uint64_t now_ms)
 {
 	uint64_t since_ms = atomic_load_explicit(&worker->busy_since_ms, memory_order_relaxed);
@@ -519,6 +556,9 @@ static void discard(const struct parcel *parcel)
 		break;
 	case PARCEL_COMMAND:
 		command_destroy(parcel->command);
+		break;
+	case PARCEL_LOGIN:
+		login_destroy(parcel->login);
 		break;
 	}
 }

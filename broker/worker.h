@@ -22,7 +22,7 @@
  * Ownership: the worker owns its shard, loop and mailbox.
  * Failure: worker_init() and worker_start().
  * Thread: init, add_listener, restore, settle, start, finish: the main thread.
- * worker_tell(), worker_post_stored() and the readings: any.
+ * worker_tell(), worker_post_stored(), worker_post_login() and the readings: any.
  */
 #ifndef BROKER_WORKER_H
 #define BROKER_WORKER_H
@@ -36,6 +36,7 @@
 #define WORKER_STOP_MS	10000u
 
 struct listener;
+struct login;
 struct store_thread;
 
 /*
@@ -106,6 +107,9 @@ void worker_tell(struct worker *worker, struct command *command);
 
 /* Takes a batch that the storage thread answered. */
 void worker_post_stored(struct worker *worker, struct store_batch *batch);
+
+/* Takes a login that has its answer. */
+void worker_post_login(struct worker *worker, struct login *login);
 
 /* For how long its turn has gone on: more than some seconds means that it is stuck. */
 uint64_t worker_busy_ms(const struct worker *worker, uint64_t now_ms);

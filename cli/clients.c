@@ -4,17 +4,13 @@
  * Client identifiers go to the operator's terminal only, control characters escaped.
  */
 #include "cli/command.h"
+#include "cli/control.h"
 
 #include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <time.h>
-#include <unistd.h>
-
-#define SOCKET_NAME "control.sock"
 
 static const char usage[] =
     "Asks the running broker about its clients.\n\n"
@@ -71,74 +67,6 @@ static bool read_arguments(struct request *r, int argc, char **argv, struct fail
 	if (r->command == NULL)
 		r->command = "count";
 	return true;
-}
-
-/* Opens DIR/name, DIR being `folder` and `inner`; -1 and errno when that is not possible. */
-static int open_socket(const char *folder, const char *inner)
-{
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	const int n = snprintf(address.sun_path, sizeof(address.sun_path), "%s%s", folder, inner);
-	int fd;
-
-	if (n < 0 || (size_t)n >= sizeof(address.sun_path)) {
-		errno = ENAMETOOLONG;
-		return -1;
-	}
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd >= 0 && connect(fd, (const struct sockaddr *)&address, sizeof(address)) != 0) {
-		const int error = errno;
-
-		close(fd);
-		errno = error;
-		return -1;
-	}
-	return fd;
-}
-
-/* Where a broker's data directory may be, as the broker itself chooses it, then ./var. */
-static int search_socket(struct failure *failure)
-{
-	const struct {
-		const char *folder, *inner;
-	} places[] = {
-	    {getenv("STATE_DIRECTORY"), "/" SOCKET_NAME},
-	    {getenv("XDG_STATE_HOME"), "/metrino/" SOCKET_NAME},
-	    {getenv("HOME"), "/.local/state/metrino/" SOCKET_NAME},
-	    {"/var/lib/metrino", "/" SOCKET_NAME},
-	    {"./var", "/" SOCKET_NAME},
-	};
-
-	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
-		int fd = places[i].folder != NULL && *places[i].folder != '\0'
-			     ? open_socket(places[i].folder, places[i].inner)
-			     : -1;
-
-		if (fd >= 0)
-			return fd;
-		if (places[i].folder != NULL && errno == EACCES) {
-			failure_set(failure,
-				    "%.200s%s: permission denied; ask as root or as the broker's "
-				    "own user.",
-				    places[i].folder, places[i].inner);
-			return -1;
-		}
-	}
-	failure_set(failure, "No running broker found; say where its data directory is with "
-			     "--data DIR.");
-	return -1;
-}
-
-static int reach_broker(const struct request *r, struct failure *failure)
-{
-	int fd;
-
-	if (r->socket == NULL && r->data == NULL)
-		return search_socket(failure);
-	fd = r->socket != NULL ? open_socket(r->socket, "") : open_socket(r->data, "/" SOCKET_NAME);
-	if (fd < 0)
-		failure_set(failure, "%.300s: %s; is the broker running there?",
-			    r->socket != NULL ? r->socket : r->data, strerror(errno));
-	return fd;
 }
 
 static bool send_request(FILE *stream, const struct request *r, struct failure *failure)
@@ -258,7 +186,6 @@ int command_clients(int argc, char **argv)
 	struct failure failure;
 	FILE *stream;
 	bool good;
-	int fd;
 
 	if (!read_arguments(&request, argc, argv, &failure)) {
 		fprintf(stderr, "Error: %s\n\nUse 'metrino clients --help' to see usage.\n",
@@ -269,8 +196,7 @@ int command_clients(int argc, char **argv)
 		fputs(usage, stdout);
 		return 0;
 	}
-	fd = reach_broker(&request, &failure);
-	stream = fd >= 0 ? fdopen(fd, "r+e") : NULL;
+	stream = control_open(request.data, request.socket, &failure);
 	good = stream != NULL && ask(&request, stream, &failure);
 	if (stream != NULL)
 		fclose(stream);

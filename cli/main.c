@@ -11,7 +11,9 @@ static const struct {
 } commands[] = {
     {"pub", command_pub, "publish messages, with the flags of mosquitto_pub"},
     {"sub", command_sub, "subscribe and print messages, with the flags of mosquitto_sub"},
+    {"passwd", command_passwd, "manage password files, with the flags of mosquitto_passwd"},
     {"clients", command_clients, "count, list or disconnect the running broker's clients"},
+    {"ban", command_ban, "list or lift the running broker's bans of addresses"},
     {"bench", command_bench, "put load on any MQTT broker and measure it"},
 };
 

@@ -3,6 +3,8 @@
  * and ends it.  MQTT 5.0 chapter 4.13 for how faults are answered.
  */
 #include "broker/core/core.h"
+#include "broker/core/rate.h"
+#include "broker/core/rights.h"
 #include "proto/frame.h"
 
 /* How long a client that is being closed may take to read what is left for it. */
@@ -45,6 +47,7 @@ void client_open(struct shard *shard, const struct event *event)
 	client->maximum_packet_size = UINT32_MAX;
 	client->receive_maximum = UINT16_MAX;
 	client->timer.kind = TIMER_CLIENT;
+	rate_forget(shard, event->link);
 	shard->link_count++;
 	purse_force(&shard->purse, sizeof *client);
 	COUNT(shard, LINKS);
@@ -79,6 +82,8 @@ void client_free(struct shard *shard, struct client *client)
 	idset_destroy(client->releases, &shard->purse);
 	alias_destroy(client->aliases_in, &shard->purse);
 	alias_destroy(client->aliases_out, &shard->purse);
+	if (client->connecting)
+		rights_release(shard, client->connecting->grant);
 	memory_free(client->connecting);
 	for (uint32_t i = 0; client->drained_told && i < shard->drained_count; i++)
 		if (shard->drained[i] == client)
@@ -225,7 +230,9 @@ void client_timer(struct shard *shard, struct client *client)
 		client_close(shard, client, false);
 		return;
 	case CLIENT_UP:
-		if (client->keep_alive_s == 0)
+		if (client->waiting)
+			client_go_on(shard, client); /* rate.h */
+		if (client->state != CLIENT_UP || client->keep_alive_s == 0)
 			return;
 		if (shard->now.ms < keep_alive_due(client)) {
 			timer_arm(&shard->timers, &client->timer, keep_alive_due(client));
@@ -463,7 +470,7 @@ void client_go_on(struct shard *shard, struct client *client)
 	if (client->state != CLIENT_UP)
 		return;
 	session_pump(shard, session_at(shard, client->session));
-	if (!client->waiting || client_overdue(client))
+	if (!client->waiting || client_overdue(client) || rate_pauses(shard, client))
 		return;
 	client->waiting = false;
 	client_resume_reading(shard, client);

@@ -71,6 +71,7 @@ struct connecting {
 	bool keep_alive_changed;
 	uint32_t asked_expiry_s;
 	uint32_t expiry_s;
+	struct auth_grant *grant; /* from the answer on until the session has it */
 	size_t client_id_len;
 	uint8_t client_id[];
 };
@@ -156,6 +157,7 @@ struct session {
 	bool stored : 1;	   /* it has a row, or will have when `storing` is over */
 	bool row_committed : 1;	   /* the store has said so */
 	bool recorded : 1;	   /* what it published may have records: their end needs one */
+	bool restricted : 1;	   /* there are rules: rights.h */
 	uint32_t storing;	   /* batches under way for a CONNACK that put its row */
 	uint64_t row;
 	struct client *client;		    /* NULL while away */
@@ -169,6 +171,7 @@ struct session {
 	uint32_t match_at; /* scratch of match.c: its place in shard->matches, if it is there */
 	uint16_t shared_count;
 	uint16_t last_share; /* number last given to one */
+	uint32_t rights;     /* slot in shard->rights, 0 for none */
 };
 
 /* Counted for each that there is. */
@@ -233,6 +236,7 @@ struct shard {
 	uint32_t link_count;
 
 	struct slab sessions;	    /* of struct session */
+	struct slab rights;	    /* of struct rights: of sessions with a grant */
 	struct index session_index; /* by client identifier */
 	struct index restore_index; /* by row, while restoring */
 	uint64_t *stale_rows;	    /* of sessions that a later one of the same client replaced */
@@ -250,6 +254,9 @@ struct shard {
 	struct pending_answer *pending_answers;
 
 	struct timer_wheel timers;
+
+	struct rate *rates; /* by link number; rate.h */
+	uint32_t rate_room;
 
 	struct effect *effects;
 	size_t effect_count;
@@ -317,7 +324,7 @@ bool client_fits(const struct client *client, size_t packet_size);
 
 /* on_connect.c */
 void on_connect(struct shard *shard, struct client *client, struct slice packet, struct slice body);
-void on_authenticated(struct shard *shard, struct client *client, enum mqtt_reason reason);
+void on_authenticated(struct shard *shard, struct client *client, const struct event *event);
 void on_connect_stored(struct shard *shard, uint64_t serial, uint32_t link, bool committed);
 void connect_refuse(struct shard *shard, struct client *client, enum mqtt_reason reason,
 		    const char *text);
@@ -424,6 +431,8 @@ void deliver_awaited(struct shard *shard, struct session *session, struct public
 void deliver_over(struct shard *shard, struct session *session, struct outbound *entry);
 /* Sends what waits, as far as windows and the socket allow. */
 void session_pump(struct shard *shard, struct session *session);
+
+/* will.c */
 void will_publish(struct shard *shard, struct session *session, struct will *will); /* takes will */
 void will_free(struct shard *shard, struct will *will);
 

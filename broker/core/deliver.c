@@ -4,6 +4,7 @@
  */
 #include "broker/core/core.h"
 #include "broker/core/crash.h"
+#include "broker/core/rights.h"
 
 /* Deliveries wait in the queue while the socket has this much to take. */
 #define OUTBOX_HIGH (256u * 1024)
@@ -294,6 +295,8 @@ void deliver_to_session(struct shard *shard, struct session *session,
 			struct identifier_list identifiers)
 {
 	bool up = client_up(session);
+	if (!rights_allow(shard, session, AUTH_READ, publication->topic))
+		return;
 	if (publication->retain && !publication->found_retained && session->scans)
 		retain_note_live(shard, session, publication->topic);
 	/* Behind those of QoS 0 that waited while the session was away. [MQTT-4.6.0-6] */
@@ -394,8 +397,10 @@ static void send_first(struct shard *shard, struct session *session)
 	struct delivery delivery = queue_pop(&traffic_for(shard, session)->queue, &shard->purse);
 	UNCOUNT(shard, QUEUED);
 	UNCOUNT_N(shard, QUEUED_BYTES, delivery_weight(&delivery));
-	if (delivery.message->expires_ms <= shard->now.ms) { /* [MQTT-3.3.2-5] */
+	bool expired = delivery.message->expires_ms <= shard->now.ms; /* [MQTT-3.3.2-5] */
+	if (expired)
 		COUNT(shard, DROPPED_EXPIRED);
+	if (expired || !rights_allow(shard, session, AUTH_READ, message_topic(delivery.message))) {
 		dropped_unsent(shard, session, &delivery);
 		delivery_finish(&delivery, &shard->purse);
 	} else if (delivery.qos == 0) {
@@ -419,34 +424,4 @@ void session_pump(struct shard *shard, struct session *session)
 		send_first(shard, session);
 	if (session->scans)
 		retain_continue(shard, session);
-}
-
-/* ---- wills ---- */
-
-void will_free(struct shard *shard, struct will *will)
-{
-	if (will == NULL)
-		return;
-	message_release(will->message, &shard->purse);
-	memory_free(will);
-	UNCOUNT(shard, WILLS);
-}
-
-/* Its expiry interval begins now: MQTT 5.0 section 3.1.3.2.4. */
-void will_publish(struct shard *shard, struct session *session, struct will *will)
-{
-	if (!shard->stopping) {
-		struct publication publication = message_publication(will->message);
-		publication.publisher = shard_self(shard, session);
-		if (will->has_expiry) {
-			publication.message =
-			    NULL; /* the copy that others keep needs the new deadline */
-			publication.expires_ms = shard->now.ms + will->expiry_s * 1000ull;
-		}
-		COUNT(shard, WILLS_PUBLISHED);
-		publish(shard, &publication);
-		CRASH_AT(will_published);
-		publication_finish(shard, &publication);
-	}
-	will_free(shard, will);
 }

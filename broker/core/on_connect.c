@@ -7,7 +7,7 @@
  */
 #include "broker/core/core.h"
 #include "broker/core/crash.h"
-#include "auth/auth.h"
+#include "broker/core/rights.h"
 #include "proto/wire.h"
 #include <stdio.h>
 
@@ -409,6 +409,8 @@ static void begin_session(struct shard *shard, struct client *client)
 	if (session == NULL)
 		session = session_create(shard, 0, id); /* [MQTT-3.1.2-6] */
 	session->expiry_s = connecting->expiry_s;
+	rights_take(shard, session, connecting->grant);
+	connecting->grant = NULL;
 	session_attach(shard, session, client);
 	bool puts_row = changes_of(shard, session, &changes);
 	struct waiter waiter = {.serial = client->serial, .link = client->link};
@@ -451,10 +453,11 @@ static void on_refused_decode(struct shard *shard, struct client *client, enum m
 }
 
 static enum auth_verdict ask(struct shard *shard, struct client *client,
-			     const struct mqtt_connect *connect, enum mqtt_reason *reason)
+			     const struct mqtt_connect *connect, struct auth_answer *answer)
 {
 	struct auth_request request = {
 	    .link = client->link,
+	    .serial = client->serial,
 	    .allow_anonymous = client->listener->allow_anonymous,
 	    .has_user_name = connect->has_user_name,
 	    .has_password = connect->has_password,
@@ -471,17 +474,16 @@ static enum auth_verdict ask(struct shard *shard, struct client *client,
 	}
 	if (mqtt_has(&connect->properties, MQTT_PROPERTY_AUTHENTICATION_METHOD))
 		request.method = connect->properties.authentication_method;
-	return shard->auth->check(shard->auth, &request, reason);
+	return shard->auth->check(shard->auth, &request, answer);
 }
 
-void on_authenticated(struct shard *shard, struct client *client, enum mqtt_reason reason)
+void on_authenticated(struct shard *shard, struct client *client, const struct event *event)
 {
-	if (client->state != CLIENT_AUTHENTICATING)
-		return;
 	client->state = CLIENT_LOBBY;
+	client->connecting->grant = event->grant;
 	shard_effect(shard, EFFECT_READ, client->link)->on = true;
-	if (reason != MQTT_SUCCESS) {
-		connect_refuse(shard, client, reason, NULL);
+	if (event->reason != MQTT_SUCCESS) {
+		connect_refuse(shard, client, event->reason, NULL);
 		return;
 	}
 	begin_session(shard, client);
@@ -526,9 +528,11 @@ void on_connect(struct shard *shard, struct client *client, struct slice packet,
 		connect_refuse(shard, client, MQTT_QUOTA_EXCEEDED, "the broker's memory is full");
 		return;
 	}
-	enum auth_verdict verdict = ask(shard, client, &connect, &reason);
+	struct auth_answer answer = {0};
+	enum auth_verdict verdict = ask(shard, client, &connect, &answer);
+	client->connecting->grant = answer.grant;
 	if (verdict == AUTH_REFUSE) {
-		connect_refuse(shard, client, reason, NULL);
+		connect_refuse(shard, client, answer.reason, answer.text);
 	} else if (verdict == AUTH_WAIT) {
 		client->state = CLIENT_AUTHENTICATING;
 		shard_effect(shard, EFFECT_READ, client->link)->on = false;

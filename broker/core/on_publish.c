@@ -10,6 +10,8 @@
  */
 #include "broker/core/core.h"
 #include "broker/core/crash.h"
+#include "broker/core/rate.h"
+#include "broker/core/rights.h"
 
 struct inbound {
 	struct mqtt_publish packet;
@@ -304,6 +306,12 @@ static void go_now(struct shard *shard, struct client *client, struct session *s
 	gate_release(shard, publication->gate);
 }
 
+/* Before 5.0 there is no way to tell: it is acknowledged, and goes nowhere. */
+static enum mqtt_reason denied_to(const struct client *client)
+{
+	return client->version == MQTT_VERSION_5_0 ? MQTT_NOT_AUTHORIZED : MQTT_SUCCESS;
+}
+
 static bool can_tell(const struct client *client, const struct mqtt_publish *p)
 {
 	return p->qos > 0 && client->version == MQTT_VERSION_5_0;
@@ -324,7 +332,9 @@ static void take(struct shard *shard, struct client *client, struct session *ses
 	if (p->qos > 0 &&
 	    (shard->settings->ack_when_delivered || arrivals_wait(&traffic_of(session)->arrivals)))
 		publication.gate = gate_for_session(shard, session, p->packet_id);
-	if (!goes_later(shard, session, &publication))
+	if (!rights_allow(shard, session, AUTH_WRITE, in->topic))
+		go_now(shard, client, session, p, &publication, denied_to(client));
+	else if (!goes_later(shard, session, &publication))
 		go_now(shard, client, session, p, &publication,
 		       publish_take_over(shard, can_tell(client, p), &publication));
 	else if (!let_wait(shard, client, session, p, &publication))
@@ -350,6 +360,8 @@ void on_publish(struct shard *shard, struct client *client, uint8_t flags, struc
 		client_fail(shard, client, reason, mqtt_reason_text((uint8_t)reason));
 		return;
 	}
+	if (!rate_allows(shard, client, in.packet.payload.len))
+		return;
 	COUNT(shard, PUBLISH_RECEIVED);
 	COUNT_N(shard, PUBLISH_BYTES_RECEIVED, in.packet.payload.len);
 	if (in.packet.qos > 0)

@@ -3,6 +3,7 @@
  * detached, restored from the store, ended.
  */
 #include "broker/core/core.h"
+#include "broker/core/rights.h"
 #include "proto/topic.h"
 
 /* After a disconnect the row is told so late, so that a client that comes right back costs no
@@ -127,6 +128,7 @@ void session_free(struct shard *shard, struct session *session)
 	uint32_t slot = (uint32_t)session->number;
 	traffic_finish(shard, session);
 	absence_end(shard, session);
+	rights_take(shard, session, NULL);
 	index_remove(&shard->session_index, session_hash(shard, session), slot);
 	purse_give(&shard->purse, session_cost(session));
 	atomic_fetch_sub_explicit(&shard->purse.budget->sessions, 1, memory_order_relaxed);

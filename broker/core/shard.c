@@ -1,6 +1,7 @@
 /* shard.c - see shard.h: events in, effects out. */
 #include "broker/core/core.h"
 #include "broker/core/answer.h"
+#include "broker/core/rights.h"
 
 /*
  * Steps of walks through retained messages that one call makes at most; what stands
@@ -84,6 +85,7 @@ struct shard *shard_create(const struct shard_setup *setup, struct moment now)
 	memcpy(shard->seed, setup->seed, sizeof shard->seed);
 	purse_init(&shard->purse, setup->budget);
 	slab_init(&shard->sessions, sizeof(struct session));
+	slab_init(&shard->rights, sizeof(struct rights));
 	subscriptions_init(&shard->subscriptions, shard->hash_key);
 	routes_init(&shard->routes, shard->hash_key);
 	shares_init(&shard->shares);
@@ -158,11 +160,12 @@ void shard_destroy(struct shard *shard)
 	purse_give(&shard->purse, shard->tries_charged);
 	purse_finish(&shard->purse);
 	slab_finish(&shard->sessions);
+	slab_finish(&shard->rights);
 	index_finish(&shard->session_index);
 	index_finish(&shard->restore_index);
-	void *scratch[] = {shard->stale_rows,	shard->clients,	  shard->effects,
-			   shard->drained,	shard->matches,	  shard->match_identifiers,
-			   shard->match_groups, shard->party_turn};
+	void *scratch[] = {shard->stale_rows,	shard->clients,	   shard->effects,
+			   shard->drained,	shard->matches,	   shard->match_identifiers,
+			   shard->match_groups, shard->party_turn, shard->rates};
 	for (size_t i = 0; i < sizeof scratch / sizeof scratch[0]; i++)
 		memory_free(scratch[i]);
 	memory_free(shard);
@@ -289,8 +292,16 @@ static void on_stored(struct shard *shard, const struct event *event)
 static void on_auth_answer(struct shard *shard, const struct event *event)
 {
 	struct client *client = client_of_link(shard, event->link);
-	if (client)
-		on_authenticated(shard, client, event->reason);
+	if (client && client->serial == event->serial && client->state == CLIENT_AUTHENTICATING)
+		on_authenticated(shard, client, event);
+	else /* it has gone, and its number may be another's */
+		rights_release(shard, event->grant);
+}
+
+static void on_rights(struct shard *shard, const struct event *event)
+{
+	(void)event;
+	rights_renew(shard);
 }
 
 static void on_own_publish(struct shard *shard, const struct event *event)
@@ -437,6 +448,7 @@ void shard_handle(struct shard *shard, struct moment now, const struct event *ev
 	    [EVENT_MAIL] = on_mail,
 	    [EVENT_STORED] = on_stored,
 	    [EVENT_AUTHENTICATED] = on_auth_answer,
+	    [EVENT_RIGHTS] = on_rights,
 	    [EVENT_PUBLISH] = on_own_publish,
 	    [EVENT_KICK] = on_kick,
 	    [EVENT_SETTINGS] = on_settings,
@@ -495,6 +507,12 @@ size_t shard_output(struct shard *shard, uint32_t link, struct slice *out, size_
 {
 	struct client *client = client_of_link(shard, link);
 	return client ? outbox_peek(&client->outbox, out, room) : 0;
+}
+
+bool shard_awaits_connect(const struct shard *shard, uint32_t link)
+{
+	const struct client *client = client_of_link(shard, link);
+	return client && client->state == CLIENT_LOBBY;
 }
 
 void shard_soon(struct shard *shard, struct client *client)

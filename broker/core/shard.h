@@ -30,6 +30,7 @@
 
 struct shard;
 struct auth;
+struct auth_grant;
 struct budget;
 struct store_batch;
 struct store_session;
@@ -49,7 +50,8 @@ enum event_type {
 	EVENT_LINK_CLOSED,   /* link: it is gone; the number may be used again afterwards */
 	EVENT_MAIL,	     /* mail (taken) */
 	EVENT_STORED,	     /* batch (taken): committed, or failed */
-	EVENT_AUTHENTICATED, /* link, reason: the answer to AUTH_WAIT */
+	EVENT_AUTHENTICATED, /* link, serial, reason, grant (taken): the answer to AUTH_WAIT */
+	EVENT_RIGHTS,	     /* grants are to be renewed: auth/auth.h */
 	EVENT_PUBLISH,	     /* the broker's own message: topic, bytes = payload, retain; QoS 0 */
 	EVENT_KICK,	     /* text = client id: disconnect it (0x98); at its home shard */
 	EVENT_SETTINGS,	     /* settings: in force from now on */
@@ -66,6 +68,8 @@ struct event {
 	bool retain;
 	enum mqtt_reason reason;
 	uint64_t row;
+	uint64_t serial; /* of struct auth_request */
+	struct auth_grant *grant;
 	uint64_t opened_ms;
 	struct slice bytes;
 	struct slice text;
@@ -136,6 +140,9 @@ size_t shard_output(struct shard *shard, uint32_t link, struct slice *out, size_
 
 /* `n` bytes of them were written.  True when nothing is left for this link. */
 bool shard_written(struct shard *shard, struct moment now, uint32_t link, size_t n);
+
+/* The link is known, and its CONNECT has not come whole: what it sends may hold a password. */
+bool shard_awaits_connect(const struct shard *shard, uint32_t link);
 
 /* When EVENT_TIMERS is due, in the milliseconds of struct moment; UINT64_MAX for never. */
 uint64_t shard_next_timer(const struct shard *shard);

@@ -33,11 +33,12 @@ struct link {
 		struct listener *listener;
 		uint32_t next_free; /* LINK_FREE: the next free number */
 	};
-	uint32_t serial; /* changes with each use of the number */
-	uint8_t state;	 /* enum link_state */
-	uint8_t held;	 /* LINK_HELD_*: reasons not to read */
-	bool unsent;	 /* the socket did not take all: waits to be writable */
-	uint8_t armed;	 /* what epoll waits for: LINK_ARMED_* */
+	uint32_t serial;  /* changes with each use of the number */
+	uint8_t state;	  /* enum link_state */
+	uint8_t held;	  /* LINK_HELD_*: reasons not to read */
+	bool unsent : 1;  /* the socket did not take all: waits to be writable */
+	bool opening : 1; /* its CONNECT is to come: what is read may hold a password */
+	uint8_t armed;	  /* what epoll waits for: LINK_ARMED_* */
 };
 
 #define LINK_HELD_CORE	   1u /* EFFECT_READ off */

@@ -43,6 +43,11 @@ struct listener {
 	/* Called on the worker for each connection that comes in, while `tells` is set. */
 	void (*tell)(uint32_t number, const struct sockaddr *peer);
 	_Atomic bool tells;
+	/* Likewise, while `asks` is set: false closes the connection, and is counted. */
+	bool (*admit)(void *door, const uint8_t *address); /* peer.h; not asked if it has none */
+	void *door;
+	_Atomic bool asks;
+	_Atomic uint64_t turned_away;
 	uint32_t number; /* in the configuration, from 0 */
 	uint16_t port;
 	bool loopback;	/* reachable from this machine only */

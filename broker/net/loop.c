@@ -1,6 +1,7 @@
 /* loop.c - see loop.h. */
 #include "broker/net/loop_internal.h"
 #include "broker/net/listener.h"
+#include "broker/net/wipe.h"
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
@@ -120,6 +121,7 @@ bool loop_add_link(struct loop *loop, struct stream stream, struct listener *lis
 	link->listener = listener;
 	link->settings = settings;
 	link->armed = LINK_ARMED_IN;
+	link->opening = true;
 	if (epoll_ctl(loop->epoll, EPOLL_CTL_ADD, stream.fd, &event) != 0) {
 		close_link(loop, *number, link);
 		return false;
@@ -157,6 +159,10 @@ static void give_bytes(struct loop *loop, uint32_t number, struct link *link, st
 				     .identity = identity_of(&link->stream)});
 	if (loop->pressed && shard_published_to(loop->shard, loop->pressed))
 		pause_link(loop, number, link);
+	if (link->opening) {
+		wipe(bytes);
+		link->opening = shard_awaits_connect(loop->shard, number);
+	}
 }
 
 /* The core or the stream is done with the link: waits for the peer to take the last bytes and
@@ -309,7 +315,7 @@ struct moved_link *loop_release(struct loop *loop, uint32_t number, uint64_t ope
 
 	if (!link) {
 		/* The effect is older than the end of the connection. */
-		free((void *)(uintptr_t)bytes.at);
+		wipe_free(bytes);
 		return NULL;
 	}
 	struct moved_link *moved = malloc(sizeof(*moved));
@@ -334,16 +340,7 @@ void loop_adopt(struct loop *loop, struct moved_link *moved)
 		if (moved->bytes.len > 0)
 			give_bytes(loop, number, link_table_at(&loop->links, number), moved->bytes);
 	}
-	free((void *)(uintptr_t)moved->bytes.at);
-	free(moved);
-}
-
-void moved_link_destroy(struct moved_link *moved)
-{
-	moved->stream.class->close(&moved->stream);
-	connection_limit_leave(&moved->listener->limit);
-	connection_limit_leave(moved->listener->all);
-	free((void *)(uintptr_t)moved->bytes.at);
+	wipe_free(moved->bytes);
 	free(moved);
 }
 

@@ -1,6 +1,7 @@
 /* loop_door.c - listening sockets: connections are accepted, or turned away. */
 #include "broker/net/listener.h"
 #include "broker/net/loop_internal.h"
+#include "broker/net/peer.h"
 #include "broker/net/tcp.h"
 #include "broker/net/transport.h"
 #include <errno.h>
@@ -128,7 +129,9 @@ static void let_in(struct loop *loop, struct listener *listener, int fd)
 
 	if (atomic_load_explicit(&listener->tells, memory_order_relaxed))
 		tell(listener, fd);
-	if (!enter(listener)) {
+	bool admitted = transport_is_proxied(settings->transport) || peer_admitted(listener, fd);
+
+	if (!admitted || !enter(listener)) {
 		close(fd);
 	} else if (open_stream(settings, listener, fd, &stream)) {
 		loop_add_link(loop, stream, listener, settings, loop->now.ms, &number);

@@ -41,6 +41,8 @@ static void become(struct stream *stream, const struct proxy_header *header)
 	transport_keep(transport);
 	forget(stream);
 	*stream = transport_inner(transport, stream->fd);
+	stream->proxied = true;
+	stream->confidential = stream->confidential || header->over_tls;
 	transport_release(transport);
 }
 

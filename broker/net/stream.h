@@ -34,9 +34,11 @@ struct stream {
 	const struct stream_class *class;
 	void *state; /* owned by the class; NULL for TCP */
 	int fd;
-	bool opening;
-	bool backlog;
-	bool done;
+	bool opening : 1;
+	bool backlog : 1;
+	bool done : 1;
+	bool proxied : 1;      /* the socket is a load balancer's: its address is not the peer's */
+	bool confidential : 1; /* nobody on the way can read it, whatever the addresses */
 };
 
 struct stream_class {

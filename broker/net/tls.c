@@ -360,5 +360,6 @@ struct stream tls_stream_of(struct tls_server *server, int fd)
 	/* Its buffers: 33 kB that there may not be. */
 	must(mbedtls_ssl_setup(&link->ssl, &server->config) == 0);
 	mbedtls_ssl_set_bio(&link->ssl, link, take_sealed, give_sealed, NULL);
-	return (struct stream){.class = &tls_stream, .state = link, .fd = fd, .opening = true};
+	return (struct stream){
+	    .class = &tls_stream, .state = link, .fd = fd, .opening = true, .confidential = true};
 }

@@ -97,6 +97,11 @@ void transport_release(struct transport *transport)
 	free(transport);
 }
 
+bool transport_is_proxied(const struct transport *transport)
+{
+	return transport && transport->proxy.version > 0;
+}
+
 const struct tls_server *transport_tls(const struct transport *transport)
 {
 	return transport ? transport->tls : NULL;

@@ -37,6 +37,9 @@ struct transport *transport_keep(struct transport *transport);
 /* NULL does nothing. */
 void transport_release(struct transport *transport);
 
+/* Do its connections come from load balancers?  NULL: no. */
+bool transport_is_proxied(const struct transport *transport);
+
 /* NULL: no TLS. */
 const struct tls_server *transport_tls(const struct transport *transport);
 

@@ -335,5 +335,9 @@ struct stream ws_stream_over(struct stream inner, const struct ws_settings *sett
 	link->inner = inner;
 	link->settings = settings;
 	link->transport = transport_keep(transport);
-	return (struct stream){.class = &ws_stream, .state = link, .fd = inner.fd, .opening = true};
+	return (struct stream){.class = &ws_stream,
+			       .state = link,
+			       .fd = inner.fd,
+			       .opening = true,
+			       .confidential = inner.confidential};
 }

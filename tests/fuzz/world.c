@@ -9,13 +9,14 @@
 #define TURNS_MAX    100000u
 
 static enum auth_verdict check(struct auth *auth, const struct auth_request *request,
-			       enum mqtt_reason *reason)
+			       struct auth_answer *answer)
 {
 	struct world *world = (struct world *)auth;
 
-	*reason = MQTT_NOT_AUTHORIZED;
+	answer->reason = MQTT_NOT_AUTHORIZED;
 	if (world->auth_waits) {
 		world->links[request->link].auth_waits = true;
+		world->links[request->link].auth_serial = request->serial;
 		return AUTH_WAIT;
 	}
 	return world->auth_refuses ? AUTH_REFUSE : AUTH_ALLOW;
@@ -41,6 +42,8 @@ void world_init(struct world *world, unsigned shards)
 	    .retain_available = true,
 	    .max_retained_messages = 10,
 	    .max_retained_bytes = 16 * KIBIBYTE,
+	    .rate_publish_messages = UINT32_MAX,
+	    .rate_publish_bytes = UINT32_MAX,
 	    .message_size_limit = 8 * KIBIBYTE,
 	    .max_packet_size = 10 * KIBIBYTE,
 	    .max_subscriptions = 20,
@@ -162,6 +165,7 @@ void link_answer_auth(struct world *world, uint32_t number)
 	handle(world, link->shard,
 	       (struct event){.type = EVENT_AUTHENTICATED,
 			      .link = number,
+			      .serial = link->auth_serial,
 			      .reason = world->auth_refuses ? MQTT_NOT_AUTHORIZED : MQTT_SUCCESS});
 }
 

@@ -26,6 +26,7 @@ struct link {
 	bool reading;
 	bool full; /* its socket takes nothing */
 	bool auth_waits;
+	uint64_t auth_serial;
 	uint16_t shard;
 	uint64_t opened_ms;
 	struct stream unread;

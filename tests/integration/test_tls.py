@@ -13,7 +13,7 @@ import time
 import unittest
 import urllib.request
 
-from harness import STAND_IN, BrokerTest, MosquittoSub, OwnBrokerTest, eventually, free_port, mosquitto_pub, own_only, run_client, tool
+from harness import ROOT, BrokerTest, MosquittoSub, OwnBrokerTest, eventually, free_port, mosquitto_pub, own_only, run_client, tool
 import pki
 import wire
 
@@ -695,3 +695,33 @@ class Crowd(TlsTest):
         self.assertLess(max(waits), 0.3, waits)
         for plain, _ in crowd:  # and all of them get their answer
             self.assertEqual(plain.recv(1), b"\x16")
+
+
+@own_only("it checks neither")
+class WithPasswords(TlsTest):
+    """TLS beside password_file and acl_file: passwords may travel there, and a proved name has its rights."""
+
+    abstract = False
+
+    @classmethod
+    def keys(cls):
+        passwords, rights, cls.psk = cls.home / "passwords", cls.home / "rights", cls.home / "psk"
+        run_client([os.environ.get("METRINO") or str(ROOT / "build" / "metrino"), "passwd", "-c", "-b", str(passwords), "alice", "right"])
+        rights.write_text("user alice\ntopic readwrite alice/#\nuser device-7\ntopic readwrite seven/#\n")
+        cls.device, cls.proved_port = cls.authority.sign("device-7"), free_port()
+        return (f"password_file {passwords}\nacl_file {rights}\nlistener_allow_anonymous false\n{cls.own()}"
+                f"listener {cls.proved_port} 127.0.0.1\n{cls.own()}cafile {cls.authority.certificate}\n"
+                "require_certificate true\nuse_identity_as_username true\nlistener_allow_anonymous false\n")
+
+    def test_passwords_and_rights(self):
+        self.secure(user_name="alice", password=b"right").ping()
+        self.secure(user_name="alice", password=b"wrong", expect=0x86)
+        context = self.authority.context(*self.device)
+        proved = wire.Client(0, self.name(), dial=lambda: handshake(self.proved_port, context), user_name="alice", password=b"x")
+        self.addCleanup(proved.cut)
+        proved.subscribe("seven/a", 1)
+        proved.publish("seven/a", b"mine", 1)
+        self.assertEqual(proved.message().payload, b"mine")
+        self.broker.signal(signal.SIGHUP)
+        eventually(lambda: "was read again" in self.broker.log(), what="the reload")
+        proved.ping()  # password_file does not know the name, and need not

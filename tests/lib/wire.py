@@ -293,13 +293,14 @@ class Client:
     """
 
     def __init__(self, port, client_id="", version=5, expect=0, greet=True, host="127.0.0.1", timeout=10, dial=None,
-                 **connect_args):
+                 source="", **connect_args):
         self.version, self.timeout = version, timeout
         self.buffer, self.kept, self.last_id = bytearray(), collections.deque(), 0
         if dial:
             self.socket = dial()
         else:
-            self.socket = socket.create_connection((host, port), timeout=timeout)
+            self.socket = socket.create_connection((host, port), timeout=timeout,
+                                                   source_address=(source, 0) if source else None)
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.connack = None
         if greet:

@@ -7,7 +7,7 @@
 #define MEMORY_SLACK (512 * 1024)
 
 static enum auth_verdict check(struct auth *auth, const struct auth_request *request,
-			       enum mqtt_reason *reason);
+			       struct auth_answer *answer);
 
 /* ---- turns ---- */
 
@@ -30,6 +30,7 @@ static void handle_item(struct world *world, uint16_t shard, const struct inbox_
 			handle(world, shard,
 			       (struct event){.type = EVENT_AUTHENTICATED,
 					      .link = item->link->number,
+					      .serial = item->serial,
 					      .reason = item->reason});
 		break;
 	}
@@ -279,30 +280,37 @@ void broker_effects(struct world *world, uint16_t index)
 
 /* ---- authentication ---- */
 
+/* An answer that takes its time. */
+struct later {
+	uint64_t serial;
+	enum mqtt_reason reason;
+};
+
 static void answer_auth(struct world *world, uint64_t link, void *arg)
 {
-	enum mqtt_reason *reason = arg;
+	struct later *later = arg;
 	if (world->links[link]->at_shard)
 		broker_inbox(world, world->links[link]->shard,
 			     (struct inbox_item){.type = INBOX_AUTHENTICATED,
 						 .link = world->links[link],
-						 .reason = *reason});
-	free(reason);
+						 .serial = later->serial,
+						 .reason = later->reason});
+	free(later);
 }
 
 static enum auth_verdict check(struct auth *auth, const struct auth_request *request,
-			       enum mqtt_reason *reason)
+			       struct auth_answer *answer)
 {
 	struct sim_auth *self = (struct sim_auth *)auth;
 	struct world *world = self->world;
 	struct link *link = world->shards[self->shard].links[request->link];
 	must(link != NULL);
 	bool refuse = slice_equal(request->user_name, SLICE_LITERAL("nobody"));
-	*reason = refuse ? MQTT_BAD_USER_NAME_OR_PASSWORD : MQTT_SUCCESS;
+	answer->reason = refuse ? MQTT_BAD_USER_NAME_OR_PASSWORD : MQTT_SUCCESS;
 	if (rng_chance(&world->rng, world->profile.auth_wait)) {
-		enum mqtt_reason *later = malloc(sizeof(*later));
+		struct later *later = malloc(sizeof(*later));
 		must(later != NULL);
-		*later = *reason;
+		*later = (struct later){request->serial, answer->reason};
 		world_at(world, rng_between(&world->rng, 1, 200), answer_auth, link->id, later);
 		return AUTH_WAIT;
 	}
@@ -314,7 +322,7 @@ static enum auth_verdict check(struct auth *auth, const struct auth_request *req
 static void start_shard(struct world *world, uint16_t index)
 {
 	struct sim_shard *shard = &world->shards[index];
-	shard->auth = (struct sim_auth){{check}, world, index};
+	shard->auth = (struct sim_auth){{.check = check}, world, index};
 	shard->turn_ms = shard->timer_ms = NEVER;
 	struct shard_setup setup = {
 	    .party = index,

@@ -60,6 +60,8 @@ static void setup_settings(struct world *world)
 	    .restart_grace_ms = 30000,
 	    .receive_maximum = (uint16_t)(rng_chance(rng, 300) ? rng_between(rng, 1, 5) : 1024),
 	    .retain_available = true,
+	    .rate_publish_messages = UINT32_MAX,
+	    .rate_publish_bytes = UINT32_MAX,
 	    .message_size_limit = UINT32_MAX,
 	    .max_retained_messages = 10000,
 	    .max_retained_bytes = 64u << 20,

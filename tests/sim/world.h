@@ -60,6 +60,7 @@ struct inbox_item {
 	struct mail *mail;
 	struct store_batch *batch;
 	struct link *link;
+	uint64_t serial; /* of struct auth_request */
 	enum mqtt_reason reason;
 };
 

@@ -2,28 +2,59 @@
 #include <stdio.h>
 
 #include "proto/frame.h"
+#include "proto/topic.h"
 #include "storage/mem_store.h"
 #include "tests/unit/shard_bench.h"
 
 #define MEBIBYTE (1024u * 1024)
 
 static enum auth_verdict check(struct auth *auth, const struct auth_request *request,
-			       enum mqtt_reason *reason)
+			       struct auth_answer *answer)
+{
+	struct bench *bench = (struct bench *)auth;
+
+	if (request->method.len > 0) {
+		answer->reason = MQTT_BAD_AUTHENTICATION_METHOD;
+		return AUTH_REFUSE;
+	}
+	bench->asked_serial = request->serial;
+	answer->reason = bench->refusal;
+	if (bench->verdict == AUTH_ALLOW)
+		answer->grant = bench->grant;
+	return bench->verdict;
+}
+
+static bool may(const struct auth_grant *grant, struct slice client_id, enum auth_right right,
+		struct slice topic)
+{
+	const struct bench_grant *rules = (const struct bench_grant *)grant;
+
+	(void)client_id;
+	rules->bench->questions++;
+	return topic_matches(right == AUTH_READ ? rules->read : rules->write, topic);
+}
+
+static bool renew(struct auth *auth, struct auth_grant **grant)
 {
 	const struct bench *bench = (const struct bench *)auth;
 
-	if (request->method.len > 0) {
-		*reason = MQTT_BAD_AUTHENTICATION_METHOD;
-		return AUTH_REFUSE;
-	}
-	*reason = bench->refusal;
-	return bench->verdict;
+	if (bench->next_grant)
+		*grant = bench->next_grant;
+	return bench->next_grant != NULL;
+}
+
+static void release(struct auth *auth, struct auth_grant *grant)
+{
+	struct bench *bench = (struct bench *)auth;
+
+	(void)grant;
+	bench->released++;
 }
 
 void bench_init(struct bench *bench, unsigned shards)
 {
 	*bench = (struct bench){
-	    .auth = {.check = check},
+	    .auth = {.check = check, .may = may, .renew = renew, .release = release},
 	    .verdict = AUTH_ALLOW,
 	    .count = shards,
 	    .now = {.ms = 1000000, .wall_s = 1700000000},
@@ -42,6 +73,8 @@ void bench_init(struct bench *bench, unsigned shards)
 		    .retain_available = true,
 		    .max_retained_messages = 1000,
 		    .max_retained_bytes = MEBIBYTE,
+		    .rate_publish_messages = UINT32_MAX,
+		    .rate_publish_bytes = UINT32_MAX,
 		    .message_size_limit = MEBIBYTE,
 		    .max_packet_size = MEBIBYTE,
 		    .max_subscriptions = 1000,

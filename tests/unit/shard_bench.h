@@ -41,10 +41,22 @@ struct peer {
 	const struct identity *identity; /* what the transport has proved */
 };
 
+/* Rules: one filter to read, one to write. */
+struct bench_grant {
+	struct auth_grant grant;
+	struct bench *bench;
+	struct slice read, write;
+};
+
 struct bench {
 	struct auth auth; /* first: the shards get its address */
 	enum auth_verdict verdict;
 	enum mqtt_reason refusal;
+	struct auth_grant *grant;      /* with AUTH_ALLOW; of struct bench_grant */
+	struct auth_grant *next_grant; /* of EVENT_RIGHTS; NULL: nobody may stay */
+	uint64_t asked_serial;	       /* of the last request */
+	unsigned questions;	       /* about rights */
+	unsigned released;	       /* grants */
 
 	struct core_settings settings;
 	struct listener_settings listener;

@@ -65,8 +65,23 @@ static struct census *kick_only_a(void *self, struct slice client_id)
 	return census;
 }
 
-static const struct control_source source = {
-    .count = count_two_of_three, .list = list_two, .kick = kick_only_a};
+static void one_ban(void *self, void *caller, control_ban *call)
+{
+	(void)self;
+	call(caller, "192.0.2.7", 1001);
+}
+
+static bool lift_only_7(void *self, const char *address)
+{
+	(void)self;
+	return strcmp(address, "192.0.2.7") == 0;
+}
+
+static const struct control_source source = {.count = count_two_of_three,
+					     .list = list_two,
+					     .kick = kick_only_a,
+					     .bans = one_ban,
+					     .lift = lift_only_7};
 
 /* A connection to the socket in the directory. */
 static int dial(const char *directory)
@@ -113,8 +128,15 @@ static const struct {
     {"{\"command\":\"clients.kick\"}\n",
      "{\"ok\":false,\"error\":\"clients.kick needs \\\"client_id\\\", a string\"}\n"},
     {"{\"command\":\"clients.dance\"}\n",
-     "{\"ok\":false,\"error\":\"unknown command: clients.count, clients.list and clients.kick are "
-     "known\"}\n"},
+     "{\"ok\":false,\"error\":\"unknown command: clients.count, clients.list, clients.kick, "
+     "bans.list and bans.lift are known\"}\n"},
+    {"{\"command\":\"bans.list\"}\n",
+     "{\"address\":\"192.0.2.7\",\"seconds_left\":2}\n{\"ok\":true,\"count\":1}\n"},
+    {"{\"command\":\"bans.lift\",\"address\":\"192.0.2.7\"}\n", "{\"ok\":true,\"lifted\":1}\n"},
+    {"{\"command\":\"bans.lift\",\"address\":\"192.0.2.8\"}\n",
+     "{\"ok\":false,\"error\":\"no ban of this address\"}\n"},
+    {"{\"command\":\"bans.lift\",\"address\":7}\n",
+     "{\"ok\":false,\"error\":\"bans.lift needs \\\"address\\\", a string\"}\n"},
     {"no JSON\n", "{\"ok\":false,\"error\":\"a request is one line of JSON: "
 		  "{\\\"command\\\":\\\"clients.count\\\"}\"}\n"},
     {"[1]\n", "{\"ok\":false,\"error\":\"a request is one line of JSON: "

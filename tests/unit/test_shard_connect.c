@@ -312,10 +312,10 @@ static struct auth_request asked;
 static uint8_t asked_name[64];
 
 static enum auth_verdict note(struct auth *auth, const struct auth_request *request,
-			      enum mqtt_reason *reason)
+			      struct auth_answer *answer)
 {
 	(void)auth;
-	(void)reason;
+	(void)answer;
 	asked = *request;
 	ck_assert_uint_le(request->user_name.len, sizeof asked_name);
 	if (request->user_name.len > 0)
@@ -401,7 +401,10 @@ END_TEST
 
 static void answer_auth(const struct peer *peer, enum mqtt_reason reason)
 {
-	struct event event = {.type = EVENT_AUTHENTICATED, .link = peer->link, .reason = reason};
+	struct event event = {.type = EVENT_AUTHENTICATED,
+			      .link = peer->link,
+			      .serial = bench.asked_serial,
+			      .reason = reason};
 
 	bench_event(&bench, peer->shard, &event);
 }
@@ -437,6 +440,16 @@ START_TEST(waits_for_auth)
 	peer_connect(peer, &five);
 	peer_lose(peer);
 	answer_auth(peer, MQTT_SUCCESS);
+	ck_assert_uint_eq(counted(&bench, CONNECTS), 1);
+	/* The number of a link is used again: an answer is for one connection only. */
+	uint64_t first = bench.asked_serial;
+	struct peer *other = peer_open(&bench, 0, MQTT_VERSION_5_0);
+	peer_connect(other, &five);
+	ck_assert_uint_ne(bench.asked_serial, first);
+	bench_event(
+	    &bench, 0,
+	    &(struct event){.type = EVENT_AUTHENTICATED, .link = other->link, .serial = first});
+	expect_nothing(other);
 	ck_assert_uint_eq(counted(&bench, CONNECTS), 1);
 	bench_finish(&bench);
 }

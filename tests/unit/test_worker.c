@@ -36,6 +36,8 @@ static const struct core_settings core_settings = {.connect_timeout_ms = 5000,
 						   .max_retained_messages = 1000,
 						   .max_retained_bytes = 1 << 20,
 						   .max_packet_size = 1 << 20,
+						   .rate_publish_messages = UINT32_MAX,
+						   .rate_publish_bytes = UINT32_MAX,
 						   .message_size_limit = 1 << 20,
 						   .max_subscriptions = 1000,
 						   .memory_limit = 1 << 28};

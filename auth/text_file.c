@@ -1,0 +1,176 @@
+/* text_file.c - see text_file.h. */
+#include "auth/text_file.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+void text_file_free(struct text *text)
+{
+	if (text->at)
+		explicit_bzero(text->at, text->len);
+	free(text->at);
+	*text = (struct text){0};
+}
+
+static bool fail(struct failure *failure, const char *path)
+{
+	return failure_set(failure, "%.300s: %s", path, strerror(errno));
+}
+
+static bool read_all(int fd, const char *path, struct text *text, struct failure *failure)
+{
+	struct stat status;
+	if (fstat(fd, &status) != 0)
+		return fail(failure, path);
+	if (!S_ISREG(status.st_mode))
+		return failure_set(failure, "%.300s: is not a file", path);
+	if (status.st_size > (off_t)TEXT_FILE_MAX)
+		return failure_set(failure, "%.300s: is larger than %u bytes", path, TEXT_FILE_MAX);
+	size_t size = (size_t)status.st_size;
+	text->at = malloc(size + 1);
+	must(text->at);
+	while (text->len < size) {
+		ssize_t n = read(fd, text->at + text->len, size - text->len);
+		if (n == 0)
+			break; /* it was cut off meanwhile: what there is must do */
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0) {
+			text_file_free(text);
+			return fail(failure, path);
+		}
+		text->len += (size_t)n;
+	}
+	text->at[text->len] = '\0';
+	return true;
+}
+
+bool text_file_read(const char *path, struct text *text, struct failure *failure)
+{
+	*text = (struct text){0};
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0)
+		return fail(failure, path);
+	bool done = read_all(fd, path, text, failure);
+	close(fd);
+	return done;
+}
+
+/* ---- changing ---- */
+
+static bool write_all(int fd, struct slice text)
+{
+	while (text.len > 0) {
+		ssize_t n = write(fd, text.at, text.len);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return false;
+		text = slice_after(text, (size_t)n);
+	}
+	return fsync(fd) == 0;
+}
+
+/* That the new name is on the disk. */
+static bool sync_folder(const char *path)
+{
+	char copy[PATH_MAX];
+	snprintf(copy, sizeof copy, "%s", path);
+	int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	bool synced = fsync(fd) == 0;
+	close(fd);
+	return synced;
+}
+
+/* `like` NULL: ours, of mode 0600. */
+static bool put_in_place(const char *path, struct slice text, const struct stat *like,
+			 struct failure *failure)
+{
+	char beside[PATH_MAX];
+	int len = snprintf(beside, sizeof beside, "%s.XXXXXX", path);
+	if (len < 0 || (size_t)len >= sizeof beside)
+		return failure_set(failure, "%.300s: the path is too long", path);
+	int fd = mkostemp(beside, O_CLOEXEC);
+	if (fd < 0) {
+		fail(failure, path);
+		return failure_context(failure, "cannot write beside the file");
+	}
+	bool done = (!like || (fchown(fd, like->st_uid, like->st_gid) == 0 &&
+			       fchmod(fd, like->st_mode & 07777) == 0)) &&
+		    write_all(fd, text) && rename(beside, path) == 0;
+	if (!done) {
+		fail(failure, path);
+		failure_context(failure, "cannot replace the file");
+		unlink(beside);
+	}
+	close(fd);
+	return done && (sync_folder(path) || fail(failure, path));
+}
+
+/* Has the name gone to another file? */
+static bool is_replaced(const char *path, const struct stat *status)
+{
+	struct stat named;
+	return stat(path, &named) != 0 || named.st_ino != status->st_ino ||
+	       named.st_dev != status->st_dev;
+}
+
+/* Opens and locks the file that has the name now: it may have been replaced while we waited. */
+static int open_locked(const char *path, struct stat *status)
+{
+	for (;;) {
+		int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+		if (fd < 0)
+			return -1;
+		bool locked = flock(fd, LOCK_EX) == 0 && fstat(fd, status) == 0;
+		if (locked && !is_replaced(path, status))
+			return fd;
+		int error = errno;
+		close(fd);
+		errno = error;
+		if (!locked && error != EINTR)
+			return -1;
+	}
+}
+
+static bool change_locked(int fd, const char *path, const struct stat *status, text_edit *edit,
+			  void *self, struct failure *failure)
+{
+	struct text old = {0}, changed = {0};
+	if (!read_all(fd, path, &old, failure))
+		return false;
+	bool done = !edit(self, slice_of(old.at, old.len), &changed) ||
+		    put_in_place(path, slice_of(changed.at, changed.len), status, failure);
+	text_file_free(&old);
+	text_file_free(&changed);
+	return done;
+}
+
+bool text_file_change(const char *path, text_edit *edit, void *self, struct failure *failure)
+{
+	struct stat status;
+	/* A link stays one: what it points to is replaced. */
+	char *real = realpath(path, NULL);
+	if (real == NULL)
+		return fail(failure, path);
+	int fd = open_locked(real, &status);
+	bool done =
+	    fd >= 0 ? change_locked(fd, real, &status, edit, self, failure) : fail(failure, path);
+	if (fd >= 0)
+		close(fd);
+	free(real);
+	return done;
+}
+
+bool text_file_create(const char *path, struct slice text, struct failure *failure)
+{
+	return put_in_place(path, text, NULL, failure);
+}

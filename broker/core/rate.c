@@ -1,0 +1,64 @@
+/* rate.c - see rate.h. */
+#include "broker/core/rate.h"
+
+#define SECOND_US 1000000u
+
+static struct rate *rate_of(struct shard *shard, uint32_t link)
+{
+	uint32_t room = shard->rate_room;
+	shard->rates = shard_grow(shard->rates, &shard->rate_room, link + 1, sizeof *shard->rates);
+	if (shard->rate_room > room)
+		memset(shard->rates + room, 0, (shard->rate_room - room) * sizeof *shard->rates);
+	return &shard->rates[link];
+}
+
+bool rate_pauses(const struct shard *shard, const struct client *client)
+{
+	return client->link < shard->rate_room &&
+	       shard->rates[client->link].until_ms > shard->now.ms;
+}
+
+void rate_forget(struct shard *shard, uint32_t link)
+{
+	if (link < shard->rate_room)
+		shard->rates[link] = (struct rate){0};
+}
+
+/* So much more at this rate; gives how far ahead of it that is, beyond a second, in milliseconds.
+ */
+static uint64_t add(uint64_t *at_us, uint64_t now_us, uint64_t amount, uint32_t a_second)
+{
+	if (a_second == UINT32_MAX)
+		return 0;
+	*at_us = (*at_us > now_us ? *at_us : now_us) + amount * SECOND_US / a_second;
+	return *at_us > now_us + SECOND_US ? (*at_us - now_us - SECOND_US + 999) / 1000 : 0;
+}
+
+static void pause_reading(struct shard *shard, struct client *client, struct rate *rate,
+			  uint64_t pause_ms)
+{
+	COUNT(shard, RATE_PAUSES);
+	rate->until_ms = shard->now.ms + pause_ms;
+	client->waiting = true;
+	client->last_packet_ms = rate->until_ms;
+	shard_effect(shard, EFFECT_READ, client->link)->on = false;
+	timer_arm(&shard->timers, &client->timer, rate->until_ms);
+}
+
+bool rate_count(struct shard *shard, struct client *client, size_t bytes)
+{
+	const struct core_settings *settings = shard->settings;
+	struct rate *rate = rate_of(shard, client->link);
+	uint64_t now_us = shard->now.ms * 1000;
+	uint64_t for_messages = add(&rate->messages_us, now_us, 1, settings->rate_publish_messages);
+	uint64_t for_bytes = add(&rate->bytes_us, now_us, bytes, settings->rate_publish_bytes);
+	uint64_t pause_ms = for_messages > for_bytes ? for_messages : for_bytes;
+	if (pause_ms > RATE_PAUSE_MAX_MS) {
+		client_fail(shard, client, MQTT_MESSAGE_RATE_TOO_HIGH,
+			    "more than may be published in ten seconds");
+		return false;
+	}
+	if (pause_ms > 0)
+		pause_reading(shard, client, rate, pause_ms);
+	return true;
+}

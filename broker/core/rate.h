@@ -1,0 +1,45 @@
+/*
+ * rate.h - how fast a client may publish: rate_publish_messages and rate_publish_bytes.
+ *
+ * Who is faster is not read until it is within its rate again, so that its own sending slows
+ * down; a second's worth may come at once.  A message that would mean a pause of more than
+ * RATE_PAUSE_MAX_MS ends the connection (0x96).  While it is not read, its keep alive stands still.
+ *
+ * Each limit is the time at which everything taken so far would have come at exactly the rate
+ * (the generic cell rate algorithm of ITU-T I.371).
+ *
+ * Memory: 24 bytes for each link number, and none while there is no limit.
+ * Thread: the shard's.
+ */
+#ifndef BROKER_CORE_RATE_H
+#define BROKER_CORE_RATE_H
+
+#include "broker/core/core.h"
+
+#define RATE_PAUSE_MAX_MS 10000u
+
+/* Of one connection; zero for a new one. */
+struct rate {
+	uint64_t messages_us; /* on the clock of struct moment, in microseconds */
+	uint64_t bytes_us;
+	uint64_t until_ms; /* not read until then; 0: it is read */
+};
+
+/* Counts a PUBLISH that has not been taken yet; false: the connection is at its end. */
+bool rate_count(struct shard *shard, struct client *client, size_t bytes);
+
+static inline bool rate_allows(struct shard *shard, struct client *client, size_t bytes)
+{
+	const struct core_settings *settings = shard->settings;
+	return (settings->rate_publish_messages == UINT32_MAX &&
+		settings->rate_publish_bytes == UINT32_MAX) ||
+	       rate_count(shard, client, bytes);
+}
+
+/* Is it in a pause? */
+bool rate_pauses(const struct shard *shard, const struct client *client);
+
+/* The link number is a new connection's. */
+void rate_forget(struct shard *shard, uint32_t link);
+
+#endif

@@ -1,0 +1,103 @@
+/* rights.c - see rights.h. */
+#include "broker/core/rights.h"
+
+/* Of an entry: what was asked (enum auth_right), and that it is allowed. */
+#define ENTRY_RIGHT   3u
+#define ENTRY_ALLOWED 4u
+#define ENTRY_BITS    (ENTRY_RIGHT | ENTRY_ALLOWED)
+
+void rights_release(struct shard *shard, struct auth_grant *grant)
+{
+	if (grant)
+		shard->auth->release(shard->auth, grant);
+}
+
+/* Of a session that has a grant. */
+static struct rights *rights_of(const struct shard *shard, const struct session *session)
+{
+	return slab_at(&shard->rights, session->rights);
+}
+
+#define ANSWERS_SIZE (RIGHTS_CACHE * sizeof(uint64_t))
+
+/* Of rules that are not in force any more. */
+static void forget_answers(struct shard *shard, struct rights *rights)
+{
+	if (rights->answers == NULL)
+		return;
+	purse_give(&shard->purse, ANSWERS_SIZE);
+	memory_free(rights->answers);
+	rights->answers = NULL;
+}
+
+static void begin_answers(struct shard *shard, struct session *session, struct rights *rights)
+{
+	forget_answers(shard, rights);
+	session->restricted = rights->grant->restricted;
+	if (!session->restricted)
+		return;
+	rights->answers = memory_get_zeroed(ANSWERS_SIZE);
+	purse_force(&shard->purse, ANSWERS_SIZE);
+}
+
+static void rights_end(struct shard *shard, struct session *session)
+{
+	if (session->rights == 0)
+		return;
+	struct rights *rights = rights_of(shard, session);
+	forget_answers(shard, rights);
+	rights_release(shard, rights->grant);
+	slab_remove(&shard->rights, session->rights);
+	purse_give(&shard->purse, sizeof *rights);
+	session->rights = 0;
+	session->restricted = false;
+}
+
+void rights_take(struct shard *shard, struct session *session, struct auth_grant *grant)
+{
+	rights_end(shard, session);
+	if (grant == NULL)
+		return;
+	session->rights = slab_add(&shard->rights);
+	purse_force(&shard->purse, sizeof(struct rights));
+	struct rights *rights = rights_of(shard, session);
+	rights->grant = grant;
+	begin_answers(shard, session, rights);
+}
+
+static bool counted(struct shard *shard, bool allowed)
+{
+	if (!allowed)
+		COUNT(shard, DROPPED_DENIED);
+	return allowed;
+}
+
+/* The entry of the last answer for this topic lies where its hash says. */
+bool rights_ask(struct shard *shard, struct session *session, enum auth_right right,
+		struct slice topic)
+{
+	uint64_t hash = hash_keyed(shard->hash_key, topic) & ~(uint64_t)ENTRY_BITS;
+	const struct rights *rights = rights_of(shard, session);
+	uint64_t *entry = &rights->answers[(hash >> 8 ^ (unsigned)right) & (RIGHTS_CACHE - 1)];
+	if ((*entry & ~(uint64_t)ENTRY_ALLOWED) == (hash | (unsigned)right))
+		return counted(shard, (*entry & ENTRY_ALLOWED) != 0);
+	bool allowed = shard->auth->may(rights->grant, session_client_id(session), right, topic);
+	*entry = hash | (unsigned)right | (allowed ? ENTRY_ALLOWED : 0u);
+	return counted(shard, allowed);
+}
+
+/* One who may not be here any more keeps the rules of before until it comes again. */
+void rights_renew(struct shard *shard)
+{
+	for (uint32_t slot = 1; slot < shard->sessions.used; slot++) {
+		struct session *session = session_at(shard, slot);
+		if (session == NULL || session->rights == 0)
+			continue;
+		struct rights *rights = rights_of(shard, session);
+		bool stays = shard->auth->renew(shard->auth, &rights->grant);
+		begin_answers(shard, session, rights);
+		if (!stays && session->client)
+			client_fail(shard, session->client, MQTT_NOT_AUTHORIZED,
+				    "the user may not log in any more");
+	}
+}

@@ -1,0 +1,49 @@
+/*
+ * rights.h - what the client of a session may do: the grant that its CONNECT was answered
+ * with (auth/auth.h), asked for each message that comes from it or goes to it.
+ *
+ * A session without rules costs one look.  One with rules remembers its last answers by the
+ * keyed hash of the topic, RIGHTS_CACHE of them: most clients use few topics.
+ *
+ * A message is looked at when it is queued and when it is sent for the first time, so that rules
+ * of today hold for what was queued yesterday.  A delivery that has begun is finished.
+ *
+ * Ownership: the session owns its grant and the cache, which lie in a slab of the shard's: most
+ * brokers have none.
+ * Thread: the shard's.
+ */
+#ifndef BROKER_CORE_RIGHTS_H
+#define BROKER_CORE_RIGHTS_H
+
+#include "broker/core/core.h"
+#include "auth/auth.h"
+
+#define RIGHTS_CACHE 16u /* a power of two */
+
+struct rights {
+	uint32_t free; /* the slab's while the slot is free */
+	struct auth_grant *grant;
+	/* With rules: hashes with the right and the answer in their low bits; 0 for none. */
+	uint64_t *answers;
+};
+
+/* Takes the grant; the session's last one goes. */
+void rights_take(struct shard *shard, struct session *session, struct auth_grant *grant);
+
+/* Gives a grant back that no session has; NULL is allowed. */
+void rights_release(struct shard *shard, struct auth_grant *grant);
+
+/* Counts what it denies. */
+bool rights_ask(struct shard *shard, struct session *session, enum auth_right right,
+		struct slice topic);
+
+static inline bool rights_allow(struct shard *shard, struct session *session, enum auth_right right,
+				struct slice topic)
+{
+	return !session->restricted || rights_ask(shard, session, right, topic);
+}
+
+/* Rules have changed: EVENT_RIGHTS. */
+void rights_renew(struct shard *shard);
+
+#endif

@@ -1,0 +1,33 @@
+/* will.c - the message that a connection leaves behind, MQTT 5.0 section 3.1.2.5. */
+#include "broker/core/core.h"
+#include "broker/core/crash.h"
+#include "broker/core/rights.h"
+
+void will_free(struct shard *shard, struct will *will)
+{
+	if (will == NULL)
+		return;
+	message_release(will->message, &shard->purse);
+	memory_free(will);
+	UNCOUNT(shard, WILLS);
+}
+
+/* Its expiry interval begins now: MQTT 5.0 section 3.1.3.2.4. */
+void will_publish(struct shard *shard, struct session *session, struct will *will)
+{
+	if (!shard->stopping &&
+	    rights_allow(shard, session, AUTH_WRITE, message_topic(will->message))) {
+		struct publication publication = message_publication(will->message);
+		publication.publisher = shard_self(shard, session);
+		if (will->has_expiry) {
+			publication.message =
+			    NULL; /* the copy that others keep needs the new deadline */
+			publication.expires_ms = shard->now.ms + will->expiry_s * 1000ull;
+		}
+		COUNT(shard, WILLS_PUBLISHED);
+		publish(shard, &publication);
+		CRASH_AT(will_published);
+		publication_finish(shard, &publication);
+	}
+	will_free(shard, will);
+}

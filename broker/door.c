@@ -1,0 +1,279 @@
+/* door.c - see door.h. */
+#include "broker/door_internal.h"
+#include "broker/log.h"
+#include "broker/net/moment.h"
+#include "broker/net/peer.h"
+#include "broker/worker.h"
+#include <stdlib.h>
+
+/* ---- at the door ---- */
+
+static enum auth_verdict refuse(struct auth_answer *answer, enum mqtt_reason reason,
+				const char *text)
+{
+	answer->reason = reason;
+	answer->text = text;
+	return AUTH_REFUSE;
+}
+
+static enum auth_verdict admit_nobody(struct door *door, const struct auth_request *request,
+				      struct auth_answer *answer)
+{
+	if (!request->allow_anonymous)
+		return refuse(answer, MQTT_NOT_AUTHORIZED,
+			      "a user name and a password are needed here");
+	pthread_mutex_lock(&door->lock);
+	answer->grant = grant_create(door, NULL);
+	pthread_mutex_unlock(&door->lock);
+	return AUTH_ALLOW;
+}
+
+/* The transport's word is enough: a certificate, a pre-shared key, a user of this machine. */
+static enum auth_verdict admit_proved(struct door *door, const struct auth_request *request,
+				      struct auth_answer *answer)
+{
+	pthread_mutex_lock(&door->lock);
+	answer->grant = grant_create(door, &request->identity->name);
+	pthread_mutex_unlock(&door->lock);
+	((struct grant *)answer->grant)->proved = true;
+	return AUTH_ALLOW;
+}
+
+static enum throttle_verdict ask_throttle(struct door *door, const struct throttle_address *address,
+					  struct slice user)
+{
+	pthread_mutex_lock(&door->lock);
+	enum throttle_verdict verdict =
+	    throttle_ask(door->throttle, moment_now().ms, address, user);
+	pthread_mutex_unlock(&door->lock);
+	return verdict;
+}
+
+static enum auth_verdict queue_up(struct worker_door *at, const struct auth_request *request,
+				  const struct throttle_address *from, bool doubt,
+				  struct auth_answer *answer)
+{
+	struct login *login = login_create(request->user_name, request->password);
+	login->auth = &at->auth;
+	login->party = at->worker->party;
+	login->link = request->link;
+	login->serial = request->serial;
+	login->from = *from;
+	login->doubt = doubt;
+	if (auth_threads_submit(at->door->threads, login, moment_now().ms))
+		return AUTH_WAIT;
+	login_destroy(login);
+	return refuse(answer, MQTT_SERVER_BUSY, "too many log in at the moment: try again later");
+}
+
+static enum auth_verdict admit_user(struct worker_door *at, const struct auth_request *request,
+				    struct auth_answer *answer)
+{
+	struct throttle_address from;
+	struct peer_of_link peer = peer_of_link(&at->worker->loop, request->link);
+	_Static_assert(sizeof from.at == sizeof peer.address, "both are addresses");
+	memcpy(from.at, peer.address, sizeof from.at);
+	if (!peer.confidential &&
+	    !atomic_load_explicit(&at->door->allow_cleartext, memory_order_relaxed))
+		return refuse(answer, MQTT_NOT_AUTHORIZED,
+			      "passwords are not taken over a connection that is not encrypted");
+	if (!request->has_password)
+		return refuse(answer, MQTT_BAD_USER_NAME_OR_PASSWORD, "a password is needed here");
+	enum throttle_verdict verdict = ask_throttle(at->door, &from, request->user_name);
+	switch (verdict) {
+	case THROTTLE_BANNED:
+		return refuse(answer, MQTT_BANNED, "too many failed logins from this address");
+	case THROTTLE_WAIT:
+		return refuse(answer, MQTT_QUOTA_EXCEEDED,
+			      "too many failed logins: try again later");
+	case THROTTLE_PASS:
+	case THROTTLE_DOUBT:
+		break;
+	}
+	return queue_up(at, request, &from, verdict == THROTTLE_DOUBT, answer);
+}
+
+static enum auth_verdict check(struct auth *auth, const struct auth_request *request,
+			       struct auth_answer *answer)
+{
+	struct worker_door *at = (struct worker_door *)auth;
+	if (request->method.len > 0) /* [MQTT-4.12.0-1] */
+		return refuse(answer, MQTT_BAD_AUTHENTICATION_METHOD, NULL);
+	if (request->identity)
+		return admit_proved(at->door, request, answer);
+	if (at->door->threads && request->has_user_name)
+		return admit_user(at, request, answer);
+	return admit_nobody(at->door, request, answer);
+}
+
+/* ---- files ---- */
+
+bool door_needed(const struct config *config)
+{
+	return config->password_file || config->acl_file || config->rate_connect != UINT32_MAX;
+}
+
+static struct password_cost cost_of(const struct config *config)
+{
+	return (struct password_cost){config->argon2_memory_kib, config->argon2_passes,
+				      PASSWORD_LANES};
+}
+
+struct files {
+	struct password_file *passwords;
+	struct acl *acl;
+};
+
+static void files_destroy(struct files *files)
+{
+	password_file_destroy(files->passwords);
+	acl_destroy(files->acl);
+}
+
+/* Both or none; NULL paths are no files. */
+static bool files_load(const char *password_path, const char *acl_path, struct password_cost cost,
+		       struct files *files, struct failure *failure)
+{
+	*files = (struct files){0};
+	if (password_path &&
+	    (files->passwords = password_file_load(password_path, cost, failure)) == NULL)
+		return failure_context(failure, "password_file");
+	if (acl_path && (files->acl = acl_load(acl_path, failure)) == NULL) {
+		files_destroy(files);
+		return failure_context(failure, "acl_file");
+	}
+	return true;
+}
+
+bool door_check_files(const struct config *config, struct failure *failure)
+{
+	struct files files;
+	if (!files_load(config->password_file, config->acl_file, cost_of(config), &files, failure))
+		return false;
+	files_destroy(&files);
+	return true;
+}
+
+static void tell_files(const struct files *files)
+{
+	if (files->passwords)
+		log_write(LOG_LEVEL_INFO, "login", "password_file: %zu users",
+			  files->passwords->count);
+	if (files->acl && !files->passwords && acl_names_users(files->acl))
+		log_write(LOG_LEVEL_WARNING, "login",
+			  "acl_file has lines for users, and there is no password_file by which "
+			  "anybody could prove to be one: they are for nobody");
+}
+
+/* ---- life ---- */
+
+struct door *door_create(const struct config *config, struct worker *workers,
+			 struct failure *failure)
+{
+	struct files files;
+	if (!files_load(config->password_file, config->acl_file, cost_of(config), &files, failure))
+		return NULL;
+	struct door *door = calloc(1, sizeof *door + config->workers * sizeof door->doors[0]);
+	must(door);
+	door->password_path = config->password_file;
+	door->acl_path = config->acl_file;
+	door->cost = cost_of(config);
+	door->thread_count = config->auth_threads;
+	door->workers = workers;
+	atomic_init(&door->allow_cleartext, config->allow_cleartext_password);
+	atomic_init(&door->rate_connect, config->rate_connect);
+	must(pthread_mutex_init(&door->lock, NULL) == 0);
+	must(pthread_mutex_init(&door->writing, NULL) == 0);
+	door->passwords = files.passwords;
+	tell_files(&files);
+	door->rules = rules_create(files.acl);
+	door->throttle = throttle_create(config->ban_after, config->ban_ms);
+	door->count = (uint16_t)config->workers;
+	for (uint16_t i = 0; i < door->count; i++)
+		door->doors[i] = (struct worker_door){.auth = {.check = check,
+							       .may = grant_may,
+							       .renew = grant_renew,
+							       .release = grant_release},
+						      .door = door,
+						      .worker = &workers[i]};
+	return door;
+}
+
+struct auth *door_auth(struct door *door, uint16_t party)
+{
+	must(party < door->count);
+	return &door->doors[party].auth;
+}
+
+bool door_start(struct door *door, struct failure *failure)
+{
+	struct auth_sink sink = {door, door_login_check, door_login_done};
+	if (door->passwords == NULL)
+		return true;
+	door->threads =
+	    auth_threads_create(door->thread_count, door->cost.memory_kib, &sink, failure);
+	return door->threads != NULL;
+}
+
+void door_stop(struct door *door)
+{
+	if (door)
+		auth_threads_destroy(door->threads);
+	if (door)
+		door->threads = NULL;
+}
+
+void door_destroy(struct door *door)
+{
+	if (door == NULL)
+		return;
+	must(door->threads == NULL);
+	password_file_destroy(door->passwords);
+	rules_leave(door->rules);
+	throttle_destroy(door->throttle);
+	pthread_mutex_destroy(&door->lock);
+	pthread_mutex_destroy(&door->writing);
+	free(door);
+}
+
+bool door_reload(struct door *door, const struct config *config, struct failure *failure)
+{
+	struct files files;
+	if (!files_load(door->password_path, door->acl_path, door->cost, &files, failure))
+		return false;
+	struct rules *rules = rules_create(files.acl), *old_rules;
+	pthread_mutex_lock(&door->lock);
+	struct password_file *old = door->passwords;
+	door->passwords = files.passwords;
+	old_rules = door->rules;
+	door->rules = rules;
+	throttle_set(door->throttle, config->ban_after, config->ban_ms);
+	pthread_mutex_unlock(&door->lock);
+	atomic_store_explicit(&door->allow_cleartext, config->allow_cleartext_password,
+			      memory_order_relaxed);
+	atomic_store_explicit(&door->rate_connect, config->rate_connect, memory_order_relaxed);
+	password_file_destroy(old);
+	rules_leave(old_rules);
+	tell_files(&files);
+	return true;
+}
+
+bool door_admit(void *self, const uint8_t *address)
+{
+	struct door *door = self;
+	struct throttle_address from;
+	uint32_t a_second = atomic_load_explicit(&door->rate_connect, memory_order_relaxed);
+	if (a_second == UINT32_MAX)
+		return true;
+	memcpy(from.at, address, sizeof from.at);
+	pthread_mutex_lock(&door->lock);
+	bool admitted = throttle_connect(door->throttle, moment_now().ms, &from, a_second);
+	pthread_mutex_unlock(&door->lock);
+	return admitted;
+}
+
+void door_tick(struct door *door, uint64_t now_ms)
+{
+	if (door->threads)
+		auth_threads_expire(door->threads, now_ms);
+}

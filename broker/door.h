@@ -1,0 +1,77 @@
+/*
+ * door.h - who may come in and what they may do, as the configuration says: password_file,
+ * acl_file, the throttle before them, and the threads that look at passwords.
+ *
+ *	nobody's name            allow_anonymous of the listener, as ever
+ *	a name and a password    password_file; whatever allow_anonymous says
+ *	a name, no password_file a name that nobody proved: as nobody's
+ *
+ * A password that comes over a link that others can read is refused before it is looked at,
+ * unless allow_cleartext_password.
+ *
+ * A password of an older form is hashed anew when it was right: in memory, and in the file where
+ * that can be written.
+ *
+ * Reload: both files are read first; if one is not right all stays as it was.  Clients stay, with
+ * the rules of now; whose name is gone from password_file is disconnected.
+ *
+ * Ownership: the door owns its tables; grants belong to whom they were given to, and must be back
+ * before door_destroy().
+ * Failure: creating and reloading, with file and line.
+ * Thread: door_create() to door_destroy() are the main thread's; the functions of struct auth
+ * their worker's; bans from any.
+ */
+#ifndef BROKER_DOOR_H
+#define BROKER_DOOR_H
+
+#include "auth/auth.h"
+#include "auth/throttle.h"
+#include "broker/config.h"
+
+struct door;
+struct worker;
+
+/* Does the configuration need one?  Else auth_anonymous() will do. */
+bool door_needed(const struct config *config);
+
+/* Are the files right?  For --test-config. */
+bool door_check_files(const struct config *config, struct failure *failure);
+
+/* Reads the files; `workers` is where they will be, one for each of config->workers. */
+struct door *door_create(const struct config *config, struct worker *workers,
+			 struct failure *failure);
+
+/* For the shard of this worker. */
+struct auth *door_auth(struct door *door, uint16_t party);
+
+/* Starts the threads, before the workers start. */
+bool door_start(struct door *door, struct failure *failure);
+
+/* Ends the threads: no answer comes any more. */
+void door_stop(struct door *door);
+
+void door_destroy(struct door *door);
+
+/* The files again, and what may change of the keys.  The caller tells the workers. */
+bool door_reload(struct door *door, const struct config *config, struct failure *failure);
+
+/* For struct listener: is another connection from there within rate_connect? */
+bool door_admit(void *door, const uint8_t *address);
+
+/* Once a second. */
+void door_tick(struct door *door, uint64_t now_ms);
+
+/* ---- bans ---- */
+
+void door_each_ban(struct door *door, void *self,
+		   void (*call)(void *self, const struct throttle_address *address,
+				uint64_t left_ms));
+/* "192.0.2.7", or "2001:db8::/64". */
+#define DOOR_ADDRESS_SIZE 64
+void door_write_address(const struct throttle_address *address, char text[DOOR_ADDRESS_SIZE]);
+/* An address, or what was written; false when it is neither. */
+bool door_read_address(const char *text, struct throttle_address *address);
+
+bool door_lift_ban(struct door *door, const struct throttle_address *address);
+
+#endif

@@ -1,0 +1,77 @@
+/*
+ * door_internal.h - what the files door*.c share.
+ *
+ * Thread: `lock` guards the tables; what is in a grant does not change.
+ */
+#ifndef BROKER_DOOR_INTERNAL_H
+#define BROKER_DOOR_INTERNAL_H
+
+#include "auth/acl.h"
+#include "auth/password_file.h"
+#include "broker/auth_thread.h"
+#include "broker/door.h"
+#include <pthread.h>
+#include <stdatomic.h>
+
+/* A list of rules that grants point into; it goes with the last of them. */
+struct rules {
+	struct acl *acl;
+	_Atomic uint32_t users;
+};
+
+/* Who a client is: of a session, or on its way to one. */
+struct grant {
+	struct auth_grant base; /* first */
+	struct rules *rules;	/* NULL: there is no acl_file */
+	const struct acl_rules *own;
+	bool named;  /* by password_file */
+	bool proved; /* by the transport: password_file does not know it */
+	size_t user_len;
+	uint8_t user[];
+};
+
+/* The functions of struct auth for one worker. */
+struct worker_door {
+	struct auth auth; /* first */
+	struct door *door;
+	struct worker *worker;
+};
+
+struct door {
+	const char *password_path; /* NULL: none; both as at the start */
+	const char *acl_path;
+	struct password_cost cost;
+	uint32_t thread_count;
+	struct worker *workers;
+	_Atomic bool allow_cleartext;
+	_Atomic uint32_t rate_connect;
+	pthread_mutex_t lock;
+	struct password_file *passwords;
+	struct rules *rules;
+	struct throttle *throttle; /* under `lock` */
+	pthread_mutex_t writing;   /* the password file; not with `lock` held */
+	bool told_not_written;	   /* under `writing` */
+	struct auth_threads *threads;
+	uint16_t count;
+	struct worker_door doors[];
+};
+
+/* ---- door_grant.c ---- */
+
+struct rules *rules_create(struct acl *acl); /* takes; NULL of NULL */
+void rules_leave(struct rules *rules);
+
+/* Under door->lock.  `user` NULL: nobody. */
+struct auth_grant *grant_create(const struct door *door, const struct slice *user);
+
+bool grant_may(const struct auth_grant *base, struct slice client_id, enum auth_right right,
+	       struct slice topic);
+bool grant_renew(struct auth *auth, struct auth_grant **base);
+void grant_release(struct auth *auth, struct auth_grant *base);
+
+/* ---- door_login.c: a struct auth_sink ---- */
+
+void door_login_check(void *self, struct password_arena *arena, struct login *login);
+void door_login_done(void *self, struct login *login);
+
+#endif

@@ -1,0 +1,67 @@
+/* peer.c - see peer.h. */
+#include "broker/net/peer.h"
+#include "broker/net/listener.h"
+#include "broker/net/loop.h"
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#define NETWORK_SIZE 8u /* bytes of an IPv6 address that count */
+
+static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+
+void peer_address(const struct sockaddr *from, uint8_t address[PEER_ADDRESS_SIZE])
+{
+	memset(address, 0, PEER_ADDRESS_SIZE);
+	if (from->sa_family == AF_INET) {
+		const struct sockaddr_in *v4 = (const struct sockaddr_in *)(const void *)from;
+		memcpy(address, mapped, sizeof mapped);
+		memcpy(address + sizeof mapped, &v4->sin_addr, sizeof v4->sin_addr);
+	} else if (from->sa_family == AF_INET6) {
+		const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)(const void *)from;
+		bool is_v4 = IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr);
+		memcpy(address, &v6->sin6_addr, is_v4 ? PEER_ADDRESS_SIZE : NETWORK_SIZE);
+	}
+}
+
+static bool is_loopback(const struct sockaddr *from)
+{
+	uint8_t address[PEER_ADDRESS_SIZE];
+	peer_address(from, address);
+	if (memcmp(address, mapped, sizeof mapped) == 0)
+		return address[sizeof mapped] == 127;
+	const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)(const void *)from;
+	return from->sa_family == AF_INET6 && IN6_IS_ADDR_LOOPBACK(&v6->sin6_addr);
+}
+
+bool peer_admitted(struct listener *listener, int fd)
+{
+	static const uint8_t none[PEER_ADDRESS_SIZE];
+	uint8_t address[PEER_ADDRESS_SIZE];
+	struct sockaddr_storage storage = {0};
+	socklen_t len = sizeof storage;
+	if (!atomic_load_explicit(&listener->asks, memory_order_relaxed) ||
+	    getpeername(fd, (struct sockaddr *)&storage, &len) != 0)
+		return true;
+	peer_address((const struct sockaddr *)&storage, address);
+	if (memcmp(address, none, sizeof none) == 0 || listener->admit(listener->door, address))
+		return true;
+	atomic_fetch_add_explicit(&listener->turned_away, 1, memory_order_relaxed);
+	return false;
+}
+
+struct peer_of_link peer_of_link(const struct loop *loop, uint32_t number)
+{
+	struct peer_of_link peer = {0};
+	struct sockaddr_storage storage = {0};
+	const struct sockaddr *from = (const struct sockaddr *)&storage;
+	socklen_t len = sizeof storage;
+	const struct link *link = link_table_at(&loop->links, number);
+	peer.confidential = link->stream.confidential;
+	if (link->stream.proxied)
+		return peer;
+	if (getpeername(link->stream.fd, (struct sockaddr *)&storage, &len) != 0)
+		return peer;
+	peer_address(from, peer.address);
+	peer.confidential = peer.confidential || from->sa_family == AF_UNIX || is_loopback(from);
+	return peer;
+}

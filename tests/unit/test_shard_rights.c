@@ -1,0 +1,233 @@
+/* What a client's rights mean for whole shards: publishing, being given, wills, a reload. */
+#include "tests/unit/shard_bench.h"
+
+static struct bench bench;
+static struct bench_grant grants[2];
+
+/* Everybody who comes from now on reads `read` and writes `write`. */
+static struct auth_grant *rules(int i, const char *read, const char *write)
+{
+	grants[i] = (struct bench_grant){.grant = {.restricted = true},
+					 .bench = &bench,
+					 .read = slice_text(read),
+					 .write = slice_text(write)};
+	return &grants[i].grant;
+}
+
+static void begin(const char *read, const char *write)
+{
+	bench_begin(&bench, 1);
+	bench.grant = rules(0, read, write);
+}
+
+/* 5.0 is told, 3.1.1 is not; QoS 0 just goes nowhere. */
+START_TEST(publishing_is_denied)
+{
+	struct peer *all, *five, *four;
+
+	begin("#", "mine/#");
+	all = new_peer(&bench, MQTT_VERSION_5_0, "all");
+	subscribe(all, "#", 0);
+	five = new_peer(&bench, MQTT_VERSION_5_0, "five");
+	four = new_peer(&bench, MQTT_VERSION_3_1_1, "four");
+	peer_publish(five, QOS(0), 0, "other", "", "x");
+	peer_publish(five, QOS(1), 1, "other", "", "x");
+	expect(five, 0x40, "0001 87");
+	peer_publish(five, QOS(2), 2, "other", "", "x");
+	expect(five, 0x50, "0002 87");
+	peer_publish(four, QOS(1), 1, "other", "", "x");
+	expect(four, 0x40, "0001");
+	peer_publish(four, QOS(2), 2, "other", "", "x");
+	expect(four, 0x50, "0002");
+	peer_send(four, 0x62, "0002");
+	expect(four, 0x70, "0002");
+	peer_publish(four, QOS(1) | RETAIN, 3, "other", "", "x");
+	expect(four, 0x40, "0003");
+	expect_nothing(all);
+	ck_assert_uint_eq(counted(&bench, DROPPED_DENIED), 6);
+	ck_assert_uint_eq(counted(&bench, RETAINED), 0);
+	peer_publish(five, QOS(1), 4, "mine/a", "", "y");
+	expect_publish(all, QOS(0), 0, "mine/a", "", "y");
+	expect(five, 0x40, "0004");
+	bench_finish(&bench);
+}
+END_TEST
+
+/* The filter is granted, as mosquitto does; what may not be read does not come. */
+START_TEST(reading_is_denied)
+{
+	struct peer *reader, *writer;
+
+	begin("mine/#", "#");
+	writer = new_peer(&bench, MQTT_VERSION_5_0, "writer");
+	peer_publish(writer, QOS(1) | RETAIN, 1, "other/kept", "", "x");
+	expect(writer, 0x40, "0001 10");
+	reader = new_peer(&bench, MQTT_VERSION_5_0, "reader");
+	subscribe(reader, "#", 1);
+	expect_nothing(reader); /* not the retained one, either */
+	for (uint16_t qos = 0; qos < 3; qos++) {
+		peer_publish(writer, (uint8_t)QOS(qos), (uint16_t)(qos ? qos + 1 : 0), "other", "",
+			     "x");
+		peer_publish(writer, (uint8_t)QOS(qos), (uint16_t)(qos ? qos + 5 : 0), "mine/b", "",
+			     "y");
+	}
+	expect_publish(reader, QOS(0), 0, "mine/b", "", "y");
+	expect_publish(reader, QOS(1), 1, "mine/b", "", "y");
+	expect_publish(reader, QOS(1), 2, "mine/b", "", "y");
+	expect_nothing(reader);
+	ck_assert_uint_eq(counted(&bench, DROPPED_DENIED), 4);
+	bench_finish(&bench);
+}
+END_TEST
+
+/* What waits for a session that is away is looked at again when it goes out. */
+START_TEST(rules_of_today_hold_for_what_waited)
+{
+	struct mqtt_connect lasting = connect_of(MQTT_VERSION_3_1_1, "lasting", false);
+	struct peer *reader, *writer;
+
+	begin("#", "#");
+	writer = new_peer(&bench, MQTT_VERSION_3_1_1, "writer");
+	reader = come_up(&bench, 0, &lasting, false);
+	subscribe(reader, "+", 1);
+	peer_lose(reader);
+	peer_publish(writer, QOS(1), 1, "a", "", "x");
+	peer_publish(writer, QOS(1), 2, "b", "", "y");
+	expect(writer, 0x40, "0001");
+	expect(writer, 0x40, "0002");
+	bench.grant = rules(1, "b", "#");
+	reader = come_up(&bench, 0, &lasting, true);
+	expect_publish(reader, QOS(1), 1, "b", "", "y");
+	expect_nothing(reader);
+	bench_finish(&bench);
+}
+END_TEST
+
+/* [bad-inputs 63]: a reload takes a right from a subscription that is there. */
+START_TEST(a_reload_reaches_who_is_there)
+{
+	struct peer *reader, *writer;
+
+	begin("#", "#");
+	reader = new_peer(&bench, MQTT_VERSION_5_0, "reader");
+	writer = new_peer(&bench, MQTT_VERSION_5_0, "writer");
+	subscribe(reader, "+", 0);
+	peer_publish(writer, QOS(1), 1, "a", "", "x");
+	expect_publish(reader, QOS(0), 0, "a", "", "x");
+	expect(writer, 0x40, "0001");
+	bench.next_grant = rules(1, "b", "a");
+	bench_event(&bench, 0, &(struct event){.type = EVENT_RIGHTS});
+	peer_publish(writer, QOS(1), 2, "a", "", "x");
+	expect(writer, 0x40, "0002");
+	peer_publish(writer, QOS(1), 3, "b", "", "x");
+	expect(writer, 0x40, "0003 87");
+	expect_nothing(reader);
+	bench.next_grant = NULL; /* nobody is left in the file */
+	bench_event(&bench, 0, &(struct event){.type = EVENT_RIGHTS});
+	expect_end(reader, 0x87);
+	expect_end(writer, 0x87);
+	bench_finish(&bench);
+}
+END_TEST
+
+START_TEST(a_will_needs_the_right)
+{
+	struct mqtt_connect dying = connect_of(MQTT_VERSION_3_1_1, "dying", true);
+	struct peer *reader;
+
+	begin("#", "allowed");
+	reader = new_peer(&bench, MQTT_VERSION_3_1_1, "reader");
+	subscribe(reader, "#", 0);
+	dying.has_will = true;
+	dying.will.payload = SLICE_LITERAL("gone");
+	dying.will.topic = SLICE_LITERAL("denied");
+	peer_lose(come_up(&bench, 0, &dying, false));
+	expect_nothing(reader);
+	dying.will.topic = SLICE_LITERAL("allowed");
+	peer_lose(come_up(&bench, 0, &dying, false));
+	expect_publish(reader, QOS(0), 0, "allowed", "", "gone");
+	bench_finish(&bench);
+}
+END_TEST
+
+/* Without rules nothing is asked; with rules the same topic is asked about once. */
+START_TEST(answers_are_remembered)
+{
+	struct peer *writer;
+
+	bench_begin(&bench, 1);
+	grants[0] = (struct bench_grant){.bench = &bench};
+	bench.grant = &grants[0].grant;
+	writer = new_peer(&bench, MQTT_VERSION_3_1_1, "free");
+	peer_publish(writer, QOS(0), 0, "a", "", "x");
+	ck_assert_uint_eq(bench.questions, 0);
+	bench.grant = rules(0, "#", "a");
+	writer = new_peer(&bench, MQTT_VERSION_3_1_1, "bound");
+	for (int i = 0; i < 10; i++) {
+		peer_publish(writer, QOS(0), 0, "a", "", "x");
+		peer_publish(writer, QOS(0), 0, "b", "", "x");
+	}
+	ck_assert_uint_ge(bench.questions, 2);
+	ck_assert_uint_le(bench.questions, 20);
+	ck_assert_uint_eq(counted(&bench, DROPPED_DENIED), 10);
+	/* An answer about writing is none about reading. */
+	bench.grant = rules(1, "else", "both");
+	writer = new_peer(&bench, MQTT_VERSION_5_0, "both");
+	subscribe(writer, "both", 0);
+	for (uint16_t id = 1; id < 3; id++) {
+		peer_publish(writer, QOS(1), id, "both", "", "x");
+		expect(writer, 0x40, id == 1 ? "0001" : "0002");
+	}
+	expect_nothing(writer);
+	bench_finish(&bench);
+}
+END_TEST
+
+/* Grants go back: of sessions that end, of answers that come too late, of connections that do
+ * not become one. */
+START_TEST(grants_go_back)
+{
+	struct mqtt_connect five = connect_of(MQTT_VERSION_5_0, "a", true);
+	struct peer *peer;
+
+	begin("#", "#");
+	peer = new_peer(&bench, MQTT_VERSION_5_0, "short");
+	ck_assert_uint_eq(bench.released, 0);
+	peer_lose(peer);
+	ck_assert_uint_eq(bench.released, 1);
+	bench.verdict = AUTH_WAIT;
+	peer = peer_open(&bench, 0, MQTT_VERSION_5_0);
+	peer_connect(peer, &five);
+	peer_lose(peer);
+	bench_event(&bench, 0,
+		    &(struct event){.type = EVENT_AUTHENTICATED,
+				    .link = peer->link,
+				    .serial = bench.asked_serial,
+				    .grant = bench.grant});
+	ck_assert_uint_eq(bench.released, 2);
+	bench.settings.sessions_max = 0;
+	peer = peer_open(&bench, 0, MQTT_VERSION_5_0);
+	peer_connect(peer, &five);
+	bench_event(&bench, 0,
+		    &(struct event){.type = EVENT_AUTHENTICATED,
+				    .link = peer->link,
+				    .serial = bench.asked_serial,
+				    .grant = bench.grant});
+	expect_connack(peer, 0x97);
+	ck_assert_uint_eq(bench.released, 3);
+	bench_finish(&bench);
+}
+END_TEST
+
+Suite *shard_rights_suite(void)
+{
+	const TTest *const tests[] = {publishing_is_denied,
+				      reading_is_denied,
+				      rules_of_today_hold_for_what_waited,
+				      a_reload_reaches_who_is_there,
+				      a_will_needs_the_right,
+				      answers_are_remembered,
+				      grants_go_back};
+
+	return suite_of("shard_rights", tests, COUNT_OF(tests));
+}
