@@ -60,7 +60,7 @@ static void put_in_tray(struct worker *worker, const struct effect *effect)
 	struct tray *tray = &worker->trays[mail->to];
 	struct parcel parcel = {.type = PARCEL_MAIL, .mail = mail};
 
-	if (mail->type == MAIL_ANSWER) {
+	if (mail->type == MAIL_ANSWERS) {
 		parcels_add(&tray->answers, parcel);
 		return;
 	}

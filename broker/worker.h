@@ -4,7 +4,7 @@
  *
  * One turn: wait; ready links, the mailbox and timers become events; mail for others
  * is posted, one lock and at most one wake-up for each of them; the other effects are
- * carried out.  Answers (MAIL_ANSWER) are posted last, after all other mail to
+ * carried out.  Answers (MAIL_ANSWERS) are posted last, after all other mail to
  * everybody: mail.h says why.
  *
  * Cause before effect: mail leaves before any byte of the turn is written, and the

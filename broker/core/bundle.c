@@ -21,36 +21,49 @@ struct head {
 	bool again;
 };
 
+struct route_head {
+	uint64_t ticket;
+	uint32_t path_len;
+	bool gone;
+};
+
+static const enum mail_type types[BUNDLE_KINDS] = {
+    [BUNDLE_PUBLICATIONS] = MAIL_PUBLICATIONS,
+    [BUNDLE_GATES] = MAIL_GATES,
+    [BUNDLE_ROUTES] = MAIL_ROUTES,
+    [BUNDLE_ANSWERS] = MAIL_ANSWERS,
+};
+
 void bundles_init(struct bundles *bundles, uint16_t parties)
 {
-	bundles->publications = memory_get_zeroed(parties * sizeof *bundles->publications);
+	for (unsigned kind = 0; kind < BUNDLE_KINDS; kind++)
+		bundles->open[kind] = memory_get_zeroed(parties * sizeof(struct mail *));
 	bundles->event = memory_get_zeroed(parties * sizeof *bundles->event);
-	bundles->gates = memory_get_zeroed(parties * sizeof *bundles->gates);
 }
 
 void bundles_finish(struct bundles *bundles)
 {
-	memory_free(bundles->publications);
-	memory_free(bundles->gates);
+	for (unsigned kind = 0; kind < BUNDLE_KINDS; kind++)
+		memory_free(bundles->open[kind]);
 	memory_free(bundles->event);
 }
 
 void bundle_seal(struct bundles *bundles, party_id to)
 {
-	bundles->publications[to] = NULL;
+	bundles->open[BUNDLE_PUBLICATIONS][to] = NULL;
 }
 
 void bundles_sent(struct bundles *bundles, uint16_t parties)
 {
-	memset(bundles->publications, 0, parties * sizeof *bundles->publications);
-	memset(bundles->gates, 0, parties * sizeof *bundles->gates);
+	for (unsigned kind = 0; kind < BUNDLE_KINDS; kind++)
+		memset(bundles->open[kind], 0, parties * sizeof(struct mail *));
 }
 
 /* ---- making them ---- */
 
-static struct mail *begin(struct shard *shard, enum mail_type type, party_id to, uint32_t room)
+static struct mail *begin(struct shard *shard, enum bundle_kind kind, party_id to, uint32_t room)
 {
-	struct mail *mail = mail_create(type, shard->party, to, SLICE_NONE);
+	struct mail *mail = mail_create(types[kind], shard->party, to, SLICE_NONE);
 	mail->bundle = purse_payload(&shard->purse, room);
 	mail->bundle_room = room;
 	purse_force(&shard->purse, room);
@@ -58,14 +71,15 @@ static struct mail *begin(struct shard *shard, enum mail_type type, party_id to,
 	return mail;
 }
 
-/* Room for n more bytes in the mail at *open, or in a new one. */
-static uint8_t *reserve(struct shard *shard, enum mail_type type, party_id to, struct mail **open,
-			uint32_t n)
+/* Room for n more bytes in the mail that is open, or in a new one. */
+static uint8_t *reserve(struct shard *shard, enum bundle_kind kind, party_id to, uint32_t n)
 {
+	struct mail **open = &shard->bundles.open[kind][to];
 	struct mail *mail = *open;
 	if (mail == NULL || mail->bundle_room - mail->bundle_len < n) {
-		mail = begin(shard, type, to, mail || n > ROOM_FIRST ? ROOM_LARGE : ROOM_FIRST);
-		*open = mail;
+		mail = begin(shard, kind, to, mail || n > ROOM_FIRST ? ROOM_LARGE : ROOM_FIRST);
+		/* Mail to itself may be opened before this turn is over. */
+		*open = to != shard->party ? mail : NULL;
 	}
 	uint8_t *at = mail->bundle + mail->bundle_len;
 	mail->bundle_len += n;
@@ -91,11 +105,11 @@ static uint32_t padded(size_t n)
 bool bundle_publication(struct shard *shard, party_id to, const struct publication *p,
 			uint64_t ticket)
 {
-	struct mail **open = &shard->bundles.publications[to];
-	if (*open == NULL && !purse_allows(&shard->purse, ROOM_LARGE))
+	const struct mail *open = shard->bundles.open[BUNDLE_PUBLICATIONS][to];
+	if (open == NULL && !purse_allows(&shard->purse, ROOM_LARGE))
 		return false;
 	uint8_t *at =
-	    reserve(shard, MAIL_PUBLICATIONS, to, open, padded(sizeof(struct head) + bytes_of(p)));
+	    reserve(shard, BUNDLE_PUBLICATIONS, to, padded(sizeof(struct head) + bytes_of(p)));
 	*(struct head *)(void *)at = (struct head){
 	    .ticket = ticket,
 	    .envelope = p->envelope,
@@ -120,10 +134,27 @@ bool bundle_publication(struct shard *shard, party_id to, const struct publicati
 	return true;
 }
 
+static void add_ticket(struct shard *shard, enum bundle_kind kind, party_id to, uint64_t ticket)
+{
+	memcpy(reserve(shard, kind, to, sizeof ticket), &ticket, sizeof ticket);
+}
+
 void bundle_gate(struct shard *shard, party_id to, uint64_t ticket)
 {
-	uint8_t *at = reserve(shard, MAIL_GATES, to, &shard->bundles.gates[to], sizeof ticket);
-	memcpy(at, &ticket, sizeof ticket);
+	add_ticket(shard, BUNDLE_GATES, to, ticket);
+}
+
+void bundle_answer(struct shard *shard, party_id to, uint64_t ticket)
+{
+	add_ticket(shard, BUNDLE_ANSWERS, to, ticket);
+}
+
+void bundle_route(struct shard *shard, party_id to, const struct bundled_route *route)
+{
+	struct route_head head = {route->ticket, (uint32_t)route->path.len, route->gone};
+	uint8_t *at = reserve(shard, BUNDLE_ROUTES, to, padded(sizeof head + route->path.len));
+	memcpy(at, &head, sizeof head);
+	memcpy(at + sizeof head, route->path.at, route->path.len);
 }
 
 /* ---- reading them ---- */
@@ -152,6 +183,17 @@ bool bundle_next(const struct mail *mail, uint32_t *at, struct publication *publ
 	};
 	*ticket = head->ticket;
 	*at += padded(sizeof *head + bytes_of(publication));
+	return true;
+}
+
+bool bundle_next_route(const struct mail *mail, uint32_t *at, struct bundled_route *route)
+{
+	if (*at == mail->bundle_len)
+		return false;
+	const struct route_head *head = (const void *)(mail->bundle + *at);
+	*route =
+	    (struct bundled_route){head->ticket, head->gone, slice_of(head + 1, head->path_len)};
+	*at += padded(sizeof *head + head->path_len);
 	return true;
 }
 

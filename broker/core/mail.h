@@ -4,7 +4,7 @@
  * may one day be a remote node: each can be written as bytes.
  *
  * Order: mail from one party to another arrives in the order in which it was
- * sent, with two exceptions.  MAIL_ANSWER leaves after all other mail of its turn,
+ * sent, with two exceptions.  MAIL_ANSWERS leave after all other mail of its turn,
  * to whomever: a barrier answered means that everything before it has been
  * posted.  MAIL_RETAIN leaves before all other: whoever has seen a live publish
  * and asks for retained messages then finds them as new.
@@ -24,10 +24,9 @@ struct purse;
 typedef uint16_t party_id;
 
 enum mail_type {
-	MAIL_ROUTE_ADD, /* text = path of a filter (trie.h): `from` has subscribers; answer `ticket`
-			 */
-	MAIL_ROUTE_DEL, /* likewise: no more */
-	MAIL_ANSWER,	/* `ticket`: what was asked under this number is in force */
+	MAIL_ROUTES,  /* a bundle (bundle.h) of filters that `from` has subscribers for, or none now
+		       */
+	MAIL_ANSWERS, /* a bundle of tickets: what was asked under these numbers is in force */
 	MAIL_PUBLISH, /* message, for the subscribers that `to` has; MAIL_GATES for `ticket` if any
 		       */
 	MAIL_PUBLICATIONS, /* a bundle of small ones (bundle.h), likewise */
@@ -74,7 +73,7 @@ struct mail {
 	struct share_member member;
 	struct message *message;   /* owns one reference; NULL for none */
 	struct message **messages; /* MAIL_RETAIN_FOUND: `count` references; NULL for none */
-	uint8_t *bundle;	   /* MAIL_PUBLICATIONS, MAIL_GATES: `count` of them */
+	uint8_t *bundle;	   /* of bundles: `count` things in it */
 	uint32_t bundle_len;
 	uint32_t bundle_room;
 	uint32_t count;

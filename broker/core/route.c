@@ -86,9 +86,7 @@ static void tell(struct shard *shard, const struct barrier_waiter *waiter)
 		answer_arrived(shard, waiter->answer);
 		return;
 	}
-	struct mail *mail = mail_create(MAIL_ANSWER, shard->party, waiter->party, SLICE_NONE);
-	mail->ticket = waiter->ticket;
-	shard_post(shard, mail);
+	bundle_answer(shard, waiter->party, waiter->ticket);
 }
 
 void barrier_answered(struct shard *shard, uint64_t ticket)
@@ -112,18 +110,14 @@ void barrier_answered(struct shard *shard, uint64_t ticket)
 
 /* ---- telling the others ---- */
 
-static void mail_all(struct shard *shard, enum mail_type type, uint32_t node, uint64_t ticket)
+static void tell_all(struct shard *shard, uint32_t node, uint64_t ticket, bool gone)
 {
 	uint64_t path[TRIE_LEVELS_MAX + 1];
 	size_t count = trie_path(&shard->subscriptions.trie, node, path);
-	struct slice text = slice_of(path, count * sizeof path[0]);
-	for (party_id to = 0; to < shard->parties; to++) {
-		if (to == shard->party)
-			continue;
-		struct mail *mail = mail_create(type, shard->party, to, text);
-		mail->ticket = ticket;
-		shard_post(shard, mail);
-	}
+	struct bundled_route route = {ticket, gone, slice_of(path, count * sizeof path[0])};
+	for (party_id to = 0; to < shard->parties; to++)
+		if (to != shard->party)
+			bundle_route(shard, to, &route);
 }
 
 uint32_t route_announce(struct shard *shard, uint32_t node, bool first)
@@ -135,7 +129,7 @@ uint32_t route_announce(struct shard *shard, uint32_t node, bool first)
 	uint32_t n = barrier_create(shard, shard->parties - 1u);
 	barrier_at(&shard->routes, n)->node = node;
 	index_add(&shard->routes.by_node, hash_mix(node), n);
-	mail_all(shard, MAIL_ROUTE_ADD, node, n);
+	tell_all(shard, node, n, false);
 	return n;
 }
 
@@ -146,7 +140,7 @@ static void withdraw(struct shard *shard, uint32_t node)
 	uint32_t n = barrier_of_node(&shard->routes, node);
 	if (n != 0)
 		detach_from_node(&shard->routes, n);
-	mail_all(shard, MAIL_ROUTE_DEL, node, 0);
+	tell_all(shard, node, 0, true);
 }
 
 void route_unsubscribe(struct shard *shard, uint32_t subscription, uint32_t *head)
@@ -214,14 +208,15 @@ static void remove_party(struct routes *routes, uint32_t node, party_id party)
 void route_mail(struct shard *shard, const struct mail *mail)
 {
 	struct routes *routes = &shard->routes;
-	if (mail->type == MAIL_ROUTE_DEL) {
-		remove_party(routes, trie_find_path(&routes->trie, mail->text), mail->from);
-		return;
+	struct bundled_route route;
+	for (uint32_t at = 0; bundle_next_route(mail, &at, &route);) {
+		if (route.gone) {
+			remove_party(routes, trie_find_path(&routes->trie, route.path), mail->from);
+			continue;
+		}
+		add_party(routes, trie_add_path(&routes->trie, route.path), mail->from);
+		bundle_answer(shard, mail->from, route.ticket);
 	}
-	add_party(routes, trie_add_path(&routes->trie, mail->text), mail->from);
-	struct mail *answer = mail_create(MAIL_ANSWER, shard->party, mail->from, SLICE_NONE);
-	answer->ticket = mail->ticket;
-	shard_post(shard, answer);
 }
 
 struct route_walk {

@@ -3,9 +3,9 @@
  * that make a SUBACK mean what it says.
  *
  * When the first subscription to a filter appears on a shard it tells all other
- * parties (MAIL_ROUTE_ADD) and waits for their answers: no publish after SUBACK
+ * parties (MAIL_ROUTES) and waits for their answers: no publish after SUBACK
  * can miss it.  Who subscribes to the same filter meanwhile waits for the same
- * barrier.  ROUTE_ADD and ROUTE_DEL go only at 0 -> 1 and 1 -> 0, in mail order.
+ * barrier.  They are told at 0 -> 1 and 1 -> 0 only, in this order.
  *
  * Thread: the shard's.
  */
@@ -42,7 +42,7 @@ uint32_t barrier_create(struct shard *shard, uint32_t remaining);
 /* Adds a waiter; it is told once the barrier opens. */
 void barrier_wait(struct shard *shard, uint32_t n, struct barrier_waiter waiter);
 
-/* MAIL_ANSWER: one answer came. */
+/* MAIL_ANSWERS: one answer came. */
 void barrier_answered(struct shard *shard, uint64_t ticket);
 
 /*
@@ -57,7 +57,7 @@ uint32_t route_announce(struct shard *shard, uint32_t node, bool first);
  */
 void route_unsubscribe(struct shard *shard, uint32_t subscription, uint32_t *head);
 
-/* MAIL_ROUTE_ADD, MAIL_ROUTE_DEL */
+/* MAIL_ROUTES */
 void route_mail(struct shard *shard, const struct mail *mail);
 
 /* Calls back for each other party that has a matching filter, once each; how many. */

@@ -38,7 +38,7 @@ struct effect *shard_effect(struct shard *shard, enum effect_type type, uint32_t
 void shard_post(struct shard *shard, struct mail *mail)
 {
 	if (mail->to != shard->party) {
-		if (mail->type != MAIL_GATES)
+		if (mail->bundle == NULL)
 			bundle_seal(&shard->bundles, mail->to);
 		shard_effect(shard, EFFECT_MAIL, 0)->mail = mail;
 		return;
@@ -242,22 +242,23 @@ static void on_mail_envelope_end(struct shard *shard, struct mail *mail)
 	recall_envelope_end(shard, mail->ticket);
 }
 
-static void on_mail_route(struct shard *shard, struct mail *mail)
+static void on_mail_routes(struct shard *shard, struct mail *mail)
 {
 	route_mail(shard, mail);
 }
 
-static void on_mail_answer(struct shard *shard, struct mail *mail)
+static void on_mail_answers(struct shard *shard, struct mail *mail)
 {
-	barrier_answered(shard, mail->ticket);
+	const uint64_t *tickets = bundle_tickets(mail);
+	for (uint32_t i = 0; i < mail->count; i++)
+		barrier_answered(shard, tickets[i]);
 }
 
 static void handle_mail(struct shard *shard, struct mail *mail)
 {
 	static void (*const handlers[MAIL_TYPES])(struct shard *, struct mail *) = {
-	    [MAIL_ROUTE_ADD] = on_mail_route,
-	    [MAIL_ROUTE_DEL] = on_mail_route,
-	    [MAIL_ANSWER] = on_mail_answer,
+	    [MAIL_ROUTES] = on_mail_routes,
+	    [MAIL_ANSWERS] = on_mail_answers,
 	    [MAIL_PUBLISH] = on_mail_publish,
 	    [MAIL_PUBLICATIONS] = on_mail_publications,
 	    [MAIL_GATES] = on_mail_gates,

@@ -337,14 +337,10 @@ static void join(struct shard *shard, const struct mail *mail)
 	uint32_t node = subscription_at(&shard->subscriptions, group->subscription)->node;
 	uint32_t barrier = route_announce(shard, node, first);
 	struct barrier_waiter waiter = {.party = mail->from, .ticket = mail->ticket};
-	if (barrier == 0) {
-		struct mail *answer =
-		    mail_create(MAIL_ANSWER, shard->party, mail->from, SLICE_NONE);
-		answer->ticket = mail->ticket;
-		shard_post(shard, answer);
-	} else {
+	if (barrier == 0)
+		bundle_answer(shard, mail->from, mail->ticket);
+	else
 		barrier_wait(shard, barrier, waiter);
-	}
 	if (mail->online)
 		give_queue(shard, group);
 }

@@ -265,7 +265,7 @@ static unsigned round_of(const struct effect *effect)
 		return 1;
 	if (effect->type != EFFECT_MAIL)
 		return 2;
-	return effect->mail->type == MAIL_RETAIN ? 0 : effect->mail->type == MAIL_ANSWER ? 3 : 1;
+	return effect->mail->type == MAIL_RETAIN ? 0 : effect->mail->type == MAIL_ANSWERS ? 3 : 1;
 }
 
 static bool carry_out_all(struct world *world, unsigned shard)

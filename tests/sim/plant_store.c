@@ -62,7 +62,7 @@ bool plant_answers_early(struct world *world, const struct store_batch *batch)
 {
 	for (size_t i = 0; i < sizeof(early) / sizeof(early[0]); i++)
 		if (world->plant == early[i].plant && has_only(batch, early[i].type))
-			return strikes_and_kills(world, early[i].plant, 300, 12);
+			return strikes_and_kills(world, early[i].plant, 600, 6);
 	return false;
 }
 

@@ -337,7 +337,7 @@ static bool turn(struct bench *bench, struct shard *shard)
 	shard_effects_done(shard);
 	for (int answers = 0; answers < 2; answers++)
 		for (size_t i = 0; i < count; i++)
-			if ((copy[i].mail && copy[i].mail->type == MAIL_ANSWER) == answers)
+			if ((copy[i].mail && copy[i].mail->type == MAIL_ANSWERS) == answers)
 				carry_out(bench, &copy[i]);
 	free(copy);
 	return count > 0;
