@@ -13,14 +13,22 @@ static void write_text(const char *text)
 		return;
 }
 
-/* A condition of ours was wrong: its place is all that a report needs.  abort(3) goes on to end us.
+/*
+ * A condition of ours was wrong: its place is all that a report needs.  Or systemd's watchdog has
+ * heard nothing from us; whatever hangs, the process is to end now.
  */
 static void on_abort(int number)
 {
-	(void)number;
-	write_text("metrinod: a mistake of this program, please report it: ");
-	write_text(must_failed_text);
-	write_text("\n");
+	if (must_failed_text[0] != 0) {
+		write_text("metrinod: a mistake of this program, please report it: ");
+		write_text(must_failed_text);
+		write_text("\n");
+	} else {
+		write_text("metrinod: ended by SIGABRT: a watchdog that heard nothing, or a "
+			   "library's mistake\n");
+	}
+	signal(number, SIG_DFL);
+	raise(number);
 }
 
 int main(int argc, char **argv)

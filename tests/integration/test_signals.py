@@ -65,6 +65,14 @@ class Signals(OwnBrokerTest):
         client.ping()
         self.assertEqual(self.client(keep_alive=1000).connack.get("server_keep_alive"), 100)
 
+    @own_only("a broker of others may go on, or say nothing")
+    def test_abort_ends_at_once(self):
+        """What systemd's watchdog sends to a broker that hangs: it does not go on, and says why."""
+        self.broker.start()
+        self.broker.signal(signal.SIGABRT)
+        self.assertEqual(self.broker.wait(), -signal.SIGABRT)
+        self.assertIn("ended by SIGABRT", self.broker.log())
+
     def test_signals_that_do_no_harm(self):
         self.broker.start()
         client = self.client()
