@@ -232,7 +232,9 @@ void client_timer(struct shard *shard, struct client *client)
 	case CLIENT_UP:
 		if (client->waiting)
 			client_go_on(shard, client); /* rate.h */
-		if (client->state != CLIENT_UP || client->keep_alive_s == 0)
+		/* A pause, which may have just begun, has the timer for itself. */
+		if (client->state != CLIENT_UP || client->keep_alive_s == 0 ||
+		    rate_pauses(shard, client))
 			return;
 		if (shard->now.ms < keep_alive_due(client)) {
 			timer_arm(&shard->timers, &client->timer, keep_alive_due(client));

@@ -82,6 +82,30 @@ START_TEST(a_pause_is_no_silence)
 }
 END_TEST
 
+/* What came in one read is taken at the rate, also from a client with a keep alive. */
+START_TEST(pause_follows_on_pause)
+{
+	struct mqtt_connect connect = connect_of(MQTT_VERSION_3_1_1, "kept", true);
+	struct peer *peer = publisher(MQTT_VERSION_5_0, 10, UINT32_MAX);
+
+	connect.keep_alive_s = 60;
+	peer = come_up(&bench, 0, &connect, false);
+	publish_some(peer, 15);
+	ck_assert_uint_eq(counted(&bench, PUBLISH_RECEIVED), 11);
+	for (unsigned taken = 12; taken <= 15; taken++) {
+		bench_pass_ms(&bench, 101);
+		ck_assert_uint_eq(counted(&bench, PUBLISH_RECEIVED), taken);
+	}
+	bench_pass_ms(&bench, 101);
+	ck_assert(peer->reading);
+	bench_pass_ms(&bench, 89000);
+	ck_assert(peer->open);
+	bench_pass_ms(&bench, 2000);
+	expect_closed(peer);
+	bench_finish(&bench);
+}
+END_TEST
+
 START_TEST(ends_who_sends_far_too_much)
 {
 	struct peer *five = publisher(MQTT_VERSION_5_0, UINT32_MAX, 1);
@@ -99,7 +123,8 @@ END_TEST
 Suite *shard_rate_suite(void)
 {
 	const TTest *const tests[] = {pauses_who_is_too_fast, lets_be_who_keeps_the_rate,
-				      a_pause_is_no_silence, ends_who_sends_far_too_much};
+				      a_pause_is_no_silence, pause_follows_on_pause,
+				      ends_who_sends_far_too_much};
 
 	return suite_of("shard_rate", tests, COUNT_OF(tests));
 }
