@@ -90,6 +90,7 @@ static struct span *make_span(struct shelf *shelf, size_t bytes)
 {
 	struct span *span = memory_get_aligned(ARENA_SPAN, bytes);
 	*span = (struct span){.shelf = shelf};
+	atomic_fetch_add_explicit(&shelf->span_count, 1, memory_order_relaxed);
 	return span;
 }
 
@@ -99,18 +100,17 @@ static struct span *span_for(struct shelf *shelf, uint32_t kind)
 	if (span) {
 		shelf->spare = span->next;
 		shelf->spare_count--;
-	} else {
+	} else
 		span = make_span(shelf, ARENA_SPAN);
-		shelf->span_count++;
-	}
 	*span = (struct span){.shelf = shelf, .room = BODY / sizes[kind], .kind = kind};
 	open_span(span);
 	return span;
 }
 
-static void give_up(struct shelf *shelf, struct span *span)
+/* Of one's own shelf; and a span of its own of any shelf. */
+static void give_up(struct span *span)
 {
-	shelf->span_count--;
+	atomic_fetch_sub_explicit(&span->shelf->span_count, 1, memory_order_relaxed);
 	memory_free(span);
 }
 
@@ -118,7 +118,7 @@ static void put_by(struct shelf *shelf, struct span *span)
 {
 	shut_span(span);
 	if (shelf->spare_count == SPARE_MAX) {
-		give_up(shelf, span);
+		give_up(span);
 		return;
 	}
 	span->next = shelf->spare;
@@ -145,10 +145,6 @@ static void *take_block(struct span *span)
 static void put_block(struct shelf *shelf, struct block *block)
 {
 	struct span *span = span_of(block);
-	if (span->kind == OWN_SPAN) {
-		give_up(shelf, span);
-		return;
-	}
 	block->next = span->free;
 	span->free = block;
 	if (span->used-- == span->room)
@@ -185,7 +181,6 @@ void *arena_get(struct shelf *shelf, size_t n)
 	if (kind == OWN_SPAN) {
 		struct span *span = make_span(shelf, HEAD + n);
 		span->kind = OWN_SPAN;
-		shelf->span_count++;
 		return (uint8_t *)span + HEAD;
 	}
 	if (shelf->open[kind] == NULL)
@@ -203,11 +198,13 @@ void arena_free(struct shelf *shelf, void *at, size_t used)
 		memory_free(at);
 		return;
 	}
-	struct shelf *owner = span_of(at)->shelf;
-	if (owner == shelf)
+	struct span *span = span_of(at);
+	if (span->kind == OWN_SPAN)
+		give_up(span);
+	else if (span->shelf == shelf)
 		put_block(shelf, at);
 	else
-		return_block(owner, at);
+		return_block(span->shelf, at);
 }
 
 /* ---- shelves ---- */
@@ -246,14 +243,14 @@ void arena_calm(struct shelf *shelf)
 	while (shelf->spare) {
 		struct span *span = shelf->spare;
 		shelf->spare = span->next;
-		give_up(shelf, span);
+		give_up(span);
 	}
 	shelf->spare_count = 0;
 }
 
 uint32_t arena_spans(const struct shelf *shelf)
 {
-	return shelf->span_count;
+	return atomic_load_explicit(&shelf->span_count, memory_order_relaxed);
 }
 
 uint32_t arena_finish(struct arena *arena)
@@ -263,7 +260,7 @@ uint32_t arena_finish(struct arena *arena)
 	while (shelf) {
 		struct shelf *next = shelf->next;
 		arena_calm(shelf);
-		in_use += shelf->span_count;
+		in_use += arena_spans(shelf);
 		memory_free(shelf);
 		shelf = next;
 	}

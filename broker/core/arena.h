@@ -7,7 +7,9 @@
  * has a shelf of spans and takes blocks from it without asking anybody.  A block that another shard
  * frees (the last reference to a message may go anywhere) is laid on the owner's
  * return pile, which the owner clears when it needs a block or has a calm moment.  So memory stays
- * with the shard that uses it, whichever way messages flow.
+ * with the shard that uses it, whichever way messages flow.  A block so large that it has a span of
+ * its own goes back to the system at once, whoever frees it: few of them would be much memory, and
+ * a busy owner may need nothing for which it would look at the pile.
  *
  * Every block is overwritten before it can be given again: who frees it says how much of it was
  * used.
@@ -35,7 +37,7 @@ struct shelf {
 	struct span *open[ARENA_CLASSES]; /* with a free block, by size */
 	struct span *spare;		  /* without a block in use */
 	uint32_t spare_count;
-	uint32_t span_count; /* all of them */
+	_Atomic uint32_t span_count; /* all of them */
 	bool plain;	     /* blocks are malloc's */
 	struct block *_Atomic returned;
 	struct shelf *next; /* of the arena */

@@ -127,6 +127,23 @@ START_TEST(random_sizes)
 }
 END_TEST
 
+/* A large block goes back at once, also where another shelf's thread frees it. */
+START_TEST(large_blocks_do_not_pile_up)
+{
+	struct shelf *shelf = open_shelf(), *other = arena_shelf(&arena);
+	void *block = arena_get(shelf, 100000);
+
+	for (int i = 0; i < 100; i++) {
+		arena_free(other, block, 100000);
+		ck_assert_uint_eq(arena_spans(shelf), 0);
+		block = arena_get(shelf, 100000);
+		ck_assert_uint_eq(arena_spans(shelf), 1);
+	}
+	arena_free(shelf, block, 100000);
+	ck_assert_uint_eq(arena_finish(&arena), 0);
+}
+END_TEST
+
 /* ---- one thread makes, the other frees */
 
 #define PASSED 20000
@@ -173,7 +190,8 @@ END_TEST
 Suite *arena_suite(void)
 {
 	const TTest *const tests[] = {every_size,   wiped,	  spans_are_used_again,
-				      leak_is_told, random_sizes, freed_elsewhere};
+				      leak_is_told, random_sizes, large_blocks_do_not_pile_up,
+				      freed_elsewhere};
 
 	return suite_of("arena", tests, COUNT_OF(tests));
 }
