@@ -98,6 +98,7 @@ static void append(struct held *held, struct held_ack *ack)
 {
 	unsigned kind = ack->qos - 1u;
 	ack->next = 0;
+	ack->previous = held->last[kind];
 	ack->more = 0;
 	ack->in_order = true;
 	if (held->first[kind] == 0)
@@ -110,20 +111,20 @@ static void append(struct held *held, struct held_ack *ack)
 static void take_out(struct held *held, struct held_ack *ack)
 {
 	unsigned kind = ack->qos - 1u;
-	uint16_t before = 0;
+	bool first = held->first[kind] == ack->id;
 	if (!ack->in_order) {
 		held->absent[kind]--;
 		return;
 	}
 	ack->in_order = false;
-	for (uint16_t at = held->first[kind]; at != ack->id; at = in_order(held, at)->next)
-		before = at;
-	if (before)
-		in_order(held, before)->next = ack->next;
-	else
+	if (first)
 		held->first[kind] = ack->next;
-	if (held->last[kind] == ack->id)
-		held->last[kind] = before;
+	else
+		in_order(held, ack->previous)->next = ack->next;
+	if (ack->next)
+		in_order(held, ack->next)->previous = ack->previous;
+	else
+		held->last[kind] = first ? 0 : ack->previous;
 }
 
 void held_disconnected(struct held *held)

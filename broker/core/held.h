@@ -33,10 +33,11 @@ struct held_ack {
 	uint32_t gate;		 /* 0: open, waits for its turn or its connection */
 	uint16_t id;		 /* packet identifier; 0 for an empty place */
 	uint16_t next;		 /* identifier behind it in the order, 0 for none */
+	uint16_t previous;	 /* before it; says nothing in the first one */
+	uint16_t more;		 /* came so often again: each is acknowledged [MQTT-4.3.3-10] */
 	uint8_t qos;
 	uint8_t reason;
 	bool in_order; /* came on the connection that is there now */
-	uint16_t more; /* and so often again: each is acknowledged [MQTT-4.3.3-10] */
 };
 
 struct held {

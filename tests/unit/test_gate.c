@@ -339,12 +339,70 @@ START_TEST(grace_of_a_group)
 }
 END_TEST
 
+/* One whose identifier stands for another message leaves its place, wherever that is. */
+START_TEST(leaves_the_order)
+{
+	static const uint16_t sent[] = {1, 2, 3, 4, 5, 3, 4, 1, 1};
+	static const char *const due[] = {"0002", "0005", "0003", "0004", "0001"};
+	char text[8];
+
+	begin(1);
+	struct peer *from = new_peer(&bench, MQTT_VERSION_3_1_1, "from");
+	struct peer *to = new_peer(&bench, V5, "to");
+	subscribe(to, "t", 1);
+	for (size_t i = 0; i < COUNT_OF(sent); i++) {
+		snprintf(text, sizeof text, "%zu", i);
+		peer_publish(from, QOS(1), sent[i], "t", "", text);
+		expect_publish(to, QOS(1), (uint16_t)(i + 1), "t", "", text);
+	}
+	expect_nothing(from);
+	for (size_t i = 1; i <= COUNT_OF(sent); i++) {
+		snprintf(text, sizeof text, "%04zx", i);
+		peer_send(to, 0x40, text);
+	}
+	for (size_t i = 0; i < COUNT_OF(due); i++)
+		expect(from, 0x40, due[i]);
+	expect_nothing(from);
+	bench_finish(&bench);
+}
+END_TEST
+
+/*
+ * A client may choose identifiers that all want the same places, and have the last of
+ * thousands stand for another message again and again: that has to stay cheap, or one
+ * packet of ten bytes stops everybody's traffic for a tenth of a second.
+ */
+START_TEST(many_are_held_cheaply)
+{
+	begin(1);
+	struct peer *from = new_peer(&bench, MQTT_VERSION_3_1_1, "from");
+	subscribe(new_peer(&bench, V5, "to"), "t", 1);
+	for (uint16_t turn = 0; turn < 4; turn++)
+		for (uint16_t id = 1; id < 3072; id++)
+			peer_publish(from, QOS(1), (uint16_t)(turn * 16384 + id), "t", "", "x");
+	for (int i = 0; i < 300; i++)
+		peer_publish(from, QOS(1), 3 * 16384 + 3071, "t", "", i % 2 ? "y" : "z");
+	expect_nothing(from);
+	bench_finish(&bench);
+}
+END_TEST
+
 Suite *gate_suite(void)
 {
-	const TTest *tests[] = {
-	    waits_for_puback, waits_for_pubrec, across_shards,	     across_a_shared_subscription,
-	    in_order,	      not_its_own,	the_same_again,	     remembered_while_away,
-	    behind,	      memory_is_short,	grace_after_a_crash, grace_of_a_group};
+	const TTest *tests[] = {waits_for_puback,
+				waits_for_pubrec,
+				across_shards,
+				across_a_shared_subscription,
+				in_order,
+				not_its_own,
+				the_same_again,
+				remembered_while_away,
+				behind,
+				memory_is_short,
+				grace_after_a_crash,
+				grace_of_a_group,
+				leaves_the_order,
+				many_are_held_cheaply};
 	Suite *suite = suite_create("gate");
 	TCase *tcase = tcase_create("gate");
 
