@@ -23,6 +23,37 @@ static bool fail(struct failure *failure, const char *path)
 	return failure_set(failure, "%.300s: %s", path, strerror(errno));
 }
 
+/* Up to `size` bytes; fewer where the file ends before. */
+static bool read_up_to(int fd, const char *path, size_t size, struct text *text,
+		       struct failure *failure)
+{
+	while (text->len < size) {
+		ssize_t n = read(fd, text->at + text->len, size - text->len);
+		if (n == 0)
+			break;
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return fail(failure, path);
+		text->len += (size_t)n;
+	}
+	return true;
+}
+
+/* Half of a file may lack users, or what is denied to them. */
+static bool is_whole(int fd, const char *path, size_t len, struct failure *failure)
+{
+	struct stat status;
+	if (fstat(fd, &status) != 0)
+		return fail(failure, path);
+	if ((size_t)status.st_size == len)
+		return true;
+	return failure_set(failure,
+			   "%.300s: was changed while it was read; right would be to write a new "
+			   "file beside it and give that its name",
+			   path);
+}
+
 static bool read_all(int fd, const char *path, struct text *text, struct failure *failure)
 {
 	struct stat status;
@@ -35,17 +66,9 @@ static bool read_all(int fd, const char *path, struct text *text, struct failure
 	size_t size = (size_t)status.st_size;
 	text->at = malloc(size + 1);
 	must(text->at);
-	while (text->len < size) {
-		ssize_t n = read(fd, text->at + text->len, size - text->len);
-		if (n == 0)
-			break; /* it was cut off meanwhile: what there is must do */
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0) {
-			text_file_free(text);
-			return fail(failure, path);
-		}
-		text->len += (size_t)n;
+	if (!read_up_to(fd, path, size, text, failure) || !is_whole(fd, path, text->len, failure)) {
+		text_file_free(text);
+		return false;
 	}
 	text->at[text->len] = '\0';
 	return true;

@@ -7,7 +7,8 @@
  * knows of no lock is not.
  *
  * Ownership: texts are the caller's, to be given to text_file_free(), which wipes them.
- * Failure: a sentence that begins with the path.
+ * Failure: a sentence that begins with the path; also where the file was found to have changed
+ * its size while it was read.
  * Thread: any.
  */
 #ifndef AUTH_TEXT_FILE_H

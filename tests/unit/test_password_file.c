@@ -152,6 +152,21 @@ static bool take_bob_out(void *self, struct slice old, struct text *changed)
 	return true;
 }
 
+/* A file that ends before its size says is one that somebody is writing; those of sysfs do. */
+START_TEST(half_a_file_is_none)
+{
+	static const char path[] = "/sys/devices/system/cpu/online";
+	struct failure failure;
+	struct text text;
+
+	if (access(path, R_OK) != 0)
+		return;
+	ck_assert(!text_file_read(path, &text, &failure));
+	ck_assert_ptr_nonnull(strstr(failure.text, "was changed while it was read"));
+	ck_assert_ptr_null(text.at);
+}
+END_TEST
+
 /* The owner, the mode and a symbolic link stay; nothing is left beside it. */
 START_TEST(replaces_the_file)
 {
@@ -209,6 +224,7 @@ Suite *password_file_suite(void)
 	tcase_add_test(tests, renews_the_entry_that_was_checked);
 	tcase_add_loop_test(tests, changes_one_line, 0, COUNT_OF(edits));
 	tcase_add_test(tests, finds_the_password_in_the_text);
+	tcase_add_test(tests, half_a_file_is_none);
 	tcase_add_test(tests, replaces_the_file);
 	tcase_add_test(tests, says_which_file_is_not_there);
 	suite_add_tcase(suite, tests);
