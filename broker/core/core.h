@@ -424,6 +424,8 @@ void deliver_own_copy(struct shard *shard, const struct mail *mail);
 /* Its record is in the store now: PUBLISH goes, or PUBREL. */
 void deliver_recorded(struct shard *shard, struct session *session, struct outbound *entry);
 void deliver_released(struct shard *shard, struct session *session, struct outbound *entry);
+/* The client has it, or need not have it: PUBREL goes now, or when the store knows. */
+void deliver_received(struct shard *shard, struct session *session, struct outbound *entry);
 /* The publisher sent again what this delivery waits for. */
 void deliver_awaited(struct shard *shard, struct session *session, struct publication *publication,
 		     struct outbound *entry, bool retain, struct identifier_list identifiers);

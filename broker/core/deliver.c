@@ -130,6 +130,21 @@ void deliver_over(struct shard *shard, struct session *session, struct outbound 
 	}
 }
 
+void deliver_received(struct shard *shard, struct session *session, struct outbound *entry)
+{
+	struct inflight *inflight = &traffic_for(shard, session)->inflight;
+	inflight_let_go(inflight, &shard->purse, entry);
+	inflight_resent(inflight, entry);
+	count_in(session->client, entry); /* it may have been sent on an earlier connection */
+	if (!entry->recorded) {
+		entry->state = INFLIGHT_PUBCOMP;
+		send_ack(shard, session->client, MQTT_PUBREL, entry->id, MQTT_SUCCESS);
+		return;
+	}
+	entry->state = INFLIGHT_RECEIVED;
+	step_outbound(shard, session, STEP_OUTBOUND_RECEIVED, entry);
+}
+
 static enum sent send_entry_packet(struct shard *shard, struct session *session,
 				   const struct outbound *entry)
 {
@@ -137,6 +152,14 @@ static enum sent send_entry_packet(struct shard *shard, struct session *session,
 	return send_publish(shard, session->client, &publication, entry->delivery.qos, entry->sent,
 			    entry->delivery.retain, entry->id,
 			    delivery_identifiers(&entry->delivery));
+}
+
+/* Nobody waits for a delivery that does not go out. */
+static void not_sent(struct shard *shard, struct session *session, struct outbound *entry)
+{
+	gate_detach(shard, session, &entry->delivery);
+	gates_caught_up(session, entry->order);
+	step_queue_changed(shard, session);
 }
 
 /*
@@ -157,10 +180,26 @@ static void send_entry(struct shard *shard, struct session *session, struct outb
 		COUNT(shard, DROPPED_EXPIRED);
 	else
 		COUNT(shard, DROPPED_TOO_LARGE);
-	gate_detach(shard, session, &entry->delivery);
-	gates_caught_up(session, entry->order);
-	step_queue_changed(shard, session);
+	not_sent(shard, session, entry);
 	deliver_over(shard, session, entry);
+}
+
+/*
+ * Who is there now may be somebody else than when the delivery began, or under other rules: what
+ * may not be read is over.  A message of QoS 2 that may have come before is let go of in order.
+ */
+static void send_if_allowed(struct shard *shard, struct session *session, struct outbound *entry)
+{
+	struct slice topic = message_topic(entry->delivery.message);
+	if (rights_allow(shard, session, AUTH_READ, topic)) {
+		send_entry(shard, session, entry);
+		return;
+	}
+	not_sent(shard, session, entry);
+	if (entry->sent && entry->state == INFLIGHT_PUBREC)
+		deliver_received(shard, session, entry);
+	else
+		deliver_over(shard, session, entry);
 }
 
 /* What the store is told of a delivery that begins. */
@@ -193,7 +232,7 @@ void deliver_recorded(struct shard *shard, struct session *session, struct outbo
 {
 	entry->state = INFLIGHT_PUBREC;
 	if (client_up(session) && entry->counted)
-		send_entry(shard, session, entry);
+		send_if_allowed(shard, session, entry);
 	session_pump(shard, session); /* it may have gone, or has its turn now */
 }
 
@@ -360,7 +399,7 @@ static void resend(struct shard *shard, struct session *session, struct outbound
 	if (awaits_record(entry))
 		return;
 	if (entry->state != INFLIGHT_PUBCOMP) {
-		send_entry(shard, session, entry);
+		send_if_allowed(shard, session, entry);
 		return;
 	}
 	CRASH_AFTER_WRITE(pubrel_sent);

@@ -36,6 +36,12 @@ static void complete(const struct ack_in *in, struct outbound *entry)
 	session_pump(in->shard, in->session);
 }
 
+static void received(const struct ack_in *in, struct outbound *entry)
+{
+	taken_over(in, entry);
+	deliver_received(in->shard, in->session, entry);
+}
+
 static struct outbound *entry_of(const struct ack_in *in)
 {
 	return inflight_find(&traffic_of(in->session)->inflight, in->ack->packet_id);
@@ -52,26 +58,6 @@ static void on_puback(const struct ack_in *in)
 		mistaken(in);
 	else
 		complete(in, entry);
-}
-
-/* The client has it: PUBREL goes now, or when the store knows. */
-static void received(const struct ack_in *in, struct outbound *entry)
-{
-	taken_over(in, entry);
-	struct inflight *inflight = &traffic_for(in->shard, in->session)->inflight;
-	inflight_let_go(inflight, &in->shard->purse, entry);
-	inflight_resent(inflight, entry);
-	if (!entry->counted) { /* it was sent on an earlier connection */
-		entry->counted = true;
-		in->client->sent_unfinished++;
-	}
-	if (!entry->recorded) {
-		entry->state = INFLIGHT_PUBCOMP;
-		send_ack(in->shard, in->client, MQTT_PUBREL, entry->id, MQTT_SUCCESS);
-		return;
-	}
-	entry->state = INFLIGHT_RECEIVED;
-	step_outbound(in->shard, in->session, STEP_OUTBOUND_RECEIVED, entry);
 }
 
 /* [MQTT-4.3.3-4] [MQTT3-4.6.0-4]; a PUBREC for nothing we know is answered as section 4.3.3 allows:

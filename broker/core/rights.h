@@ -5,8 +5,9 @@
  * A session without rules costs one look.  One with rules remembers its last answers by the
  * keyed hash of the topic, RIGHTS_CACHE of them: most clients use few topics.
  *
- * A message is looked at when it is queued and when it is sent for the first time, so that rules
- * of today hold for what was queued yesterday.  A delivery that has begun is finished.
+ * A message is looked at when it is queued and when it is sent, on each connection anew: rules of
+ * today hold for what was queued yesterday, and a session may be resumed by another user, who
+ * only has to know its client identifier.
  *
  * Ownership: the session owns its grant and the cache, which lie in a slab of the shard's: most
  * brokers have none.

@@ -103,6 +103,59 @@ START_TEST(rules_of_today_hold_for_what_waited)
 }
 END_TEST
 
+/*
+ * Who comes with the client identifier of a session may be somebody else than before: what
+ * was under way is sent again only to who may read it.
+ */
+static void resume_as_another(bool recorded)
+{
+	struct mqtt_connect lasting = connect_of(MQTT_VERSION_3_1_1, "lasting", false);
+	struct peer *reader, *writer;
+
+	bench_init(&bench, 1);
+	bench.durable = bench.settings.ack_when_delivered = recorded;
+	bench.settings.ack_hold_max_ms = 1000;
+	bench_start(&bench);
+	bench.grant = rules(0, "#", "#");
+	writer = new_peer(&bench, MQTT_VERSION_3_1_1, "writer");
+	reader = come_up(&bench, 0, &lasting, false);
+	subscribe(reader, "+", 2);
+	peer_publish(writer, QOS(1), 1, "a", "", "x");
+	peer_publish(writer, QOS(2), 2, "a", "", "y");
+	peer_publish(writer, QOS(1), 3, "b", "", "z");
+	expect_publish(reader, QOS(1), 1, "a", "", "x");
+	expect_publish(reader, QOS(2), 2, "a", "", "y");
+	expect_publish(reader, QOS(1), 3, "b", "", "z");
+	peer_lose(reader);
+	bench.grant = rules(1, "b", "#");
+	reader = come_up(&bench, 0, &lasting, true);
+	/* PUBREL: whoever has it, lets go of it. */
+	if (!recorded)
+		expect(reader, 0x62, "0002");
+	expect_publish(reader, QOS(1) | DUP, 3, "b", "", "z");
+	if (recorded)
+		expect(reader, 0x62, "0002");
+	peer_send(reader, 0x70, "0002");
+	peer_send(reader, 0x40, "0003");
+	expect_nothing(reader);
+	ck_assert_uint_eq(counted(&bench, INFLIGHT), 0);
+	ck_assert_uint_eq(counted(&bench, DROPPED_DENIED), 2);
+	bench_finish(&bench);
+}
+
+START_TEST(what_was_under_way_is_not_for_everybody)
+{
+	resume_as_another(false);
+}
+END_TEST
+
+/* Likewise with the steps of QoS 2 in the store. */
+START_TEST(recorded_deliveries_are_not_for_everybody)
+{
+	resume_as_another(true);
+}
+END_TEST
+
 /* [bad-inputs 63]: a reload takes a right from a subscription that is there. */
 START_TEST(a_reload_reaches_who_is_there)
 {
@@ -224,6 +277,8 @@ Suite *shard_rights_suite(void)
 	const TTest *const tests[] = {publishing_is_denied,
 				      reading_is_denied,
 				      rules_of_today_hold_for_what_waited,
+				      what_was_under_way_is_not_for_everybody,
+				      recorded_deliveries_are_not_for_everybody,
 				      a_reload_reaches_who_is_there,
 				      a_will_needs_the_right,
 				      answers_are_remembered,
