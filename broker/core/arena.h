@@ -38,7 +38,7 @@ struct shelf {
 	struct span *spare;		  /* without a block in use */
 	uint32_t spare_count;
 	_Atomic uint32_t span_count; /* all of them */
-	bool plain;	     /* blocks are malloc's */
+	bool plain;		     /* blocks are malloc's */
 	struct block *_Atomic returned;
 	struct shelf *next; /* of the arena */
 };

@@ -189,8 +189,8 @@ END_TEST
 
 Suite *arena_suite(void)
 {
-	const TTest *const tests[] = {every_size,   wiped,	  spans_are_used_again,
-				      leak_is_told, random_sizes, large_blocks_do_not_pile_up,
+	const TTest *const tests[] = {every_size,     wiped,	    spans_are_used_again,
+				      leak_is_told,   random_sizes, large_blocks_do_not_pile_up,
 				      freed_elsewhere};
 
 	return suite_of("arena", tests, COUNT_OF(tests));
