@@ -14,6 +14,7 @@
 #include <stdio.h>
 
 #include "broker/core/settings.h"
+#include "broker/memory_protection.h"
 #include "broker/net/transport.h"
 #include "storage/lmdb_store.h"
 
@@ -48,6 +49,7 @@ struct config {
 	bool set_tcp_nodelay;
 	bool persistence;
 	enum store_durability durability;
+	enum memory_protection memory_protection;
 	const char *persistence_location; /* absolute or as written; never NULL when persistence */
 	uint32_t sys_interval_s;	  /* 0: no $SYS */
 	const char *user;		  /* to become when started as root; NULL: stay */

@@ -222,6 +222,7 @@ static void end(struct household *house)
 	door_destroy(house->door);
 	if (!budget_finish(&house->budget))
 		log_write(LOG_LEVEL_WARNING, "stop", "messages were left over at the end");
+	payload_memory_finish(&house->payload_memory);
 	free(house->workers);
 	household_close(house);
 	log_close();

@@ -88,12 +88,28 @@ static uint64_t count_descriptors(void)
 	return count - 3; /* ".", ".." and the one that reads */
 }
 
+/* Swap comes and goes while we run: it is looked for each time. */
+static void count_payload_memory(const struct household *house, struct metrics *metrics)
+{
+	const struct payload_memory *memory = &house->payload_memory;
+	struct memory_powers powers = house->memory_powers;
+	struct failure failure;
+
+	metrics->payload_locked_bytes =
+	    atomic_load_explicit(&memory->locked_bytes, memory_order_relaxed);
+	metrics->payload_bytes = atomic_load_explicit(&memory->bytes, memory_order_relaxed);
+	powers.swap =
+	    metrics->payload_locked_bytes < metrics->payload_bytes && memory_swap_reachable("");
+	metrics->payload_protected = memory_protected(&powers, &failure);
+}
+
 static void gather_for_admin(void *self, struct metrics *metrics)
 {
 	household_gather(self, metrics);
 	metrics->open_descriptors = count_descriptors();
 	metrics->certificate_count =
 	    household_expiries(self, metrics->certificates, METRICS_CERTIFICATES_MAX);
+	count_payload_memory(self, metrics);
 }
 
 static const char *trouble_for_admin(void *self)

@@ -16,6 +16,7 @@
 #include "broker/metrics.h"
 #include "broker/net/listener.h"
 #include "broker/options.h"
+#include "broker/payload_memory.h"
 #include "broker/store_thread.h"
 #include "broker/sys_tree.h"
 #include "broker/worker.h"
@@ -59,7 +60,9 @@ struct household {
 	struct listener *listeners;  /* by number in the configuration at the start */
 	size_t listener_count;
 
-	struct door *door; /* NULL: auth_anonymous() */
+	struct door *door;		    /* NULL: auth_anonymous() */
+	struct memory_powers memory_powers; /* as found at the start */
+	struct payload_memory payload_memory;
 	struct budget budget;
 	struct worker *workers;
 	uint16_t worker_count;

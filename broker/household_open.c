@@ -278,6 +278,28 @@ static bool become_user(const struct config *config, struct failure *failure)
 	return privileges_forbid_dumps(failure);
 }
 
+/* As the user who serves, whose limits count; before the store and the threads map their memory. */
+static bool protect_memory(struct household *house, struct failure *failure)
+{
+	struct memory_powers *powers = &house->memory_powers;
+
+	*powers = memory_protect();
+	payload_memory_init(&house->payload_memory, powers->all_locked);
+	powers->exposed = atomic_load(&house->payload_memory.exposed_bytes) > 0;
+	if (!memory_protected(powers, failure)) {
+		if (house->config->memory_protection == MEMORY_PROTECTION_REQUIRED)
+			return failure_context(failure, "memory_protection required");
+		log_write(LOG_LEVEL_WARNING, "memory", "%s", failure->text);
+	} else if (powers->lock_limit != UINT64_MAX) {
+		log_write(LOG_LEVEL_NOTICE, "memory",
+			  "payload is out of reach of swap because there is none for us; only "
+			  "%" PRIu64 " kB of it are locked, so do not switch swap on while the "
+			  "broker runs",
+			  powers->lock_limit / 1024);
+	}
+	return true;
+}
+
 static void greet(const struct config *config)
 {
 	log_write(LOG_LEVEL_NOTICE, "start", "metrinod " METRINO_VERSION " starts: %u workers%s%s",
@@ -299,7 +321,7 @@ bool household_open(struct household *house, struct failure *failure)
 	       household_make_transports(house->config, failure) &&
 	       open_listeners(house, failure) && open_admin(house, failure) &&
 	       write_pid_file(house, failure) && become_user(config, failure) &&
-	       open_store(house, failure);
+	       protect_memory(house, failure) && open_store(house, failure);
 }
 
 void household_close(struct household *house)

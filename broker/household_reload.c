@@ -67,6 +67,11 @@ static bool differ_durability(const struct config *a, const struct config *b)
 	return a->durability != b->durability;
 }
 
+static bool differ_memory_protection(const struct config *a, const struct config *b)
+{
+	return a->memory_protection != b->memory_protection;
+}
+
 static bool differ_no_delay(const struct config *a, const struct config *b)
 {
 	return a->set_tcp_nodelay != b->set_tcp_nodelay;
@@ -106,6 +111,7 @@ static const struct {
     {"user", differ_user},
     {"pid_file", differ_pid_file},
     {"admin_listener and admin_token_file", differ_admin},
+    {"memory_protection", differ_memory_protection},
     {"set_tcp_nodelay", differ_no_delay},
     {"ports and addresses of listeners", differ_places},
 };

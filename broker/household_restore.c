@@ -44,6 +44,7 @@ bool household_make_workers(struct household *house, struct failure *failure)
 				    .budget = &house->budget};
 
 	budget_init(&house->budget, config->core.memory_limit);
+	arena_set_source(&house->budget.arena, payload_memory_source(&house->payload_memory));
 	house->workers = calloc(config->workers, sizeof(*house->workers));
 	must(house->workers);
 	if (door_needed(config) && !(house->door = door_create(config, house->workers, failure)))

@@ -37,6 +37,8 @@ struct metrics {
 	uint64_t memory_limit;
 	size_t certificate_count; /* those that end first */
 	struct certificate_end certificates[METRICS_CERTIFICATES_MAX];
+	uint64_t payload_bytes, payload_locked_bytes;
+	uint64_t payload_protected; /* 0 or 1 */
 };
 
 /* Sums the counters of one more shard into `happened`. */

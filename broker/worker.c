@@ -542,7 +542,7 @@ static void discard_mail(struct mail *mail)
 	budget_finish(&budget);
 }
 
-static void discard(const struct parcel *parcel)
+static void discard(struct worker *worker, const struct parcel *parcel)
 {
 	switch (parcel->type) {
 	case PARCEL_MAIL:
@@ -552,7 +552,7 @@ static void discard(const struct parcel *parcel)
 		free(parcel->batch);
 		break;
 	case PARCEL_LINK:
-		moved_link_destroy(parcel->link);
+		moved_link_destroy(parcel->link, worker->shard);
 		break;
 	case PARCEL_COMMAND:
 		command_destroy(parcel->command);
@@ -572,9 +572,9 @@ void worker_finish(struct worker *worker)
 	const struct parcel *parcels = mailbox_take(&worker->mailbox, &count);
 
 	for (size_t i = 0; i < count; i++)
-		discard(&parcels[i]);
+		discard(worker, &parcels[i]);
 	for (size_t i = 0; i < worker->early.count; i++)
-		discard(&worker->early.at[i]);
+		discard(worker, &worker->early.at[i]);
 	parcels_finish(&worker->early);
 	loop_finish(&worker->loop);
 	shard_destroy(worker->shard);

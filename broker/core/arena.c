@@ -3,7 +3,7 @@
 #include "broker/core/memory.h"
 #include <stdlib.h>
 
-/* Whoever goes up and down by less than this asks the heap for nothing. */
+/* Whoever goes up and down by less than this asks the source for nothing. */
 #define SPARE_MAX 32u
 
 /* A span of its own: for one block that is larger than half of a usual one. */
@@ -17,14 +17,15 @@ struct span {
 	struct shelf *shelf;
 	struct span *next, *previous; /* in shelf->open, or next spare one */
 	struct block *free;
-	uint32_t used;	 /* blocks in use */
-	uint32_t fresh;	 /* blocks given at least once: those behind were never touched */
-	uint32_t room;	 /* blocks that it holds */
-	uint32_t kind;	 /* index into sizes, or OWN_SPAN */
-	uint8_t pad[16]; /* blocks begin at a multiple of a cache line */
+	uint32_t used;	/* blocks in use */
+	uint32_t fresh; /* blocks given at least once: those behind were never touched */
+	uint32_t room;	/* blocks that it holds */
+	uint32_t kind;	/* index into sizes, or OWN_SPAN */
+	size_t bytes;	/* of all of it */
+	uint8_t pad[8]; /* blocks begin at a multiple of a cache line */
 };
 
-#define HEAD 64u
+#define HEAD ARENA_HEAD
 #define BODY (ARENA_SPAN - HEAD)
 
 _Static_assert(sizeof(struct span) == HEAD, "blocks begin behind the head");
@@ -88,8 +89,8 @@ static void shut_span(struct span *span)
 /* The block of a span of its own may be of any size. */
 static struct span *make_span(struct shelf *shelf, size_t bytes)
 {
-	struct span *span = memory_get_aligned(ARENA_SPAN, bytes);
-	*span = (struct span){.shelf = shelf};
+	struct span *span = shelf->source.take(shelf->source.self, bytes);
+	*span = (struct span){.shelf = shelf, .bytes = bytes};
 	atomic_fetch_add_explicit(&shelf->span_count, 1, memory_order_relaxed);
 	return span;
 }
@@ -102,7 +103,8 @@ static struct span *span_for(struct shelf *shelf, uint32_t kind)
 		shelf->spare_count--;
 	} else
 		span = make_span(shelf, ARENA_SPAN);
-	*span = (struct span){.shelf = shelf, .room = BODY / sizes[kind], .kind = kind};
+	*span = (struct span){
+	    .shelf = shelf, .room = BODY / sizes[kind], .kind = kind, .bytes = ARENA_SPAN};
 	open_span(span);
 	return span;
 }
@@ -110,8 +112,9 @@ static struct span *span_for(struct shelf *shelf, uint32_t kind)
 /* Of one's own shelf; and a span of its own of any shelf. */
 static void give_up(struct span *span)
 {
-	atomic_fetch_sub_explicit(&span->shelf->span_count, 1, memory_order_relaxed);
-	memory_free(span);
+	struct shelf *shelf = span->shelf;
+	atomic_fetch_sub_explicit(&shelf->span_count, 1, memory_order_relaxed);
+	shelf->source.give(shelf->source.self, span, span->bytes);
 }
 
 static void put_by(struct shelf *shelf, struct span *span)
@@ -209,6 +212,19 @@ void arena_free(struct shelf *shelf, void *at, size_t used)
 
 /* ---- shelves ---- */
 
+static void *take_from_heap(void *self, size_t bytes)
+{
+	(void)self;
+	return memory_get_aligned(ARENA_SPAN, bytes);
+}
+
+static void give_to_heap(void *self, void *at, size_t bytes)
+{
+	(void)self;
+	(void)bytes;
+	memory_free(at);
+}
+
 #if defined(__SANITIZE_ADDRESS__)
 #define PLAIN true
 #elif defined(__has_feature) /* clang's way of saying it */
@@ -217,16 +233,31 @@ void arena_free(struct shelf *shelf, void *at, size_t used)
 #define PLAIN false
 #endif
 
+/* malloc_trim(3) is the household's affair. */
+static void calm_heap(void *self)
+{
+	(void)self;
+}
+
 void arena_init(struct arena *arena)
 {
 	atomic_init(&arena->shelves, NULL);
 	arena->plain = PLAIN;
+	arena->source =
+	    (struct span_source){.take = take_from_heap, .give = give_to_heap, .calm = calm_heap};
+}
+
+void arena_set_source(struct arena *arena, struct span_source source)
+{
+	must(atomic_load_explicit(&arena->shelves, memory_order_relaxed) == NULL);
+	arena->source = source;
 }
 
 struct shelf *arena_shelf(struct arena *arena)
 {
 	struct shelf *shelf = memory_get_zeroed(sizeof *shelf);
 	shelf->plain = arena->plain;
+	shelf->source = arena->source;
 	shelf->next = atomic_load_explicit(&arena->shelves, memory_order_relaxed);
 	while (!atomic_compare_exchange_weak_explicit(&arena->shelves, &shelf->next, shelf,
 						      memory_order_release, memory_order_relaxed))
@@ -246,6 +277,7 @@ void arena_calm(struct shelf *shelf)
 		give_up(span);
 	}
 	shelf->spare_count = 0;
+	shelf->source.calm(shelf->source.self);
 }
 
 uint32_t arena_spans(const struct shelf *shelf)

@@ -1,7 +1,7 @@
 /*
  * arena.h - memory for whatever may hold payload: messages, bytes on their way to or from
- * a link.  Kept apart from the ordinary heap, so that it can be locked as a whole, and cheap
- * enough that a message costs no malloc.
+ * a link.  Kept apart from the ordinary heap, so that it can be locked as a whole (the household
+ * does: payload_memory.h), and cheap enough that a message costs no malloc.
  *
  * Blocks of one size lie in a span of 64 kB; a span that is empty goes back.  Each shard
  * has a shelf of spans and takes blocks from it without asking anybody.  A block that another shard
@@ -26,6 +26,7 @@
 #include <stdatomic.h>
 
 #define ARENA_SPAN 65536u /* bytes, and alignment */
+#define ARENA_HEAD 64u	  /* of them, for the arena itself */
 
 /* Sizes of block up to half a span, and then spans of their own. */
 #define ARENA_CLASSES 34u
@@ -33,12 +34,27 @@
 struct span;
 struct block;
 
+/*
+ * Where spans come from: the household's affair, which knows how to lock memory.  Called by any
+ * thread that has a shelf.
+ */
+struct span_source {
+	void *self;
+	/* Aligned to ARENA_SPAN, whatever was in it; never NULL. */
+	void *(*take)(void *self, size_t bytes);
+	/* Takes it back, without payload in it; `bytes` as it was taken. */
+	void (*give)(void *self, void *at, size_t bytes);
+	/* A calm moment: gives up what it keeps for the next burst. */
+	void (*calm)(void *self);
+};
+
 struct shelf {
 	struct span *open[ARENA_CLASSES]; /* with a free block, by size */
 	struct span *spare;		  /* without a block in use */
 	uint32_t spare_count;
 	_Atomic uint32_t span_count; /* all of them */
 	bool plain;		     /* blocks are malloc's */
+	struct span_source source;
 	struct block *_Atomic returned;
 	struct shelf *next; /* of the arena */
 };
@@ -46,9 +62,14 @@ struct shelf {
 struct arena {
 	struct shelf *_Atomic shelves;
 	bool plain;
+	struct span_source source;
 };
 
+/* Spans are the heap's until there is another source. */
 void arena_init(struct arena *arena);
+
+/* Before the first shelf.  The source outlives the arena. */
+void arena_set_source(struct arena *arena, struct span_source source);
 
 /*
  * The end of all shelves.  How many spans have blocks in use still, and stay for ever: 0 where
@@ -59,7 +80,7 @@ uint32_t arena_finish(struct arena *arena);
 /* A shelf for one thread. */
 struct shelf *arena_shelf(struct arena *arena);
 
-/* n bytes, 1 or more, aligned for anything.  Never NULL: `memory_limit` stands before that. */
+/* n bytes, aligned for anything.  Never NULL: `memory_limit` stands before that. */
 void *arena_get(struct shelf *shelf, size_t n);
 
 /* Overwrites the first `used` bytes and gives the block back; `shelf` is the caller's own.  NULL is

@@ -364,7 +364,7 @@ static bool keep(struct shard *shard, struct client *client, struct slice bytes)
 /* The client's home is another shard: it goes there with its CONNECT and all that followed. */
 static void move(struct shard *shard, struct client *client, struct slice packet, struct slice rest)
 {
-	uint8_t *bytes = memory_get(packet.len + rest.len);
+	uint8_t *bytes = purse_payload(&shard->purse, packet.len + rest.len);
 	memcpy(bytes, packet.at, packet.len);
 	if (rest.len > 0)
 		memcpy(bytes + packet.len, rest.at, rest.len);

@@ -194,7 +194,7 @@ static bool remember_will(struct shard *shard, struct client *client,
 	if (!connect->has_will)
 		return true;
 	const struct mqtt_properties *p = &connect->will.properties;
-	uint8_t *forward = memory_get(p->raw.len);
+	uint8_t *forward = purse_payload(&shard->purse, p->raw.len);
 	struct publication publication = {
 	    .qos = connect->will.qos,
 	    .retain = connect->will.retain,
@@ -204,7 +204,7 @@ static bool remember_will(struct shard *shard, struct client *client,
 	    .payload = connect->will.payload,
 	};
 	struct message *message = message_create(&shard->purse, &publication);
-	memory_free(forward);
+	purse_payload_free(&shard->purse, forward, publication.properties.len);
 	if (message == NULL)
 		return false;
 	client->will = memory_get_zeroed(sizeof *client->will);

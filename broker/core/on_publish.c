@@ -112,13 +112,13 @@ void acknowledge(struct shard *shard, struct client *client, struct session *ses
 }
 
 /* The properties that go on: as they came where nothing has to be left out. */
-static struct slice forwarded(const struct mqtt_properties *p, uint8_t **copy)
+static struct slice forwarded(struct shard *shard, const struct mqtt_properties *p, uint8_t **copy)
 {
 	*copy = NULL;
 	if (!mqtt_has(p, MQTT_PROPERTY_TOPIC_ALIAS) &&
 	    !mqtt_has(p, MQTT_PROPERTY_MESSAGE_EXPIRY_INTERVAL))
 		return p->raw;
-	*copy = memory_get(p->raw.len);
+	*copy = purse_payload(&shard->purse, p->raw.len);
 	return slice_of(*copy, mqtt_forward_properties(p->raw, *copy));
 }
 
@@ -141,7 +141,7 @@ static struct publication publication_of(struct shard *shard, const struct sessi
 	    .publisher = shard_self(shard, session),
 	    .expires_ms = EXPIRES_NEVER,
 	    .topic = in->topic,
-	    .properties = forwarded(&p->properties, copy),
+	    .properties = forwarded(shard, &p->properties, copy),
 	    .payload = p->payload,
 	};
 	if (mqtt_has(&p->properties, MQTT_PROPERTY_MESSAGE_EXPIRY_INTERVAL))
@@ -340,7 +340,7 @@ static void take(struct shard *shard, struct client *client, struct session *ses
 	else if (!let_wait(shard, client, session, p, &publication))
 		go_now(shard, client, session, p, &publication, MQTT_QUOTA_EXCEEDED);
 	publication_finish(shard, &publication);
-	memory_free(copy);
+	purse_payload_free(&shard->purse, copy, publication.properties.len);
 }
 
 void on_publish(struct shard *shard, struct client *client, uint8_t flags, struct slice body)

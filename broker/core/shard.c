@@ -105,7 +105,7 @@ static void free_effect(struct shard *shard, struct effect *effect)
 	if (effect->mail)
 		mail_destroy(effect->mail, &shard->purse);
 	if (effect->type == EFFECT_MOVE)
-		memory_free((void *)(uintptr_t)effect->bytes.at);
+		shard_free_bytes(shard, effect->bytes);
 	memory_free(effect->batch);
 }
 
@@ -476,6 +476,16 @@ bool shard_published_to(const struct shard *shard, const bool parties[])
 		if (parties[to] && bundles_went(&shard->bundles, to))
 			return true;
 	return false;
+}
+
+uint8_t *shard_payload(struct shard *shard, size_t n)
+{
+	return purse_payload(&shard->purse, n);
+}
+
+void shard_free_bytes(struct shard *shard, struct slice bytes)
+{
+	purse_payload_free(&shard->purse, (void *)(uintptr_t)bytes.at, bytes.len);
 }
 
 void shard_calm(struct shard *shard)

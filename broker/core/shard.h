@@ -87,8 +87,8 @@ struct event {
 enum effect_type {
 	EFFECT_OUTPUT, /* link has bytes to write: shard_output() */
 	EFFECT_CLOSE,  /* write what is there (for a few seconds at most), then close the link */
-	EFFECT_MOVE,   /* give the link to `party`, with `bytes` (gives: free() them) as its first
-			  read */
+	EFFECT_MOVE,   /* give the link to `party`, with `bytes` (gives: shard_free_bytes()) as its
+			  first read */
 	EFFECT_READ,   /* read link (on) or leave its bytes in the socket (off) */
 	EFFECT_MAIL,
 	/* mail (gives) */ EFFECT_STORE, /* batch (gives): commit it and answer with EVENT_STORED */
@@ -168,6 +168,13 @@ void shard_each_client(const struct shard *shard, void *self,
 
 /* Did the last event send a publication to one of these, by party? */
 bool shard_published_to(const struct shard *shard, const bool parties[]);
+
+/*
+ * n bytes of payload memory, for what the shell reads into; never NULL.  Freed, and wiped, by
+ * shard_free_bytes() of any shard: `shard` is the caller's own.
+ */
+uint8_t *shard_payload(struct shard *shard, size_t n);
+void shard_free_bytes(struct shard *shard, struct slice bytes);
 
 /* A calm moment: gives up memory that was kept for the next burst. */
 void shard_calm(struct shard *shard);

@@ -29,7 +29,7 @@
 
 #include "broker/core/shard.h"
 
-/* All of it.  The caller wipes and frees *out with state_free(). */
+/* All of it, in the shard's payload memory: to be given back with state_free(). */
 void shard_write_state(struct shard *shard, struct moment now, struct slice *out);
 
 /*
@@ -40,6 +40,7 @@ void shard_write_state(struct shard *shard, struct moment now, struct slice *out
 bool shard_read_state(struct shard *shard, struct moment now, struct slice bytes,
 		      struct failure *failure);
 
-void state_free(struct slice *bytes);
+/* Wipes it; before the shard's arena ends. */
+void state_free(struct shard *shard, struct slice *bytes);
 
 #endif

@@ -34,7 +34,7 @@ static struct message *message_at(struct reading *in, uint32_t number)
 }
 
 /* The block as a PUBLISH carries it on, and nothing else in it. */
-static bool properties_valid(struct slice properties)
+static bool properties_valid(struct shard *shard, struct slice properties)
 {
 	struct mqtt_publish publish;
 	if (properties.len == 0)
@@ -42,7 +42,7 @@ static bool properties_valid(struct slice properties)
 	if (properties.len > VARINT_MAX)
 		return false;
 	size_t room = 8 + properties.len;
-	uint8_t *body = memory_get(2 * room);
+	uint8_t *body = shard_payload(shard, 2 * room);
 	struct writer w = writer_of(body, room);
 	write_binary(&w, SLICE_LITERAL("t"));
 	write_varint(&w, (uint32_t)properties.len);
@@ -50,7 +50,7 @@ static bool properties_valid(struct slice properties)
 	struct slice packet = slice_of(body, (size_t)(w.at - body));
 	bool valid = mqtt_decode_publish(0, packet, MQTT_VERSION_5_0, &publish) == MQTT_SUCCESS &&
 		     mqtt_forward_properties(publish.properties.raw, body + room) == properties.len;
-	memory_wipe_free(body, 2 * room);
+	shard_free_bytes(shard, slice_of(body, 2 * room));
 	return valid;
 }
 
@@ -67,7 +67,7 @@ static void read_message(struct reading *in, struct reader *r)
 	p.properties = read_slice(r);
 	p.payload = read_slice(r);
 	if (r->bad || number != in->count + 1 || p.qos > 2 || !topic_name_valid(p.topic) ||
-	    !utf8_string_accepted(p.topic) || !properties_valid(p.properties)) {
+	    !utf8_string_accepted(p.topic) || !properties_valid(in->shard, p.properties)) {
 		in->bad = true;
 		return;
 	}

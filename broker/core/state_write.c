@@ -18,10 +18,10 @@ static uint8_t *more(struct writing *w, size_t n)
 {
 	if (w->len + n > w->room) {
 		size_t room = (w->len + n) * 2;
-		uint8_t *bigger = memory_get(room);
+		uint8_t *bigger = shard_payload(w->shard, room);
 		if (w->len > 0)
 			memcpy(bigger, w->bytes, w->len);
-		memory_wipe_free(w->bytes, w->len);
+		shard_free_bytes(w->shard, slice_of(w->bytes, w->len));
 		w->bytes = bigger;
 		w->room = room;
 	}
@@ -234,8 +234,8 @@ void shard_write_state(struct shard *shard, struct moment now, struct slice *out
 	*out = slice_of(w.bytes, w.len);
 }
 
-void state_free(struct slice *bytes)
+void state_free(struct shard *shard, struct slice *bytes)
 {
-	memory_wipe_free((void *)(uintptr_t)bytes->at, bytes->len);
+	shard_free_bytes(shard, *bytes);
 	*bytes = SLICE_NONE;
 }

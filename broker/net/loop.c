@@ -20,8 +20,7 @@ bool loop_init(struct loop *loop, struct shard *shard, int wake, struct failure 
 			      .first_reserved = listener_first_reserved(),
 			      .recheck_at = LINK_NONE};
 	link_table_init(&loop->links);
-	loop->buffer = malloc(LOOP_READ_SIZE);
-	must(loop->buffer);
+	loop->buffer = shard_payload(shard, LOOP_READ_SIZE);
 	loop->epoll = epoll_create1(EPOLL_CLOEXEC);
 	loop->spare = loop_open_spare();
 	if (loop->epoll >= 0 && loop->spare >= 0 &&
@@ -54,7 +53,7 @@ void loop_finish(struct loop *loop)
 		close(loop->spare);
 	free(loop->gone);
 	free(loop->doors);
-	free(loop->buffer);
+	shard_free_bytes(loop->shard, slice_of(loop->buffer, LOOP_READ_SIZE));
 	*loop = (struct loop){.epoll = -1, .spare = -1};
 }
 
@@ -165,12 +164,24 @@ static void give_bytes(struct loop *loop, uint32_t number, struct link *link, st
 	}
 }
 
+/* What a layer takes off in place may leave bytes anywhere in the buffer. */
+ssize_t loop_read_stream(struct loop *loop, struct link *link)
+{
+	ssize_t n = link->stream.class->read(&link->stream, loop->buffer, LOOP_READ_SIZE);
+
+	if (link->stream.state)
+		loop->buffer_used = LOOP_READ_SIZE;
+	else if (n > (ssize_t)loop->buffer_used)
+		loop->buffer_used = (size_t)n;
+	return n;
+}
+
 /* The core or the stream is done with the link: waits for the peer to take the last bytes and
  * close. */
 static void linger(struct loop *loop, uint32_t number, struct link *link)
 {
 	link->stream.class->finish(&link->stream);
-	ssize_t n = link->stream.class->read(&link->stream, loop->buffer, LOOP_READ_SIZE);
+	ssize_t n = loop_read_stream(loop, link);
 
 	if (n == STREAM_END || n == STREAM_GONE) {
 		loop_break_link(loop, number, link);
@@ -199,9 +210,8 @@ static void end_link(struct loop *loop, uint32_t number, struct link *link)
 
 static void read_link(struct loop *loop, uint32_t number, struct link *link)
 {
-	ssize_t n = link->stream.opening
-			? loop_read_opening(loop, link)
-			: link->stream.class->read(&link->stream, loop->buffer, LOOP_READ_SIZE);
+	ssize_t n =
+	    link->stream.opening ? loop_read_opening(loop, link) : loop_read_stream(loop, link);
 
 	if (n == STREAM_END || n == STREAM_GONE) {
 		if (link->state == LINK_LINGERING)
@@ -315,7 +325,7 @@ struct moved_link *loop_release(struct loop *loop, uint32_t number, uint64_t ope
 
 	if (!link) {
 		/* The effect is older than the end of the connection. */
-		wipe_free(bytes);
+		shard_free_bytes(loop->shard, bytes);
 		return NULL;
 	}
 	struct moved_link *moved = malloc(sizeof(*moved));
@@ -340,7 +350,7 @@ void loop_adopt(struct loop *loop, struct moved_link *moved)
 		if (moved->bytes.len > 0)
 			give_bytes(loop, number, link_table_at(&loop->links, number), moved->bytes);
 	}
-	wipe_free(moved->bytes);
+	shard_free_bytes(loop->shard, moved->bytes);
 	free(moved);
 }
 
@@ -358,6 +368,8 @@ bool loop_settle(struct loop *loop)
 			     &(struct event){.type = EVENT_LINK_CLOSED, .link = number});
 	}
 	loop->gone_count = 0;
+	explicit_bzero(loop->buffer, loop->buffer_used);
+	loop->buffer_used = 0;
 	return count > 0;
 }
 

@@ -27,6 +27,7 @@
 #ifndef BROKER_NET_LOOP_H
 #define BROKER_NET_LOOP_H
 
+#include "broker/core/arena.h"
 #include "broker/core/shard.h"
 #include "broker/net/link.h"
 #include "broker/net/moment.h"
@@ -56,7 +57,8 @@ struct loop {
 	int epoll;
 	int first_reserved; /* listener_first_reserved() */
 	int spare; /* given up to accept and close a connection when there is no other; or -1 */
-	uint8_t *buffer;
+	uint8_t *buffer;    /* payload memory, wiped by loop_settle() */
+	size_t buffer_used; /* since it was wiped */
 	struct link_table links;
 	struct loop_door *doors;
 	size_t door_count;
@@ -85,7 +87,7 @@ struct moved_link {
 	struct listener *listener;
 	const struct listener_settings *settings;
 	uint64_t opened_ms;
-	struct slice bytes; /* owned (free()): what it sent and nobody handled */
+	struct slice bytes; /* owned (shard_free_bytes()): what it sent and nobody handled */
 };
 
 /* `wake` is a descriptor whose readability only ends the waiting; its owner reads it. */
@@ -124,8 +126,8 @@ struct moved_link *loop_release(struct loop *loop, uint32_t number, uint64_t ope
 /* Takes in a link of another loop, with its first bytes. */
 void loop_adopt(struct loop *loop, struct moved_link *moved);
 
-/* Closes a link that nobody will take in. */
-void moved_link_destroy(struct moved_link *moved);
+/* Closes a link that nobody will take in; its bytes go by way of that shard. */
+void moved_link_destroy(struct moved_link *moved, struct shard *shard);
 
 /*
  * The listeners' settings have changed: whom those of now would not let in is told to
@@ -136,7 +138,8 @@ void loop_recheck(struct loop *loop);
 /* Reads paused publishers again. */
 void loop_resume(struct loop *loop);
 
-/* Tells the shard which links are gone; true when that made new effects. */
+/* Tells the shard which links are gone; true when that made new effects.  Nothing that was read
+ * stays in memory of the loop. */
 bool loop_settle(struct loop *loop);
 
 #endif

@@ -20,6 +20,9 @@
 bool loop_add_link(struct loop *loop, struct stream stream, struct listener *listener,
 		   const struct listener_settings *settings, uint64_t opened_ms, uint32_t *number);
 
+/* Reads into the loop's buffer, and remembers how much of it is to be wiped. */
+ssize_t loop_read_stream(struct loop *loop, struct link *link);
+
 /* The connection failed or ended, or we end it: no more bytes either way. */
 void loop_break_link(struct loop *loop, uint32_t number, struct link *link);
 

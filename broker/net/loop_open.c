@@ -22,7 +22,7 @@ ssize_t loop_read_opening(struct loop *loop, struct link *link)
 	if (loop->opening_us >= LOOP_OPENING_US)
 		return STREAM_AGAIN;
 	uint64_t begun_us = now_us();
-	ssize_t n = link->stream.class->read(&link->stream, loop->buffer, LOOP_READ_SIZE);
+	ssize_t n = loop_read_stream(loop, link);
 
 	loop->opening_us += now_us() - begun_us;
 	return n;

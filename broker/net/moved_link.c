@@ -1,13 +1,13 @@
 /* moved_link.c - a link on its way that nobody takes in any more: loop.h. */
 #include "broker/net/listener.h"
 #include "broker/net/loop.h"
-#include "broker/net/wipe.h"
+#include <stdlib.h>
 
-void moved_link_destroy(struct moved_link *moved)
+void moved_link_destroy(struct moved_link *moved, struct shard *shard)
 {
 	moved->stream.class->close(&moved->stream);
 	connection_limit_leave(&moved->listener->limit);
 	connection_limit_leave(moved->listener->all);
-	wipe_free(moved->bytes);
+	shard_free_bytes(shard, moved->bytes);
 	free(moved);
 }

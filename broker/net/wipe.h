@@ -8,19 +8,13 @@
 #define BROKER_NET_WIPE_H
 
 #include "proto/base.h"
-#include <stdlib.h>
+#include <string.h>
 
 /* The slice lies in memory of ours that may be written. */
 static inline void wipe(struct slice bytes)
 {
 	if (bytes.len > 0)
 		explicit_bzero((void *)(uintptr_t)bytes.at, bytes.len);
-}
-
-static inline void wipe_free(struct slice bytes)
-{
-	wipe(bytes);
-	free((void *)(uintptr_t)bytes.at);
 }
 
 #endif

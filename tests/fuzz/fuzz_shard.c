@@ -302,14 +302,14 @@ static void hand_over(void)
 	struct failure failure;
 
 	for (unsigned i = 0; i < world.count; i++)
-		shard_write_state(world.shards[i], world.now, &bytes[i]);
+		bytes[i] = world_state(&world, i);
 	world_restart(&world, false);
 	for (unsigned i = 0; i < world.count; i++)
 		for (unsigned to = 0; to < world.count; to++)
 			claim(shard_read_state(world.shards[to], world.now, bytes[i], &failure) ||
 			      world.budget.limit < 1024 * 1024); /* it does not fit any more */
 	for (unsigned i = 0; i < world.count; i++)
-		state_free(&bytes[i]);
+		exact_free(bytes[i]);
 }
 
 static void step_restart(void)

@@ -51,13 +51,13 @@ static bool read_state(struct slice bytes)
 static void write_state(struct slice out[WORLD_SHARDS])
 {
 	for (unsigned i = 0; i < world.count; i++)
-		shard_write_state(world.shards[i], world.now, &out[i]);
+		out[i] = world_state(&world, i);
 }
 
 static void free_state(struct slice bytes[WORLD_SHARDS])
 {
 	for (unsigned i = 0; i < world.count; i++)
-		state_free(&bytes[i]);
+		exact_free(bytes[i]);
 }
 
 /* Every client comes back and acknowledges what it gets. */

@@ -1,5 +1,6 @@
 /* world.c - see world.h. */
 #include "tests/fuzz/world.h"
+#include "broker/core/state.h"
 #include "storage/mem_store.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -227,7 +228,8 @@ static void move(struct world *world, const struct effect *effect)
 	claim(link->open && !link->moving && effect->party < world->count);
 	link->moving = true;
 	parcels_add(&world->inbox[effect->party],
-		    (struct parcel){.link = effect->link, .bytes = effect->bytes});
+		    (struct parcel){.link = effect->link, .bytes = exact_copy(effect->bytes)});
+	shard_free_bytes(world->shards[link->shard], effect->bytes);
 }
 
 static void carry_out(struct world *world, const struct effect *effect)
@@ -498,6 +500,17 @@ void world_restart(struct world *world, bool in_order)
 {
 	end_shards(world, in_order);
 	start_shards(world);
+}
+
+struct slice world_state(const struct world *world, unsigned shard)
+{
+	struct slice bytes;
+
+	shard_write_state(world->shards[shard], world->now, &bytes);
+	struct slice copy = exact_copy(bytes);
+
+	state_free(world->shards[shard], &bytes);
+	return copy;
 }
 
 void world_end(struct world *world, bool in_order)

@@ -74,6 +74,9 @@ void world_end(struct world *world, bool in_order);
 /* All shards end at once and are made again from the store. */
 void world_restart(struct world *world, bool in_order);
 
+/* shard_write_state(), as a copy that outlives the shard; to be freed with exact_free(). */
+struct slice world_state(const struct world *world, unsigned shard);
+
 /* One turn of a shard: at most `parcels` of what waits, timers, links, effects. */
 void world_turn(struct world *world, unsigned shard, unsigned parcels);
 

@@ -13,8 +13,8 @@ import socket
 import struct
 import time
 
-from harness import BUILD, COMMAND, HERE, BrokerTest, OwnBrokerTest, eventually, for_workers, free_port, one_at_a_time
-from harness import own_only, raise_descriptor_limit, run_client, tool
+from harness import COMMAND, BrokerTest, OwnBrokerTest, eventually, for_workers, free_port, own_only, preload
+from harness import raise_descriptor_limit, run_client, tool
 from test_faults import behind
 from test_household import get, metric
 from test_load import Swarm
@@ -387,15 +387,6 @@ class DiskFull(OwnBrokerTest):
         return self.client(client.client_id, clean=False, properties=[("session_expiry_interval", 1000)])
 
 
-def clock_shim():
-    """The path of clock.so, built at the first use."""
-    program, source = BUILD / "clock.so", HERE / "clock.c"
-    with one_at_a_time():
-        if not program.exists() or program.stat().st_mtime < source.stat().st_mtime:
-            run_client(["cc", "-D_GNU_SOURCE", "-O1", "-fPIC", "-shared", "-o", str(program), str(source)], timeout=60)
-    return program
-
-
 @own_only("its own ways")
 class Clock(OwnBrokerTest):
     """The wall clock jumps. Whatever lasts some time lasts as long as before."""
@@ -411,7 +402,7 @@ class Clock(OwnBrokerTest):
     def start(self):
         self.file = self.broker.root / "offset"
         self.file.write_bytes(bytes(8))
-        words = [f"LD_PRELOAD={clock_shim()}", f"CLOCK_FILE={self.file}"]
+        words = [f"LD_PRELOAD={preload('clock')}", f"CLOCK_FILE={self.file}"]
         asan = os.environ.get("ASAN_OPTIONS", "")
         behind(self.broker, tool("env"), *words, f"ASAN_OPTIONS={asan}:verify_asan_link_order=0")
         self.broker.start()

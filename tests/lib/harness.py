@@ -347,6 +347,15 @@ def paho_c():
         return str(program)
 
 
+def preload(name):
+    """The path of a library to preload into a broker, made of NAME.c at the first use."""
+    program, source = BUILD / f"{name}.so", HERE / f"{name}.c"
+    with one_at_a_time():
+        if not program.exists() or program.stat().st_mtime < source.stat().st_mtime:
+            run_client(["cc", "-D_GNU_SOURCE", "-O1", "-fPIC", "-shared", "-o", str(program), str(source)], timeout=60)
+    return program
+
+
 def mqttjs_modules():
     """The folder of MQTT.js, installed from the lock file into the build folder."""
     tool("node"), tool("npm")

@@ -191,7 +191,8 @@ static void link_arrives(struct world *world, uint64_t id, void *arg)
 	free(moving);
 }
 
-static void move_link(struct world *world, struct link *link, const struct effect *effect)
+static void move_link(struct world *world, uint16_t index, struct link *link,
+		      const struct effect *effect)
 {
 	struct moving *moving = malloc(sizeof(*moving) + effect->bytes.len);
 	must(moving != NULL && effect->party < world->shard_count);
@@ -199,7 +200,7 @@ static void move_link(struct world *world, struct link *link, const struct effec
 	moving->len = effect->bytes.len;
 	if (moving->len > 0)
 		memcpy(moving->bytes, effect->bytes.at, moving->len);
-	free((void *)(uintptr_t)effect->bytes.at);
+	shard_free_bytes(world->shards[index].core, effect->bytes);
 	link_detach(world, link);
 	world_trace(world, "link %u moves to shard %u", link->id, effect->party);
 	world_at(world, rng_below(&world->rng, 5), link_arrives, link->id, moving);
@@ -235,7 +236,7 @@ static void carry_out(struct world *world, uint16_t index, const struct effect *
 		link_broker_close(world, link);
 		break;
 	case EFFECT_MOVE:
-		move_link(world, link, effect);
+		move_link(world, index, link, effect);
 		break;
 	case EFFECT_READ:
 		link->reading = effect->on;

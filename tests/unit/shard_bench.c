@@ -269,7 +269,7 @@ static void on_move(struct bench *bench, const struct effect *effect)
 	peer->shard = effect->party;
 	shard_handle(bench->shards[peer->shard], bench->now, &open);
 	shard_handle(bench->shards[peer->shard], bench->now, &bytes);
-	free((void *)(uintptr_t)effect->bytes.at);
+	shard_free_bytes(bench->shards[peer->shard], effect->bytes);
 }
 
 static void on_close(struct bench *bench, struct peer *peer)

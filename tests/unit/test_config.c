@@ -136,6 +136,8 @@ static const struct key_case {
     {"persistence", "false", "none", IN_CONFIG(persistence), 0, NULL},
     {"persistence_location", "/a b/c", "", IN_CONFIG(persistence_location), 0, "/a b/c"},
     {"durability", "process", "disk", IN_CONFIG(durability), DURABILITY_PROCESS, NULL},
+    {"memory_protection", "required", "yes", IN_CONFIG(memory_protection),
+     MEMORY_PROTECTION_REQUIRED, NULL},
     {"sys_interval", "0", "86401", IN_CONFIG(sys_interval_s), 0, NULL},
     {"user", "nobody", "", IN_CONFIG(user), 0, "nobody"},
     {"pid_file", "/run/m.pid", "", IN_CONFIG(pid_file), 0, "/run/m.pid"},

@@ -33,7 +33,7 @@ static struct slice written(unsigned shard)
 
 	shard_write_state(bench.shards[shard], bench.now, &bytes);
 	copy = bytes_copy(bytes);
-	state_free(&bytes);
+	state_free(bench.shards[shard], &bytes);
 	ck_assert_ptr_null(bytes.at);
 	return copy;
 }
