@@ -138,6 +138,10 @@ $(OUT)/bench/relay: $(OUT)/tests/bench/relay.o $(archives)
 $(OUT)/bench_micro: $(OUT)/tests/bench/micro.o $(archives)
 	$(link) $(LDLIBS)
 
+# Makes audit logs, and dies or fails where it is told to: tests/audit.
+$(OUT)/audit_append: $(OUT)/tests/audit/append.o $(archives)
+	$(link) $(LDLIBS)
+
 # For LD_PRELOAD: tests/power.
 build/power.so: tests/power/shim.c
 	@mkdir -p $(@D)

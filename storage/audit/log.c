@@ -1,0 +1,213 @@
+/* log.c - writing: see log.h. */
+#include "storage/audit/log_internal.h"
+
+#include "storage/bytes.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#define MODE_PUBLIC 0644
+
+/* ---- files of a tree that grows */
+
+static bool put(const struct audit_log *log, const struct tile *tile, struct slice bytes,
+		struct failure *failure)
+{
+	char path[TILE_PATH_SIZE];
+
+	tile_path(tile, path);
+	return audit_file_put(log->directory, path, bytes, MODE_PUBLIC, NULL, failure);
+}
+
+static bool put_tile(void *self, const struct tile *tile, const struct audit_hash *hashes,
+		     struct failure *failure)
+{
+	return put(self, tile, slice_of(hashes, tile->width * sizeof(*hashes)), failure);
+}
+
+static bool put_bundle(const struct audit_log *log, const struct log_state *state, uint32_t width,
+		       struct failure *failure)
+{
+	const struct tile bundle = {TILE_ENTRIES, width, state->edge.size / TILE_WIDTH};
+
+	return put(log, &bundle, slice_of(state->bundle, state->bundle_len), failure);
+}
+
+/* A bundle goes to disk before the tile that holds the hashes of its entries. */
+static bool add_line(struct audit_log *log, struct log_state *state, struct slice line,
+		     struct failure *failure)
+{
+	const struct tile_sink sink = {log, put_tile};
+	const struct audit_hash leaf = merkle_leaf(line);
+	const bool fills = tile_edge_width(&state->edge, 0) == TILE_WIDTH - 1;
+
+	must(state->bundle_len + 2 + line.len <= BUNDLE_SIZE);
+	bytes_put(state->bundle + state->bundle_len, line.len, 2);
+	memcpy(state->bundle + state->bundle_len + 2, line.at, line.len);
+	state->bundle_len += 2 + line.len;
+	if (fills && !put_bundle(log, state, TILE_WIDTH, failure))
+		return false;
+	if (fills)
+		state->bundle_len = 0;
+	return tile_edge_add(&state->edge, &leaf, &sink, failure);
+}
+
+/* The partial tiles that differ from those of the tree of `old` entries. */
+static bool put_partials(struct audit_log *log, const struct log_state *state, uint64_t old,
+			 struct failure *failure)
+{
+	const uint32_t width = tile_edge_width(&state->edge, 0);
+
+	if (width > 0 && !put_bundle(log, state, width, failure))
+		return false;
+	for (uint32_t level = 0; level < TILE_LEVELS; level++) {
+		const unsigned bits = TILE_HEIGHT * level;
+
+		if (state->edge.size >> bits == old >> bits)
+			break;
+		if (tile_edge_width(&state->edge, level) == 0)
+			continue;
+		const struct tile tile = tile_edge_tile(&state->edge, level);
+
+		if (!put_tile(log, &tile, state->edge.hashes[level], failure))
+			return false;
+	}
+	return true;
+}
+
+/* Partial files are of no use once the full one is there [tlog-tiles, "Partial Tiles"]. */
+static void remove_partials(const struct audit_log *log, uint64_t old, uint64_t size)
+{
+	char path[TILE_PATH_SIZE];
+
+	for (uint32_t level = 0; level + 1 < TILE_LEVELS; level++) {
+		const unsigned bits = TILE_HEIGHT * (level + 1);
+		const uint64_t number = old >> bits;
+
+		if (size >> bits == number)
+			break;
+		tile_path(&(struct tile){level, TILE_WIDTH, number}, path);
+		audit_file_remove_partials(log->directory, path);
+		if (level > 0)
+			continue;
+		tile_path(&(struct tile){TILE_ENTRIES, TILE_WIDTH, number}, path);
+		audit_file_remove_partials(log->directory, path);
+	}
+}
+
+/* ---- a batch */
+
+bool log_publish(const struct audit_log *log, const struct log_state *state, bool *renamed,
+		 struct failure *failure)
+{
+	const struct checkpoint checkpoint = {state->edge.size, tile_edge_root(&state->edge)};
+	char text[NOTE_CHECKPOINT_SIZE];
+	const size_t len = checkpoint_write(&checkpoint, &log->verifier, &log->key, text);
+
+	return audit_file_put(log->directory, AUDIT_CHECKPOINT_NAME, slice_of(text, len),
+			      MODE_PUBLIC, renamed, failure);
+}
+
+static void exchange_states(struct audit_log *log)
+{
+	struct log_state *old = log->now;
+
+	log->now = log->next;
+	log->next = old;
+}
+
+bool log_append_lines(struct audit_log *log, const struct slice *lines, size_t count,
+		      struct failure *failure)
+{
+	const uint64_t old = log->now->edge.size;
+	bool renamed;
+
+	*log->next = *log->now;
+	for (size_t i = 0; i < count; i++)
+		if (!add_line(log, log->next, lines[i], failure))
+			return false;
+	if (!put_partials(log, log->next, old, failure))
+		return false;
+	const bool published = log_publish(log, log->next, &renamed, failure);
+
+	/* Once a checkpoint could be read there is no way back, even if it is not known to be
+	 * durable. */
+	if (renamed)
+		exchange_states(log);
+	if (!published)
+		return false;
+	remove_partials(log, old, log->now->edge.size);
+	return log_lines_catch_up(log, failure);
+}
+
+bool audit_log_append(struct audit_log *log, struct audit_event *events, size_t count,
+		      struct failure *failure)
+{
+	char(*texts)[AUDIT_LINE_SIZE] = malloc(count * sizeof(*texts));
+	struct slice *lines = malloc(count * sizeof(*lines));
+
+	must(count > 0 && texts && lines);
+	for (size_t i = 0; i < count; i++) {
+		events[i].index = log->now->edge.size + i;
+		lines[i] = slice_of(texts[i], audit_event_write(&events[i], texts[i]));
+	}
+	const bool ok = log_append_lines(log, lines, count, failure);
+
+	free(texts);
+	free(lines);
+	return ok;
+}
+
+/* ---- looking back */
+
+uint64_t audit_log_size(const struct audit_log *log)
+{
+	return log->now->edge.size;
+}
+
+const struct note_verifier *audit_log_verifier(const struct audit_log *log)
+{
+	return &log->verifier;
+}
+
+static bool read_event(struct audit_reader *reader, uint64_t index, struct audit_event *event,
+		       struct failure *failure)
+{
+	struct slice line;
+
+	if (!audit_reader_entry(reader, index, &line, failure))
+		return false;
+	return (audit_event_read(line, event) && event->index == index) ||
+	       failure_set(failure, "entry %llu is not one of the closed table",
+			   (unsigned long long)index);
+}
+
+bool audit_log_read(struct audit_log *log, uint64_t index, struct audit_event *event,
+		    struct failure *failure)
+{
+	struct audit_reader reader;
+
+	if (index >= audit_log_size(log))
+		return failure_set(failure, "there is no entry %llu", (unsigned long long)index);
+	audit_reader_init(&reader, log->directory, audit_log_size(log));
+	bool ok = read_event(&reader, index, event, failure);
+
+	audit_reader_finish(&reader);
+	return ok;
+}
+
+bool audit_log_last(struct audit_log *log, uint32_t types, bool *found, struct audit_event *event,
+		    struct failure *failure)
+{
+	struct audit_reader reader;
+	bool ok = true;
+
+	*found = false;
+	audit_reader_init(&reader, log->directory, audit_log_size(log));
+	for (uint64_t left = audit_log_size(log); ok && !*found && left > 0; left--) {
+		ok = read_event(&reader, left - 1, event, failure);
+		*found = ok && (types & (UINT32_C(1) << event->type)) != 0;
+	}
+	audit_reader_finish(&reader);
+	return ok;
+}

@@ -1,0 +1,49 @@
+/*
+ * log.h - the audit log as its one writer has it: opened, continued, closed.
+ *
+ * Below <data directory>/log (docs/audit.md): checkpoint, tile/..., audit.jsonl, vkey, key.
+ *
+ * Order of writing: the bundle of entries, the tiles from the bottom up, each synced with its
+ * folder; then the checkpoint, signed, by rename; then audit.jsonl.  So whatever a checkpoint says
+ * is on disk before it can be read, and a process that dies anywhere leaves a log that opens.
+ *
+ * Opening reads the right edge of the tree and computes the root from it: that takes the same time
+ * whatever the length.  A log of up to AUDIT_WHOLE_MAX entries is besides computed from its
+ * entries; for longer ones that is `metrino audit verify`.  Entries that were on disk before their
+ * checkpoint was are published then: somebody may have read a checkpoint that a loss of power took.
+ *
+ * Ownership: audit_log_open() gives, audit_log_close() takes.  The data directory is borrowed for
+ * the call; it is locked, so that there is one writer. Failure: what cannot be written, the log
+ * staying what it was; damage, with the file and the first bad entry. Thread: any, one at a time.
+ */
+#ifndef STORAGE_AUDIT_LOG_H
+#define STORAGE_AUDIT_LOG_H
+
+#include "storage/audit/event.h"
+#include "storage/audit/note.h"
+
+#define AUDIT_LOG_FOLDER "log"
+#define AUDIT_WHOLE_MAX	 4096u
+
+struct audit_log;
+
+/* *created: there was none.  NULL: not opened. */
+struct audit_log *audit_log_open(int data_directory, bool *created, struct failure *failure);
+void audit_log_close(struct audit_log *log);
+
+/* Gives the events their indexes and writes them under one checkpoint. */
+bool audit_log_append(struct audit_log *log, struct audit_event *events, size_t count,
+		      struct failure *failure);
+
+uint64_t audit_log_size(const struct audit_log *log);
+const struct note_verifier *audit_log_verifier(const struct audit_log *log);
+
+/* Entry `index`. */
+bool audit_log_read(struct audit_log *log, uint64_t index, struct audit_event *event,
+		    struct failure *failure);
+
+/* The last entry whose type's bit (1 << type) is in `types`; *found is false when there is none. */
+bool audit_log_last(struct audit_log *log, uint32_t types, bool *found, struct audit_event *event,
+		    struct failure *failure);
+
+#endif

@@ -1,0 +1,259 @@
+/* log_open.c - opening, and making: see log.h. */
+#include "storage/audit/log_internal.h"
+
+#include "storage/audit/key.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* ---- the folder and the key */
+
+static bool open_folder(struct audit_log *log, int data_directory, struct failure *failure)
+{
+	if (mkdirat(data_directory, AUDIT_LOG_FOLDER, 0700) != 0 && errno != EEXIST)
+		return failure_set(failure, "cannot be made: %s", strerror(errno));
+	if (!audit_file_sync_folder(data_directory, AUDIT_LOG_FOLDER, failure))
+		return false;
+	log->directory = openat(data_directory, AUDIT_LOG_FOLDER,
+				O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	return log->directory >= 0 || failure_set(failure, "cannot be opened: %s", strerror(errno));
+}
+
+static bool is_there(const struct audit_log *log, const char *name)
+{
+	struct stat st;
+
+	return fstatat(log->directory, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+static bool open_key(struct audit_log *log, struct failure *failure)
+{
+	bool found;
+
+	if (!audit_key_load(log->directory, &found, &log->key, failure))
+		return false;
+	if (!found && is_there(log, AUDIT_CHECKPOINT_NAME))
+		return failure_set(failure, AUDIT_KEY_NAME
+				   ": is gone, so the log cannot be continued; put it "
+				   "back, or move the log away to begin a new one");
+	if (!found && !audit_key_make(log->directory, &log->key, failure))
+		return false;
+	log->verifier = note_verifier_of(log->key.public);
+	return true;
+}
+
+/* It follows from the key, so it is written where it is missing, and must fit where it is not. */
+static bool open_vkey(struct audit_log *log, struct failure *failure)
+{
+	char text[NOTE_VKEY_SIZE + 1];
+	struct audit_file file;
+
+	note_vkey_write(&log->verifier, text);
+	strcat(text, "\n");
+	enum audit_found found =
+	    audit_file_find(log->directory, AUDIT_VKEY_NAME, NOTE_VKEY_SIZE, &file, failure);
+
+	if (found == AUDIT_NOT_THERE)
+		return audit_file_put(log->directory, AUDIT_VKEY_NAME, slice_text(text), 0644, NULL,
+				      failure);
+	if (found != AUDIT_FOUND)
+		return false;
+	bool same = slice_equal(slice_of(file.at, file.len), slice_text(text));
+
+	free(file.at);
+	return same || failure_set(failure,
+				   AUDIT_VKEY_NAME ": is not the key that signs here; the "
+						   "right one is %s",
+				   text);
+}
+
+/* ---- what is published */
+
+static bool open_checkpoint(struct audit_log *log, bool *created, struct checkpoint *checkpoint,
+			    struct failure *failure)
+{
+	*created = !is_there(log, AUDIT_CHECKPOINT_NAME);
+	if (!*created)
+		return audit_checkpoint_load(log->directory, &log->verifier, checkpoint, NULL,
+					     failure);
+	if (is_there(log, "tile"))
+		return failure_set(failure, AUDIT_CHECKPOINT_NAME
+				   ": is gone, but there are tiles; put it back, "
+				   "or move the log away to begin a new one");
+	*checkpoint = (struct checkpoint){0, merkle_empty()};
+	return log_publish(log, log->now, NULL, failure);
+}
+
+static bool load_edge(struct audit_log *log, uint64_t size, struct failure *failure)
+{
+	struct tile_edge *edge = &log->now->edge;
+
+	edge->size = size;
+	for (uint32_t level = 0; level < TILE_LEVELS; level++) {
+		if (tile_edge_width(edge, level) == 0)
+			continue;
+		const struct tile tile = tile_edge_tile(edge, level);
+
+		if (!audit_read_tile(log->directory, &tile, edge->hashes[level], failure))
+			return false;
+	}
+	return true;
+}
+
+/* The bundle that is not full, into memory. */
+static bool load_bundle(struct audit_log *log, struct failure *failure)
+{
+	struct log_state *state = log->now;
+	const uint32_t width = tile_edge_width(&state->edge, 0);
+	struct audit_reader reader;
+	struct slice entry;
+	bool ok = true;
+
+	audit_reader_init(&reader, log->directory, state->edge.size);
+	for (uint32_t i = 0; ok && i < width; i++) {
+		ok = audit_reader_entry(&reader, state->edge.size - width + i, &entry, failure);
+		const struct audit_hash leaf = ok ? merkle_leaf(entry) : merkle_empty();
+
+		if (ok && !audit_hash_equal(&leaf, &state->edge.hashes[0][i]))
+			ok = failure_set(failure, "entry %" PRIu64 " is not what its tile says",
+					 state->edge.size - width + i);
+	}
+	if (ok && width > 0 && reader.bundle.len <= BUNDLE_SIZE) {
+		memcpy(state->bundle, reader.bundle.at, reader.bundle.len);
+		state->bundle_len = reader.bundle.len;
+	} else if (ok && width > 0) {
+		ok = failure_set(failure, "the last bundle is too long");
+	}
+	audit_reader_finish(&reader);
+	return ok;
+}
+
+/* The edge tells that something is wrong; the whole tells where. */
+static bool load(struct audit_log *log, const struct checkpoint *checkpoint,
+		 struct failure *failure)
+{
+	if (checkpoint->size <= AUDIT_WHOLE_MAX &&
+	    !audit_verify_tree(log->directory, checkpoint, failure))
+		return false;
+	bool ok = load_edge(log, checkpoint->size, failure);
+	const struct audit_hash root = tile_edge_root(&log->now->edge);
+
+	if (ok && audit_hash_equal(&root, &checkpoint->root) && load_bundle(log, failure))
+		return true;
+	if (!audit_verify_tree(log->directory, checkpoint, failure))
+		return false;
+	return failure_set(failure, "its files changed while they were read");
+}
+
+/* ---- what was written and not published */
+
+/* True when the bundle begins with what is published and goes on with entries at their places. */
+static bool goes_on(const struct log_state *now, const struct audit_file *file, uint32_t width,
+		    struct slice *entries)
+{
+	const uint64_t first = now->edge.size / TILE_WIDTH * TILE_WIDTH;
+	struct audit_event event;
+
+	if (!audit_bundle_part(slice_of(file->at, file->len), width, entries) ||
+	    file->len < now->bundle_len || memcmp(file->at, now->bundle, now->bundle_len) != 0)
+		return false;
+	for (uint32_t i = tile_edge_width(&now->edge, 0); i < width; i++)
+		if (!audit_event_read(entries[i], &event) || event.index != first + i)
+			return false;
+	return true;
+}
+
+/* How many entries the longest bundle has that goes on from `now`; 0: there is none. */
+static uint32_t find_longer(const struct audit_log *log, struct audit_file *file,
+			    struct slice *entries)
+{
+	const struct log_state *now = log->now;
+	struct failure ignored;
+	char path[TILE_PATH_SIZE];
+
+	for (uint32_t width = TILE_WIDTH; width > tile_edge_width(&now->edge, 0); width--) {
+		tile_path(&(struct tile){TILE_ENTRIES, width, now->edge.size / TILE_WIDTH}, path);
+		if (audit_file_find(log->directory, path, BUNDLE_SIZE, file, &ignored) !=
+		    AUDIT_FOUND)
+			continue;
+		if (goes_on(now, file, width, entries))
+			return width;
+		free(file->at); /* left over from a write that failed */
+		file->at = NULL;
+	}
+	return 0;
+}
+
+/* *more is false when there was nothing. */
+static bool publish_bundle(struct audit_log *log, bool *more, struct failure *failure)
+{
+	const uint32_t have = tile_edge_width(&log->now->edge, 0);
+	struct slice entries[TILE_WIDTH];
+	struct audit_file file = {0};
+	const uint32_t width = find_longer(log, &file, entries);
+	bool ok = true;
+
+	*more = width > 0;
+	if (*more)
+		ok = log_append_lines(log, entries + have, width - have, failure);
+	free(file.at);
+	return ok;
+}
+
+static bool publish_rest(struct audit_log *log, struct failure *failure)
+{
+	bool more = true;
+
+	while (more)
+		if (!publish_bundle(log, &more, failure))
+			return false;
+	return true;
+}
+
+/* ---- all of it */
+
+static bool open_all(struct audit_log *log, int data_directory, bool *created,
+		     struct failure *failure)
+{
+	struct checkpoint checkpoint;
+
+	return open_folder(log, data_directory, failure) && open_key(log, failure) &&
+	       open_vkey(log, failure) && open_checkpoint(log, created, &checkpoint, failure) &&
+	       load(log, &checkpoint, failure) && log_lines_open(log, failure) &&
+	       log_lines_catch_up(log, failure) && publish_rest(log, failure);
+}
+
+struct audit_log *audit_log_open(int data_directory, bool *created, struct failure *failure)
+{
+	struct audit_log *log = calloc(1, sizeof(*log));
+
+	must(log);
+	log->now = calloc(1, sizeof(*log->now));
+	log->next = calloc(1, sizeof(*log->next));
+	must(log->now && log->next);
+	log->directory = -1;
+	log->lines = -1;
+	if (open_all(log, data_directory, created, failure))
+		return log;
+	failure_context(failure, "audit log");
+	audit_log_close(log);
+	return NULL;
+}
+
+void audit_log_close(struct audit_log *log)
+{
+	if (log == NULL)
+		return;
+	audit_signing_key_wipe(&log->key);
+	if (log->directory >= 0)
+		close(log->directory);
+	if (log->lines >= 0)
+		close(log->lines);
+	free(log->now);
+	free(log->next);
+	free(log);
+}
