@@ -48,6 +48,7 @@ struct config {
 	uint32_t global_max_connections;
 	bool set_tcp_nodelay;
 	bool persistence;
+	bool audit_log;
 	enum store_durability durability;
 	enum memory_protection memory_protection;
 	const char *persistence_location; /* absolute or as written; never NULL when persistence */

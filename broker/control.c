@@ -150,11 +150,32 @@ static void lift_ban(struct control *control, const json_t *request, FILE *out)
 
 static const struct {
 	const char *name;
+	enum audit_word right;
+	bool needs_record; /* refused when its use cannot be recorded */
 	void (*run)(struct control *control, const json_t *request, FILE *out);
 } commands[] = {
-    {"clients.count", count_clients}, {"clients.list", list_clients}, {"clients.kick", kick_client},
-    {"bans.list", list_bans},	      {"bans.lift", lift_ban},
+    {"clients.count", AUDIT_WORD_RIGHT_CLIENTS_COUNT, false, count_clients},
+    {"clients.list", AUDIT_WORD_RIGHT_CLIENTS_LIST, true, list_clients},
+    {"clients.kick", AUDIT_WORD_RIGHT_CLIENTS_KICK, true, kick_client},
+    {"bans.list", AUDIT_WORD_RIGHT_BANS_LIST, true, list_bans},
+    {"bans.lift", AUDIT_WORD_RIGHT_BANS_LIFT, true, lift_ban},
 };
+
+static void run_recorded(struct control *control, size_t command, const json_t *request, FILE *out)
+{
+	const struct control_source *source = &control->source;
+	struct failure failure;
+	char sentence[sizeof(failure.text) + 64];
+
+	if (!source->record || source->record(source->self, commands[command].right, &failure) ||
+	    !commands[command].needs_record) {
+		commands[command].run(control, request, out);
+		return;
+	}
+	snprintf(sentence, sizeof(sentence), "refused: its use cannot be recorded: %s",
+		 failure.text);
+	say_error(out, sentence);
+}
 
 static void answer(struct control *control, const char *text, FILE *out)
 {
@@ -166,7 +187,7 @@ static void answer(struct control *control, const char *text, FILE *out)
 	while (i < known && !(name && strcmp(name, commands[i].name) == 0))
 		i++;
 	if (i < known)
-		commands[i].run(control, request, out);
+		run_recorded(control, i, request, out);
 	else if (name)
 		say_error(
 		    out,

@@ -31,6 +31,9 @@
  * Who may ask: root and the user that the broker runs as (SO_PEERCRED); the socket
  * has mode 0600.
  *
+ * Every use is recorded first, in the audit log.  What shows or changes clients is refused when
+ * that fails; counting is not.
+ *
  * Ownership: borrows the source's self; the socket file is removed at the end.
  * Failure: control_create(), with the way out.
  * Thread: one of its own, which calls the source; created and destroyed by the main thread.
@@ -39,6 +42,7 @@
 #define BROKER_CONTROL_H
 
 #include "broker/census.h"
+#include "storage/audit/event.h"
 
 struct control;
 
@@ -48,6 +52,9 @@ typedef void control_ban(void *caller, const char *address, uint64_t left_ms);
 
 struct control_source {
 	void *self;
+	/* Before a right is used (AUDIT_WORD_RIGHT_): false when that cannot be recorded.  NULL:
+	 * not asked. */
+	bool (*record)(void *self, enum audit_word right, struct failure *failure);
 	void (*count)(void *self, uint64_t *connected, uint64_t *sessions);
 	/* Answered later, by all workers; the caller waits for it and releases it. */
 	struct census *(*list)(void *self);

@@ -71,6 +71,7 @@ static void take_answer(void *self, struct store_batch *batch)
 
 	if (!batch->committed) {
 		tell_store_failure(house, batch);
+		audit_alert(house->audit, AUDIT_WORD_ALERT_STORE_FAILED);
 		if (lmdb_store_poisoned(house->store) && !atomic_exchange(&house->store_lost, true))
 			must(eventfd_write(house->bell, 1) == 0);
 	}
@@ -157,6 +158,7 @@ static int serve(struct household *house)
 	privileges_daemon_ready();
 	int code = household_watch(house);
 
+	house->cause = code == EXIT_SUCCESS ? AUDIT_WORD_CAUSE_ASKED : AUDIT_WORD_CAUSE_STORE_LOST;
 	notify_stopping();
 	return code;
 }
@@ -246,7 +248,8 @@ int household_run(const struct options *options)
 				  .state = HOUSEHOLD_STARTING,
 				  .signals = -1,
 				  .bell = -1,
-				  .directory = -1};
+				  .directory = -1,
+				  .cause = AUDIT_WORD_CAUSE_FAILED};
 	struct failure failure;
 	int code = EXIT_FAILURE;
 

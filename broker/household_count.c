@@ -146,6 +146,13 @@ static void ask(struct worker *worker, enum command_type type, struct slice text
 	worker_tell(worker, command);
 }
 
+static bool record_use(void *self, enum audit_word right, struct failure *failure)
+{
+	const struct household *house = self;
+
+	return audit_admin(house->audit, right, failure);
+}
+
 static struct census *list_clients(void *self)
 {
 	const struct household *house = self;
@@ -201,6 +208,7 @@ static bool lift_ban(void *self, const char *text)
 struct control_source household_control_source(struct household *house)
 {
 	return (struct control_source){.self = house,
+				       .record = record_use,
 				       .count = count_clients,
 				       .list = list_clients,
 				       .kick = kick_client,

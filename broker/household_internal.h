@@ -9,6 +9,7 @@
 #define BROKER_HOUSEHOLD_INTERNAL_H
 
 #include "broker/admin.h"
+#include "broker/audit.h"
 #include "broker/config.h"
 #include "broker/control.h"
 #include "broker/core/budget.h"
@@ -69,6 +70,8 @@ struct household {
 
 	struct admin *admin;	 /* NULL for none */
 	struct control *control; /* NULL for none */
+	struct audit *audit;	 /* NULL for none */
+	enum audit_word cause;	 /* why it ends: AUDIT_WORD_CAUSE_ */
 
 	struct sys_tree sys_tree;
 	uint64_t sys_due_ms;

@@ -74,7 +74,7 @@ static bool open_directory(struct household *house, struct failure *failure)
 	if (!config->persistence) {
 		log_write(LOG_LEVEL_NOTICE, "start",
 			  "persistence is false: nothing is written to disk, sessions end with the "
-			  "broker, and there is no control socket");
+			  "broker, and there is neither a control socket nor an audit log");
 		return true;
 	}
 	if (!open_directory_as(house, config->user, &created, failure))
@@ -100,6 +100,13 @@ static bool open_store(struct household *house, struct failure *failure)
 			  "now; sessions start empty",
 			  config->persistence_location);
 	return house->store != NULL;
+}
+
+/* A log that is damaged is for a person to look at: going on would hide it. */
+static bool open_audit(struct household *house, struct failure *failure)
+{
+	return house->directory < 0 ||
+	       audit_open(house->directory, house->config, &house->audit, failure);
 }
 
 /* ---- listeners */
@@ -321,11 +328,13 @@ bool household_open(struct household *house, struct failure *failure)
 	       household_make_transports(house->config, failure) &&
 	       open_listeners(house, failure) && open_admin(house, failure) &&
 	       write_pid_file(house, failure) && become_user(config, failure) &&
-	       protect_memory(house, failure) && open_store(house, failure);
+	       protect_memory(house, failure) && open_store(house, failure) &&
+	       open_audit(house, failure);
 }
 
 void household_close(struct household *house)
 {
+	audit_destroy(house->audit, house->cause);
 	if (house->store)
 		store_close(house->store);
 	if (house->directory >= 0)

@@ -72,6 +72,11 @@ static bool differ_memory_protection(const struct config *a, const struct config
 	return a->memory_protection != b->memory_protection;
 }
 
+static bool differ_audit(const struct config *a, const struct config *b)
+{
+	return a->audit_log != b->audit_log;
+}
+
 static bool differ_no_delay(const struct config *a, const struct config *b)
 {
 	return a->set_tcp_nodelay != b->set_tcp_nodelay;
@@ -113,6 +118,7 @@ static const struct {
     {"admin_listener and admin_token_file", differ_admin},
     {"memory_protection", differ_memory_protection},
     {"set_tcp_nodelay", differ_no_delay},
+    {"audit_log", differ_audit},
     {"ports and addresses of listeners", differ_places},
 };
 
@@ -232,20 +238,36 @@ static bool read_files(struct config *next)
 	return false;
 }
 
+/*
+ * A change of privacy settings that cannot be recorded does not happen; one that was recorded and
+ * could not happen is taken back by another entry.
+ */
+static bool prepare(struct household *house, const struct config *next, struct failure *failure)
+{
+	struct failure again;
+
+	if (!audit_settings(house->audit, next, failure))
+		return failure_context(failure, "a change of privacy settings cannot be recorded");
+	if (!house->door || door_reload(house->door, next, failure))
+		return true;
+	if (!audit_settings(house->audit, house->config, &again))
+		log_write(LOG_LEVEL_ERROR, "reload", "%s", again.text);
+	return false;
+}
+
 void household_reload(struct household *house)
 {
 	char *problems = NULL;
+	struct failure failure;
 
 	notify_reloading();
 	struct config *next = options_read_config(house->options, &problems);
-
-	struct failure failure;
 
 	if (!next) {
 		tell_problems(problems);
 	} else if (!read_files(next)) {
 		; /* said, and destroyed */
-	} else if (house->door && !door_reload(house->door, next, &failure)) {
+	} else if (!prepare(house, next, &failure)) {
 		household_drop_transports(next);
 		config_destroy(next);
 		tell_problems(strdup(failure.text));

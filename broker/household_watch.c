@@ -239,6 +239,7 @@ static void meet_deadlines(struct household *house)
 	if (now_ms >= house->sys_due_ms)
 		household_update_sys_tree(house, now_ms);
 	tick_door(house, now_ms);
+	audit_tend(house->audit);
 	report_exhaustion(house, now_ms);
 	household_report_refusals(house, now_ms);
 	household_warn_of_expiries(house, moment_now());

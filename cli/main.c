@@ -14,6 +14,7 @@ static const struct {
     {"passwd", command_passwd, "manage password files, with the flags of mosquitto_passwd"},
     {"clients", command_clients, "count, list or disconnect the running broker's clients"},
     {"ban", command_ban, "list or lift the running broker's bans of addresses"},
+    {"audit", command_audit, "read and verify the broker's audit log"},
     {"bench", command_bench, "put load on any MQTT broker and measure it"},
 };
 

@@ -71,6 +71,8 @@ struct proof_text {
 /* Writes what stands before the checkpoint, with the empty line; gives its length. */
 size_t proof_write_head(const struct proof_text *proof, char text[PROOF_HEAD_SIZE]);
 
+/* True when it begins like a proof, whatever else is wrong with it. */
+bool proof_looks_like(struct slice text);
 bool proof_read(struct slice text, struct proof_text *proof, struct failure *failure);
 
 #endif

@@ -64,6 +64,11 @@ static bool read_hashes(struct slice *text, struct merkle_proof *proof, struct f
 	return failure_set(failure, "an empty line and the checkpoint are missing");
 }
 
+bool proof_looks_like(struct slice text)
+{
+	return text_begins(&text, FIRST_LINE) || text_begins(&text, "old ");
+}
+
 bool proof_read(struct slice text, struct proof_text *proof, struct failure *failure)
 {
 	struct slice line;
@@ -78,8 +83,8 @@ bool proof_read(struct slice text, struct proof_text *proof, struct failure *fai
 				   sizeof(proof->extra));
 	if (!text_begins(&text, proof->kind == PROOF_INCLUSION ? "index " : "old ") ||
 	    !text_cut(&text, '\n', &line) || !text_number(line, &proof->number))
-		return failure_set(failure, "not a proof: one begins with " FIRST_LINE
-					    "and `index NUMBER`, or with `old SIZE`");
+		return failure_set(failure, "not a proof: after the first line or `extra` stands "
+					    "`index NUMBER`, or `old SIZE` at the beginning");
 	if (!read_hashes(&text, &proof->proof, failure))
 		return false;
 	proof->checkpoint = text;

@@ -134,6 +134,7 @@ static const struct key_case {
     {"memory_limit", "unlimited", "99999999999999999999", IN_CONFIG(core.memory_limit), UINT64_MAX,
      NULL},
     {"persistence", "false", "none", IN_CONFIG(persistence), 0, NULL},
+    {"audit_log", "false", "none", IN_CONFIG(audit_log), 0, NULL},
     {"persistence_location", "/a b/c", "", IN_CONFIG(persistence_location), 0, "/a b/c"},
     {"durability", "process", "disk", IN_CONFIG(durability), DURABILITY_PROCESS, NULL},
     {"memory_protection", "required", "yes", IN_CONFIG(memory_protection),

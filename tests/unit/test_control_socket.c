@@ -156,6 +156,54 @@ START_TEST(talk)
 }
 END_TEST
 
+/* ---- uses are recorded before they happen */
+
+static enum audit_word recorded[4];
+static size_t recorded_count;
+static bool recordable;
+
+static bool record(void *self, enum audit_word right, struct failure *why)
+{
+	(void)self;
+	recorded[recorded_count++] = right;
+	return recordable || failure_set(why, "the disk is full");
+}
+
+START_TEST(uses_are_recorded)
+{
+	static const char *const requests[] = {
+	    "{\"command\":\"clients.count\"}\n", "{\"command\":\"clients.list\"}\n",
+	    "{\"command\":\"clients.kick\",\"client_id\":\"a\"}\n",
+	    "{\"command\":\"clients.dance\"}\n"};
+	static const enum audit_word rights[] = {AUDIT_WORD_RIGHT_CLIENTS_COUNT,
+						 AUDIT_WORD_RIGHT_CLIENTS_LIST,
+						 AUDIT_WORD_RIGHT_CLIENTS_KICK};
+	static const char refusal[] =
+	    "{\"ok\":false,\"error\":\"refused: its use cannot be recorded: "
+	    "the disk is full\"}\n";
+	struct scratch scratch = scratch_make();
+	struct control_source recording = source;
+
+	recording.record = record;
+	recordable = _i == 0;
+	recorded_count = 0;
+	struct control *control = control_create(scratch.path, &recording, &failure);
+
+	ck_assert_msg(control != NULL, "%s", failure.text);
+	for (size_t i = 0; i < 4; i++) {
+		const bool refused = strcmp(ask(scratch.path, requests[i]), refusal) == 0;
+
+		/* Counting goes on: it shows nobody. */
+		ck_assert(refused == (!recordable && (i == 1 || i == 2)));
+	}
+	ck_assert_uint_eq(recorded_count, 3);
+	for (size_t i = 0; i < 3; i++)
+		ck_assert_int_eq(recorded[i], rights[i]);
+	control_destroy(control);
+	scratch_remove(&scratch);
+}
+END_TEST
+
 START_TEST(file_is_ours_alone_and_goes)
 {
 	struct scratch scratch = scratch_make();
@@ -225,6 +273,7 @@ Suite *control_socket_suite(void)
 	TCase *tests = tcase_create("control_socket");
 
 	tcase_add_loop_test(tests, talk, 0, sizeof(talks) / sizeof(talks[0]));
+	tcase_add_loop_test(tests, uses_are_recorded, 0, 2);
 	tcase_add_test(tests, file_is_ours_alone_and_goes);
 	tcase_add_test(tests, path_too_long);
 	tcase_set_timeout(tests, 4);

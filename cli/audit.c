@@ -1,0 +1,250 @@
+/* audit.c - `metrino audit`: the arguments, and where the log is. */
+#include "cli/audit.h"
+#include "cli/command.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static const char usage[] =
+    "Reads and verifies the audit log of a broker.\n\n"
+    "Usage: metrino audit tail [-f] [-n COUNT] [--json] [--data DIR]\n"
+    "       metrino audit verify DIR [--vkey KEY]\n"
+    "       metrino audit prove N [--data DIR]\n"
+    "       metrino audit prove --from CHECKPOINT [--data DIR]\n"
+    "       metrino audit check FILE [--vkey KEY] [--from CHECKPOINT] [--data DIR]\n\n"
+    "  tail               the last entries, as sentences\n"
+    "  verify             the whole log, from its files alone\n"
+    "  prove              a proof that entry N is in the log, or that the log continues an\n"
+    "                     older checkpoint; on stdout\n"
+    "  check              checks a proof, or that the log continues the checkpoint in FILE\n\n"
+    "  -f, --follow       go on with what is added\n"
+    "  -n COUNT           how many entries (10)\n"
+    "  --json             the entries as they are, one JSON object a line\n"
+    "  --data DIR         the broker's data directory, or the log's own\n"
+    "  --from CHECKPOINT  a file with an older checkpoint of the log\n"
+    "  --vkey KEY         the verifier key that you were given, or a file with it; without it the\n"
+    "                     one beside the log is taken\n";
+
+/* ---- arguments */
+
+static const struct {
+	const char *name;
+	audit_command *run;
+	const char *operand; /* what it needs; NULL: nothing */
+	bool instead;	     /* --from is enough */
+} commands[] = {
+    {"tail", audit_tail, NULL, false},
+    {"verify", audit_verify_log, "the log's directory", false},
+    {"prove", audit_prove, "the number of an entry, or --from CHECKPOINT", true},
+    {"check", audit_check, "a file with a proof or a checkpoint", false},
+};
+
+#define COMMANDS (sizeof(commands) / sizeof(commands[0]))
+
+/* Where the value of an option goes; NULL: it takes none or is unknown. */
+static const char **value_of(struct audit_request *r, const char *word)
+{
+	const struct {
+		const char *name;
+		const char **value;
+	} options[] = {
+	    {"--data", &r->data}, {"--vkey", &r->vkey}, {"--from", &r->from}, {"-n", &r->count}};
+
+	for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++)
+		if (strcmp(word, options[i].name) == 0)
+			return options[i].value;
+	return NULL;
+}
+
+static bool *flag_of(struct audit_request *r, const char *word)
+{
+	const struct {
+		const char *name;
+		bool *flag;
+	} flags[] = {{"-f", &r->follow},
+		     {"--follow", &r->follow},
+		     {"--json", &r->json},
+		     {"-h", &r->help},
+		     {"--help", &r->help}};
+
+	for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++)
+		if (strcmp(word, flags[i].name) == 0)
+			return flags[i].flag;
+	return NULL;
+}
+
+static bool read_arguments(struct audit_request *r, int argc, char **argv, struct failure *failure)
+{
+	for (int i = 0; i < argc; i++) {
+		const char **value = value_of(r, argv[i]);
+		bool *flag = flag_of(r, argv[i]);
+
+		if (value && i + 1 >= argc)
+			return failure_set(failure, "%s needs a value.", argv[i]);
+		if (value)
+			*value = argv[++i];
+		else if (flag)
+			*flag = true;
+		else if (argv[i][0] == '-' && argv[i][1] != '\0')
+			return failure_set(failure, "Unknown option '%.80s'.", argv[i]);
+		else if (r->operand)
+			return failure_set(failure, "'%.80s' is too many.", argv[i]);
+		else
+			r->operand = argv[i];
+	}
+	return true;
+}
+
+static bool find_command(int argc, char **argv, size_t *which, struct failure *failure)
+{
+	if (argc < 1)
+		return failure_set(failure, "One of tail, verify, prove and check is needed.");
+	for (*which = 0; *which < COMMANDS; (*which)++)
+		if (strcmp(argv[0], commands[*which].name) == 0)
+			return true;
+	return failure_set(
+	    failure, "Unknown command '%.80s'. It must be tail, verify, prove or check.", argv[0]);
+}
+
+static bool check_operand(size_t which, const struct audit_request *r, struct failure *failure)
+{
+	const char *needed = commands[which].operand;
+
+	if (needed == NULL && r->operand)
+		return failure_set(failure, "'%.80s' is too many.", r->operand);
+	if (needed && !r->operand && !(commands[which].instead && r->from))
+		return failure_set(failure, "%s needs %s.", commands[which].name, needed);
+	if (commands[which].instead && r->operand && r->from)
+		return failure_set(failure, "%s needs %s, not both.", commands[which].name, needed);
+	return true;
+}
+
+/* ---- places */
+
+static int open_log(const char *path, const char *inner)
+{
+	char log[4200];
+	struct audit_file checkpoint;
+	struct failure ignored;
+
+	if (snprintf(log, sizeof(log), "%s%s", path, inner) >= (int)sizeof(log)) {
+		errno = ENAMETOOLONG;
+		return -1;
+	}
+	int fd = open(log, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0)
+		return -1;
+	if (audit_file_find(fd, AUDIT_CHECKPOINT_NAME, NOTE_CHECKPOINT_MAX, &checkpoint,
+			    &ignored) == AUDIT_NOT_THERE) {
+		close(fd);
+		errno = ENOENT;
+		return -1;
+	}
+	free(checkpoint.at);
+	return fd;
+}
+
+static int open_either(const char *path)
+{
+	int fd = open_log(path, "");
+
+	return fd >= 0 ? fd : open_log(path, "/log");
+}
+
+/* Where a broker's data directory may be, as the broker itself chooses it, then ./var. */
+static int search_log(void)
+{
+	const struct {
+		const char *folder, *inner;
+	} places[] = {
+	    {getenv("STATE_DIRECTORY"), "/log"},
+	    {getenv("XDG_STATE_HOME"), "/metrino/log"},
+	    {getenv("HOME"), "/.local/state/metrino/log"},
+	    {"/var/lib/metrino", "/log"},
+	    {"./var", "/log"},
+	};
+
+	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+		const char *folder = places[i].folder;
+		int fd = folder && *folder ? open_log(folder, places[i].inner) : -1;
+
+		if (fd >= 0)
+			return fd;
+	}
+	return -1;
+}
+
+bool audit_place_open(struct audit_place *place, const char *path, struct failure *failure)
+{
+	*place = (struct audit_place){.directory = path ? open_either(path) : search_log()};
+	if (place->directory >= 0)
+		return true;
+	if (path)
+		return failure_set(failure, "%.300s: no audit log there: %s", path,
+				   strerror(errno));
+	return failure_set(failure,
+			   "no audit log found; say where the broker's data directory is with "
+			   "--data DIR");
+}
+
+bool audit_vkey_given(const char *given, struct note_verifier *verifier, struct failure *failure)
+{
+	struct audit_file file;
+
+	if (strchr(given, '+') != NULL && access(given, F_OK) != 0)
+		return note_vkey_read(slice_text(given), verifier, failure);
+	if (!audit_file_read(AT_FDCWD, given, NOTE_VKEY_SIZE, &file, failure))
+		return false;
+	bool ok = note_vkey_read(slice_of(file.at, file.len), verifier, failure);
+
+	free(file.at);
+	return ok || failure_context(failure, "%.200s", given);
+}
+
+bool audit_place_read(struct audit_place *place, const char *vkey, struct failure *failure)
+{
+	free(place->checkpoint_text.at);
+	place->checkpoint_text.at = NULL;
+	return (vkey ? audit_vkey_given(vkey, &place->verifier, failure)
+		     : audit_vkey_load(place->directory, &place->verifier, failure)) &&
+	       audit_checkpoint_load(place->directory, &place->verifier, &place->checkpoint,
+				     &place->checkpoint_text, failure);
+}
+
+void audit_place_finish(struct audit_place *place)
+{
+	if (place->directory >= 0)
+		close(place->directory);
+	free(place->checkpoint_text.at);
+}
+
+/* ---- the command */
+
+int command_audit(int argc, char **argv)
+{
+	struct audit_request request = {0};
+	struct failure failure;
+	size_t which = 0;
+
+	if (argc > 0 && (strcmp(argv[0], "--help") == 0 || strcmp(argv[0], "-h") == 0))
+		request.help = true;
+	else if (!find_command(argc, argv, &which, &failure) ||
+		 !read_arguments(&request, argc - 1, argv + 1, &failure) ||
+		 (!request.help && !check_operand(which, &request, &failure))) {
+		fprintf(stderr, "Error: %s\n\nUse 'metrino audit --help' to see usage.\n",
+			failure.text);
+		return 1;
+	}
+	if (request.help) {
+		fputs(usage, stdout);
+		return 0;
+	}
+	if (commands[which].run(&request, &failure) && fflush(stdout) == 0)
+		return 0;
+	fprintf(stderr, "Error: %s\n", ferror(stdout) ? strerror(errno) : failure.text);
+	return 1;
+}
