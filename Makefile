@@ -82,7 +82,7 @@ sim: $(OUT)/sim ## simulated worlds: SEEDS=n of them, or the one of SEED=n; and 
 	$(RUN) $< $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
 	$(if $(SEED),,$(RUN) $< --planted)
 
-integration: $(programs) ## real clients against the real broker
+integration: $(programs) $(OUT)/audit_append ## real clients against the real broker
 	METRINOD=$(CURDIR)/$(OUT)/metrinod METRINO=$(CURDIR)/$(OUT)/metrino $(RUN) tests/integration/run
 
 conformance-tests: $(programs)

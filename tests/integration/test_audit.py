@@ -1,0 +1,389 @@
+"""The audit log: its format by verifiers of others, damage and forgery found, death at every write, and the broker's use of it.
+
+tests/audit/verifier.py is written from the specifications alone; tests/audit/verify.go stands on golang.org/x/mod.
+"""
+
+import base64
+import hashlib
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from harness import BUILD, COMMAND, ROOT, OwnBrokerTest, eventually, one_at_a_time, own_only
+import wire
+
+sys.path.insert(0, str(ROOT / "tests" / "audit"))
+import verifier  # noqa: E402
+
+METRINO = os.environ.get("METRINO") or str(pathlib.Path(COMMAND[0]).parent / "metrino")
+APPEND = str(pathlib.Path(METRINO).parent / "audit_append")
+SIZES = (0, 1, 255, 256, 257, 65535, 65536, 65537, 70000)
+
+
+def run(*command, timeout=50):
+    return subprocess.run([str(word) for word in command], capture_output=True, timeout=timeout, check=False)
+
+
+def append(data, count, batch=1, *fault):
+    """Gives the process and the checkpoints that could be read meanwhile."""
+    done = run(APPEND, data, count, batch, *fault)
+    checkpoints = re.findall(rb"(metrino/\w+\n\d+\n\S+\n\n[^\n]+\n)", done.stdout)
+    return done, checkpoints
+
+
+def go_verifier():
+    """Built once, offline, with Debian's golang-golang-x-mod-dev."""
+    program = BUILD / "audit_verify"
+    with one_at_a_time():
+        if not program.exists():
+            env = dict(os.environ, GOPATH="/usr/share/gocode", GO111MODULE="off", GOCACHE=str(BUILD / "go-cache"))
+            subprocess.run(["go", "build", "-o", str(program), str(ROOT / "tests" / "audit" / "verify.go")], env=env,
+                           check=True, timeout=50)
+    return program
+
+
+def complaint_of(log):
+    """What the independent verifier finds; None: nothing."""
+    try:
+        verifier.verify(log)
+    except Exception as wrong:  # pylint: disable=broad-except
+        return wrong
+    return None
+
+
+class LogTest(unittest.TestCase):
+    abstract = True
+
+    def setUp(self):
+        memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+        self.data = pathlib.Path(tempfile.mkdtemp(prefix="metrino-audit-", dir=memory))
+        self.addCleanup(shutil.rmtree, self.data, ignore_errors=True)
+        self.log = self.data / "log"
+
+    def made(self, size, batch=1):
+        done, _ = append(self.data, size, batch)
+        self.assertEqual(done.returncode, 0, done.stderr)
+
+    def found(self, words=""):
+        """`metrino audit verify` finds something, and says the words."""
+        done = run(METRINO, "audit", "verify", self.data)
+        self.assertEqual(done.returncode, 1, done.stdout)
+        self.assertIn(words, done.stderr.decode(errors="replace"))
+
+
+@own_only("an audit log")
+class Format(LogTest):
+    abstract = False
+
+    def test_sizes(self):
+        go, have = go_verifier(), 0
+        for size in SIZES:
+            self.made(size - have, 500 if size > 1000 else 100)
+            have = size
+            found, root = verifier.verify(self.log)
+            text = f"{size} {base64.b64encode(root).decode()}"
+            self.assertEqual(found, size)
+            done = run(go, self.log)
+            self.assertEqual((done.returncode, done.stdout.decode().strip()), (0, text), done.stderr)
+            ours = run(METRINO, "audit", "verify", self.log)
+            self.assertIn(f"verified: {size} entries", ours.stdout.decode(), ours.stderr)
+            self.assertIn(text.split()[1], ours.stdout.decode())
+
+    def test_opening_a_long_log_takes_milliseconds(self):
+        self.made(70000, 5000)
+        times = []
+        for _ in range(5):
+            began = time.monotonic()
+            done, _ = append(self.data, 0)
+            times.append(time.monotonic() - began)
+            self.assertEqual(done.returncode, 0)
+        self.assertLess(min(times), 0.1)  # a process with a sanitizer takes some of that to begin
+
+    def test_proofs_are_right_at_other_tools_too(self):
+        """Inclusion as c2sp.org/tlog-proof, folded by hand; consistency checked offline."""
+        self.made(300, 50)
+        (self.data / "old").write_bytes((self.log / "checkpoint").read_bytes())
+        for index in (0, 255, 256, 299):
+            proof = run(METRINO, "audit", "prove", index, "--data", self.data).stdout
+            head, note = proof.split(b"\n\n", 1)
+            lines = head.split(b"\n")
+            self.assertEqual(lines[0], b"c2sp.org/tlog-proof@v1")
+            self.assertEqual(lines[2], b"index %d" % index)
+            size, root = verifier.open_note(note, verifier.read_vkey((self.log / "vkey").read_bytes()))
+            entry = base64.b64decode(lines[1].split()[1])
+            self.assertEqual(fold(index, size, entry, [base64.b64decode(line) for line in lines[3:]]), root)
+            (self.data / "proof").write_bytes(proof)
+            self.assertEqual(run(METRINO, "audit", "check", self.data / "proof", "--vkey", self.log / "vkey").returncode, 0)
+            (self.data / "proof").write_bytes(proof.replace(lines[1], b"extra " + base64.b64encode(entry + b" ")))
+            self.assertEqual(run(METRINO, "audit", "check", self.data / "proof", "--vkey", self.log / "vkey").returncode, 1)
+        self.made(70, 7)
+        proof = run(METRINO, "audit", "prove", "--from", self.data / "old", "--data", self.data).stdout
+        (self.data / "proof").write_bytes(proof)
+        check = ("audit", "check", self.data / "proof", "--from", self.data / "old", "--vkey", self.log / "vkey")
+        self.assertEqual(run(METRINO, *check).returncode, 0)
+        line = proof.split(b"\n")[1]
+        (self.data / "proof").write_bytes(proof.replace(line, base64.b64encode(bytes(32))))
+        self.assertEqual(run(METRINO, *check).returncode, 1)
+
+
+def fold(index, size, entry, path):
+    """RFC 9162, section 2.1.3.2, recursively: the root that the path makes of the entry."""
+    if size == 1:
+        assert not path
+        return hashlib.sha256(b"\0" + entry).digest()
+    k = 1
+    while 2 * k < size:
+        k *= 2
+    if index < k:
+        return verifier.node(fold(index, k, entry, path[:-1]), path[-1])
+    return verifier.node(path[-1], fold(index - k, size - k, entry, path[:-1]))
+
+
+@own_only("an audit log")
+class Damage(LogTest):
+    abstract = False
+
+    def files(self, width):
+        return [self.log / f"tile/entries/000.p/{width}", self.log / f"tile/0/000.p/{width}", self.log / "checkpoint"]
+
+    def test_every_byte(self):
+        self.made(3, 3)
+        for path in self.files(3) + [self.log / "audit.jsonl"]:
+            right = path.read_bytes()
+            for at in range(len(right)):
+                path.write_bytes(right[:at] + bytes([right[at] ^ (1 << at % 8)]) + right[at + 1:])
+                self.assertIsNotNone(complaint_of(self.log), f"{path} byte {at}")
+                if at % 3 == 0:
+                    self.found()
+                if at % 9 == 0 and path.name != "audit.jsonl":
+                    done, _ = append(self.data, 0)
+                    self.assertEqual(done.returncode, 1, f"{path} byte {at}")
+            path.write_bytes(right)
+        self.assertIsNone(complaint_of(self.log))
+
+    def test_start_names_file_and_entry(self):
+        self.made(300, 300)
+        path = self.log / "tile/entries/000"
+        path.write_bytes(path.read_bytes().replace(b'"index":5,', b'"index":4,'))
+        done, _ = append(self.data, 0)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(b"tile/entries/000: entry 5 ", done.stderr)
+
+    def forge(self, size, change):
+        """Rewrites entries, bundle, tile, lines; gives the leaves. For logs of one partial bundle."""
+        entries, tile, _ = self.files(size)
+        lines = change(verifier.entries_of(entries.read_bytes()))
+        new = self.files(len(lines))
+        new[0].write_bytes(b"".join(len(line).to_bytes(2, "big") + line for line in lines))
+        leaves = [hashlib.sha256(b"\0" + line).digest() for line in lines]
+        new[1].write_bytes(b"".join(leaves))
+        (self.log / "audit.jsonl").write_bytes(b"".join(line + b"\n" for line in lines))
+        return leaves
+
+    def sign(self, leaves):
+        """A checkpoint of other entries, by the right key: what only the holder of the key can make."""
+        key = Ed25519PrivateKey.from_private_bytes(bytes.fromhex((self.log / "key").read_text()))
+        name, key_id, _ = verifier.read_vkey((self.log / "vkey").read_bytes())
+        body = b"%s\n%d\n%s\n" % (name, len(leaves), base64.b64encode(verifier.root_of(leaves)))
+        signature = base64.b64encode(key_id + key.sign(body))
+        (self.log / "checkpoint").write_bytes(body + "\n\N{EM DASH} ".encode() + name + b" " + signature + b"\n")
+
+    def test_last_entry_dropped(self):
+        self.made(5)
+        entries, tile, _ = self.files(5)
+        entries.write_bytes(b"".join(len(e).to_bytes(2, "big") + e for e in verifier.entries_of(entries.read_bytes())[:4]))
+        tile.write_bytes(tile.read_bytes()[:-32])
+        self.found("000.p/5")
+
+    def test_entry_forged_with_its_tile(self):
+        self.made(5)
+        self.forge(5, lambda lines: [line.replace(b"envelope", b"aggregate") for line in lines])
+        self.found("they were changed together")
+        done, _ = append(self.data, 0)
+        self.assertEqual(done.returncode, 1)
+
+    def test_fork_and_rollback(self):
+        self.made(5)
+        kept = self.data / "kept"
+        shutil.copy(self.log / "checkpoint", kept)
+        check = ("audit", "check", kept, "--data", self.data)
+        self.made(2)
+        self.assertIn(b"of 7 entries continues that of 5", run(METRINO, *check).stdout)
+        self.sign(self.forge(7, lambda lines: [line.replace(b"envelope", b"aggregate") for line in lines]))
+        self.assertIsNone(complaint_of(self.log))  # by itself it is a right log
+        done = run(METRINO, *check)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(b"fork", done.stderr)
+        self.sign(self.forge(7, lambda lines: lines[:4]))
+        self.assertIn(b"put back to an earlier state", run(METRINO, *check).stderr)
+
+    def test_what_is_gone(self):
+        for name, words in (("key", b"key: is gone"), ("checkpoint", b"checkpoint: is gone")):
+            self.setUp()
+            self.made(2)
+            (self.log / name).unlink()
+            done, _ = append(self.data, 1)
+            self.assertEqual(done.returncode, 1)
+            self.assertIn(words, done.stderr)
+
+    def test_key_for_others_is_refused(self):
+        self.made(1)
+        self.assertEqual((self.log / "key").stat().st_mode & 0o777, 0o600)
+        (self.log / "key").chmod(0o644)
+        self.assertIn(b"others may read it", append(self.data, 0)[0].stderr)
+
+
+@own_only("an audit log")
+class Death(LogTest):
+    """Dies, or finds the disk full, at each call that changes a file; a batch begins a new tile."""
+
+    abstract = False
+
+    def check_consistent(self, checkpoints, at):
+        self.assertIsNone(complaint_of(self.log), f"call {at}")
+        vkey = verifier.read_vkey((self.log / "vkey").read_bytes())
+        size, _ = verifier.open_note((self.log / "checkpoint").read_bytes(), vkey)
+        entries = []
+        for _, _, data in verifier.read_level(self.log, "entries", size):
+            entries += verifier.entries_of(data)
+        leaves = [hashlib.sha256(b"\0" + entry).digest() for entry in entries]
+        for note in checkpoints:
+            old, root = verifier.open_note(note, vkey)
+            self.assertLessEqual(old, size, f"call {at}: a checkpoint of {old} was published")
+            self.assertEqual(verifier.root_of(leaves[:old]), root, f"call {at}")
+
+    def everywhere(self, fault, size, step=1):
+        self.made(size, 100)
+        base = self.data / "base"
+        self.log.rename(base)
+        at, ended = 1, False
+        while not ended:
+            shutil.rmtree(self.log, ignore_errors=True)
+            if size:
+                shutil.copytree(base, self.log)
+            done, checkpoints = append(self.data, 5, 3, fault, at)
+            ended = done.returncode == 0
+            if (self.log / "checkpoint").exists():
+                checkpoints.append((self.log / "checkpoint").read_bytes())
+            again, more = append(self.data, 2, 1)
+            self.assertEqual(again.returncode, 0, f"{fault} at call {at}: {again.stderr}")
+            self.check_consistent(checkpoints + more, at)
+            at += step
+        self.assertGreater(at, 30)
+
+    def test_killed_in_a_new_log(self):
+        self.everywhere("kill", 0)
+
+    def test_killed_while_a_tile_fills(self):
+        self.everywhere("kill", 254)
+
+    def test_full_disk(self):
+        self.everywhere("fail", 254)
+
+
+@own_only("an audit log")
+class Household(OwnBrokerTest):
+    workers = 2
+
+    def setUp(self):
+        super().setUp()
+        self.log = self.broker.data / "log"
+
+    def metrino(self, *words):
+        return run(METRINO, *words, "--data", self.broker.data)
+
+    def events(self):
+        return re.findall(r'"event":"([a-z.]+)"', (self.log / "audit.jsonl").read_text())
+
+    def test_a_life(self):
+        self.broker.start()
+        self.assertIn((self.log / "vkey").read_text().strip(), self.broker.log())
+        client = self.client("canary-client")
+        client.subscribe("canary-topic", 1)
+        for words in ("list", "list", "count"):
+            self.assertEqual(self.metrino("clients", words).returncode, 0)
+        self.assertEqual(self.metrino("clients", "kick", "canary-client").returncode, 0)
+        self.broker.config = "ip_logging full"
+        self.broker.write_config()
+        self.broker.signal(signal.SIGHUP)
+        eventually(lambda: self.events().count("config") == 2, what="the new setting")
+        self.assertEqual(self.broker.stop(), 0)
+        self.assertEqual(self.events(), ["version", "config", "start", "admin", "admin", "admin", "config", "stop"])
+        self.broker.start()
+        self.broker.kill()
+        self.broker.start()
+        self.assertEqual(self.events()[8:], ["start", "start"])  # nothing changed; the kill left no stop
+        self.assertIsNone(complaint_of(self.log))
+        for path in self.log.rglob("*"):
+            self.assertNotIn(b"canary", path.read_bytes() if path.is_file() else b"")
+
+    def test_tail(self):
+        self.broker.start()
+        self.assertIn(b"the broker started", self.metrino("audit", "tail").stdout)
+        self.assertIn(b'{"config":1,"event":"start","index":2,', self.metrino("audit", "tail", "--json", "-n", "1").stdout)
+        tail = subprocess.Popen([METRINO, "audit", "tail", "-f", "--data", str(self.broker.data)],
+                                stdout=subprocess.PIPE)
+        self.addCleanup(tail.wait, 5)
+        self.addCleanup(tail.kill)
+        self.metrino("clients", "list")
+        lines = [tail.stdout.readline() for _ in range(4)]
+        tail.stdout.close()
+        self.assertIn(b"an administrative right was used: clients_list", lines[3])
+
+    def test_unwritable(self):
+        self.broker.start()
+        (self.log / "new").mkdir()  # what is written is written there first
+        for words in (("list",), ("kick", "x")):
+            done = self.metrino("clients", *words)
+            self.assertEqual(done.returncode, 1)
+            self.assertIn(b"refused: its use cannot be recorded", done.stderr)
+        self.assertEqual(self.metrino("clients", "count").returncode, 0)
+        self.assertIn("administrative changes are refused", self.broker.log())
+        self.broker.config = "ip_logging full"
+        self.broker.write_config()
+        self.broker.signal(signal.SIGHUP)
+        eventually(lambda: "a change of privacy settings cannot be recorded" in self.broker.log(), what="a refusal")
+        self.client("serves").subscribe("t", 1)
+        self.assertEqual(self.events(), ["version", "config", "start"])
+        (self.log / "new").rmdir()
+        self.assertEqual(self.metrino("clients", "list").returncode, 0)
+        self.assertEqual(self.events()[3:], ["alert", "admin"])
+        self.assertIn("can be written again", self.broker.log())
+        self.assertIsNone(complaint_of(self.log))
+
+    def test_damage_refuses_to_start(self):
+        self.broker.start()
+        self.assertEqual(self.broker.stop(), 0)
+        path = next((self.log / "tile/0/000.p").glob("4"))
+        right = path.read_bytes()
+        path.write_bytes(right[:40] + b"x" + right[41:])
+        code, words = self.broker.run_to_end()
+        self.assertEqual(code, 1)
+        self.assertIn("audit log: tile/0/000.p/4: hash 1 is not that of the entries; the first bad entry is 1", words)
+        path.write_bytes(right)
+        self.broker.start()
+
+    def test_switched_off(self):
+        self.broker.start()
+        self.assertEqual(self.broker.stop(), 0)
+        self.broker.config = "audit_log false"
+        for _ in range(2):
+            self.broker.start()
+            self.assertEqual(self.metrino("clients", "list").returncode, 0)
+            self.assertEqual(self.broker.stop(), 0)
+        self.assertEqual(self.events(), ["version", "config", "start", "stop", "config"])
+        self.assertIn('"audit_log":"off"', (self.log / "audit.jsonl").read_text())
+
+    def test_never_on(self):
+        self.broker.config = "audit_log false"
+        self.broker.start()
+        self.assertFalse(self.log.exists())
