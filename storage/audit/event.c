@@ -227,13 +227,13 @@ bool audit_event_read(struct slice line, struct audit_event *event)
 static void put_named(struct out *out, const struct audit_event *event, const char *name,
 		      size_t len)
 {
-	for (size_t i = 0; i < AUDIT_FIELDS; i++)
-		if (fields[i].event == event->type && strlen(fields[i].text) == len &&
-		    memcmp(fields[i].text, name, len) == 0) {
-			put_value(out, event, i, "");
-			return;
-		}
-	must(!"a sentence names a field that its event has");
+	size_t i = 0;
+
+	while (i < AUDIT_FIELDS && (fields[i].event != event->type ||
+				    !slice_equal(slice_text(fields[i].text), slice_of(name, len))))
+		i++;
+	must(i < AUDIT_FIELDS); /* a sentence names fields of its event */
+	put_value(out, event, i, "");
 }
 
 size_t audit_event_tell(const struct audit_event *event, char text[AUDIT_LINE_SIZE])

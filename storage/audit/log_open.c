@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -49,11 +50,12 @@ static bool open_key(struct audit_log *log, struct failure *failure)
 /* It follows from the key, so it is written where it is missing, and must fit where it is not. */
 static bool open_vkey(struct audit_log *log, struct failure *failure)
 {
+	char vkey[NOTE_VKEY_SIZE];
 	char text[NOTE_VKEY_SIZE + 1];
 	struct audit_file file;
 
-	note_vkey_write(&log->verifier, text);
-	strcat(text, "\n");
+	note_vkey_write(&log->verifier, vkey);
+	snprintf(text, sizeof(text), "%s\n", vkey);
 	enum audit_found found =
 	    audit_file_find(log->directory, AUDIT_VKEY_NAME, NOTE_VKEY_SIZE, &file, failure);
 
