@@ -112,7 +112,7 @@ static bool load_bundle(struct audit_log *log, struct failure *failure)
 	struct log_state *state = log->now;
 	const uint32_t width = tile_edge_width(&state->edge, 0);
 	struct audit_reader reader;
-	struct slice entry;
+	struct slice entry = SLICE_NONE;
 	bool ok = true;
 
 	audit_reader_init(&reader, log->directory, state->edge.size);
@@ -124,12 +124,14 @@ static bool load_bundle(struct audit_log *log, struct failure *failure)
 			ok = failure_set(failure, "entry %" PRIu64 " is not what its tile says",
 					 state->edge.size - width + i);
 	}
-	if (ok && width > 0 && reader.bundle.len <= BUNDLE_SIZE) {
-		memcpy(state->bundle, reader.bundle.at, reader.bundle.len);
-		state->bundle_len = reader.bundle.len;
-	} else if (ok && width > 0) {
-		ok = failure_set(failure, "the last bundle is too long");
+	/* The file may be the full bundle in a partial one's place: then it goes on behind them. */
+	if (ok && width > 0) {
+		state->bundle_len = (size_t)(entry.at + entry.len - reader.bundle.at);
+		ok = state->bundle_len <= BUNDLE_SIZE ||
+		     failure_set(failure, "the last bundle is too long");
 	}
+	if (ok && width > 0)
+		memcpy(state->bundle, reader.bundle.at, state->bundle_len);
 	audit_reader_finish(&reader);
 	return ok;
 }

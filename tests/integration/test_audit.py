@@ -289,6 +289,28 @@ class Death(LogTest):
     def test_full_disk(self):
         self.everywhere("fail", 254)
 
+    def test_power_takes_a_checkpoint_that_was_read(self):
+        """Its rename was not durable yet, what it says was: it comes back as it was."""
+        for size, more, batch in ((3, 2, 2), (254, 5, 5), (254, 2, 1)):
+            self.setUp()
+            self.made(size, 100)
+            before = {name: (self.log / name).read_bytes() for name in ("checkpoint", "audit.jsonl")}
+            _, read = append(self.data, more, batch)
+            for name, right in before.items():
+                (self.log / name).write_bytes(right)
+            self.made(0)
+            self.assertEqual(verifier.verify(self.log)[0], size + more)
+            self.check_consistent(read, 0)
+
+    def test_left_over_from_a_failure(self):
+        """A longer bundle that does not go on from what is published is no entry of the log."""
+        self.made(3, 3)
+        right = (self.log / "tile/entries/000.p/3").read_bytes()
+        for leftover in (right.replace(b"envelope", b"aggregate") + right[:80], right + right, right + b"\0\2{}", b""):
+            (self.log / "tile/entries/000.p/6").write_bytes(leftover)
+            self.made(0)
+            self.assertEqual(verifier.verify(self.log)[0], 3)
+
 
 @own_only("an audit log")
 class Household(OwnBrokerTest):
