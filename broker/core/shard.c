@@ -544,9 +544,10 @@ bool shard_written(struct shard *shard, struct moment now, uint32_t link, size_t
 		return true;
 	COUNT_N(shard, BYTES_SENT, n);
 	outbox_take(&client->outbox, &shard->purse, n);
-	if (client->waiting && n > 0)
-		client->last_packet_ms =
-		    now.ms; /* its packets lie unread: it lives while it reads */
+	/* Its packets lie unread: it lives while it reads, and until the end of a pause (rate.h).
+	 */
+	if (client->waiting && n > 0 && client->last_packet_ms < now.ms)
+		client->last_packet_ms = now.ms;
 	if (client->outbox.bytes > 0)
 		return false;
 	client->reply_bytes = 0;

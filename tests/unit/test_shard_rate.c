@@ -82,6 +82,30 @@ START_TEST(a_pause_is_no_silence)
 }
 END_TEST
 
+/* Nor when something is sent to it meanwhile. */
+START_TEST(a_pause_is_no_silence_of_a_subscriber)
+{
+	struct mqtt_connect connect = connect_of(MQTT_VERSION_3_1_1, "kept", true);
+	struct peer *other = publisher(MQTT_VERSION_5_0, UINT32_MAX, 1), *peer;
+
+	connect.keep_alive_s = 2;
+	peer = come_up(&bench, 0, &connect, false);
+	subscribe(peer, "s", 0);
+	peer_publish(peer, QOS(0), 0, "t", "", "12345678");
+	ck_assert(!peer->reading);
+	bench_pass_ms(&bench, 1000);
+	peer_publish(other, QOS(0), 0, "s", "", "x");
+	expect_publish(peer, QOS(0), 0, "s", "", "x");
+	bench_pass_ms(&bench, 6100);
+	ck_assert(peer->reading && peer->open);
+	bench_pass_ms(&bench, 2500);
+	ck_assert(peer->open);
+	bench_pass_ms(&bench, 1000);
+	expect_closed(peer);
+	bench_finish(&bench);
+}
+END_TEST
+
 /* What came in one read is taken at the rate, also from a client with a keep alive. */
 START_TEST(pause_follows_on_pause)
 {
@@ -123,8 +147,8 @@ END_TEST
 Suite *shard_rate_suite(void)
 {
 	const TTest *const tests[] = {pauses_who_is_too_fast, lets_be_who_keeps_the_rate,
-				      a_pause_is_no_silence, pause_follows_on_pause,
-				      ends_who_sends_far_too_much};
+				      a_pause_is_no_silence,  a_pause_is_no_silence_of_a_subscriber,
+				      pause_follows_on_pause, ends_who_sends_far_too_much};
 
 	return suite_of("shard_rate", tests, COUNT_OF(tests));
 }
