@@ -121,6 +121,13 @@ static void forget(struct place *place, uint64_t now_ms)
 	place->at_ms = now_ms;
 }
 
+/* Who has none is a client behind a proxy, or on this machine: many people, and one hostile. */
+static bool has_address(const struct throttle_address *address)
+{
+	static const struct throttle_address none;
+	return memcmp(address, &none, sizeof none) != 0;
+}
+
 static bool count_against(struct throttle *throttle, uint64_t now_ms,
 			  const struct throttle_address *address)
 {
@@ -128,7 +135,7 @@ static bool count_against(struct throttle *throttle, uint64_t now_ms,
 	    find_or_take(throttle, key_of(throttle, address, NULL), now_ms, address);
 	forget(place, now_ms);
 	place->failures = one_more(place->failures);
-	if (place->failures / FORGET_PART < throttle->ban_after)
+	if (place->failures / FORGET_PART < throttle->ban_after || !has_address(address))
 		return false;
 	place->failures = 0;
 	place->until_ms = now_ms + throttle->ban_ms;

@@ -32,7 +32,10 @@
 #define THROTTLE_DELAY_LONGEST_MS 60000u
 #define THROTTLE_QUIET_MS	  600000u /* after so long a name is as new */
 
-/* An address, IPv4 mapped into IPv6; the last 64 bits of others are zero. */
+/*
+ * An address, IPv4 mapped into IPv6; the last 64 bits of others are zero.  All zero: not known, as
+ * behind a proxy and on a Unix socket; that is never banned.
+ */
 struct throttle_address {
 	uint8_t at[16];
 };

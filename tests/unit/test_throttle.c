@@ -157,6 +157,22 @@ START_TEST(connections_are_paced)
 }
 END_TEST
 
+/* One hostile client behind a proxy does not shut out the others; its names wait. */
+START_TEST(no_address_is_never_banned)
+{
+	static const struct throttle_address nowhere;
+	struct throttle *throttle = throttle_create(5, BAN_MS);
+
+	for (int i = 0; i < 100; i++) {
+		ck_assert_int_ne(throttle_ask(throttle, 1000, &nowhere, bob), THROTTLE_BANNED);
+		throttle_failed(throttle, 1000, &nowhere, bob);
+	}
+	ck_assert_int_eq(throttle_ask(throttle, 1000, &nowhere, bob), THROTTLE_WAIT);
+	ck_assert_int_eq(throttle_ask(throttle, 1000, &nowhere, eve), THROTTLE_DOUBT);
+	throttle_destroy(throttle);
+}
+END_TEST
+
 Suite *throttle_suite(void)
 {
 	const TTest *const tests[] = {waits_grow,
@@ -164,6 +180,7 @@ Suite *throttle_suite(void)
 				      bans_end_by_time_or_by_hand,
 				      failures_are_forgotten,
 				      a_flood_of_names_lifts_no_ban,
+				      no_address_is_never_banned,
 				      connections_are_paced};
 
 	return suite_of("throttle", tests, COUNT_OF(tests));
