@@ -63,7 +63,7 @@ static void undo_plain(struct shard *shard, struct session *session, struct slic
 		       const struct answer_entry *entry)
 {
 	uint32_t n = subscription_find(&shard->subscriptions, session->realm, filter,
-				       (uint32_t)session->number, session->subscriptions);
+				       (uint32_t)session->number);
 	if (n == 0)
 		return;
 	if (entry->made) {

@@ -61,8 +61,7 @@ uint32_t subscribe_plain(struct shard *shard, struct session *session, struct sl
 	bool first = false;
 	uint32_t owner = (uint32_t)session->number;
 	struct subscriptions *table = &shard->subscriptions;
-	uint32_t n =
-	    subscription_find(table, session->realm, filter, owner, session->subscriptions);
+	uint32_t n = subscription_find(table, session->realm, filter, owner);
 	if (n == 0) {
 		n = subscription_add(table, session->realm, filter, false, owner,
 				     &session->subscriptions, &first);
@@ -93,7 +92,7 @@ static void plain(struct subscribing *in, struct answer_entry *entry, struct sli
 	struct shard *shard = in->shard;
 	struct session *session = in->session;
 	uint32_t n = subscription_find(&shard->subscriptions, session->realm, filter,
-				       (uint32_t)session->number, session->subscriptions);
+				       (uint32_t)session->number);
 	uint64_t row = 0;
 	bool same = false;
 	entry->made = n == 0;
@@ -153,7 +152,7 @@ static bool subscribed(const struct subscribing *in, bool is_shared, struct slic
 	if (is_shared)
 		return shared_find(session, text) != NULL;
 	return subscription_find(&in->shard->subscriptions, session->realm, text,
-				 (uint32_t)session->number, session->subscriptions) != 0;
+				 (uint32_t)session->number) != 0;
 }
 
 /* What this filter may not be granted for; MQTT_SUCCESS otherwise. */
@@ -260,8 +259,8 @@ static bool leave_shared(struct subscribing *in, struct slice text)
 static bool leave_plain(struct subscribing *in, struct slice filter)
 {
 	struct subscriptions *table = &in->shard->subscriptions;
-	uint32_t n = subscription_find(table, in->session->realm, filter,
-				       (uint32_t)in->session->number, in->session->subscriptions);
+	uint32_t n =
+	    subscription_find(table, in->session->realm, filter, (uint32_t)in->session->number);
 	if (n == 0)
 		return false;
 	uint64_t row = subscription_row(table, n);

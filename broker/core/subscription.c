@@ -24,6 +24,7 @@ void subscriptions_finish(struct subscriptions *table)
 {
 	trie_finish(&table->trie);
 	slab_finish(&table->entries);
+	index_finish(&table->by_owner);
 	free_rows(table);
 }
 
@@ -67,25 +68,22 @@ void subscription_set_row(struct subscriptions *table, uint32_t n, uint64_t row)
 
 /* ---- subscriptions ---- */
 
-/*
- * Both lists that it would be in are walked side by side, so that neither a filter
- * that everybody has nor a session with very many filters makes this slow.
- */
-uint32_t subscription_find(const struct subscriptions *table, uint32_t realm, struct slice filter,
-			   uint32_t owner, uint32_t head)
+static uint64_t hash_of(uint32_t node, uint32_t owner)
 {
+	return hash_mix((uint64_t)node << 32 | owner);
+}
+
+uint32_t subscription_find(const struct subscriptions *table, uint32_t realm, struct slice filter,
+			   uint32_t owner)
+{
+	struct index_probe probe;
 	uint32_t node = trie_find(&table->trie, realm, filter);
-	uint32_t at_node = node ? trie_node(&table->trie, node)->value : 0;
-	uint32_t of_session = head;
-	while (at_node != 0 && of_session != 0) {
-		const struct subscription *s = subscription_at(table, at_node);
-		if (s->owner == owner && !s->group)
-			return at_node;
-		at_node = s->next;
-		s = subscription_at(table, of_session);
-		if (s->node == node)
-			return of_session;
-		of_session = s->session_next;
+	uint32_t n = node ? index_first(&table->by_owner, hash_of(node, owner), &probe) : 0;
+	while (n != 0) {
+		const struct subscription *s = subscription_at(table, n);
+		if (s->node == node && s->owner == owner)
+			return n;
+		n = index_next(&table->by_owner, &probe);
 	}
 	return 0;
 }
@@ -106,6 +104,8 @@ uint32_t subscription_add(struct subscriptions *table, uint32_t realm, struct sl
 	if (s->next)
 		subscription_at(table, s->next)->previous = n;
 	at->value = n;
+	if (!group)
+		index_add(&table->by_owner, hash_of(node, owner), n);
 	if (head) {
 		s->session_next = *head;
 		if (*head)
@@ -141,6 +141,8 @@ void subscription_remove(struct subscriptions *table, uint32_t n, uint32_t *head
 	const struct subscription *s = subscription_at(table, n);
 	uint32_t node = s->node;
 	unlink_from_node(table, s);
+	if (!s->group)
+		index_remove(&table->by_owner, hash_of(node, s->owner), n);
 	if (head)
 		unlink_from_session(table, s, head);
 	subscription_set_row(table, n, 0);

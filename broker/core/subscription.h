@@ -20,8 +20,8 @@
 /* Those of the subscription itself; retain handling is one SUBSCRIBE's alone. */
 #define OPTIONS_KEPT 0x0fu
 
-/* What a subscription costs a session in memory, as charged, its row included. */
-#define SUBSCRIPTION_COST 40u
+/* What a subscription costs a session in memory, as charged, its row and its place in the index included. */
+#define SUBSCRIPTION_COST 50u
 
 struct subscription {
 	uint32_t node;
@@ -41,6 +41,7 @@ _Static_assert(sizeof(struct subscription) == 28, "a subscription is small");
 struct subscriptions {
 	struct trie trie; /* the value of a node is the head of its list */
 	struct slab entries;
+	struct index by_owner; /* those of sessions, by node and owner */
 	uint64_t **rows; /* in the store, by subscription: pages, made for those that have one */
 	uint32_t row_pages;
 };
@@ -53,9 +54,12 @@ static inline struct subscription *subscription_at(const struct subscriptions *t
 	return slab_at(&table->entries, n);
 }
 
-/* The subscription of a session, whose list begins at `head`, to exactly this filter, or 0. */
+/*
+ * The subscription of a session to exactly this filter, or 0.  As fast with very many subscribers
+ * of the filter, and very many filters of the session.
+ */
 uint32_t subscription_find(const struct subscriptions *table, uint32_t realm, struct slice filter,
-			   uint32_t owner, uint32_t head);
+			   uint32_t owner);
 
 /*
  * Makes a subscription; there must be none of this owner to this filter.  *head is

@@ -27,7 +27,7 @@ START_TEST(packed)
 	ck_assert_uint_eq(subscription_at(&table, n)->options,
 			  3 | OPTION_NO_LOCAL | OPTION_RETAIN_AS_PUBLISHED);
 	ck_assert_uint_eq(subscription_at(&table, n)->group, 0);
-	ck_assert_uint_eq(subscription_find(&table, 0, SLICE_LITERAL("a/+"), INT32_MAX, head), n);
+	ck_assert_uint_eq(subscription_find(&table, 0, SLICE_LITERAL("a/+"), INT32_MAX), n);
 	subscriptions_finish(&table);
 }
 END_TEST
@@ -64,9 +64,41 @@ START_TEST(rows)
 }
 END_TEST
 
+/*
+ * Of one filter with very many subscribers, by one session with very many filters: 200,000
+ * searches are over long before the test's time is, which walking either list would take.
+ */
+START_TEST(found_among_many)
+{
+	enum { MANY = 20000, SEARCHES = 200000 };
+	struct subscriptions table;
+	static uint32_t heads[MANY];
+	uint32_t wanted = 0;
+	bool last;
+
+	subscriptions_init(&table, key);
+	for (uint32_t owner = 1; owner < MANY; owner++)
+		add(&table, "common", owner, &heads[owner]);
+	for (uint32_t i = 0; i < MANY; i++) {
+		char filter[32];
+
+		snprintf(filter, sizeof filter, "f/%u", i);
+		add(&table, filter, MANY / 2, &heads[MANY / 2]);
+	}
+	for (uint32_t i = 0; i < SEARCHES; i++)
+		wanted = subscription_find(&table, 0, SLICE_LITERAL("common"), MANY / 2);
+	ck_assert_uint_eq(subscription_at(&table, wanted)->owner, MANY / 2);
+	subscription_remove(&table, wanted, &heads[MANY / 2], &last);
+	ck_assert(!last);
+	ck_assert_uint_eq(subscription_find(&table, 0, SLICE_LITERAL("common"), MANY / 2), 0);
+	ck_assert_uint_eq(subscription_find(&table, 0, SLICE_LITERAL("common"), MANY), 0);
+	subscriptions_finish(&table);
+}
+END_TEST
+
 Suite *subscription_suite(void)
 {
-	const TTest *tests[] = {packed, rows};
+	const TTest *tests[] = {packed, rows, found_among_many};
 
 	return suite_of("subscription", tests, COUNT_OF(tests));
 }
