@@ -20,7 +20,7 @@
 /* Those of the subscription itself; retain handling is one SUBSCRIBE's alone. */
 #define OPTIONS_KEPT 0x0fu
 
-/* What a subscription costs a session in memory, as charged, its row and its place in the index included. */
+/* What a subscription costs a session in memory, as charged, with its row and its places. */
 #define SUBSCRIPTION_COST 50u
 
 struct subscription {
