@@ -66,9 +66,10 @@ static bool send_request(FILE *stream, const struct request *r, struct failure *
 }
 
 /* One line of the answer; *done when it was the last one. */
-static bool take_line(const struct request *r, const char *line, size_t len, bool *done,
+static bool take_line(const void *self, const char *line, size_t len, bool *done,
 		      struct failure *failure)
 {
+	const struct request *r = self;
 	json_t *object = json_loadb(line, len, 0, NULL);
 	const json_t *ok = json_object_get(object, "ok");
 	const char *error = json_string_value(json_object_get(object, "error"));
@@ -92,18 +93,9 @@ static bool take_line(const struct request *r, const char *line, size_t len, boo
 
 static bool ask(const struct request *r, FILE *stream, struct failure *failure)
 {
-	char *line = NULL;
-	size_t room = 0;
-	ssize_t len;
-	bool done = false;
-	bool good = send_request(stream, r, failure);
-
-	while (good && !done && (len = getline(&line, &room, stream)) > 0)
-		good = take_line(r, line, (size_t)len, &done, failure);
-	if (good && !done)
-		good = failure_set(failure, "The broker closed the connection without an answer.");
-	free(line);
-	return good;
+	if (!send_request(stream, r, failure))
+		return false;
+	return control_answer(stream, take_line, r, failure);
 }
 
 int command_ban(int argc, char **argv)

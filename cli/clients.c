@@ -138,9 +138,10 @@ static void print_result(const struct request *r, const json_t *answer)
 }
 
 /* One line of the answer; *done when it was the last one. */
-static bool take_line(const struct request *r, const char *line, size_t len, bool *done,
+static bool take_line(const void *self, const char *line, size_t len, bool *done,
 		      struct failure *failure)
 {
+	const struct request *r = self;
 	json_t *object = json_loadb(line, len, JSON_ALLOW_NUL, NULL);
 	const json_t *ok = json_object_get(object, "ok");
 	const char *error = json_string_value(json_object_get(object, "error"));
@@ -164,20 +165,11 @@ static bool take_line(const struct request *r, const char *line, size_t len, boo
 
 static bool ask(const struct request *r, FILE *stream, struct failure *failure)
 {
-	char *line = NULL;
-	size_t room = 0;
-	ssize_t len;
-	bool done = false;
-	bool good = send_request(stream, r, failure);
-
-	if (good && !r->json && strcmp(r->command, "list") == 0)
+	if (!send_request(stream, r, failure))
+		return false;
+	if (!r->json && strcmp(r->command, "list") == 0)
 		puts("ON  MQTT   SUBS  QUEUED INFLIGHT SINCE                CLIENT ID");
-	while (good && !done && (len = getline(&line, &room, stream)) > 0)
-		good = take_line(r, line, (size_t)len, &done, failure);
-	if (good && !done)
-		good = failure_set(failure, "The broker closed the connection without an answer.");
-	free(line);
-	return good;
+	return control_answer(stream, take_line, r, failure);
 }
 
 int command_clients(int argc, char **argv)

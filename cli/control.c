@@ -83,3 +83,18 @@ FILE *control_open(const char *data, const char *socket, struct failure *failure
 	must(stream != NULL);
 	return stream;
 }
+
+bool control_answer(FILE *stream, control_taker *take, const void *self, struct failure *failure)
+{
+	char *line = NULL;
+	size_t room = 0;
+	ssize_t len;
+	bool done = false, good = true;
+
+	while (good && !done && (len = getline(&line, &room, stream)) > 0)
+		good = take(self, line, (size_t)len, &done, failure);
+	if (good && !done)
+		good = failure_set(failure, "The broker closed the connection without an answer.");
+	free(line);
+	return good;
+}

@@ -16,4 +16,12 @@
  */
 FILE *control_open(const char *data, const char *socket, struct failure *failure);
 
+/*
+ * Gives each line of the answer to take(), until it says that it was the last one.  False with a
+ * failure when take() says so, or when the broker closes the connection before that.
+ */
+typedef bool control_taker(const void *self, const char *line, size_t len, bool *done,
+			   struct failure *failure);
+bool control_answer(FILE *stream, control_taker *take, const void *self, struct failure *failure);
+
 #endif
