@@ -57,7 +57,7 @@ test_sources = $(wildcard tests/*/*.c)
 
 programs = $(OUT)/metrinod $(OUT)/metrino
 
-.PHONY: all help run test unit sim integration conformance conformance-tests lint format example sbom install uninstall clean
+.PHONY: all help run test unit sim integration hostile conformance conformance-tests lint format example sbom install uninstall clean
 
 all: $(programs) ## the two programs, optimised and hardened (the default)
 	@:
@@ -84,6 +84,9 @@ sim: $(OUT)/sim ## simulated worlds: SEEDS=n of them, or the one of SEED=n; and 
 
 integration: $(programs) $(OUT)/audit_append ## real clients against the real broker
 	METRINOD=$(CURDIR)/$(OUT)/metrinod METRINO=$(CURDIR)/$(OUT)/metrino $(RUN) tests/integration/run
+
+hostile: $(programs) ## a broker that is stopped for a whole minute
+	STOP_S=60 METRINOD=$(CURDIR)/$(OUT)/metrinod METRINO=$(CURDIR)/$(OUT)/metrino tests/integration/run -v test_hostile_load.Stopped
 
 conformance-tests: $(programs)
 	METRINOD=$(CURDIR)/$(OUT)/metrinod METRINO=$(CURDIR)/$(OUT)/metrino $(RUN) tests/conformance/run
