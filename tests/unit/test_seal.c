@@ -8,6 +8,7 @@
 
 #include <check.h>
 #include <signal.h>
+#include <stdio.h>
 
 Suite *seal_suite(void);
 
