@@ -25,13 +25,17 @@
 /* The longest name of a purpose or a class in seal_derive(). */
 #define SEAL_NAME_MAX 32u
 
-/* Writes plain.len + SEAL_OVERHEAD bytes, which may not overlap with the text. */
+/*
+ * Writes plain.len + SEAL_OVERHEAD bytes.  The text may lie in its place already, at
+ * out + SEAL_NONCE_LEN; overlap otherwise it may not.
+ */
 void seal_bytes(const uint8_t key[SEAL_KEY_LEN], struct slice associated, struct slice plain,
 		uint8_t *out);
 
 /*
- * Writes sealed.len - SEAL_OVERHEAD bytes, which may not overlap with what is opened.  False:
- * another key, another place, or changed bytes; then `plain` holds nothing of the text.
+ * Writes sealed.len - SEAL_OVERHEAD bytes; `plain` may be sealed.at + SEAL_NONCE_LEN, overlap
+ * otherwise it may not.  False: another key, another place, or changed bytes; then `plain` holds
+ * nothing of the text.
  */
 bool seal_open(const uint8_t key[SEAL_KEY_LEN], struct slice associated, struct slice sealed,
 	       uint8_t *plain);

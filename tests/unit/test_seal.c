@@ -78,6 +78,19 @@ START_TEST(what_was_sealed_opens)
 }
 END_TEST
 
+START_TEST(sealed_and_opened_in_place)
+{
+	uint8_t bytes[5 + SEAL_OVERHEAD];
+	uint8_t *text = bytes + SEAL_NONCE_LEN;
+
+	memcpy(text, "hello", 5);
+	seal_bytes(some_key, PLACE, slice_of(text, 5), bytes);
+	ck_assert_mem_ne(text, "hello", 5);
+	ck_assert(seal_open(some_key, PLACE, slice_of(bytes, sizeof(bytes)), text));
+	ck_assert_mem_eq(text, "hello", 5);
+}
+END_TEST
+
 START_TEST(what_was_changed_does_not_open)
 {
 	uint8_t sealed[5 + SEAL_OVERHEAD];
@@ -229,6 +242,7 @@ Suite *seal_suite(void)
 
 	tcase_add_loop_test(tcase, published_texts_open, 0, 2);
 	tcase_add_test(tcase, what_was_sealed_opens);
+	tcase_add_test(tcase, sealed_and_opened_in_place);
 	tcase_add_test(tcase, what_was_changed_does_not_open);
 	tcase_add_test(tcase, what_was_moved_does_not_open);
 	tcase_add_test(tcase, each_sealing_has_a_nonce_of_its_own);
