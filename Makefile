@@ -18,8 +18,9 @@ SANITIZE = -g -O1 -fno-omit-frame-pointer -fno-sanitize-recover=all
 # Objects hold both code and what the linker can optimise as a whole: programs are, tests are not.
 FLAGS_release = -O2 -g -flto=auto -ffat-lto-objects $(HARDENING)
 FLAGS_debug = -Og -g3
-# What is shipped, except that it ends itself where it is told to: broker/core/crash.h.
-FLAGS_chaos = $(FLAGS_release) -DMETRINO_CRASH_STEPS
+# What is shipped, except that it ends itself where it is told to, and that its clock can be set: broker/core/crash.h,
+# broker/net/moment.h.
+FLAGS_chaos = $(FLAGS_release) -DMETRINO_CRASH_STEPS -DMETRINO_TEST_CLOCK
 # With checks woven in, gcc forgets the ranges of values and sees narrowing where there is none.
 FLAGS_asan = $(SANITIZE) -fsanitize=address,undefined -Wno-conversion
 FLAGS_tsan = $(SANITIZE) -fsanitize=thread

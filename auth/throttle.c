@@ -222,6 +222,24 @@ void throttle_each_ban(const struct throttle *throttle, uint64_t now_ms, void *s
 	}
 }
 
+static bool is_past(const struct throttle *throttle, const struct place *place, uint64_t now_ms)
+{
+	if (place->until_ms > now_ms)
+		return false;
+	if (place->at_ms + THROTTLE_KEPT_MS <= now_ms)
+		return true;
+	/* Of a ban that is over nothing stays, unless failures came after it. */
+	return place->until_ms > 0 && place->failures == 0 &&
+	       place->key == key_of(throttle, &place->address, NULL);
+}
+
+void throttle_forget(struct throttle *throttle, uint64_t now_ms)
+{
+	for (size_t i = 0; i < THROTTLE_PLACES; i++)
+		if (throttle->places[i].key != 0 && is_past(throttle, &throttle->places[i], now_ms))
+			throttle->places[i] = (struct place){0};
+}
+
 bool throttle_lift(struct throttle *throttle, uint64_t now_ms,
 		   const struct throttle_address *address)
 {

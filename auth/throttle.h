@@ -30,7 +30,8 @@
 #define THROTTLE_FREE_FAILURES	  2u	/* without a wait after it */
 #define THROTTLE_DELAY_FIRST_MS	  1000u /* then doubled each time */
 #define THROTTLE_DELAY_LONGEST_MS 60000u
-#define THROTTLE_QUIET_MS	  600000u /* after so long a name is as new */
+#define THROTTLE_QUIET_MS	  600000u   /* after so long a name is as new */
+#define THROTTLE_KEPT_MS	  84600000u /* what was quiet for 23.5 hours goes */
 
 /*
  * An address, IPv4 mapped into IPv6; the last 64 bits of others are zero.  All zero: not known, as
@@ -77,6 +78,12 @@ bool throttle_connect(struct throttle *throttle, uint64_t now_ms,
 void throttle_each_ban(const struct throttle *throttle, uint64_t now_ms, void *self,
 		       void (*call)(void *self, const struct throttle_address *address,
 				    uint64_t left_ms));
+
+/*
+ * From time to time: wipes bans that are over, and whatever else has been quiet for
+ * THROTTLE_KEPT_MS, so that no address is kept for a day.
+ */
+void throttle_forget(struct throttle *throttle, uint64_t now_ms);
 
 /* Ends a ban, and forgets the failures of the address; false when there was none. */
 bool throttle_lift(struct throttle *throttle, uint64_t now_ms,

@@ -61,6 +61,9 @@ bool door_admit(void *door, const uint8_t *address);
 /* Once a second. */
 void door_tick(struct door *door, uint64_t now_ms);
 
+/* From time to time: forgets addresses that have been quiet for throttle.h's THROTTLE_KEPT_MS. */
+void door_forget(struct door *door, uint64_t now_ms);
+
 /* ---- bans ---- */
 
 void door_each_ban(struct door *door, void *self,

@@ -47,6 +47,13 @@ void door_each_ban(struct door *door, void *self,
 	pthread_mutex_unlock(&door->lock);
 }
 
+void door_forget(struct door *door, uint64_t now_ms)
+{
+	pthread_mutex_lock(&door->lock);
+	throttle_forget(door->throttle, now_ms);
+	pthread_mutex_unlock(&door->lock);
+}
+
 bool door_lift_ban(struct door *door, const struct throttle_address *address)
 {
 	pthread_mutex_lock(&door->lock);

@@ -19,7 +19,7 @@
 /* Signals come as bytes of a descriptor; threads inherit that they are blocked. */
 static bool take_signals(struct household *house, struct failure *failure)
 {
-	static const int ours[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2};
+	static const int ours[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2, SIGCONT};
 	sigset_t set;
 
 	sigemptyset(&set);
@@ -115,7 +115,8 @@ static bool start_door(struct household *house, struct failure *failure)
 
 static bool start_workers(struct household *house, struct failure *failure)
 {
-	struct worker_needs needs = {.store = house->store_thread, .end_bell = house->bell};
+	struct worker_needs needs = {
+	    .store = house->store_thread, .jobs = house->jobs, .end_bell = house->bell};
 
 	for (uint16_t i = 0; i < house->worker_count; i++)
 		if (!worker_start(&house->workers[i], &needs, failure))
@@ -133,6 +134,14 @@ static bool start_threads(struct household *house, struct failure *failure)
 
 /* ---- the order of life */
 
+/* What is past its time goes before anybody is served. */
+static bool begin_jobs(struct household *house)
+{
+	household_begin_jobs(house);
+	jobs_run(house->jobs, moment_now());
+	return true;
+}
+
 static bool begin(struct household *house, struct failure *failure)
 {
 	struct config *config = house->config;
@@ -145,7 +154,8 @@ static bool begin(struct household *house, struct failure *failure)
 	/* Each worker has an arena of its own; more would only scatter free memory. */
 	mallopt(M_ARENA_MAX, (int)config->workers + 2);
 	return household_open(house, failure) && household_make_workers(house, failure) &&
-	       household_restore(house, failure) && start_threads(house, failure);
+	       household_restore(house, failure) && begin_jobs(house) &&
+	       start_threads(house, failure);
 }
 
 static int serve(struct household *house)
@@ -211,6 +221,8 @@ static void stop_workers(struct household *house)
 static void end(struct household *house)
 {
 	atomic_store(&house->state, HOUSEHOLD_STOPPING);
+	if (house->jobs)
+		jobs_end(house->jobs);
 	/* The control thread waits for workers, so it ends while they still answer. */
 	control_destroy(house->control);
 	if (any_worker_started(house))
@@ -226,6 +238,7 @@ static void end(struct household *house)
 		log_write(LOG_LEVEL_WARNING, "stop", "messages were left over at the end");
 	payload_memory_finish(&house->payload_memory);
 	free(house->workers);
+	jobs_destroy(house->jobs);
 	household_close(house);
 	log_close();
 	for (size_t i = 0; i < house->config_count; i++)

@@ -110,6 +110,7 @@ static void gather_for_admin(void *self, struct metrics *metrics)
 	metrics->certificate_count =
 	    household_expiries(self, metrics->certificates, METRICS_CERTIFICATES_MAX);
 	count_payload_memory(self, metrics);
+	household_count_jobs(self, metrics);
 }
 
 static const char *trouble_for_admin(void *self)

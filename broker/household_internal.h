@@ -14,6 +14,7 @@
 #include "broker/control.h"
 #include "broker/core/budget.h"
 #include "broker/door.h"
+#include "broker/jobs.h"
 #include "broker/metrics.h"
 #include "broker/net/listener.h"
 #include "broker/options.h"
@@ -72,6 +73,7 @@ struct household {
 	struct control *control; /* NULL for none */
 	struct audit *audit;	 /* NULL for none */
 	enum audit_word cause;	 /* why it ends: AUDIT_WORD_CAUSE_ */
+	struct jobs *jobs;
 
 	struct sys_tree sys_tree;
 	uint64_t sys_due_ms;
@@ -135,6 +137,11 @@ struct admin_source household_admin_source(struct household *house);
 struct control_source household_control_source(struct household *house);
 /* Why the broker does not serve; NULL when it does. */
 const char *household_trouble(const struct household *house);
+
+/* household_jobs.c: the jobs that there are; they run from household_watch() on. */
+void household_begin_jobs(struct household *house);
+/* Thread: any. */
+void household_count_jobs(const struct household *house, struct metrics *metrics);
 
 /* household_reload.c */
 void household_reload(struct household *house);

@@ -7,7 +7,6 @@
 #include "broker/notify.h"
 #include <errno.h>
 #include <inttypes.h>
-#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -207,6 +206,8 @@ static uint64_t next_deadline(const struct household *house)
 		due_ms = house->watchdog_due_ms;
 	if (house->expiry_count > 0 && house->expiry_due_ms < due_ms)
 		due_ms = house->expiry_due_ms;
+	if (jobs_next_ms(house->jobs) < due_ms)
+		due_ms = jobs_next_ms(house->jobs);
 	if (house->door_due_ms < due_ms)
 		due_ms = house->door_due_ms;
 	return due_ms;
@@ -216,11 +217,9 @@ static void sleep_until(const struct household *house, uint64_t due_ms)
 {
 	struct pollfd waits[2] = {{.fd = house->signals, .events = POLLIN},
 				  {.fd = house->bell, .events = POLLIN}};
-	uint64_t now_ms = moment_now().ms;
-	uint64_t left_ms = due_ms > now_ms ? due_ms - now_ms : 0;
 	eventfd_t rings;
 
-	must(poll(waits, 2, left_ms < INT_MAX ? (int)left_ms : INT_MAX) >= 0 || errno == EINTR);
+	must(poll(waits, 2, moment_wait_ms(due_ms)) >= 0 || errno == EINTR);
 	if (waits[1].revents)
 		eventfd_read(house->bell, &rings);
 }
@@ -255,7 +254,9 @@ int household_watch(struct household *house)
 
 	house->report_due_ms = now_ms + REPORT_MS;
 	feed_watchdog(house, now_ms);
-	while (!take_signals(house)) {
+	/* Jobs come first: they may be late, if the process was stopped or the machine slept. */
+	for (jobs_run(house->jobs, moment_now()); !take_signals(house);
+	     jobs_run(house->jobs, moment_now())) {
 		if (atomic_load(&house->store_lost)) {
 			log_write(
 			    LOG_LEVEL_ERROR, "store",

@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "broker/config.h"
+#include "broker/net/moment.h"
 
 /* Every byte of a sentence may become \u00XX in JSON. */
 #define LINE_SIZE (LOG_SENTENCE_MAX * 6 + 512)
@@ -165,10 +166,9 @@ static bool stderr_is_journal(void)
 
 static void add_iso_time(struct line *line)
 {
-	struct timespec time;
+	const time_t seconds = (time_t)moment_now().wall_s;
 	struct tm utc;
-	clock_gettime(CLOCK_REALTIME, &time);
-	gmtime_r(&time.tv_sec, &utc);
+	gmtime_r(&seconds, &utc);
 	add(line, "%04d-%02d-%02dT%02d:%02d:%02dZ", utc.tm_year + 1900, utc.tm_mon + 1, utc.tm_mday,
 	    utc.tm_hour, utc.tm_min, utc.tm_sec);
 }
@@ -180,7 +180,7 @@ static void add_time(struct line *line)
 		return;
 	}
 	char text[256] = "";
-	const time_t seconds = time(NULL);
+	const time_t seconds = (time_t)moment_now().wall_s;
 	struct tm local;
 	localtime_r(&seconds, &local);
 /* The format is the operator's, and a strftime() format can do no harm. */

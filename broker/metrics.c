@@ -134,6 +134,37 @@ static void write_certificates(FILE *out, const struct metrics *metrics)
 	}
 }
 
+static const struct {
+	const char *name;
+	const char *type;
+	const char *help;
+	size_t offset;
+} job_numbers[] = {
+    {"job_last_run_seconds", "gauge", "When the job last ran, since 1970; 0: not since the start",
+     offsetof(struct job_state, last_s)},
+    {"job_late_seconds", "gauge", "How late its last run began, or how late it is now",
+     offsetof(struct job_state, late_s)},
+    {"job_runs_total", "counter", "Runs since the start", offsetof(struct job_state, runs)},
+    {"job_failures_total", "counter", "Runs that failed, and were tried again",
+     offsetof(struct job_state, failures)},
+};
+
+static void write_jobs(FILE *out, const struct metrics *metrics)
+{
+	for (size_t i = 0; metrics->job_count > 0 && i < COUNT(job_numbers); i++) {
+		fprintf(out, "# HELP metrino_%s %s\n# TYPE metrino_%s %s\n", job_numbers[i].name,
+			job_numbers[i].help, job_numbers[i].name, job_numbers[i].type);
+		for (size_t job = 0; job < metrics->job_count; job++) {
+			const struct job_state *state = &metrics->jobs[job];
+			uint64_t value;
+
+			memcpy(&value, (const char *)state + job_numbers[i].offset, sizeof(value));
+			fprintf(out, "metrino_%s{job=\"%s\"} %" PRIu64 "\n", job_numbers[i].name,
+				state->name, value);
+		}
+	}
+}
+
 /* "clients/connected" becomes broker_clients_connected. */
 static void write_sys(void *self, const char *topic, uint64_t value)
 {
@@ -161,6 +192,7 @@ char *metrics_text(const struct metrics *metrics, size_t *len)
 			  metrics_level(metrics, counters[i].happened));
 	write_drops(out, metrics);
 	write_certificates(out, metrics);
+	write_jobs(out, metrics);
 	for (size_t i = 0; i < COUNT(others); i++) {
 		uint64_t value;
 

@@ -9,6 +9,7 @@
 #ifndef BROKER_METRICS_H
 #define BROKER_METRICS_H
 
+#include "broker/jobs.h"
 #include "broker/core/happened.h"
 
 /* A certificate or a revocation list of a listener, and when it ends. */
@@ -39,6 +40,8 @@ struct metrics {
 	struct certificate_end certificates[METRICS_CERTIFICATES_MAX];
 	uint64_t payload_bytes, payload_locked_bytes;
 	uint64_t payload_protected; /* 0 or 1 */
+	size_t job_count;
+	struct job_state jobs[JOBS_MAX];
 };
 
 /* Sums the counters of one more shard into `happened`. */

@@ -5,6 +5,7 @@
 #include "broker/core/budget.h"
 #include "broker/core/crash.h"
 #include "broker/core/mail.h"
+#include "broker/jobs.h"
 #include "broker/log.h"
 #include "broker/net/listener.h"
 #include "broker/store_thread.h"
@@ -437,6 +438,9 @@ static void turn(struct worker *worker)
 
 	atomic_store_explicit(&worker->busy_since_ms, 0, memory_order_relaxed);
 	loop_wait(&worker->loop, until_ms);
+	/* A process that was stopped, or a machine that slept, forgets first. */
+	if (worker->jobs && jobs_await(worker->jobs, worker->loop.now.ms))
+		worker->loop.now = moment_now();
 	atomic_store_explicit(&worker->busy_since_ms, worker->loop.now.ms, memory_order_relaxed);
 	size_t ready = worker->loop.ready_count;
 	size_t events = ready + open_mailbox(worker);
@@ -474,6 +478,7 @@ bool worker_start(struct worker *worker, const struct worker_needs *needs, struc
 	char name[16];
 
 	worker->store = needs->store;
+	worker->jobs = needs->jobs;
 	worker->end_bell = needs->end_bell;
 	for (size_t i = 0; i < worker->early.count; i++)
 		store(worker, worker->early.at[i].batch);

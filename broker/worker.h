@@ -35,6 +35,7 @@
 #define WORKER_MAIL_MAX (UINT64_C(8) << 20)
 #define WORKER_STOP_MS	10000u
 
+struct jobs;
 struct listener;
 struct login;
 struct store_thread;
@@ -65,6 +66,7 @@ struct worker {
 	struct worker *all; /* every worker, by party */
 	uint16_t count;
 	struct store_thread *store; /* NULL before the start, and when nothing is durable */
+	struct jobs *jobs;	    /* NULL for none */
 	struct parcels early;	    /* batches from before the start */
 	struct tray *trays;	    /* by party */
 	bool *pressed;		    /* by party: WORKER_MAIL_MAX waits there */
@@ -96,6 +98,7 @@ bool worker_settle(struct worker *worker);
 /* What is needed to run; borrowed until the worker has ended. */
 struct worker_needs {
 	struct store_thread *store; /* NULL when nothing is durable */
+	struct jobs *jobs;	    /* whose destructions go before us; NULL for none */
 	int end_bell;		    /* an eventfd: rung when the worker's thread ends */
 };
 

@@ -3,7 +3,6 @@
 #include "broker/net/listener.h"
 #include "broker/net/wipe.h"
 #include <errno.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -389,12 +388,8 @@ static int timeout_of(const struct loop *loop, uint64_t until_ms)
 	until_ms = earlier(until_ms, patience_next(&loop->paused));
 	if (loop->rest_until_ms != 0)
 		until_ms = earlier(until_ms, loop->rest_until_ms);
-	if (until_ms == UINT64_MAX)
-		return -1;
 	/* The turn may have taken long: its own moment is not good enough here. */
-	uint64_t now_ms = moment_now().ms;
-
-	return until_ms <= now_ms ? 0 : (int)earlier(until_ms - now_ms, INT_MAX);
+	return moment_wait_ms(until_ms);
 }
 
 void loop_wait(struct loop *loop, uint64_t until_ms)

@@ -55,6 +55,7 @@ START_TEST(text_has_every_name)
 	struct metrics metrics = {.clients_maximum = 9, .store_commits = 8, .workers = 2};
 	size_t len;
 
+	metrics.jobs[metrics.job_count++] = (struct job_state){.name = "guard", .late_s = 4};
 	metrics.happened[HAPPENED_CLIENTS_CONNECTED] = 7;
 	metrics.happened[HAPPENED_RETAINED] = 6;
 	metrics.happened[HAPPENED_PUBLISH_RECEIVED] = 5;
@@ -70,6 +71,7 @@ START_TEST(text_has_every_name)
 	ck_assert(has_line(text, "metrino_clients_maximum 9"));
 	ck_assert(has_line(text, "metrino_store_commits_total 8"));
 	ck_assert(has_line(text, "metrino_workers 2"));
+	ck_assert(has_line(text, "metrino_job_late_seconds{job=\"guard\"} 4"));
 	ck_assert(has_line(text, "broker_clients_connected 7"));
 	ck_assert(has_line(text, "broker_retained_messages_count 6"));
 	ck_assert(has_line(text, "broker_publish_messages_dropped 4"));

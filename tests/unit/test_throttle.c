@@ -173,6 +173,27 @@ START_TEST(no_address_is_never_banned)
 }
 END_TEST
 
+/* No address is kept for a day after it was last seen, nor longer than its ban. */
+START_TEST(a_day_later_nothing_is_left)
+{
+	struct throttle *throttle = throttle_create(3, BAN_MS);
+	uint64_t now = 1000;
+
+	throttle_failed(throttle, now, &there, bob);
+	fail_until_banned(throttle, now, 3);
+	throttle_forget(throttle, now + BAN_MS - 1);
+	ck_assert_int_eq(throttle_ask(throttle, now, &here, eve), THROTTLE_BANNED);
+	throttle_forget(throttle, now + BAN_MS);
+	ck_assert_int_eq(throttle_ask(throttle, now, &here, eve), THROTTLE_PASS);
+	throttle_forget(throttle, now + THROTTLE_KEPT_MS - 1);
+	ck_assert_int_eq(throttle_ask(throttle, now, &there, bob), THROTTLE_DOUBT);
+	now += THROTTLE_KEPT_MS;
+	throttle_forget(throttle, now);
+	ck_assert_int_eq(throttle_ask(throttle, 1000, &there, bob), THROTTLE_PASS);
+	throttle_destroy(throttle);
+}
+END_TEST
+
 Suite *throttle_suite(void)
 {
 	const TTest *const tests[] = {waits_grow,
@@ -181,7 +202,8 @@ Suite *throttle_suite(void)
 				      failures_are_forgotten,
 				      a_flood_of_names_lifts_no_ban,
 				      no_address_is_never_banned,
-				      connections_are_paced};
+				      connections_are_paced,
+				      a_day_later_nothing_is_left};
 
 	return suite_of("throttle", tests, COUNT_OF(tests));
 }

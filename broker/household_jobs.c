@@ -1,0 +1,79 @@
+/*
+ * household_jobs.c - the table of jobs (jobs.h): what the broker does because of the time.
+ *
+ * A part that has something to do by the clock adds a line: when, which class of data it is
+ * about, and whether it destroys something, which then goes before everything else.
+ */
+#include "broker/household_internal.h"
+#include "broker/log.h"
+#include <inttypes.h>
+
+/* ---- guard: what is known of addresses that failed to log in */
+
+#define GUARD_PERIOD_S 600u
+
+static uint64_t guard_due(const void *self, uint64_t last_s)
+{
+	(void)self;
+	return last_s == 0 ? 0 : last_s + GUARD_PERIOD_S;
+}
+
+static enum job_result guard_run(void *self, uint64_t now_s, struct failure *failure)
+{
+	const struct household *house = self;
+
+	(void)now_s;
+	(void)failure;
+	if (house->door)
+		door_forget(house->door, moment_now().ms);
+	return JOB_DONE;
+}
+
+/* ---- the table */
+
+static const struct job table[] = {
+    {"guard", AUDIT_WORD_CLASS_GUARD, true, NULL, guard_due, guard_run},
+};
+
+static void tell_late(void *self, const char *name, uint64_t late_s)
+{
+	const struct household *house = self;
+
+	audit_alert(house->audit, AUDIT_WORD_ALERT_JOB_LATE);
+	log_write(LOG_LEVEL_ERROR, "jobs", "the job \"%s\" is late by %" PRIu64 " minutes", name,
+		  late_s / 60);
+}
+
+static void tell_failed(void *self, const char *name, const struct failure *failure)
+{
+	(void)self;
+	log_write(LOG_LEVEL_ERROR, "jobs", "the job \"%s\" failed, and is tried again: %s", name,
+		  failure->text);
+}
+
+void household_begin_jobs(struct household *house)
+{
+	const struct jobs_told told = {.self = house, .late = tell_late, .failed = tell_failed};
+
+	house->jobs = jobs_create(&told, moment_now());
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		struct job job = table[i];
+
+		job.self = house;
+		jobs_add(house->jobs, &job);
+	}
+}
+
+static void add_state(void *self, const struct job_state *state)
+{
+	struct metrics *metrics = self;
+
+	metrics->jobs[metrics->job_count++] = *state;
+}
+
+void household_count_jobs(const struct household *house, struct metrics *metrics)
+{
+	metrics->job_count = 0;
+	if (house->jobs)
+		jobs_each(house->jobs, metrics, add_state);
+}
