@@ -152,7 +152,9 @@ void oracle_custody_death(struct world *world)
 		struct oracle_session *session = &oracle->sessions[i];
 		if (session->present_seq != NEVER && session->grace_ms == 0)
 			session->gone_ms = world->stop_ms;
-		if (world->stopping ||
+		bool expired =
+		    session->grace_ms != 0 && session->grace_ms <= world->stop_ms + GRACE_SLACK_MS;
+		if (world->stopping || expired ||
 		    !lasts(world, i)) /* a stop tells who was connected: nobody */
 			oracle_absent(world, i);
 		may_lose(world, i);
