@@ -65,6 +65,7 @@ struct mail {
 	party_id from;
 	party_id to;
 	bool last;
+	bool none;    /* MAIL_RETAIN_FOUND: the home keeps nothing but $ topics */
 	bool holder;  /* MAIL_SHARE_DELIVER: for nobody else, and also when it is away */
 	bool online;  /* of the member */
 	bool awaited; /* likewise: not connected, and counts as that (restart_grace) */

@@ -123,6 +123,11 @@ static void free_scan(struct shard *shard, struct scan *scan)
 		prune_limbo(&shard->retained);
 }
 
+static bool is_ordinary(struct slice topic)
+{
+	return topic.at[0] != '$';
+}
+
 static void scan_found(struct shard *shard, const struct scan *scan, struct message **messages,
 		       uint32_t n, bool last)
 {
@@ -130,6 +135,7 @@ static void scan_found(struct shard *shard, const struct scan *scan, struct mess
 	mail->ticket = scan->ticket;
 	mail->member.session = scan->session;
 	mail->last = last;
+	mail->none = shard->retained.ordinary == 0;
 	mail->messages = messages;
 	mail->count = n;
 	shard_post(shard, mail);
@@ -167,6 +173,7 @@ static void release_node(struct shard *shard, uint32_t node)
 static void drop(struct shard *shard, struct retained *entry)
 {
 	count(shard, entry->message, -1);
+	shard->retained.ordinary -= is_ordinary(message_topic(entry->message));
 	timer_cancel(&shard->timers, &entry->timer);
 	message_release(entry->message, &shard->purse);
 	purse_give(&shard->purse, RETAINED_EXTRA);
@@ -191,6 +198,7 @@ static struct retained *make(struct shard *shard, const struct publication *p)
 	entry->slot = slab_add(&store->entries);
 	*(struct retained **)slab_at(&store->entries, entry->slot) = entry;
 	trie_node(&store->trie, entry->node)->value = entry->slot;
+	store->ordinary += is_ordinary(p->topic);
 	return entry;
 }
 

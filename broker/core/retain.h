@@ -5,7 +5,8 @@
  * subscription asks the homes for matching messages, after its barrier, a few at
  * a time and no faster than the session takes them (struct retain_wait, at the
  * session, which asks for one filter after the other); each home walks its trie of
- * topics step by step (struct scan).
+ * topics step by step (struct scan).  A home that keeps nothing but $ topics says so, and
+ * is not asked for the other filters that waited then.
  *
  * A message is passed over when a live retained publish of the same topic was
  * delivered to the session in the meantime: it is newer.
@@ -33,6 +34,7 @@ struct scan;
 struct retained_store {
 	struct trie trie;    /* of topics; the value is a slot */
 	struct slab entries; /* of struct retained * */
+	uint32_t ordinary;   /* of them, those whose topic does not begin with '$' */
 	struct scan *scans;  /* newest first */
 	uint32_t *limbo;     /* nodes to prune when no scan is under way */
 	uint32_t limbo_count;

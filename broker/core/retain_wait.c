@@ -10,6 +10,7 @@
 /* A session's are a hash table by their filters, walked in the order in which they were added. */
 struct retain_wait {
 	UT_hash_handle hh;
+	uint64_t since;	 /* of the same count as tickets */
 	uint64_t ticket; /* of the scan under way */
 	party_id party;	 /* whom we ask now */
 	party_id last;	 /* the last one to ask */
@@ -91,6 +92,7 @@ void retain_begin(struct shard *shard, struct session *session, struct slice fil
 	if (wait)
 		retain_stop(shard, session, filter); /* from the start */
 	wait = memory_get_zeroed(sizeof *wait + filter.len);
+	wait->since = ++shard->serial;
 	wait->options = options;
 	wait->identifier = identifier;
 	wait->filter_len = filter.len;
@@ -183,6 +185,29 @@ static void deliver_found(struct shard *shard, struct session *session,
 			   message->qos < granted ? message->qos : granted, true, identifiers);
 }
 
+/* This party is done with it. */
+static void next_party(struct shard *shard, struct session *session, struct retain_wait *wait)
+{
+	wait->begun = false;
+	if (wait->party++ == wait->last)
+		free_wait(shard, session, wait);
+}
+
+/*
+ * The home has nothing for any of the filters that waited when it was asked: what was
+ * retained before they were in force came to it before the question.
+ */
+static void pass_over(struct shard *shard, struct session *session, const struct mail *mail)
+{
+	struct retain_wait *wait = session->scans;
+	while (wait && wait->since < mail->ticket) {
+		struct retain_wait *next = wait->hh.next;
+		if (wait->party == mail->from && !wait->begun && wait->filter[0] != '$')
+			next_party(shard, session, wait);
+		wait = next;
+	}
+}
+
 void retain_found(struct shard *shard, struct mail *mail)
 {
 	struct session *session = session_by_number(shard, mail->member.session);
@@ -197,10 +222,9 @@ void retain_found(struct shard *shard, struct mail *mail)
 	for (uint32_t i = 0; i < mail->count; i++)
 		if (!was_live(shard, wait, message_topic(mail->messages[i])))
 			deliver_found(shard, session, wait, mail->messages[i]);
-	if (mail->last) {
-		wait->begun = false;
-		if (wait->party++ == wait->last)
-			free_wait(shard, session, wait);
-	}
+	if (mail->last)
+		next_party(shard, session, wait);
+	if (mail->none)
+		pass_over(shard, session, mail);
 	retain_continue(shard, session);
 }

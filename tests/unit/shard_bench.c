@@ -283,6 +283,7 @@ static void on_close(struct bench *bench, struct peer *peer)
 
 static void append_mail(struct bench *bench, struct mail *mail)
 {
+	bench->mails[mail->type]++;
 	mail->next = NULL;
 	*bench->mail_end = mail;
 	bench->mail_end = &mail->next;

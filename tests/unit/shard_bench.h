@@ -70,6 +70,7 @@ struct bench {
 
 	bool hold_mail;
 	struct mail *mail, **mail_end;
+	unsigned mails[MAIL_TYPES]; /* so many were sent */
 	bool hold_store;
 	unsigned refuse_batches; /* the next so many fail */
 	unsigned batches;	 /* that were answered */

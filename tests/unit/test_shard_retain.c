@@ -10,7 +10,7 @@ static struct bench bench;
 
 /* Options of a subscription. */
 #define AS_PUBLISHED 8
-#define HANDLING(n)  ((n) << 4)
+#define HANDLING(n)  ((uint8_t)((n) << 4))
 
 /* [MQTT-3.3.1-5] [MQTT-3.3.1-6] [MQTT-3.3.1-7]: the last one stays, an empty one clears. */
 START_TEST(kept_and_cleared)
@@ -293,12 +293,74 @@ START_TEST(stopped_in_between)
 }
 END_TEST
 
+enum { FILTERS = 50 };
+
+static const char *topics[FILTERS];
+
+/* Topics whose home is not the subscriber's; the last one begins with $. */
+static void choose_topics(void)
+{
+	char prefix[16];
+
+	for (unsigned i = 0; i < FILTERS; i++) {
+		snprintf(prefix, sizeof prefix, i + 1 < FILTERS ? "e/%u-" : "$e/%u-", i);
+		topics[i] = bench_name(&bench, 1, prefix);
+	}
+}
+
+/* Asks for what is retained under all of them: how many questions does the home get? */
+static unsigned questions(struct peer *to)
+{
+	unsigned before = bench.mails[MAIL_RETAIN_SCAN];
+
+	for (unsigned i = 0; i < FILTERS; i++)
+		subscribe(to, topics[i], HANDLING(2)); /* so that they are known everywhere */
+	bench.hold_mail = true;
+	for (unsigned i = 0; i < FILTERS; i++)
+		subscribe(to, topics[i], HANDLING(0));
+	bench.hold_mail = false;
+	bench_settle(&bench);
+	return bench.mails[MAIL_RETAIN_SCAN] - before;
+}
+
+/*
+ * A home without messages says so for all filters that waited when it was asked: here for
+ * the first, and then for all others.  For $ topics it is always asked.
+ */
+START_TEST(empty_homes_are_asked_once)
+{
+	struct peer *from, *to;
+
+	bench_begin(&bench, 2);
+	choose_topics();
+	to = new_peer(&bench, V5, bench_name(&bench, 0, "to"));
+	ck_assert_uint_eq(questions(to), 1 + 1 + 1);
+	from = new_peer(&bench, V5, "from");
+	peer_publish(from, RETAIN, 0, topics[7], "", "x");
+	expect_publish(to, 0, 0, topics[7], "", "x");
+	ck_assert_uint_eq(questions(to), FILTERS);
+	expect_publish(to, RETAIN, 0, topics[7], "", "x");
+	peer_publish(from, RETAIN, 0, topics[7], "", "");
+	expect_publish(to, 0, 0, topics[7], "", "");
+	ck_assert_uint_eq(questions(to), 1 + 1 + 1);
+	bench_finish(&bench);
+}
+END_TEST
+
 Suite *shard_retain_suite(void)
 {
 	const TTest *tests[] = {
-	    kept_and_cleared, handling,		  as_published, sent_with_the_subscription,
-	    expires,	      found_by_filter,	  limited,	many_without_loss,
-	    live_is_newer,    stopped_in_between,
+	    kept_and_cleared,
+	    handling,
+	    as_published,
+	    sent_with_the_subscription,
+	    expires,
+	    found_by_filter,
+	    limited,
+	    many_without_loss,
+	    live_is_newer,
+	    stopped_in_between,
+	    empty_homes_are_asked_once,
 	};
 
 	return suite_of("shard_retain", tests, COUNT_OF(tests));
