@@ -127,8 +127,10 @@ static void commit_ends(struct world *world, uint64_t generation, void *arg)
 	size_t count = disk->committing;
 	bool refused = !world->quiet && rng_chance(&world->rng, world->profile.refuse);
 	bool committed = !refused && commit(world, count, &failure);
-	if (!committed)
+	if (!committed) {
 		world_trace(world, "disk refuses %zu batches", count);
+		world->refused_ms = world->now_ms;
+	}
 	for (size_t i = 0; i < count; i++) {
 		struct store_batch *batch = disk->waiting[i];
 		if (!committed)

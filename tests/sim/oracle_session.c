@@ -12,6 +12,8 @@
 #define EXPIRY_SLACK_MS 1200
 /* Wills: 100 ms are promised; the rest is a stalled shard, twice, and the way to the witness. */
 #define WILL_SLACK_MS 240
+/* Whoever is ended for what the disk refused is at its end by then. */
+#define REFUSED_SLACK_MS 240
 
 static uint64_t expiry_ms(uint32_t expiry_s)
 {
@@ -38,12 +40,14 @@ static void end_may(struct world *world, unsigned client)
 
 /*
  * Was the DISCONNECT on this link surely acted upon?  It may be lost with the line,
- * or overtaken by the client's next connection.
+ * or overtaken by the client's next connection, or by its end for what the disk refused.
  */
 static bool left_for_sure(const struct world *world, unsigned client, const struct link *link)
 {
 	const struct link *newer = world->clients[client].link;
-	return link->unread == 0 && (newer == NULL || newer == link);
+	bool refused =
+	    world->refused_ms > 0 && world->now_ms < world->refused_ms + REFUSED_SLACK_MS;
+	return link->unread == 0 && !refused && (newer == NULL || newer == link);
 }
 
 /* ---- wills ---- */

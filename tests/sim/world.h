@@ -118,10 +118,11 @@ struct world {
 	size_t heap_count, heap_room;
 
 	uint16_t shard_count;
-	bool up;	  /* the broker runs and accepts */
-	bool stopping;	  /* EVENT_STOP was given */
-	uint64_t stop_ms; /* when it was told to stop, or died */
-	bool quiet;	  /* the end: nothing bad happens any more */
+	bool up;	     /* the broker runs and accepts */
+	bool stopping;	     /* EVENT_STOP was given */
+	uint64_t stop_ms;    /* when it was told to stop, or died */
+	uint64_t refused_ms; /* when the disk refused last; 0: never */
+	bool quiet;	     /* the end: nothing bad happens any more */
 	struct sim_shard shards[WORLD_SHARDS_MAX];
 	struct budget budget;
 	struct purse purse; /* for mail that is lost on the way */
