@@ -316,24 +316,25 @@ static bool matches(const struct acl_rule *rule, const struct acl_question *q)
 							 : topic_matches(rule->filter, q->topic);
 }
 
-enum opinion { NONE, DENIED, ALLOWED };
-
-static enum opinion ask(const struct acl_rules *rules, const struct acl_question *q)
+static enum acl_opinion ask(const struct acl_rules *rules, const struct acl_question *q)
 {
 	for (size_t i = 0; i < rules->count; i++) {
 		const struct acl_rule *rule = &rules->at[i];
 		if (rule->rights != DENY && !(rule->rights & (unsigned)q->right))
 			continue;
 		if (matches(rule, q))
-			return rule->rights == DENY ? DENIED : ALLOWED;
+			return rule->rights == DENY ? ACL_DENIES : ACL_ALLOWS;
 	}
-	return NONE;
+	return ACL_SILENT;
+}
+
+enum acl_opinion acl_ask(const struct acl *acl, const struct acl_question *question)
+{
+	enum acl_opinion opinion = question->own ? ask(question->own, question) : ACL_SILENT;
+	return opinion == ACL_SILENT ? ask(&acl->patterns, question) : opinion;
 }
 
 bool acl_allows(const struct acl *acl, const struct acl_question *question)
 {
-	enum opinion opinion = question->own ? ask(question->own, question) : NONE;
-	if (opinion == NONE)
-		opinion = ask(&acl->patterns, question);
-	return opinion == ALLOWED;
+	return acl_ask(acl, question) == ACL_ALLOWS;
 }

@@ -46,6 +46,16 @@ struct acl_question {
 	struct slice topic;
 };
 
+enum acl_opinion {
+	ACL_SILENT, /* no line is about it */
+	ACL_DENIES,
+	ACL_ALLOWS,
+};
+
+/* What the first line that is about it says. */
+enum acl_opinion acl_ask(const struct acl *acl, const struct acl_question *question);
+
+/* Silence is a no. */
 bool acl_allows(const struct acl *acl, const struct acl_question *question);
 
 #endif

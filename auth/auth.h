@@ -45,7 +45,27 @@ struct auth_request {
 
 struct auth_grant {
 	bool restricted; /* there are rules: may() is to be asked; else every topic is allowed */
+	uint64_t owner;	 /* whose its sessions are: auth_owner() */
 };
+
+/*
+ * Who a session belongs to, as a number that says nothing but the kind: no other identity may
+ * resume or take over the session.  0 is nobody: what nobody began anybody may resume, who only has
+ * to know its client identifier.
+ */
+#define AUTH_OWNER_KIND_SHIFT 61u
+
+static inline uint64_t auth_owner(enum identity_kind kind, uint64_t number)
+{
+	const uint64_t mask = ((uint64_t)1 << AUTH_OWNER_KIND_SHIFT) - 1;
+	return kind == IDENTITY_NOBODY ? 0
+				       : (uint64_t)kind << AUTH_OWNER_KIND_SHIFT | (number & mask);
+}
+
+static inline enum identity_kind auth_owner_kind(uint64_t owner)
+{
+	return (enum identity_kind)(owner >> AUTH_OWNER_KIND_SHIFT);
+}
 
 struct auth_answer {
 	enum mqtt_reason reason;  /* AUTH_REFUSE */

@@ -1,7 +1,7 @@
 /*
- * identity.h - who the transport has proved a peer to be: by a certificate, a
- * pre-shared key, or the kernel's word.  Kinds are kept apart, so that the name in a
- * certificate is never that of an account.
+ * identity.h - who somebody has been found to be: by the transport, which takes the word of a
+ * certificate, a pre-shared key or the kernel; or by a password.  Kinds are kept apart: the name in
+ * a certificate is never that of an account, whatever it says.
  *
  * Ownership: whoever made the connection's stream has the struct and its name; both
  * stay as they are until the connection is closed.
@@ -13,9 +13,13 @@
 #include "proto/base.h"
 
 enum identity_kind {
-	IDENTITY_CERTIFICATE, /* a name from a certificate that was verified */
-	IDENTITY_PSK,	      /* the identity whose pre-shared key the peer has */
-	IDENTITY_UID,	      /* a user of this machine, in decimal digits */
+	IDENTITY_NOBODY,      /* no name, or one that nobody proved */
+	IDENTITY_ACCOUNT,     /* acct: an account, by its password or one of its device keys */
+	IDENTITY_FILE,	      /* file: a user of password_file */
+	IDENTITY_CERTIFICATE, /* cert: a name from a certificate that was verified */
+	IDENTITY_PSK,	      /* psk: the identity whose pre-shared key the peer has */
+	IDENTITY_UID,	      /* uid: a user of this machine, in decimal digits */
+	IDENTITY_KINDS
 };
 
 struct identity {

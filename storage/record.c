@@ -4,7 +4,11 @@
 #include "storage/bytes.h"
 
 #define SESSION_FIXED_LEN      19u
+#define OWNER_LEN	       8u
 #define SUBSCRIPTION_FIXED_LEN 15u
+#define FLAGS_AT	       8u /* of a session */
+#define CONNECTED	       1u
+#define HAS_OWNER	       2u
 #define IDENTIFIER_MAX	       268435455u
 
 static uint8_t *put_text(uint8_t *at, struct slice text)
@@ -169,8 +173,11 @@ bool record_encode_session(const struct record_seal *seal, uint64_t row,
 	must(session->client_id.len <= STORE_CLIENT_ID_MAX);
 	at = bytes_put(at, session->realm, 4);
 	at = bytes_put(at, session->expiry_s, 4);
-	at = bytes_put(at, session->connected, 1);
+	at = bytes_put(at, (session->connected ? CONNECTED : 0) | (session->owner ? HAS_OWNER : 0),
+		       1);
 	at = bytes_put(at, session->since_s, 8);
+	if (session->owner)
+		at = bytes_put(at, session->owner, OWNER_LEN);
 	at = put_text(at, session->client_id);
 	return finish(seal, row, out, at, len, failure);
 }
@@ -180,16 +187,20 @@ bool record_decode_session(const struct record_seal *seal, uint64_t row, struct 
 {
 	struct slice body;
 
-	if (!open_body(seal, RECORD_SESSION, row, bytes, scratch, &body, failure) ||
-	    !open_text(body, SESSION_FIXED_LEN, &session->client_id, failure))
+	if (!open_body(seal, RECORD_SESSION, row, bytes, scratch, &body, failure))
+		return false;
+	unsigned flags = body.len > FLAGS_AT ? body.at[FLAGS_AT] : 0;
+	size_t owner_len = flags & HAS_OWNER ? OWNER_LEN : 0;
+
+	if (flags > (CONNECTED | HAS_OWNER))
+		return failure_set(failure, "its flags are %u, expected 0 to 3", flags);
+	if (!open_text(body, SESSION_FIXED_LEN + owner_len, &session->client_id, failure))
 		return false;
 	session->realm = (uint32_t)bytes_get(body.at, 4);
 	session->expiry_s = (uint32_t)bytes_get(body.at + 4, 4);
-	if (body.at[8] > 1)
-		return failure_set(failure, "its connected byte is %u, expected 0 or 1",
-				   body.at[8]);
-	session->connected = body.at[8] == 1;
+	session->connected = (flags & CONNECTED) != 0;
 	session->since_s = bytes_get(body.at + 9, 8);
+	session->owner = bytes_get(body.at + 17, (unsigned)owner_len);
 	return true;
 }
 

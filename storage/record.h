@@ -5,8 +5,8 @@
  * A record is a header, a body and a trailer, all integers big-endian:
  *
  *	header   u8 format version | u8 class | u32 key epoch
- *	body     session:      u32 realm | u32 expiry | u8 connected | u64 since |
- *	                       u16 length | client id
+ *	body     session:      u32 realm | u32 expiry | u8 flags | u64 since |
+ *	                       u64 owner, where flags say so | u16 length | client id
  *	         subscription: u64 session | u32 identifier | u8 options |
  *	                       u16 length | filter
  *	         journal:      steps (journal.h)
@@ -33,7 +33,7 @@
 
 #define RECORD_HEADER_LEN  6u
 #define RECORD_TRAILER_MAX 40u /* a nonce of 24 bytes and a tag of 16 */
-#define RECORD_BODY_MAX	   (19u + STORE_CLIENT_ID_MAX)
+#define RECORD_BODY_MAX	   (27u + STORE_CLIENT_ID_MAX)
 #define RECORD_MAX	   (RECORD_HEADER_LEN + RECORD_BODY_MAX + RECORD_TRAILER_MAX)
 
 enum record_class {

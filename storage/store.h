@@ -30,6 +30,7 @@ struct store_session {
 	uint32_t expiry_s;
 	bool connected;	  /* the broker had a connection when this was written */
 	uint64_t since_s; /* when that connection came or went */
+	uint64_t owner;	  /* auth_owner() of auth/auth.h: whose it is; 0: nobody's */
 	struct slice client_id;
 };
 

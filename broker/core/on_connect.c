@@ -356,19 +356,20 @@ static bool sessions_left(const struct shard *shard)
  * The session's row as it has to be while connected.  One that was stored and now ends
  * with its connection says so, and is gone after a restart.
  */
-static bool changes_of(struct shard *shard, struct session *session, struct changes *changes)
+static bool changes_of(struct shard *shard, struct session *session, bool changes_owner,
+		       struct changes *changes)
 {
 	if (!shard->durable || (session->expiry_s == 0 && !session->stored))
 		return false;
 	/* One that another connection is just putting has to be put again: it may be refused. */
 	if (session->stored && session->stored_connected && session->storing == 0 &&
-	    session->stored_expiry_s == session->expiry_s)
+	    session->stored_expiry_s == session->expiry_s && !changes_owner)
 		return false; /* a reconnect storm must not be a write storm */
 	if (!session->stored)
 		session->row = shard_random(shard);
 	session->stored = session->stored_connected = true;
 	session->stored_expiry_s = session->expiry_s;
-	changes_put_session(changes, session, true, shard->now.wall_s);
+	changes_put_session(shard, changes, session, true, shard->now.wall_s);
 	return true;
 }
 
@@ -392,11 +393,24 @@ static struct session *clear_the_way(struct shard *shard, struct client *client,
 	return session;
 }
 
+/* One that somebody else began is not taken over, and says so before anything of it changes. */
+static bool may_have(const struct shard *shard, const struct auth_grant *grant, struct slice id)
+{
+	const struct session *session = session_find(shard, 0, id);
+	uint64_t owner = session ? rights_owner(shard, session) : 0;
+	return owner == 0 || (grant && grant->owner == owner);
+}
+
 static void begin_session(struct shard *shard, struct client *client)
 {
 	struct connecting *connecting = client->connecting;
 	struct slice id = slice_of(connecting->client_id, connecting->client_id_len);
 	struct changes changes = {0};
+	if (!may_have(shard, connecting->grant, id)) {
+		connect_refuse(shard, client, MQTT_CLIENT_IDENTIFIER_NOT_VALID,
+			       "this client identifier is in use by another user");
+		return;
+	}
 	struct session *session = clear_the_way(shard, client, id, &changes);
 	/* [MQTT-3.2.2-2] [MQTT-3.2.2-3] [MQTT3-3.2.2-1] [MQTT3-3.2.2-2] [MQTT3-3.2.2-3] */
 	connecting->session_present = session != NULL;
@@ -409,10 +423,12 @@ static void begin_session(struct shard *shard, struct client *client)
 	if (session == NULL)
 		session = session_create(shard, 0, id); /* [MQTT-3.1.2-6] */
 	session->expiry_s = connecting->expiry_s;
+	bool changes_owner =
+	    rights_owner(shard, session) != (connecting->grant ? connecting->grant->owner : 0);
 	rights_take(shard, session, connecting->grant);
 	connecting->grant = NULL;
 	session_attach(shard, session, client);
-	bool puts_row = changes_of(shard, session, &changes);
+	bool puts_row = changes_of(shard, session, changes_owner, &changes);
 	struct waiter waiter = {.serial = client->serial, .link = client->link};
 	if (puts_row) {
 		waiter.session = session->number;

@@ -33,7 +33,7 @@ static bool change_expiry(struct shard *shard, struct session *session, uint32_t
 		struct changes changes = {0};
 		session->stored_expiry_s = session->expiry_s;
 		session->stored_connected = false;
-		changes_put_session(&changes, session, false, shard->now.wall_s);
+		changes_put_session(shard, &changes, session, false, shard->now.wall_s);
 		persist_send(shard, &changes, (struct waiter){0});
 	}
 	return true;

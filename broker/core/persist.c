@@ -1,5 +1,6 @@
 /* persist.c - see persist.h. */
 #include "broker/core/core.h"
+#include "broker/core/rights.h"
 
 #define RETRY_MS 1000u
 
@@ -24,14 +25,15 @@ static struct store_op *add(struct changes *changes, enum store_op_type type, ui
 	return op;
 }
 
-void changes_put_session(struct changes *changes, const struct session *session, bool connected,
-			 uint64_t since_s)
+void changes_put_session(const struct shard *shard, struct changes *changes,
+			 const struct session *session, bool connected, uint64_t since_s)
 {
 	add(changes, STORE_PUT_SESSION, session->row)->session = (struct store_session){
 	    .realm = session->realm,
 	    .expiry_s = session->expiry_s,
 	    .connected = connected,
 	    .since_s = since_s,
+	    .owner = rights_owner(shard, session),
 	    .client_id = session_client_id(session),
 	};
 }

@@ -44,8 +44,8 @@ struct persist {
 void persist_init(struct persist *persist);
 void persist_finish(struct persist *persist);
 
-void changes_put_session(struct changes *changes, const struct session *session, bool connected,
-			 uint64_t since_s);
+void changes_put_session(const struct shard *shard, struct changes *changes,
+			 const struct session *session, bool connected, uint64_t since_s);
 void changes_put_subscription(struct changes *changes, uint64_t row,
 			      const struct store_subscription *subscription);
 void changes_delete(struct changes *changes, enum store_op_type type, uint64_t row);

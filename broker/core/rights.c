@@ -33,7 +33,7 @@ static void forget_answers(struct shard *shard, struct rights *rights)
 static void begin_answers(struct shard *shard, struct session *session, struct rights *rights)
 {
 	forget_answers(shard, rights);
-	session->restricted = rights->grant->restricted;
+	session->restricted = rights->grant && rights->grant->restricted;
 	if (!session->restricted)
 		return;
 	rights->answers = memory_get_zeroed(ANSWERS_SIZE);
@@ -53,16 +53,34 @@ static void rights_end(struct shard *shard, struct session *session)
 	session->restricted = false;
 }
 
-void rights_take(struct shard *shard, struct session *session, struct auth_grant *grant)
+static void rights_begin(struct shard *shard, struct session *session, struct auth_grant *grant,
+			 uint64_t owner)
 {
-	rights_end(shard, session);
-	if (grant == NULL)
-		return;
 	session->rights = slab_add(&shard->rights);
 	purse_force(&shard->purse, sizeof(struct rights));
 	struct rights *rights = rights_of(shard, session);
 	rights->grant = grant;
+	rights->owner = owner;
 	begin_answers(shard, session, rights);
+}
+
+void rights_take(struct shard *shard, struct session *session, struct auth_grant *grant)
+{
+	rights_end(shard, session);
+	if (grant)
+		rights_begin(shard, session, grant, grant->owner);
+}
+
+void rights_restore(struct shard *shard, struct session *session, uint64_t owner)
+{
+	rights_end(shard, session);
+	if (owner != 0)
+		rights_begin(shard, session, NULL, owner);
+}
+
+uint64_t rights_owner(const struct shard *shard, const struct session *session)
+{
+	return session->rights ? rights_of(shard, session)->owner : 0;
 }
 
 static bool counted(struct shard *shard, bool allowed)
@@ -87,17 +105,37 @@ bool rights_ask(struct shard *shard, struct session *session, enum auth_right ri
 }
 
 /* One who may not be here any more keeps the rules of before until it comes again. */
-void rights_renew(struct shard *shard)
+void on_rights(struct shard *shard, const struct event *event)
 {
+	(void)event;
 	for (uint32_t slot = 1; slot < shard->sessions.used; slot++) {
 		struct session *session = session_at(shard, slot);
 		if (session == NULL || session->rights == 0)
 			continue;
 		struct rights *rights = rights_of(shard, session);
+		if (rights->grant == NULL)
+			continue;
 		bool stays = shard->auth->renew(shard->auth, &rights->grant);
 		begin_answers(shard, session, rights);
 		if (!stays && session->client)
 			client_fail(shard, session->client, MQTT_NOT_AUTHORIZED,
 				    "the user may not log in any more");
+	}
+}
+
+void on_expel(struct shard *shard, const struct event *event)
+{
+	must(event->owner != 0);
+	for (uint32_t slot = 1; slot < shard->sessions.used; slot++) {
+		struct session *session = session_at(shard, slot);
+		if (session == NULL || rights_owner(shard, session) != event->owner)
+			continue;
+		uint64_t number = session->number;
+		if (session->client)
+			client_fail(shard, session->client, MQTT_ADMINISTRATIVE_ACTION,
+				    "the account was deleted");
+		session = session_by_number(shard, number); /* with expiry 0 it has ended */
+		if (session)
+			session_end(shard, session);
 	}
 }

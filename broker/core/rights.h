@@ -6,8 +6,10 @@
  * keyed hash of the topic, RIGHTS_CACHE of them: most clients use few topics.
  *
  * A message is looked at when it is queued and when it is sent, on each connection anew: rules of
- * today hold for what was queued yesterday, and a session may be resumed by another user, who
- * only has to know its client identifier.
+ * today hold for what was queued yesterday.
+ *
+ * A session belongs to the identity that began it (auth_owner()), also across a restart; another
+ * one is refused.
  *
  * Ownership: the session owns its grant and the cache, which lie in a slab of the shard's: most
  * brokers have none.
@@ -22,11 +24,18 @@
 #define RIGHTS_CACHE 16u /* a power of two */
 
 struct rights {
-	uint32_t free; /* the slab's while the slot is free */
-	struct auth_grant *grant;
+	uint32_t free;		  /* the slab's while the slot is free */
+	struct auth_grant *grant; /* NULL after a restart, until the client is back */
+	uint64_t owner;		  /* auth.h */
 	/* With rules: hashes with the right and the answer in their low bits; 0 for none. */
 	uint64_t *answers;
 };
+
+/* Whose it is; 0: nobody's. */
+uint64_t rights_owner(const struct shard *shard, const struct session *session);
+
+/* Of a session that the store kept. */
+void rights_restore(struct shard *shard, struct session *session, uint64_t owner);
 
 /* Takes the grant; the session's last one goes. */
 void rights_take(struct shard *shard, struct session *session, struct auth_grant *grant);
@@ -44,7 +53,10 @@ static inline bool rights_allow(struct shard *shard, struct session *session, en
 	return !session->restricted || rights_ask(shard, session, right, topic);
 }
 
-/* Rules have changed: EVENT_RIGHTS. */
-void rights_renew(struct shard *shard);
+/* EVENT_RIGHTS: rules have changed. */
+void on_rights(struct shard *shard, const struct event *event);
+
+/* EVENT_EXPEL: an identity is gone. */
+void on_expel(struct shard *shard, const struct event *event);
 
 #endif

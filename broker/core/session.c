@@ -278,7 +278,7 @@ static void store_absence(struct shard *shard, struct session *session)
 {
 	struct changes changes = {0};
 	session->stored_connected = false;
-	changes_put_session(&changes, session, false, session->absence->detached_s);
+	changes_put_session(shard, &changes, session, false, session->absence->detached_s);
 	persist_send(shard, &changes, (struct waiter){0});
 }
 
@@ -358,6 +358,7 @@ void session_restore(struct shard *shard, uint64_t row, const struct store_sessi
 	session->stored = session->row_committed = true;
 	session->expiry_s = session->stored_expiry_s = stored->expiry_s;
 	session->stored_connected = stored->connected;
+	rights_restore(shard, session, stored->owner);
 	uint64_t away_s = 0;
 	if (!stored->connected && stored->since_s < shard->now.wall_s)
 		away_s = shard->now.wall_s - stored->since_s;

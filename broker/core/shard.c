@@ -299,12 +299,6 @@ static void on_auth_answer(struct shard *shard, const struct event *event)
 		rights_release(shard, event->grant);
 }
 
-static void on_rights(struct shard *shard, const struct event *event)
-{
-	(void)event;
-	rights_renew(shard);
-}
-
 static void on_own_publish(struct shard *shard, const struct event *event)
 {
 	struct publication publication = {
@@ -376,7 +370,7 @@ static void on_stop(struct shard *shard, const struct event *event)
 		if (session == NULL || !session->stored || !session->stored_connected)
 			continue;
 		session->stored_connected = false;
-		changes_put_session(&changes, session, false, session->absence->detached_s);
+		changes_put_session(shard, &changes, session, false, session->absence->detached_s);
 	}
 	persist_send(shard, &changes, (struct waiter){0});
 }
@@ -452,6 +446,7 @@ void shard_handle(struct shard *shard, struct moment now, const struct event *ev
 	    [EVENT_RIGHTS] = on_rights,
 	    [EVENT_PUBLISH] = on_own_publish,
 	    [EVENT_KICK] = on_kick,
+	    [EVENT_EXPEL] = on_expel,
 	    [EVENT_SETTINGS] = on_settings,
 	    [EVENT_TIMERS] = on_timers,
 	    [EVENT_STOP] = on_stop,

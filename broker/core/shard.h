@@ -54,6 +54,7 @@ enum event_type {
 	EVENT_RIGHTS,	     /* grants are to be renewed: auth/auth.h */
 	EVENT_PUBLISH,	     /* the broker's own message: topic, bytes = payload, retain; QoS 0 */
 	EVENT_KICK,	     /* text = client id: disconnect it (0x98); at its home shard */
+	EVENT_EXPEL,	     /* owner: its clients go (0x98), and its sessions end */
 	EVENT_SETTINGS,	     /* settings: in force from now on */
 	EVENT_TIMERS,	     /* it is `now` */
 	EVENT_STOP, /* disconnect everybody (0x8B), publish no wills, store `not connected` */
@@ -69,6 +70,7 @@ struct event {
 	enum mqtt_reason reason;
 	uint64_t row;
 	uint64_t serial; /* of struct auth_request */
+	uint64_t owner;	 /* auth_owner(); not 0 */
 	struct auth_grant *grant;
 	uint64_t opened_ms;
 	struct slice bytes;

@@ -68,6 +68,7 @@ START_TEST(session_returns)
 	ck_assert_uint_eq(out.expiry_s, a_session.expiry_s);
 	ck_assert(out.connected);
 	ck_assert_uint_eq(out.since_s, a_session.since_s);
+	ck_assert_uint_eq(out.owner, 0);
 	ck_assert(slice_equal(out.client_id, a_session.client_id));
 }
 END_TEST
@@ -105,6 +106,25 @@ START_TEST(longest_and_shortest_texts)
 		ck_assert(slice_equal(out.client_id, session.client_id));
 	}
 	free(text);
+}
+END_TEST
+
+START_TEST(an_owner_returns)
+{
+	struct store_session session = a_session, out;
+
+	session.owner = 0x8123456789abcdefu;
+	for (int connected = 0; connected <= 1; connected++) {
+		session.connected = connected;
+		size_t len = encode_session(&session);
+
+		ck_assert(record_decode_session(&record_clear, ROW, slice_of(record, len), scratch,
+						&out, &failure));
+		ck_assert_uint_eq(out.owner, session.owner);
+		ck_assert_int_eq(out.connected, connected);
+		ck_assert_uint_eq(out.since_s, session.since_s);
+		ck_assert(slice_equal(out.client_id, session.client_id));
+	}
 }
 END_TEST
 
@@ -238,6 +258,7 @@ Suite *record_suite(void)
 	TCase *tcase = tcase_create("record");
 
 	tcase_add_test(tcase, session_returns);
+	tcase_add_test(tcase, an_owner_returns);
 	tcase_add_test(tcase, subscription_returns);
 	tcase_add_test(tcase, longest_and_shortest_texts);
 	tcase_add_test(tcase, format_is_fixed);

@@ -183,6 +183,116 @@ START_TEST(a_reload_reaches_who_is_there)
 }
 END_TEST
 
+/* ---- whose a session is ---- */
+
+#define ANN ((uint64_t)IDENTITY_ACCOUNT << 61 | 1)
+#define BOB ((uint64_t)IDENTITY_ACCOUNT << 61 | 2)
+
+/* Everybody who comes from now on is this one; 0: nobody. */
+static void come_as(uint64_t owner)
+{
+	bench.grant = owner ? rules(owner == ANN ? 0 : 1, "#", "#") : NULL;
+	if (owner)
+		bench.grant->owner = owner;
+}
+
+static struct peer *knock(const char *client_id)
+{
+	struct mqtt_connect connect = connect_of(MQTT_VERSION_5_0, client_id, false);
+	struct peer *peer = peer_open(&bench, 0, MQTT_VERSION_5_0);
+
+	mqtt_set(&connect.properties, MQTT_PROPERTY_SESSION_EXPIRY_INTERVAL);
+	connect.properties.session_expiry_s = 1000;
+	peer_connect(peer, &connect);
+	return peer;
+}
+
+static void comes_in(const char *client_id, bool present)
+{
+	struct mqtt_connect connect = connect_of(MQTT_VERSION_5_0, client_id, false);
+
+	mqtt_set(&connect.properties, MQTT_PROPERTY_SESSION_EXPIRY_INTERVAL);
+	connect.properties.session_expiry_s = 1000;
+	peer_lose(peer_up(&bench, 0, &connect, present, __LINE__));
+}
+
+static void begin_stored(void)
+{
+	bench_init(&bench, 1);
+	bench.durable = true;
+	bench_start(&bench);
+}
+
+/* Away or connected, and after a restart. */
+START_TEST(a_session_is_its_owners)
+{
+	struct peer *ann;
+
+	begin_stored();
+	come_as(ANN);
+	comes_in("c", false);
+	come_as(BOB);
+	expect_connack(knock("c"), 0x85);
+	come_as(0);
+	expect_connack(knock("c"), 0x85);
+	come_as(ANN);
+	ann = knock("c");
+	expect_connack(ann, 0);
+	come_as(BOB);
+	expect_connack(knock("c"), 0x85);
+	expect_nothing(ann);
+	bench_restart(&bench);
+	expect_connack(knock("c"), 0x85);
+	come_as(ANN);
+	comes_in("c", true);
+	bench_finish(&bench);
+}
+END_TEST
+
+/* What nobody began is whoever's knows its name, and from then on theirs: in the store, too. */
+START_TEST(a_session_of_nobody_finds_an_owner)
+{
+	begin_stored();
+	come_as(0);
+	comes_in("c", false);
+	come_as(ANN);
+	comes_in("c", true);
+	bench_restart(&bench);
+	come_as(BOB);
+	expect_connack(knock("c"), 0x85);
+	come_as(ANN);
+	comes_in("c", true);
+	bench_finish(&bench);
+}
+END_TEST
+
+/* All that one has goes, and nothing of others. */
+START_TEST(who_is_expelled_leaves_no_session)
+{
+	struct peer *connected, *brief, *other;
+
+	begin_stored();
+	come_as(ANN);
+	comes_in("away", false);
+	connected = knock("connected");
+	expect_connack(connected, 0);
+	brief = new_peer(&bench, MQTT_VERSION_5_0, "brief");
+	come_as(BOB);
+	other = new_peer(&bench, MQTT_VERSION_5_0, "other");
+	comes_in("others", false);
+	bench_event(&bench, 0, &(struct event){.type = EVENT_EXPEL, .owner = ANN});
+	expect_end(connected, 0x98);
+	expect_end(brief, 0x98);
+	expect_nothing(other);
+	ck_assert_uint_eq(counted(&bench, SESSIONS), 2);
+	bench_restart(&bench);
+	ck_assert_uint_eq(counted(&bench, SESSIONS), 1);
+	come_as(0);
+	comes_in("away", false);
+	bench_finish(&bench);
+}
+END_TEST
+
 START_TEST(a_will_needs_the_right)
 {
 	struct mqtt_connect dying = connect_of(MQTT_VERSION_3_1_1, "dying", true);
@@ -280,6 +390,9 @@ Suite *shard_rights_suite(void)
 				      what_was_under_way_is_not_for_everybody,
 				      recorded_deliveries_are_not_for_everybody,
 				      a_reload_reaches_who_is_there,
+				      a_session_is_its_owners,
+				      a_session_of_nobody_finds_an_owner,
+				      who_is_expelled_leaves_no_session,
 				      a_will_needs_the_right,
 				      answers_are_remembered,
 				      grants_go_back};
