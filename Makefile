@@ -142,6 +142,10 @@ $(OUT)/bench/relay: $(OUT)/tests/bench/relay.o $(archives)
 $(OUT)/bench_micro: $(OUT)/tests/bench/micro.o $(archives)
 	$(link) $(LDLIBS)
 
+# Tries to find out what the releases of days are to hide: tests/privacy.
+$(OUT)/attacks: $(OUT)/tests/privacy/attacks.o $(archives)
+	$(link) $(LDLIBS)
+
 # Makes audit logs, and dies or fails where it is told to: tests/audit.
 $(OUT)/audit_append: $(OUT)/tests/audit/append.o $(archives)
 	$(link) $(LDLIBS)
@@ -197,6 +201,10 @@ power: $(OUT)/metrinod build/power.so ## the same, and the power goes away each 
 
 chaos-compare: $(OUT)/metrinod
 	tests/chaos/compare --broker $(CURDIR)/$(OUT)/metrinod --kills $(or $(KILLS),100) $(if $(SEED),--seed $(SEED))
+
+.PHONY: attacks
+attacks: $(OUT)/attacks ## what can be found out from the releases of days, in ATTACKS=40000 runs of each attack
+	$(RUN) $< $(ATTACKS)
 
 # ---- speed: tests/bench; tables go to build/bench. ROUNDS=n, SECONDS=n for each run; FIRST=1 goes before what
 # else the machine does.

@@ -28,6 +28,7 @@
 #include "broker/core/slab.h"
 #include "broker/core/steps.h"
 #include "broker/core/subscription.h"
+#include "broker/core/tally.h"
 #include "broker/core/timer.h"
 #include "broker/core/traffic.h"
 #include "proto/packet.h"
@@ -213,6 +214,13 @@ struct match_identifier {
 	uint32_t next;
 };
 
+/* What accounts publish: charge.h. */
+struct charges {
+	struct tally_counts *sessions; /* by slot: of a client that is connected */
+	uint32_t room;
+	struct tally day;
+};
+
 struct shard {
 	party_id party;
 	uint16_t parties;
@@ -257,6 +265,8 @@ struct shard {
 
 	struct rate *rates; /* by link number; rate.h */
 	uint32_t rate_room;
+
+	struct charges charges;
 
 	struct effect *effects;
 	size_t effect_count;

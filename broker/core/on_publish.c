@@ -9,6 +9,7 @@
  * when its record is in the store (arrival.h).
  */
 #include "broker/core/core.h"
+#include "broker/core/charge.h"
 #include "broker/core/crash.h"
 #include "broker/core/rate.h"
 #include "broker/core/rights.h"
@@ -317,6 +318,15 @@ static bool can_tell(const struct client *client, const struct mqtt_publish *p)
 	return p->qos > 0 && client->version == MQTT_VERSION_5_0;
 }
 
+static void take_over(struct shard *shard, struct client *client, struct session *session,
+		      const struct mqtt_publish *p, struct publication *publication)
+{
+	enum mqtt_reason reason = publish_take_over(shard, can_tell(client, p), publication);
+	if (!mqtt_reason_is_error((uint8_t)reason) && !is_dollar(publication->topic))
+		charge_publish(shard, session, p->qos);
+	go_now(shard, client, session, p, publication, reason);
+}
+
 static void take(struct shard *shard, struct client *client, struct session *session,
 		 const struct inbound *in)
 {
@@ -335,9 +345,10 @@ static void take(struct shard *shard, struct client *client, struct session *ses
 	if (!rights_allow(shard, session, AUTH_WRITE, in->topic))
 		go_now(shard, client, session, p, &publication, denied_to(client));
 	else if (!goes_later(shard, session, &publication))
-		go_now(shard, client, session, p, &publication,
-		       publish_take_over(shard, can_tell(client, p), &publication));
-	else if (!let_wait(shard, client, session, p, &publication))
+		take_over(shard, client, session, p, &publication);
+	else if (let_wait(shard, client, session, p, &publication))
+		charge_publish(shard, session, p->qos);
+	else
 		go_now(shard, client, session, p, &publication, MQTT_QUOTA_EXCEEDED);
 	publication_finish(shard, &publication);
 	purse_payload_free(&shard->purse, copy, publication.properties.len);

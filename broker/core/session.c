@@ -3,6 +3,7 @@
  * detached, restored from the store, ended.
  */
 #include "broker/core/core.h"
+#include "broker/core/charge.h"
 #include "broker/core/rights.h"
 #include "proto/topic.h"
 
@@ -232,6 +233,7 @@ void session_detach(struct shard *shard, struct session *session, bool publish_w
 {
 	struct client *client = session->client;
 	struct will *will = client->will;
+	charge_session(shard, session);
 	client->will = NULL;
 	client->session = 0;
 	session->client = NULL;

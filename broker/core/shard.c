@@ -1,5 +1,6 @@
 /* shard.c - see shard.h: events in, effects out. */
 #include "broker/core/core.h"
+#include "broker/core/charge.h"
 #include "broker/core/answer.h"
 #include "broker/core/rights.h"
 
@@ -149,6 +150,7 @@ void shard_destroy(struct shard *shard)
 	persist_finish(&shard->persist);
 	steps_finish(&shard->steps);
 	recall_finish(&shard->recall);
+	charge_finish(shard);
 	bundles_finish(&shard->bundles);
 	for (size_t i = 0; i < shard->effect_count; i++)
 		free_effect(shard, &shard->effects[i]);

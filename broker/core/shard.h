@@ -27,6 +27,7 @@
 #include "proto/reason.h"
 #include "broker/core/mail.h"
 #include "broker/core/settings.h"
+#include "broker/core/tally.h"
 
 struct shard;
 struct auth;
@@ -170,6 +171,12 @@ void shard_each_client(const struct shard *shard, void *self,
 
 /* Did the last event send a publication to one of these, by party? */
 bool shard_published_to(const struct shard *shard, const bool parties[]);
+
+/*
+ * The day is over: what its accounts published (gives), clients that are connected included.
+ * What comes counts for the next day.
+ */
+struct tally shard_take_tally(struct shard *shard);
 
 /*
  * n bytes of payload memory, for what the shell reads into; never NULL.  Freed, and wiped, by
