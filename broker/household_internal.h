@@ -22,6 +22,7 @@
 #include "broker/store_thread.h"
 #include "broker/sys_tree.h"
 #include "broker/worker.h"
+#include "storage/keys/keyring.h"
 
 /* How far it has come. */
 enum household_state {
@@ -48,8 +49,9 @@ struct household {
 	int signals; /* signalfd */
 	int bell;    /* eventfd: a worker ended, or the store must not be used any more */
 
-	int directory;	     /* the data directory, locked; -1 for none */
-	struct store *store; /* NULL: nothing is durable */
+	int directory;	      /* the data directory, locked; -1 for none */
+	struct keyring *keys; /* NULL for no data directory */
+	struct store *store;  /* NULL: nothing is durable */
 	struct store_thread *store_thread;
 	_Atomic bool store_lost;	 /* lmdb_store_poisoned() */
 	_Atomic uint64_t store_failures; /* batches not committed */
@@ -103,6 +105,11 @@ struct household {
  */
 bool household_open(struct household *house, struct failure *failure);
 void household_close(struct household *house);
+
+/* household_keys.c: opens keys.slots, and says what destroying a key is worth here. */
+bool household_open_keys(struct household *house, struct failure *failure);
+/* When all that was kept could be opened: what is damaged in it is of no use to anybody. */
+bool household_settle_keys(struct household *house, struct failure *failure);
 
 /* household_transport.c: the transports of a configuration's listeners; all, or none and why. */
 bool household_make_transports(struct config *config, struct failure *failure);

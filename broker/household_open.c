@@ -1,7 +1,7 @@
 /*
  * household_open.c - what may be missing in the world around us, in the order in
  * which a privilege is needed for it: descriptors, the data directory, the ports, the
- * pid file; then the user switch; then the store, whose files belong to that user.
+ * pid file; then the user switch; then the keys and the store, whose files belong to that user.
  */
 #include "proto/version.h"
 #include "broker/household_internal.h"
@@ -328,8 +328,9 @@ bool household_open(struct household *house, struct failure *failure)
 	       household_make_transports(house->config, failure) &&
 	       open_listeners(house, failure) && open_admin(house, failure) &&
 	       write_pid_file(house, failure) && become_user(config, failure) &&
-	       protect_memory(house, failure) && open_store(house, failure) &&
-	       open_audit(house, failure);
+	       protect_memory(house, failure) && household_open_keys(house, failure) &&
+	       open_store(house, failure) && open_audit(house, failure) &&
+	       household_settle_keys(house, failure);
 }
 
 void household_close(struct household *house)
@@ -337,6 +338,7 @@ void household_close(struct household *house)
 	audit_destroy(house->audit, house->cause);
 	if (house->store)
 		store_close(house->store);
+	keyring_close(house->keys);
 	if (house->directory >= 0)
 		close(house->directory);
 	household_release_transports(house);

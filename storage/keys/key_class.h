@@ -1,0 +1,24 @@
+/* key_class.h - the classes of keys, from key_class.def. */
+#ifndef STORAGE_KEYS_KEY_CLASS_H
+#define STORAGE_KEYS_KEY_CLASS_H
+
+enum key_class {
+	KEY_NONE,
+#define KEY_CLASS(number, NAME, word, kind) KEY_##NAME = (number),
+#include "storage/keys/key_class.def"
+#undef KEY_CLASS
+	KEY_CLASSES
+};
+
+enum key_class_kind {
+	KEY_KIND_NONE,
+	KEY_KIND_INSTALLATION,
+	KEY_KIND_GIVEN,
+	KEY_KIND_EPOCHS,
+};
+
+/* The word of a class, for texts and for seal_derive(). */
+const char *key_class_word(enum key_class class);
+enum key_class_kind key_class_kind(enum key_class class);
+
+#endif
