@@ -213,6 +213,9 @@ static void *run(void *self)
 	struct auth_thread *thread = self;
 	struct auth_threads *all = thread->all;
 	struct login *login;
+	char name[16];
+	snprintf(name, sizeof name, "login %td", (thread - all->threads) % 1000);
+	pthread_setname_np(pthread_self(), name);
 	/* For this thread alone, on Linux. */
 	setpriority(PRIO_PROCESS, (id_t)gettid(), NICE);
 	while ((login = wait_for_login(all)) != NULL) {
@@ -228,7 +231,6 @@ static bool start(struct auth_threads *threads, uint32_t i, uint32_t memory_kib,
 		  struct failure *failure)
 {
 	struct auth_thread *thread = &threads->threads[i];
-	char name[16];
 	thread->all = threads;
 	if (!password_arena_init(&thread->arena, memory_kib, failure))
 		return false;
@@ -237,8 +239,6 @@ static bool start(struct auth_threads *threads, uint32_t i, uint32_t memory_kib,
 		return failure_set(failure, "cannot start a thread for logins: %s",
 				   strerror(error));
 	thread->started = true;
-	snprintf(name, sizeof name, "login %u", i % 1000);
-	pthread_setname_np(thread->thread, name);
 	return true;
 }
 

@@ -53,7 +53,8 @@ struct config {
 	enum memory_protection memory_protection;
 	const char *persistence_location; /* absolute or as written; never NULL when persistence */
 	uint32_t sys_interval_s;	  /* 0: no $SYS */
-	const char *user;		  /* to become when started as root; NULL: stay */
+	const char *include_dir;	  /* NULL: none */
+	const char *user;		  /* to become when started as root; NULL: not said */
 	const char *pid_file;		  /* NULL: none */
 	const char *admin_address;	  /* NULL: no admin listener */
 	uint16_t admin_port;

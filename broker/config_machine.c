@@ -8,6 +8,7 @@
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/auxv.h>
 #include <unistd.h>
 
 #define WORKERS_MAX 256
@@ -91,7 +92,8 @@ const char *config_state_directory(struct config *config)
 		snprintf(path, sizeof(path), "%s/metrino", given);
 		return config_keep(config, path);
 	}
-	if (geteuid() == 0)
+	/* Who started us: by a HUP we are another user, and the directory is the same. */
+	if (getauxval(AT_EUID) == 0)
 		return "/var/lib/metrino";
 	const char *home = home_directory();
 	if (!home)

@@ -361,8 +361,13 @@ static bool set_include_dir(struct config_reader *reader, const struct config_ke
 	const int count = scandir(value, &entries, is_conf, by_bytes);
 	if (count < 0)
 		return config_problem(reader, key->name,
-				      "'%.200s': %s; right would be a directory that can be read",
-				      value, strerror(errno));
+				      "'%.200s': %s; right would be a directory that can be read%s",
+				      value, strerror(errno),
+				      errno == EACCES
+					  ? ", and for a HUP one that was named when the "
+					    "broker started"
+					  : "");
+	reader->config->include_dir = config_keep(reader->config, value);
 	const struct config_place here = reader->at;
 	bool right = true;
 	for (int i = 0; i < count; i++) {

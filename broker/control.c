@@ -279,6 +279,7 @@ static void *run(void *self)
 	struct pollfd waits[2] = {{.fd = control->listening, .events = POLLIN},
 				  {.fd = control->stop, .events = POLLIN}};
 
+	pthread_setname_np(pthread_self(), "control");
 	while (poll(waits, 2, -1) < 0 || !waits[1].revents) {
 		int fd = accept4(control->listening, NULL, NULL, SOCK_CLOEXEC);
 
@@ -318,7 +319,6 @@ static bool start(struct control *control, struct failure *failure)
 	if (error != 0)
 		return failure_set(failure, "cannot start the thread of the control socket: %s",
 				   strerror(error));
-	pthread_setname_np(control->thread, "control");
 	return true;
 }
 

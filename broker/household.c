@@ -104,7 +104,7 @@ static bool start_control(struct household *house, struct failure *failure)
 	/* Without a data directory there is no place for the socket. */
 	if (house->directory < 0)
 		return true;
-	house->control = control_create(house->config->persistence_location, &source, failure);
+	house->control = control_create(house->data_path, &source, failure);
 	return house->control != NULL;
 }
 

@@ -4,6 +4,7 @@
  *
  *	household.c          the order of life: open, restore, start, watch, stop
  *	household_open.c     what may be missing: directory, ports, user, store
+ *	household_sandbox.c  what is given up before there are threads
  *	household_restore.c  shards are made and learn what the store kept
  *	household_watch.c    the main thread while others work: signals, $SYS, watchdog
  *	household_jobs.c     what is done because of the time

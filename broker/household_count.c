@@ -105,12 +105,16 @@ static void count_payload_memory(const struct household *house, struct metrics *
 
 static void gather_for_admin(void *self, struct metrics *metrics)
 {
+	const struct household *house = self;
+
 	household_gather(self, metrics);
 	metrics->open_descriptors = count_descriptors();
 	metrics->certificate_count =
 	    household_expiries(self, metrics->certificates, METRICS_CERTIFICATES_MAX);
 	count_payload_memory(self, metrics);
 	household_count_jobs(self, metrics);
+	metrics->files_restricted = house->files_restricted;
+	metrics->calls_restricted = house->calls_restricted;
 }
 
 static const char *trouble_for_admin(void *self)

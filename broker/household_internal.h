@@ -19,6 +19,7 @@
 #include "broker/net/listener.h"
 #include "broker/options.h"
 #include "broker/payload_memory.h"
+#include "broker/sandbox.h"
 #include "broker/store_thread.h"
 #include "broker/sys_tree.h"
 #include "broker/worker.h"
@@ -49,7 +50,18 @@ struct household {
 	int signals; /* signalfd */
 	int bell;    /* eventfd: a worker ended, or the store must not be used any more */
 
-	int directory;	      /* the data directory, locked; -1 for none */
+	const char *user; /* whom we become; NULL: we stay who we are */
+	/* The folders that we keep, and what came of it that there are no others. */
+	struct sandbox_folders folders;
+	bool files_restricted, calls_restricted;
+
+	int directory; /* the data directory, locked; -1 for none */
+	/*
+	 * By which it is reached, as the user we become; NULL for none.  It is the configuration's,
+	 * or data_link, which leads there also where a folder above it is closed to that user.
+	 */
+	const char *data_path;
+	char data_link[32];
 	struct keyring *keys; /* NULL for no data directory */
 	struct store *store;  /* NULL: nothing is durable */
 	struct store_thread *store_thread;
@@ -110,6 +122,12 @@ void household_close(struct household *house);
 bool household_open_keys(struct household *house, struct failure *failure);
 /* When all that was kept could be opened: what is damaged in it is of no use to anybody. */
 bool household_settle_keys(struct household *house, struct failure *failure);
+
+/* household_sandbox.c: gives up what is not needed any more, before there are threads. */
+bool household_restrict(struct household *house, struct failure *failure);
+/* Does a configuration name only what lies in the folders that were known at the start? */
+bool household_may_reach(const struct household *house, const struct config *config,
+			 struct failure *failure);
 
 /* household_transport.c: the transports of a configuration's listeners; all, or none and why. */
 bool household_make_transports(struct config *config, struct failure *failure);

@@ -1,7 +1,8 @@
 /*
  * household_open.c - what may be missing in the world around us, in the order in
  * which a privilege is needed for it: descriptors, the data directory, the ports, the
- * pid file; then the user switch; then the keys and the store, whose files belong to that user.
+ * pid file; then all privileges are given up; then the keys and the store, whose files
+ * belong to the user who serves.
  */
 #include "proto/version.h"
 #include "broker/household_internal.h"
@@ -10,9 +11,12 @@
 #include "broker/privileges.h"
 #include "storage/directory.h"
 #include "storage/lmdb_store.h"
+#include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
-#include <pwd.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* Below this a broker of some size runs out; the way out is said. */
@@ -37,33 +41,64 @@ static void raise_file_limit(void)
 		log_write(LOG_LEVEL_DEBUG, "limits", "up to %" PRIu64 " files may be open", soft);
 }
 
-static bool check_user(const struct config *config, struct failure *failure)
+static bool choose_user(struct household *house, struct failure *failure)
 {
-	if (!config->user || !privileges_is_root() || getpwnam(config->user))
-		return true;
-	return failure_set(failure,
-			   "user: there is no user \"%s\" on this machine; `adduser --system "
-			   "--group --no-create-home %s` makes it",
-			   config->user, config->user);
+	const struct config *config = house->config;
+
+	if (!privileges_choose_user(config->user, &house->user, failure))
+		return false;
+	if (house->user && !config->user)
+		log_write(
+		    LOG_LEVEL_NOTICE, "start",
+		    "started as root, the broker serves as user %s; `user NAME` names another",
+		    house->user);
+	/* HUP opens it anew. */
+	return !house->user || !config->log_file ||
+	       privileges_hand_over_file(config->log_file, house->user, failure);
 }
 
 /* ---- the data directory */
 
-static bool open_directory_as(struct household *house, const char *user, bool *created,
-			      struct failure *failure)
+/* Whoever has it now: that it is ours and nobody else's is looked at before it changes hands. */
+static bool open_directory_as(struct household *house, bool *created, struct failure *failure)
 {
 	const char *path = house->config->persistence_location;
+	struct stat status;
 
-	if (!user || !privileges_is_root())
+	if (!house->user)
 		return directory_open(path, created, &house->directory, failure);
-	const struct passwd *owner = getpwnam(user);
+	*created = stat(path, &status) != 0;
+	bool made; /* not here */
 
-	must(owner);
-	uid_t uid = owner->pw_uid;
-	gid_t gid = owner->pw_gid;
+	if (!privileges_make_directory(path, failure))
+		return false;
+	if (stat(path, &status) != 0)
+		return failure_set(failure, "%s: %s", path, strerror(errno));
+	return directory_open_for(path, status.st_uid, status.st_gid, &made, &house->directory,
+				  failure) &&
+	       (privileges_hand_over_directory(house->directory, house->user, failure) ||
+		failure_context(failure, "%s", path));
+}
 
-	return privileges_hand_over_directory(path, user, failure) &&
-	       directory_open_for(path, uid, gid, created, &house->directory, failure);
+/* By its path, or by our descriptor where a folder above it is closed to the user who serves. */
+static bool find_way_to_directory(struct household *house, struct failure *failure)
+{
+	if (house->directory < 0)
+		return true;
+	house->data_path = house->config->persistence_location;
+	if (faccessat(AT_FDCWD, house->data_path, R_OK | W_OK | X_OK, AT_EACCESS) == 0)
+		return true;
+	int error = errno;
+
+	snprintf(house->data_link, sizeof(house->data_link), "/proc/self/fd/%d", house->directory);
+	if (faccessat(AT_FDCWD, house->data_link, R_OK | W_OK | X_OK, AT_EACCESS) != 0)
+		return failure_set(
+		    failure,
+		    "data directory %s cannot be reached by user %s (%s); right would be "
+		    "folders above it that this user may enter",
+		    house->data_path, house->user ? house->user : "who runs us", strerror(error));
+	house->data_path = house->data_link;
+	return true;
 }
 
 static bool open_directory(struct household *house, struct failure *failure)
@@ -77,7 +112,7 @@ static bool open_directory(struct household *house, struct failure *failure)
 			  "broker, and there is neither a control socket nor an audit log");
 		return true;
 	}
-	if (!open_directory_as(house, config->user, &created, failure))
+	if (!open_directory_as(house, &created, failure))
 		return failure_context(failure, "data directory");
 	log_write(LOG_LEVEL_NOTICE, "start", "data directory %s%s", config->persistence_location,
 		  created ? " (new)" : "");
@@ -91,8 +126,8 @@ static bool open_store(struct household *house, struct failure *failure)
 	const struct config *config = house->config;
 	bool put_aside;
 
-	house->store = lmdb_store_open_as(config->persistence_location, config->durability,
-					  &put_aside, failure);
+	house->store =
+	    lmdb_store_open_as(house->data_path, config->durability, &put_aside, failure);
 	if (house->store && put_aside)
 		log_write(LOG_LEVEL_WARNING, "start",
 			  "the machine was started anew while `durability process` had data that "
@@ -275,14 +310,13 @@ static bool write_pid_file(struct household *house, struct failure *failure)
 	return !path || house->pid_file_written;
 }
 
-static bool become_user(const struct config *config, struct failure *failure)
+static bool become_user(const struct household *house, struct failure *failure)
 {
-	if (config->user && !privileges_become(config->user, failure))
+	privileges_raise_lock_limit();
+	if (!privileges_become(house->user, failure))
 		return false;
-	if (privileges_is_root())
-		log_write(LOG_LEVEL_WARNING, "start",
-			  "running as root; `user NAME` makes the broker give that up");
-	return privileges_forbid_dumps(failure);
+	must(!privileges_is_root());
+	return privileges_drop_capabilities(failure) && privileges_forbid_dumps(failure);
 }
 
 /* As the user who serves, whose limits count; before the store and the threads map their memory. */
@@ -324,11 +358,12 @@ bool household_open(struct household *house, struct failure *failure)
 	house->started_ms = now.ms;
 	greet(config);
 	raise_file_limit();
-	return check_user(config, failure) && open_directory(house, failure) &&
+	return choose_user(house, failure) && open_directory(house, failure) &&
 	       household_make_transports(house->config, failure) &&
 	       open_listeners(house, failure) && open_admin(house, failure) &&
-	       write_pid_file(house, failure) && become_user(config, failure) &&
-	       protect_memory(house, failure) && household_open_keys(house, failure) &&
+	       write_pid_file(house, failure) && become_user(house, failure) &&
+	       find_way_to_directory(house, failure) && protect_memory(house, failure) &&
+	       household_restrict(house, failure) && household_open_keys(house, failure) &&
 	       open_store(house, failure) && open_audit(house, failure) &&
 	       household_settle_keys(house, failure);
 }
@@ -349,6 +384,7 @@ void household_close(struct household *house)
 	free(house->turned_away_reported);
 	free(house->refusals);
 	free(house->expiries);
+	sandbox_folders_finish(&house->folders);
 	free(house->no_descriptor_reported);
 	free(house->not_opened_reported);
 	/* As another user we may not be allowed to: then the next start overwrites it. */

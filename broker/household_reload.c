@@ -225,12 +225,12 @@ static void change_all(struct household *house, struct config *next)
 	log_write(LOG_LEVEL_NOTICE, "reload", "the configuration was read again");
 }
 
-/* What the configuration names; destroys it when something of that is wrong. */
-static bool read_files(struct config *next)
+/* What the configuration names; destroys it when something of that is wrong, or out of reach. */
+static bool read_files(const struct household *house, struct config *next)
 {
 	struct failure failure;
 
-	if (household_make_transports(next, &failure))
+	if (household_may_reach(house, next, &failure) && household_make_transports(next, &failure))
 		return true;
 	log_write(LOG_LEVEL_ERROR, "reload", "%s", failure.text);
 	keep_before();
@@ -265,7 +265,7 @@ void household_reload(struct household *house)
 
 	if (!next) {
 		tell_problems(problems);
-	} else if (!read_files(next)) {
+	} else if (!read_files(house, next)) {
 		; /* said, and destroyed */
 	} else if (!prepare(house, next, &failure)) {
 		household_drop_transports(next);

@@ -360,6 +360,28 @@ void log_count(enum log_level level, const char *event, uint32_t listener, const
 				    .period_s = period_s});
 }
 
+/* No lock, for its holder may be who was interrupted: at the worst the line goes to an old file. */
+void log_write_from_signal(const char *event, const char *sentence)
+{
+	const bool json = now.format == LOG_FORMAT_JSON;
+	const char *const parts[] = {
+	    json ? "{\"level\":\"error\",\"event\":\"" : "error: ",
+	    event,
+	    json ? "\",\"text\":\"" : ": ",
+	    sentence,
+	    json ? "\"}\n" : "\n",
+	};
+	const int files[] = {now.to_stderr ? STDERR_FILENO : -1, now.file};
+	char line[512] = "";
+	size_t len = 0;
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+		for (const char *at = parts[i]; *at && len < sizeof(line); at++)
+			line[len++] = *at;
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
+		if (files[i] >= 0 && write(files[i], line, len) != (ssize_t)len)
+			atomic_fetch_add(&lost, 1);
+}
+
 /* The first 24 or 48 `bits` of an address, as "prefix/bits"; 0: the whole of it. */
 static void show_prefix(int family, const uint8_t *bytes, size_t len, unsigned bits, char *text)
 {

@@ -74,6 +74,12 @@ void log_write_listener(enum log_level level, const char *event, uint32_t listen
 void log_count(enum log_level level, const char *event, uint32_t listener, const char *reason,
 	       uint64_t count, uint32_t period_s);
 
+/*
+ * A line from a handler of a signal that ends the process: to stderr and to the log file, without
+ * the time, and not to syslog.  Both texts are literals, or as tame.
+ */
+void log_write_from_signal(const char *event, const char *sentence);
+
 #define LOG_ADDRESS_SIZE 64
 
 /*

@@ -1,19 +1,22 @@
 /*
- * privileges.c - limits, dumps, the user, the background (privileges.h).
+ * privileges.c - limits, dumps, the user, capabilities, the background (privileges.h).
  */
 #include "broker/privileges.h"
+#include "broker/sandbox.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
 #include <limits.h>
+#include <linux/capability.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 bool privileges_raise_file_limit(uint64_t *soft, uint64_t *hard, struct failure *failure)
@@ -30,12 +33,20 @@ bool privileges_raise_file_limit(uint64_t *soft, uint64_t *hard, struct failure 
 	return true;
 }
 
+/* Without CAP_SYS_RESOURCE there is nothing to be done: memory_protection says what follows. */
+void privileges_raise_lock_limit(void)
+{
+	const struct rlimit none = {RLIM_INFINITY, RLIM_INFINITY};
+	if (privileges_is_root())
+		(void)setrlimit(RLIMIT_MEMLOCK, &none);
+}
+
 bool privileges_forbid_dumps(struct failure *failure)
 {
 	const struct rlimit none = {0, 0};
 	if (setrlimit(RLIMIT_CORE, &none) != 0)
 		return failure_set(failure, "core files cannot be forbidden: %s", strerror(errno));
-	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0)
+	if (prctl(PR_SET_DUMPABLE, SANDBOX_SANITIZED, 0, 0, 0) != 0)
 		return failure_set(failure, "dumps cannot be forbidden: %s", strerror(errno));
 	return true;
 }
@@ -52,14 +63,38 @@ static bool find_user(const char *name, struct passwd *found, char *buffer, size
 	const int error = getpwnam_r(name, found, buffer, size, &result);
 	if (result)
 		return true;
-	return failure_set(failure,
-			   "user '%.60s' is not known%s%s; right would be a user of this machine, "
-			   "or no `user` line",
-			   name, error ? ": " : "", error ? strerror(error) : "");
+	return failure_set(
+	    failure,
+	    "user: there is no user \"%.60s\" on this machine%s%s; `adduser --system "
+	    "--group --no-create-home %.60s` makes it",
+	    name, error ? ": " : "", error ? strerror(error) : "", name);
+}
+
+bool privileges_choose_user(const char *wanted, const char **user, struct failure *failure)
+{
+	static const char *const usual[] = {PRIVILEGES_USERS};
+	struct passwd found;
+	char buffer[4096];
+	*user = NULL;
+	if (!privileges_is_root())
+		return true;
+	for (size_t i = 0; !wanted && i < sizeof(usual) / sizeof(usual[0]); i++)
+		if (find_user(usual[i], &found, buffer, sizeof(buffer), failure))
+			wanted = usual[i];
+	if (!find_user(wanted ? wanted : usual[0], &found, buffer, sizeof(buffer), failure))
+		return false;
+	if (found.pw_uid == 0)
+		return failure_set(
+		    failure,
+		    "user: %.60s is root, and the broker never serves as root; right "
+		    "would be a user of its own, or no `user` line",
+		    wanted);
+	*user = wanted;
+	return true;
 }
 
 /* mkdir -p: parents as the umask says, the directory itself 0700. */
-static bool make_directory(const char *path, struct failure *failure)
+bool privileges_make_directory(const char *path, struct failure *failure)
 {
 	char part[PATH_MAX];
 	struct stat status;
@@ -80,72 +115,122 @@ static bool make_directory(const char *path, struct failure *failure)
 	return true;
 }
 
-/* Plain files only and never through a link: the directory may already be the user's. */
-static bool give_files(int directory, const struct passwd *user, struct failure *failure)
+#define FOLDERS_DEEP 16
+
+static bool give_all(int directory, const struct passwd *user, unsigned deep,
+		     struct failure *failure);
+
+/* A file with two names may have its other one where it matters. */
+static bool give_one(int fd, const char *name, const struct passwd *user, unsigned deep,
+		     struct failure *failure)
 {
-	const int again = dup(directory);
-	DIR *list = again < 0 ? NULL : fdopendir(again);
+	struct stat status;
+	if (fstat(fd, &status) != 0)
+		return failure_set(failure, "%s: %s", name, strerror(errno));
+	const bool folder = S_ISDIR(status.st_mode);
+	if (!folder && (!S_ISREG(status.st_mode) || status.st_nlink != 1))
+		return true;
+	if (fchown(fd, user->pw_uid, user->pw_gid) != 0)
+		return failure_set(failure, "%s cannot be given to %s: %s", name, user->pw_name,
+				   strerror(errno));
+	return !folder || give_all(fd, user, deep + 1, failure);
+}
+
+static bool give_entry(int directory, const char *name, const struct passwd *user, unsigned deep,
+		       struct failure *failure)
+{
+	if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+		return true;
+	const int fd = openat(directory, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0)
+		return true;
+	const bool given = give_one(fd, name, user, deep, failure);
+	close(fd);
+	return given;
+}
+
+/* Never through a link: the directory may already be the user's. */
+static bool give_all(int directory, const struct passwd *user, unsigned deep,
+		     struct failure *failure)
+{
+	const int again = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *list = again < 0 || deep > FOLDERS_DEEP ? NULL : fdopendir(again);
 	if (!list) {
+		failure_set(failure, "cannot be listed: %s",
+			    deep > FOLDERS_DEEP ? "too many folders in folders" : strerror(errno));
 		if (again >= 0)
 			close(again);
-		return failure_set(failure, "cannot be listed: %s", strerror(errno));
+		return false;
 	}
 	bool given = true;
-	for (struct dirent *entry = readdir(list); entry && given; entry = readdir(list)) {
-		struct stat status;
-		const int file = openat(directory, entry->d_name,
-					O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-		if (file < 0)
-			continue;
-		/* A file with two names may have its other one where it matters. */
-		if (fstat(file, &status) == 0 && S_ISREG(status.st_mode) && status.st_nlink == 1 &&
-		    fchown(file, user->pw_uid, user->pw_gid) != 0)
-			given = failure_set(failure, "%s cannot be given to %s: %s", entry->d_name,
-					    user->pw_name, strerror(errno));
-		close(file);
-	}
+	for (struct dirent *entry = readdir(list); entry && given; entry = readdir(list))
+		given = give_entry(directory, entry->d_name, user, deep, failure);
 	closedir(list);
 	return given;
 }
 
-bool privileges_hand_over_directory(const char *path, const char *user, struct failure *failure)
+bool privileges_hand_over_directory(int directory, const char *user, struct failure *failure)
 {
 	struct passwd found;
 	char buffer[4096];
-	if (!make_directory(path, failure))
-		return false;
-	if (!privileges_is_root() || !user)
-		return true;
+	return find_user(user, &found, buffer, sizeof(buffer), failure) &&
+	       give_one(directory, "it", &found, 0, failure);
+}
+
+bool privileges_hand_over_file(const char *path, const char *user, struct failure *failure)
+{
+	struct passwd found;
+	struct stat status;
+	char buffer[4096];
 	if (!find_user(user, &found, buffer, sizeof(buffer), failure))
 		return false;
-	const int directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (directory < 0)
-		return failure_set(failure, "%s cannot be opened: %s", path, strerror(errno));
-	bool given = fchown(directory, found.pw_uid, found.pw_gid) == 0;
-	if (!given)
-		failure_set(failure, "cannot be given to %s: %s", user, strerror(errno));
-	else
-		given = give_files(directory, &found, failure);
-	close(directory);
-	return given ? true : failure_context(failure, "%s", path);
+	const int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0)
+		return true;
+	const bool given = fstat(fd, &status) != 0 || status.st_uid != 0 ||
+			   !S_ISREG(status.st_mode) || give_one(fd, path, &found, 0, failure);
+	close(fd);
+	return given;
+}
+
+/* The most that a kernel may know of; beyond those that it does know prctl() fails. */
+#define CAPABILITIES_MAX 64
+
+/* Only who has CAP_SETPCAP may: for others no_new_privs does the same. */
+static void empty_bounding_set(void)
+{
+	for (unsigned long i = 0; i < CAPABILITIES_MAX; i++)
+		(void)prctl(PR_CAPBSET_DROP, i, 0, 0, 0);
 }
 
 bool privileges_become(const char *user, struct failure *failure)
 {
 	struct passwd found;
 	char buffer[4096];
-	if (!privileges_is_root())
+	if (!user || !privileges_is_root())
 		return true;
 	if (!find_user(user, &found, buffer, sizeof(buffer), failure))
 		return false;
-	if (found.pw_uid == 0)
-		return true;
+	empty_bounding_set();
 	if (initgroups(user, found.pw_gid) != 0 ||
 	    setresgid(found.pw_gid, found.pw_gid, found.pw_gid) != 0 ||
 	    setresuid(found.pw_uid, found.pw_uid, found.pw_uid) != 0)
 		return failure_set(failure, "cannot become user %s: %s", user, strerror(errno));
 	if (setuid(0) == 0 || seteuid(0) == 0)
 		return failure_set(failure, "became user %s, but could become root again", user);
+	return true;
+}
+
+bool privileges_drop_capabilities(struct failure *failure)
+{
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	const struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = {{0}};
+	empty_bounding_set();
+	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) != 0 ||
+	    syscall(SYS_capset, &header, none) != 0)
+		return failure_set(failure, "capabilities cannot be given up: %s", strerror(errno));
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
+		return failure_set(failure, "no_new_privs cannot be set: %s", strerror(errno));
 	return true;
 }
 

@@ -130,6 +130,7 @@ static void *run(void *self)
 	struct store_thread *thread = self;
 	size_t count;
 
+	pthread_setname_np(pthread_self(), "storage");
 	while ((count = take_group(thread)) > 0)
 		commit_group(thread, count);
 	return NULL;
@@ -174,7 +175,6 @@ struct store_thread *store_thread_create(struct store *store, const struct store
 		failure_set(failure, "the storage thread cannot be started: %s", strerror(error));
 		return NULL;
 	}
-	pthread_setname_np(thread->thread, "storage");
 	return thread;
 }
 

@@ -463,7 +463,10 @@ static bool is_over(const struct worker *worker)
 static void *run(void *self)
 {
 	struct worker *worker = self;
+	char name[16];
 
+	snprintf(name, sizeof(name), "worker %u", worker->party);
+	pthread_setname_np(pthread_self(), name);
 	finish_turn(worker);
 	while (!is_over(worker))
 		turn(worker);
@@ -475,8 +478,6 @@ static void *run(void *self)
 
 bool worker_start(struct worker *worker, const struct worker_needs *needs, struct failure *failure)
 {
-	char name[16];
-
 	worker->store = needs->store;
 	worker->jobs = needs->jobs;
 	worker->end_bell = needs->end_bell;
@@ -488,8 +489,6 @@ bool worker_start(struct worker *worker, const struct worker_needs *needs, struc
 	if (error != 0)
 		return failure_set(failure, "cannot start a worker thread: %s", strerror(error));
 	worker->started = true;
-	snprintf(name, sizeof(name), "worker %u", worker->party);
-	pthread_setname_np(worker->thread, name);
 	return true;
 }
 

@@ -166,7 +166,7 @@ class Passwords(DoorTest):
         metrino_passwd("-c", "-b", self.passwords, "bob", "secret")
         for permitted in (False, True):
             broker = harness.Broker(self.broker.config + f"allow_cleartext_password {str(permitted).lower()}\n",
-                                    host="0.0.0.0")
+                                    host="0.0.0.0", folders=[self.broker.root])
             self.addCleanup(broker.finish)
             broker.host = "0.0.0.0"
             broker.start()

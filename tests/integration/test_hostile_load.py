@@ -13,7 +13,7 @@ import socket
 import struct
 import time
 
-from harness import COMMAND, BrokerTest, OwnBrokerTest, eventually, for_workers, free_port, own_only, preload
+from harness import COMMAND, BrokerTest, OwnBrokerTest, as_broker, eventually, for_workers, free_port, own_only, preload
 from harness import raise_descriptor_limit, run_client, tool
 from test_faults import behind
 from test_household import get, metric
@@ -371,7 +371,7 @@ class DiskFull(OwnBrokerTest):
             self.assertEqual(again.message().payload, b"z")
 
     def limit_files(self, size):
-        run_client([tool("prlimit"), f"--pid={self.broker.process.pid}", f"--fsize={size}:unlimited"])
+        run_client([*as_broker(tool("prlimit")), f"--pid={self.broker.process.pid}", f"--fsize={size}:unlimited"])
 
     def subscribes(self, client):
         client.send(wire.subscribe(2, [("later", 1)]))

@@ -49,7 +49,7 @@ class TlsTest(BrokerTest):
         cls.certificate, cls.key = cls.authority.server()
         cls.tls_port = free_port()
         cls.config = f"listener {cls.tls_port} 127.0.0.1\n{cls.keys()}"
-        cls.start_broker()
+        cls.start_broker(folders=[cls.home])
 
     @classmethod
     def own(cls):
@@ -490,6 +490,7 @@ class Reload(OwnBrokerTest):
         self.keys = self.home / "keys"
         self.keys.write_text(f"one:{'11' * 16}\ntwo:{'22' * 16}\n")
         self.crl = self.authority.revocations()
+        self.broker.folders.append(self.home)
         self.broker.config = f"""
 listener {self.tls_port} 127.0.0.1
 certfile {self.certificate}
@@ -644,6 +645,7 @@ class Expiry(OwnBrokerTest):
     def test_warnings_and_metrics(self):
         home = pathlib.Path(tempfile.mkdtemp(prefix="metrino-pki-"))
         self.addCleanup(shutil.rmtree, home, ignore_errors=True)
+        self.broker.folders.append(home)
         authority, admin = pki.Authority(home / "ca"), free_port()
         ends = {"far": 100, "month": 29.01, "week": 6.01, "day": 0.51, "over": -0.1}
         ports = {name: free_port() for name in ends}

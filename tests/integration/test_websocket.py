@@ -58,7 +58,7 @@ protocol websockets
 certfile {certificate}
 keyfile {key}
 """
-        cls.start_broker()
+        cls.start_broker(folders=[cls.home])
 
     def urls(self):
         return f"ws://localhost:{self.plain}/mqtt", f"wss://localhost:{self.sealed}/mqtt"

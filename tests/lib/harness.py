@@ -117,11 +117,24 @@ def answers(process, port, host="127.0.0.1"):
     raise AssertionError(f"the broker does not answer within {START_TIMEOUT_S} s")
 
 
-class Broker:
-    """One broker process with its own folder. `config` holds lines of the broker's configuration."""
+# Whom a broker becomes that root started: without `user` in its configuration.
+BROKER_USER = 65534 if os.geteuid() == 0 and not STAND_IN else None
 
-    def __init__(self, config="", workers=None, host="127.0.0.1", root=None):
+
+def as_broker(*words):
+    """A command that is run as the user that the broker runs as."""
+    if BROKER_USER is None:
+        return [*map(str, words)]
+    return [tool("setpriv"), f"--reuid={BROKER_USER}", f"--regid={BROKER_USER}", "--clear-groups", *map(str, words)]
+
+
+class Broker:
+    """One broker process with its own folder. `config` holds lines of the broker's configuration; `folders` are others
+    that it names: what is in them and in its own belongs to the broker's user at each start and each HUP."""
+
+    def __init__(self, config="", workers=None, host="127.0.0.1", root=None, folders=()):
         self.host, self.workers, self.config = host, workers, config
+        self.folders = list(folders)
         self.owns_root = root is None
         self.root = pathlib.Path(root or tempfile.mkdtemp(prefix="metrino-test-"))
         self.root.chmod(0o755)
@@ -146,10 +159,17 @@ class Broker:
             return [word.replace("{conf}", str(self.conf)) for word in COMMAND] + list(extra)
         return [*COMMAND, "-c", str(self.conf), *extra]
 
+    def hand_over(self):
+        for folder in (self.root, *self.folders) if BROKER_USER is not None else ():
+            for path in (folder, *folder.rglob("*")):
+                with contextlib.suppress(OSError):  # gone, or on a file system that is read only
+                    os.chown(path, BROKER_USER, BROKER_USER, follow_symlinks=False)
+
     def start(self):
         self.end_asked = False
         for attempt in range(3):
             self.write_config()
+            self.hand_over()
             with open(self.log_path, "ab") as log:
                 self.process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                                 cwd=self.root)
@@ -161,6 +181,7 @@ class Broker:
 
     def run_to_end(self, *extra, timeout=START_TIMEOUT_S):
         """Starts a broker that is expected to end by itself; gives (exit code, its words)."""
+        self.hand_over()
         try:
             done = subprocess.run(self.command(*extra), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                   stderr=subprocess.STDOUT, cwd=self.root, timeout=timeout, check=False)
@@ -170,6 +191,8 @@ class Broker:
         return done.returncode, done.stdout.decode(errors="replace")
 
     def signal(self, number):
+        if number == signal.SIGHUP:
+            self.hand_over()
         self.process.send_signal(number)
 
     def wait(self, timeout=STOP_TIMEOUT_S):

@@ -19,6 +19,7 @@
 
 #include "broker/notify.h"
 #include "broker/privileges.h"
+#include "broker/sandbox.h"
 
 static char directory[64];
 
@@ -56,39 +57,115 @@ START_TEST(test_no_dumps)
 	struct rlimit limit;
 	ck_assert_int_eq(prctl(PR_GET_DUMPABLE), 1);
 	ck_assert(privileges_forbid_dumps(&failure));
-	ck_assert_int_eq(prctl(PR_GET_DUMPABLE), 0);
+	ck_assert_int_eq(prctl(PR_GET_DUMPABLE), SANDBOX_SANITIZED);
 	ck_assert_int_eq(getrlimit(RLIMIT_CORE, &limit), 0);
 	ck_assert(limit.rlim_cur == 0 && limit.rlim_max == 0);
 }
 END_TEST
 
+static uid_t owner_of(const char *name)
+{
+	struct stat status;
+	char path[160];
+	snprintf(path, sizeof(path), "%s/%s", directory, name);
+	ck_assert_int_eq(lstat(path, &status), 0);
+	return status.st_uid;
+}
+
+static const char *in_directory(const char *name)
+{
+	static char path[160];
+	snprintf(path, sizeof(path), "%s/%s", directory, name);
+	return path;
+}
+
+START_TEST(test_make_directory)
+{
+	struct failure failure;
+	struct stat status;
+	ck_assert(privileges_make_directory(in_directory("var/data"), &failure));
+	ck_assert_int_eq(stat(in_directory("var/data"), &status), 0);
+	ck_assert_uint_eq(status.st_mode & 0777, 0700);
+	ck_assert(privileges_make_directory(in_directory("var/data"), &failure));
+}
+END_TEST
+
+/* What is in folders, too; a link would give away what it points to. */
 START_TEST(test_hand_over)
 {
 	struct failure failure;
-	char path[128], file[160], link[160];
-	struct stat status;
+	char link[160];
 	const struct passwd *nobody = getpwnam("nobody");
-	snprintf(path, sizeof(path), "%s/var/data", directory);
-	ck_assert(privileges_hand_over_directory(path, NULL, &failure));
-	ck_assert_int_eq(stat(path, &status), 0);
-	ck_assert_uint_eq(status.st_mode & 0777, 0700);
-	snprintf(file, sizeof(file), "%s/data.mdb", path);
-	close(open(file, O_WRONLY | O_CREAT, 0600));
 	if (geteuid() != 0 || !nobody)
 		return;
-	/* A link would give away what it points to. */
-	snprintf(link, sizeof(link), "%s/link", path);
-	snprintf(file, sizeof(file), "%s/outside", directory);
-	close(open(file, O_WRONLY | O_CREAT, 0600));
-	ck_assert_int_eq(symlink(file, link), 0);
-	ck_assert_msg(privileges_hand_over_directory(path, "nobody", &failure), "%s", failure.text);
-	ck_assert_int_eq(stat(file, &status), 0);
-	ck_assert_uint_eq(status.st_uid, 0);
-	snprintf(file, sizeof(file), "%s/data.mdb", path);
-	ck_assert_int_eq(stat(file, &status), 0);
-	ck_assert_uint_eq(status.st_uid, nobody->pw_uid);
-	ck_assert_int_eq(stat(path, &status), 0);
-	ck_assert_uint_eq(status.st_uid, nobody->pw_uid);
+	ck_assert(privileges_make_directory(in_directory("data/log/tile"), &failure));
+	close(open(in_directory("data/data.mdb"), O_WRONLY | O_CREAT, 0600));
+	close(open(in_directory("data/log/tile/000"), O_WRONLY | O_CREAT, 0600));
+	close(open(in_directory("outside"), O_WRONLY | O_CREAT, 0600));
+	snprintf(link, sizeof(link), "%s/data/link", directory);
+	ck_assert_int_eq(symlink(in_directory("outside"), link), 0);
+	close(open(in_directory("twice"), O_WRONLY | O_CREAT, 0600));
+	snprintf(link, sizeof(link), "%s/data/twice", directory);
+	ck_assert_int_eq(linkat(AT_FDCWD, in_directory("twice"), AT_FDCWD, link, 0), 0);
+	const int fd = open(in_directory("data"), O_RDONLY | O_DIRECTORY);
+	ck_assert_msg(privileges_hand_over_directory(fd, "nobody", &failure), "%s", failure.text);
+	close(fd);
+	static const char *const given[] = {"data", "data/data.mdb", "data/log", "data/log/tile",
+					    "data/log/tile/000"};
+	for (size_t i = 0; i < sizeof(given) / sizeof(given[0]); i++)
+		ck_assert_uint_eq(owner_of(given[i]), nobody->pw_uid);
+	ck_assert_uint_eq(owner_of("outside"), 0);
+	ck_assert_uint_eq(owner_of("twice"), 0);
+	ck_assert(privileges_hand_over_file(in_directory("outside"), "nobody", &failure));
+	ck_assert_uint_eq(owner_of("outside"), nobody->pw_uid);
+	ck_assert(privileges_hand_over_file(in_directory("not there"), "nobody", &failure));
+}
+END_TEST
+
+START_TEST(test_choose_user)
+{
+	struct failure failure;
+	const char *user = "x";
+	if (geteuid() != 0) {
+		ck_assert(privileges_choose_user("no-such-user-here", &user, &failure));
+		ck_assert_ptr_null(user);
+		return;
+	}
+	ck_assert(privileges_choose_user(NULL, &user, &failure));
+	ck_assert_str_eq(user, getpwnam("metrino") ? "metrino" : "nobody");
+	ck_assert(privileges_choose_user("nobody", &user, &failure));
+	ck_assert_str_eq(user, "nobody");
+	ck_assert(!privileges_choose_user("root", &user, &failure));
+	ck_assert_ptr_nonnull(strstr(failure.text, "never serves as root"));
+	ck_assert(!privileges_choose_user("no-such-user-here", &user, &failure));
+	ck_assert_ptr_nonnull(strstr(failure.text, "no user \"no-such-user-here\""));
+}
+END_TEST
+
+/* The line of /proc/self/status that begins so. */
+static unsigned long long status_of(const char *name)
+{
+	char line[256];
+	unsigned long long value = 1;
+	FILE *file = fopen("/proc/self/status", "r");
+	while (file && fgets(line, sizeof(line), file))
+		if (strncmp(line, name, strlen(name)) == 0)
+			value = strtoull(line + strlen(name), NULL, 16);
+	if (file)
+		fclose(file);
+	return value;
+}
+
+START_TEST(test_no_capabilities)
+{
+	static const char *const sets[] = {"CapInh:", "CapPrm:", "CapEff:", "CapAmb:"};
+	struct failure failure;
+	ck_assert_msg(privileges_drop_capabilities(&failure), "%s", failure.text);
+	for (size_t i = 0; i < sizeof(sets) / sizeof(sets[0]); i++)
+		ck_assert_uint_eq(status_of(sets[i]), 0);
+	if (geteuid() == 0)
+		ck_assert_uint_eq(status_of("CapBnd:"), 0);
+	ck_assert_uint_eq(status_of("NoNewPrivs:"), 1);
 }
 END_TEST
 
@@ -109,7 +186,9 @@ static int become_nobody(uid_t uid)
 			return 5;
 	}
 	/* Not root any more: does nothing. */
-	return privileges_become("root", &failure) && geteuid() == uid ? 0 : 4;
+	if (!privileges_become("root", &failure) || geteuid() != uid)
+		return 4;
+	return status_of("CapBnd:") == 0 ? 0 : 6;
 }
 
 START_TEST(test_become)
@@ -133,14 +212,14 @@ START_TEST(test_unknown_user)
 	if (geteuid() != 0)
 		return;
 	ck_assert(!privileges_become("no-such-user-here", &failure));
-	ck_assert_ptr_nonnull(strstr(failure.text, "user 'no-such-user-here' is not known"));
+	ck_assert_ptr_nonnull(strstr(failure.text, "no user \"no-such-user-here\""));
 }
 END_TEST
 
 START_TEST(test_directory_that_is_a_file)
 {
 	struct failure failure;
-	ck_assert(!privileges_hand_over_directory("/dev/null", NULL, &failure));
+	ck_assert(!privileges_make_directory("/dev/null", &failure));
 	ck_assert_str_eq(failure.text, "/dev/null is not a directory");
 }
 END_TEST
@@ -273,7 +352,10 @@ Suite *privileges_suite(void)
 	tcase_add_checked_fixture(process, make_directory, remove_directory);
 	tcase_add_test(process, test_file_limit);
 	tcase_add_test(process, test_no_dumps);
+	tcase_add_test(process, test_make_directory);
 	tcase_add_test(process, test_hand_over);
+	tcase_add_test(process, test_choose_user);
+	tcase_add_test(process, test_no_capabilities);
 	tcase_add_test(process, test_become);
 	tcase_add_test(process, test_unknown_user);
 	tcase_add_test(process, test_directory_that_is_a_file);
