@@ -6,6 +6,15 @@
  * identifier and before anything of a session is touched; a take-over happens
  * only after the answer. [MQTT-3.1.4-2]
  *
+ * Enhanced authentication (MQTT 5.0 section 4.12) is the same question asked several times: an
+ * answer AUTH_CONTINUE has what goes to the client, and an exchange, which comes back with what the
+ * client says to that.  It belongs to the core from then on, until end_exchange().
+ *
+ * A session token is a secret that the broker makes for a client which has proved with another one
+ * who it is, to be its password from then on.  The core keeps for each client identifier what
+ * tells a right one (struct auth_tokens), and gives it along with the question; whoever answers
+ * makes them, and knows what they are worth.
+ *
  * With the answer comes a grant: who the client is.  Its session holds it, also while it is
  * away, and gives it back in the end.  Grants are shared and do not change; after a reload the
  * core asks for the one that is in its place.
@@ -22,9 +31,27 @@
 
 enum auth_verdict {
 	AUTH_ALLOW,
-	AUTH_REFUSE, /* answer->reason says why */
-	AUTH_WAIT,   /* the answer comes as an event, with the request's serial */
+	AUTH_REFUSE,   /* answer->reason says why */
+	AUTH_WAIT,     /* the answer comes as an event, with the request's serial */
+	AUTH_CONTINUE, /* the client has to say more */
 };
+
+#define AUTH_TOKEN_SIZE	    54u /* the text of a token */
+#define AUTH_TOKEN_MAC_SIZE 32u
+
+/* What is kept of the tokens of a client identifier.  All zero: there is none. */
+struct auth_tokens {
+	uint8_t latest[AUTH_TOKEN_MAC_SIZE];
+	uint8_t before[AUTH_TOKEN_MAC_SIZE]; /* good until the latest is used */
+};
+
+enum auth_token {
+	AUTH_TOKEN_NONE,
+	AUTH_TOKEN_LATEST,
+	AUTH_TOKEN_BEFORE,
+};
+
+struct auth_exchange;
 
 struct auth_request {
 	uint32_t link;
@@ -40,7 +67,11 @@ struct auth_request {
 	 * there is no password: whatever the CONNECT said of them does not count.
 	 */
 	const struct identity *identity;
-	struct slice method; /* enhanced authentication; empty for none */
+	const struct auth_tokens *tokens; /* of this client identifier; NULL: none */
+	struct slice method;		  /* enhanced authentication; empty for none */
+	struct slice data;		  /* what the client says */
+	struct auth_exchange *exchange;	  /* that it belongs to; NULL: it begins */
+	const struct auth_grant *grant;	  /* re-authentication: whom it has to be; else NULL */
 };
 
 struct auth_grant {
@@ -71,6 +102,9 @@ struct auth_answer {
 	enum mqtt_reason reason;  /* AUTH_REFUSE */
 	const char *text;	  /* likewise: a sentence for the client, lasting, or NULL */
 	struct auth_grant *grant; /* AUTH_ALLOW (gives); NULL: nobody special, without rules */
+	enum auth_token token;	  /* AUTH_ALLOW: the password was one */
+	struct slice data;	  /* for the client; borrowed from the exchange */
+	struct auth_exchange *exchange; /* AUTH_CONTINUE (gives) */
 };
 
 enum auth_right {
@@ -90,6 +124,13 @@ struct auth {
 	bool (*renew)(struct auth *auth, struct auth_grant **grant);
 	/* Takes the grant back. */
 	void (*release)(struct auth *auth, struct auth_grant *grant);
+	void (*end_exchange)(struct auth *auth, struct auth_exchange *exchange);
+	/* May the client of this grant have tokens on this link?  NULL: nobody. */
+	bool (*has_tokens)(struct auth *auth, const struct auth_grant *grant, uint32_t link);
+	/* A new one for who may: its text, and what is kept of it.  False: not any more. */
+	bool (*make_token)(struct auth *auth, const struct auth_grant *grant,
+			   struct slice client_id, uint8_t text[AUTH_TOKEN_SIZE],
+			   uint8_t kept[AUTH_TOKEN_MAC_SIZE]);
 };
 
 #endif

@@ -99,16 +99,22 @@ static bool open_body(const struct record_seal *seal, enum record_class class, u
 			  scratch, failure);
 }
 
-/* The text that a body ends with; its length stands in the last 2 of `fixed_len` bytes. */
-static bool open_text(struct slice body, size_t fixed_len, struct slice *text,
-		      struct failure *failure)
+/*
+ * The text that a body has; its length stands in the last 2 of `fixed_len` bytes.  What comes
+ * behind it, at most `rest_max` bytes, is *rest.
+ */
+static bool open_text(struct slice body, size_t fixed_len, struct slice *text, struct slice *rest,
+		      size_t rest_max, struct failure *failure)
 {
 	if (body.len < fixed_len)
 		return failure_set(failure, "its body is %zu bytes long, expected at least %zu",
 				   body.len, fixed_len);
 	*text = slice_after(body, fixed_len);
-	if (text->len != bytes_get(body.at + fixed_len - 2, 2))
+	size_t len = bytes_get(body.at + fixed_len - 2, 2);
+	if (text->len < len || text->len - len > rest_max)
 		return failure_set(failure, "the length of its text does not fit its own length");
+	*rest = slice_after(*text, len);
+	text->len = len;
 	return true;
 }
 
@@ -133,7 +139,10 @@ bool record_encode_session(const struct record_seal *seal, uint64_t row,
 	if (session->owner)
 		at = bytes_put(at, session->owner, OWNER_LEN);
 	at = put_text(at, session->client_id);
-	return finish(seal, row, out, at, len, failure);
+	must(session->tokens.len <= STORE_TOKENS_MAX);
+	if (session->tokens.len > 0)
+		memcpy(at, session->tokens.at, session->tokens.len);
+	return finish(seal, row, out, at + session->tokens.len, len, failure);
 }
 
 bool record_decode_session(const struct record_seal *seal, uint64_t row, struct slice bytes,
@@ -148,7 +157,8 @@ bool record_decode_session(const struct record_seal *seal, uint64_t row, struct 
 
 	if (flags > (CONNECTED | HAS_OWNER))
 		return failure_set(failure, "its flags are %u, expected 0 to 3", flags);
-	if (!open_text(body, SESSION_FIXED_LEN + owner_len, &session->client_id, failure))
+	if (!open_text(body, SESSION_FIXED_LEN + owner_len, &session->client_id, &session->tokens,
+		       STORE_TOKENS_MAX, failure))
 		return false;
 	session->realm = (uint32_t)bytes_get(body.at, 4);
 	session->expiry_s = (uint32_t)bytes_get(body.at + 4, 4);
@@ -178,10 +188,10 @@ bool record_decode_subscription(const struct record_seal *seal, uint64_t row, st
 				uint8_t *scratch, struct store_subscription *subscription,
 				struct failure *failure)
 {
-	struct slice body;
+	struct slice body, rest;
 
 	if (!open_body(seal, RECORD_SUBSCRIPTION, row, bytes, scratch, &body, failure) ||
-	    !open_text(body, SUBSCRIPTION_FIXED_LEN, &subscription->filter, failure))
+	    !open_text(body, SUBSCRIPTION_FIXED_LEN, &subscription->filter, &rest, 0, failure))
 		return false;
 	subscription->session = bytes_get(body.at, 8);
 	subscription->identifier = (uint32_t)bytes_get(body.at + 8, 4);

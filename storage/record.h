@@ -6,7 +6,8 @@
  *
  *	header   u8 format version | u8 class | u32 key epoch
  *	body     session:      u32 realm | u32 expiry | u8 flags | u64 since |
- *	                       u64 owner, where flags say so | u16 length | client id
+ *	                       u64 owner, where flags say so | u16 length | client id |
+ *	                       tokens, to the end
  *	         subscription: u64 session | u32 identifier | u8 options |
  *	                       u16 length | filter
  *	         journal:      steps (journal.h)
@@ -33,7 +34,7 @@
 
 #define RECORD_HEADER_LEN  6u
 #define RECORD_TRAILER_MAX 40u /* a nonce of 24 bytes and a tag of 16 */
-#define RECORD_BODY_MAX	   (27u + STORE_CLIENT_ID_MAX)
+#define RECORD_BODY_MAX	   (27u + STORE_CLIENT_ID_MAX + STORE_TOKENS_MAX)
 #define RECORD_MAX	   (RECORD_HEADER_LEN + RECORD_BODY_MAX + RECORD_TRAILER_MAX)
 
 enum record_class {

@@ -23,6 +23,7 @@
 
 #define STORE_CLIENT_ID_MAX 65535u
 #define STORE_FILTER_MAX    65535u
+#define STORE_TOKENS_MAX    96u
 
 /* A session as it is kept.  Times are seconds since 1970. */
 struct store_session {
@@ -32,6 +33,7 @@ struct store_session {
 	uint64_t since_s; /* when that connection came or went */
 	uint64_t owner;	  /* auth_owner() of auth/auth.h: whose it is; 0: nobody's */
 	struct slice client_id;
+	struct slice tokens; /* what the shard keeps of its session tokens; empty: none */
 };
 
 /* A subscription as it is kept. */

@@ -2,6 +2,7 @@
 #include "broker/core/answer.h"
 #include "broker/core/core.h"
 #include "broker/core/crash.h"
+#include "broker/core/own_topic.h"
 
 struct pending_answer *answer_create(struct shard *shard, struct client *client, uint8_t type,
 				     uint16_t packet_id, uint32_t count)
@@ -215,14 +216,27 @@ static void send(struct shard *shard, struct client *client, const struct pendin
 	memory_free(packet);
 }
 
+/* Of a filter that stands in the packet more than once, the first. */
+static bool is_first(struct shard *shard, struct pending_answer *answer,
+		     const struct answer_entry *entry)
+{
+	return entry_for(shard, answer, answer->session, entry->shared,
+			 entry_text(answer, entry)) == entry;
+}
+
+/* What is there already for whom has subscribed to it. */
 static void ask_for_retained(struct shard *shard, struct session *session,
-			     const struct pending_answer *answer)
+			     struct pending_answer *answer)
 {
 	for (uint32_t i = 0; i < answer->count; i++) {
 		const struct answer_entry *entry = &answer->entries[i];
-		if (entry->send_retained)
+		if (!entry->send_retained)
+			continue;
+		if (!own_topic(entry_text(answer, entry)))
 			retain_begin(shard, session, entry_text(answer, entry), entry->options,
 				     answer->identifier);
+		else if (is_first(shard, answer, entry))
+			own_topic_subscribed(shard, session, entry_text(answer, entry));
 	}
 }
 

@@ -82,9 +82,7 @@ void client_free(struct shard *shard, struct client *client)
 	idset_destroy(client->releases, &shard->purse);
 	alias_destroy(client->aliases_in, &shard->purse);
 	alias_destroy(client->aliases_out, &shard->purse);
-	if (client->connecting)
-		rights_release(shard, client->connecting->grant);
-	memory_free(client->connecting);
+	connecting_free(shard, client);
 	for (uint32_t i = 0; client->drained_told && i < shard->drained_count; i++)
 		if (shard->drained[i] == client)
 			shard->drained[i] = NULL;

@@ -30,6 +30,7 @@
 #include "broker/core/subscription.h"
 #include "broker/core/tally.h"
 #include "broker/core/timer.h"
+#include "broker/core/token.h"
 #include "broker/core/traffic.h"
 #include "proto/packet.h"
 
@@ -41,6 +42,7 @@ enum timer_kind {
 	TIMER_PERSIST,	/* deletions to try again */
 	TIMER_GATES,	/* sessions that may have fallen behind */
 	TIMER_STEPS,	/* steps to record again, queues to note */
+	TIMER_TOKEN,	/* a new session token, or its end */
 };
 
 /* ---- client: one network connection ---- */
@@ -73,6 +75,7 @@ struct connecting {
 	uint32_t asked_expiry_s;
 	uint32_t expiry_s;
 	struct auth_grant *grant; /* from the answer on until the session has it */
+	struct token_offer token;
 	size_t client_id_len;
 	uint8_t client_id[];
 };
@@ -255,6 +258,7 @@ struct shard {
 	struct routes routes;
 	struct shares shares;
 	struct retained_store retained;
+	struct tokens tokens;
 	struct gates gates;
 	struct persist persist;
 	struct steps steps;
@@ -336,6 +340,7 @@ bool client_fits(const struct client *client, size_t packet_size);
 void on_connect(struct shard *shard, struct client *client, struct slice packet, struct slice body);
 void on_authenticated(struct shard *shard, struct client *client, const struct event *event);
 void on_connect_stored(struct shard *shard, uint64_t serial, uint32_t link, bool committed);
+void connecting_free(struct shard *shard, struct client *client);
 void connect_refuse(struct shard *shard, struct client *client, enum mqtt_reason reason,
 		    const char *text);
 
@@ -383,6 +388,7 @@ struct session *session_find(const struct shard *shard, uint32_t realm, struct s
 struct session *session_at(const struct shard *shard, uint32_t slot);
 struct session *session_by_number(const struct shard *shard, uint64_t number);
 /* Of its realm and client identifier. */
+uint64_t session_hash_of(const struct shard *shard, uint32_t realm, struct slice client_id);
 uint64_t session_hash(const struct shard *shard, const struct session *session);
 struct session *session_create(struct shard *shard, uint32_t realm, struct slice client_id);
 void session_attach(struct shard *shard, struct session *session, struct client *client);

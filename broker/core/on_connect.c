@@ -7,6 +7,7 @@
  */
 #include "broker/core/core.h"
 #include "broker/core/crash.h"
+#include "broker/core/own_topic.h"
 #include "broker/core/rights.h"
 #include "proto/wire.h"
 #include <stdio.h>
@@ -218,6 +219,29 @@ static bool remember_will(struct shard *shard, struct client *client,
 	return true;
 }
 
+/* Does it ask for a session token? */
+static bool asks_for_token(const struct mqtt_connect *connect)
+{
+	struct slice raw = connect->properties.raw, name, value;
+	if (connect->version != MQTT_VERSION_5_0)
+		return false;
+	while (mqtt_next_user_property(&raw, &name, &value))
+		if (slice_equal(name, slice_text(TOKEN_PROPERTY)))
+			return slice_equal(value, slice_text("1"));
+	return false;
+}
+
+void connecting_free(struct shard *shard, struct client *client)
+{
+	struct connecting *connecting = client->connecting;
+	if (connecting == NULL)
+		return;
+	rights_release(shard, connecting->grant);
+	token_offer_finish(shard, &connecting->token);
+	memory_free(connecting);
+	client->connecting = NULL;
+}
+
 static bool remember(struct shard *shard, struct client *client, const struct mqtt_connect *connect,
 		     struct slice id)
 {
@@ -225,6 +249,7 @@ static bool remember(struct shard *shard, struct client *client, const struct mq
 	remember_limits(client, connect);
 	remember_keep_alive(client, connect->keep_alive_s);
 	client->connecting->clean_start = connect->clean_start;
+	client->connecting->token.asked = asks_for_token(connect);
 	client->connecting->asked_expiry_s = expiry_asked(connect);
 	uint32_t max_s = shard->settings->session_expiry_max_s;
 	client->connecting->expiry_s =
@@ -276,20 +301,30 @@ static void connack_properties(const struct shard *shard, const struct client *c
 	}
 }
 
-#define LOST_ROOM 40u
+static void write_user(struct writer *w, const char *name, struct slice value)
+{
+	write_u8(w, MQTT_PROPERTY_USER_PROPERTY);
+	write_binary(w, slice_text(name));
+	write_binary(w, value);
+}
+
+#define USER_ROOM (40u + sizeof TOKEN_PROPERTY + 5u + AUTH_TOKEN_SIZE)
 
 /*
- * What the end of the last broker took from this session's queue: the user property
- * `metrino-lost`, encoded into `room` (docs/delivery.md).
+ * The user properties, encoded into `room`: `metrino-lost`, what the end of the last broker took
+ * from this session's queue (docs/delivery.md), and `metrino-token`, if it was asked for.
  */
-static struct slice encode_lost(const struct session *session, uint8_t room[LOST_ROOM])
+static struct slice encode_user(const struct session *session, const struct token_offer *token,
+				uint8_t room[USER_ROOM])
 {
 	char number[16];
-	struct writer w = writer_of(room, LOST_ROOM);
+	struct writer w = writer_of(room, USER_ROOM);
 	snprintf(number, sizeof number, "%u", traffic_of(session)->lost);
-	write_u8(&w, MQTT_PROPERTY_USER_PROPERTY);
-	write_binary(&w, SLICE_LITERAL("metrino-lost"));
-	write_binary(&w, slice_text(number));
+	if (traffic_of(session)->lost > 0)
+		write_user(&w, "metrino-lost", slice_text(number));
+	if (token->asked && token->text)
+		write_user(&w, TOKEN_PROPERTY, slice_of(token->text, AUTH_TOKEN_SIZE));
+	must(!w.full);
 	return slice_of(room, (size_t)(w.at - room));
 }
 
@@ -313,24 +348,26 @@ static void finish(struct shard *shard, struct client *client)
 		connack.session_present = false; /* a reserved byte in 3.1 */
 	if (client->version == MQTT_VERSION_5_0)
 		connack_properties(shard, client, &connack.properties);
-	uint8_t lost[LOST_ROOM];
-	if (client->version == MQTT_VERSION_5_0 && traffic_of(session)->lost > 0)
-		connack.properties.user = encode_lost(session, lost);
-	size_t room = 256 + connecting->client_id_len + shard->settings->response_information.len;
-	uint8_t *packet = memory_get(room);
+	uint8_t user[USER_ROOM];
+	if (client->version == MQTT_VERSION_5_0)
+		connack.properties.user = encode_user(session, &connecting->token, user);
+	size_t room =
+	    256 + USER_ROOM + connecting->client_id_len + shard->settings->response_information.len;
+	uint8_t *packet = purse_payload(&shard->purse, room); /* it may hold a token */
 	size_t n = encode_connack(client, packet, room, &connack);
+	explicit_bzero(user, sizeof user);
 	if (n == 0) { /* [MQTT-3.1.2-24]: not even a CONNACK fits what the client takes */
-		memory_free(packet);
+		purse_payload_free(&shard->purse, packet, room);
 		COUNT(shard, CONNECTS_REFUSED);
 		client_close(shard, client, false);
 		return;
 	}
 	client_send(shard, client, packet, n);
 	lost_told(shard, session);
-	memory_free(packet);
-	memory_free(connecting);
-	client->connecting = NULL;
+	purse_payload_free(&shard->purse, packet, room);
 	client->state = CLIENT_UP;
+	token_offered(shard, session, &connecting->token);
+	connecting_free(shard, client);
 	client->connected_s = (uint32_t)shard->now.wall_s;
 	client->last_packet_ms = shard->now.ms;
 	COUNT(shard, CONNECTS);
@@ -387,6 +424,8 @@ static struct session *clear_the_way(struct shard *shard, struct client *client,
 	}
 	/* [MQTT-3.1.2-4] [MQTT-3.1.4-4] [MQTT3-3.1.2-6] [MQTT3-3.1.4-3] */
 	if (session && client->connecting->clean_start) {
+		if (client->connecting->token.came_with != AUTH_TOKEN_NONE)
+			token_part(shard, session); /* what it came with it keeps */
 		session_end_with(shard, session, changes);
 		session = NULL;
 	}
@@ -428,11 +467,14 @@ static void begin_session(struct shard *shard, struct client *client)
 	rights_take(shard, session, connecting->grant);
 	connecting->grant = NULL;
 	session_attach(shard, session, client);
+	bool tokens_changed = token_connected(shard, session, &connecting->token);
 	bool puts_row = changes_of(shard, session, changes_owner, &changes);
 	struct waiter waiter = {.serial = client->serial, .link = client->link};
 	if (puts_row) {
 		waiter.session = session->number;
 		session->storing++;
+	} else if (tokens_changed) {
+		token_save(shard, session);
 	}
 	if (!persist_send(shard, &changes, waiter)) {
 		finish(shard, client);
@@ -481,6 +523,8 @@ static enum auth_verdict ask(struct shard *shard, struct client *client,
 	    .user_name = connect->has_user_name ? connect->user_name : SLICE_NONE,
 	    .password = connect->has_password ? connect->password : SLICE_NONE,
 	    .identity = shard->identity,
+	    .tokens = tokens_for(
+		shard, slice_of(client->connecting->client_id, client->connecting->client_id_len)),
 	};
 	if (shard->identity) {
 		request.has_user_name = true;
@@ -547,6 +591,7 @@ void on_connect(struct shard *shard, struct client *client, struct slice packet,
 	struct auth_answer answer = {0};
 	enum auth_verdict verdict = ask(shard, client, &connect, &answer);
 	client->connecting->grant = answer.grant;
+	client->connecting->token.came_with = answer.token;
 	if (verdict == AUTH_REFUSE) {
 		connect_refuse(shard, client, answer.reason, answer.text);
 	} else if (verdict == AUTH_WAIT) {

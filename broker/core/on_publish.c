@@ -11,6 +11,7 @@
 #include "broker/core/core.h"
 #include "broker/core/charge.h"
 #include "broker/core/crash.h"
+#include "broker/core/own_topic.h"
 #include "broker/core/rate.h"
 #include "broker/core/rights.h"
 
@@ -342,7 +343,10 @@ static void take(struct shard *shard, struct client *client, struct session *ses
 	if (p->qos > 0 &&
 	    (shard->settings->ack_when_delivered || arrivals_wait(&traffic_of(session)->arrivals)))
 		publication.gate = gate_for_session(shard, session, p->packet_id);
-	if (!rights_allow(shard, session, AUTH_WRITE, in->topic))
+	if (own_topic(in->topic))
+		go_now(shard, client, session, p, &publication,
+		       own_topic_publish(shard, session, &publication));
+	else if (!rights_allow(shard, session, AUTH_WRITE, in->topic))
 		go_now(shard, client, session, p, &publication, denied_to(client));
 	else if (!goes_later(shard, session, &publication))
 		take_over(shard, client, session, p, &publication);

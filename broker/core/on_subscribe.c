@@ -6,6 +6,7 @@
  */
 #include "broker/core/answer.h"
 #include "broker/core/core.h"
+#include "broker/core/own_topic.h"
 #include "proto/topic.h"
 
 /* Filters in one packet: each costs memory until it is answered. */
@@ -180,9 +181,14 @@ static void one_filter(struct subscribing *in, const struct mqtt_subscription *a
 	struct slice text =
 	    is_shared ? slice_after(asked->filter, SHARE_PREFIX.len) : parsed.filter;
 	entry->reason = (uint8_t)refusal(in, is_shared, text);
+	if (entry->reason == MQTT_SUCCESS && own_topic(parsed.filter))
+		entry->reason = (uint8_t)own_topic_subscribe(in->shard, in->client, in->session,
+							     parsed.filter, is_shared);
 	if (entry->reason != MQTT_SUCCESS)
 		return;
 	struct mqtt_subscription granted = *asked;
+	if (own_topic(parsed.filter))
+		granted.qos = 0;
 	if (granted.qos > in->client->listener->max_qos)
 		granted.qos = in->client->listener->max_qos;
 	entry->reason = granted.qos; /* [MQTT-3.8.4-7] [MQTT-3.2.2-10] */

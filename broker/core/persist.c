@@ -1,6 +1,7 @@
 /* persist.c - see persist.h. */
 #include "broker/core/core.h"
 #include "broker/core/rights.h"
+#include "broker/core/token.h"
 
 #define RETRY_MS 1000u
 
@@ -35,6 +36,7 @@ void changes_put_session(const struct shard *shard, struct changes *changes,
 	    .since_s = since_s,
 	    .owner = rights_owner(shard, session),
 	    .client_id = session_client_id(session),
+	    .tokens = token_kept(shard, session),
 	};
 }
 
@@ -49,38 +51,43 @@ void changes_delete(struct changes *changes, enum store_op_type type, uint64_t r
 	add(changes, type, row);
 }
 
-static struct slice *text_of(struct store_op *op)
+/* What an operation points to. */
+static size_t texts_of(struct store_op *op, struct slice *texts[2])
 {
 	switch (op->type) {
 	case STORE_PUT_SESSION:
-		return &op->session.client_id;
+		texts[0] = &op->session.client_id;
+		texts[1] = &op->session.tokens;
+		return 2;
 	case STORE_PUT_SUBSCRIPTION:
-		return &op->subscription.filter;
+		texts[0] = &op->subscription.filter;
+		return 1;
 	default:
-		return NULL;
+		return 0;
 	}
 }
 
 /* One allocation: the batch, its operations, and the text that they point to. */
 static struct store_batch *make_batch(const struct changes *changes)
 {
+	struct slice *texts[2];
 	size_t text_len = 0;
-	for (uint32_t i = 0; i < changes->count; i++) {
-		const struct slice *text = text_of(&changes->ops[i]);
-		text_len += text ? text->len : 0;
-	}
+	for (uint32_t i = 0; i < changes->count; i++)
+		for (size_t n = texts_of(&changes->ops[i], texts); n-- > 0;)
+			text_len += texts[n]->len;
 	size_t ops_size = changes->count * sizeof(struct store_op);
 	struct store_batch *batch = memory_get_zeroed(sizeof *batch + ops_size + text_len);
 	batch->count = changes->count;
 	uint8_t *at = (uint8_t *)batch->ops + ops_size;
 	for (uint32_t i = 0; i < changes->count; i++) {
 		batch->ops[i] = changes->ops[i];
-		struct slice *text = text_of(&batch->ops[i]);
-		if (text == NULL || text->len == 0)
-			continue;
-		memcpy(at, text->at, text->len);
-		text->at = at;
-		at += text->len;
+		for (size_t n = texts_of(&batch->ops[i], texts); n-- > 0;) {
+			if (texts[n]->len == 0)
+				continue;
+			memcpy(at, texts[n]->at, texts[n]->len);
+			texts[n]->at = at;
+			at += texts[n]->len;
+		}
 	}
 	return batch;
 }

@@ -44,6 +44,7 @@ struct persist {
 void persist_init(struct persist *persist);
 void persist_finish(struct persist *persist);
 
+/* Its owner and its tokens go with it. */
 void changes_put_session(const struct shard *shard, struct changes *changes,
 			 const struct session *session, bool connected, uint64_t since_s);
 void changes_put_subscription(struct changes *changes, uint64_t row,

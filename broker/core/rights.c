@@ -1,5 +1,6 @@
 /* rights.c - see rights.h. */
 #include "broker/core/rights.h"
+#include "broker/core/token.h"
 
 /* Of an entry: what was asked (enum auth_right), and that it is allowed. */
 #define ENTRY_RIGHT   3u
@@ -16,6 +17,11 @@ void rights_release(struct shard *shard, struct auth_grant *grant)
 static struct rights *rights_of(const struct shard *shard, const struct session *session)
 {
 	return slab_at(&shard->rights, session->rights);
+}
+
+const struct auth_grant *rights_grant(const struct shard *shard, const struct session *session)
+{
+	return session->rights ? rights_of(shard, session)->grant : NULL;
 }
 
 #define ANSWERS_SIZE (RIGHTS_CACHE * sizeof(uint64_t))
@@ -117,6 +123,8 @@ void on_rights(struct shard *shard, const struct event *event)
 			continue;
 		bool stays = shard->auth->renew(shard->auth, &rights->grant);
 		begin_answers(shard, session, rights);
+		if (!stays)
+			token_revoke(shard, session);
 		if (!stays && session->client)
 			client_fail(shard, session->client, MQTT_NOT_AUTHORIZED,
 				    "the user may not log in any more");
@@ -126,6 +134,7 @@ void on_rights(struct shard *shard, const struct event *event)
 void on_expel(struct shard *shard, const struct event *event)
 {
 	must(event->owner != 0);
+	tokens_expel(shard, event->owner);
 	for (uint32_t slot = 1; slot < shard->sessions.used; slot++) {
 		struct session *session = session_at(shard, slot);
 		if (session == NULL || rights_owner(shard, session) != event->owner)

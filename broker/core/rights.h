@@ -43,6 +43,9 @@ void rights_take(struct shard *shard, struct session *session, struct auth_grant
 /* Gives a grant back that no session has; NULL is allowed. */
 void rights_release(struct shard *shard, struct auth_grant *grant);
 
+/* What the session has; NULL for none. */
+const struct auth_grant *rights_grant(const struct shard *shard, const struct session *session);
+
 /* Counts what it denies. */
 bool rights_ask(struct shard *shard, struct session *session, enum auth_right right,
 		struct slice topic);

@@ -31,20 +31,21 @@ struct session *session_at(const struct shard *shard, uint32_t slot)
 	return session->number ? session : NULL;
 }
 
-static uint64_t hash_of(const struct shard *shard, uint32_t realm, struct slice client_id)
+uint64_t session_hash_of(const struct shard *shard, uint32_t realm, struct slice client_id)
 {
 	return hash_mix(hash_keyed(shard->hash_key, client_id) + realm);
 }
 
 uint64_t session_hash(const struct shard *shard, const struct session *session)
 {
-	return hash_of(shard, session->realm, session_client_id(session));
+	return session_hash_of(shard, session->realm, session_client_id(session));
 }
 
 struct session *session_find(const struct shard *shard, uint32_t realm, struct slice client_id)
 {
 	struct index_probe probe;
-	uint32_t n = index_first(&shard->session_index, hash_of(shard, realm, client_id), &probe);
+	uint32_t n =
+	    index_first(&shard->session_index, session_hash_of(shard, realm, client_id), &probe);
 	while (n != 0) {
 		struct session *session = session_in(shard, n);
 		if (session->realm == realm && slice_equal(session_client_id(session), client_id))
@@ -61,6 +62,28 @@ struct session *session_by_number(const struct shard *shard, uint64_t number)
 		return NULL;
 	struct session *session = session_at(shard, slot);
 	return session && session->number == number ? session : NULL;
+}
+
+void shard_each_client(const struct shard *shard, void *self,
+		       void (*call)(void *self, const struct client_info *client))
+{
+	for (uint32_t slot = 1; slot < shard->sessions.used; slot++) {
+		const struct session *session = session_at(shard, slot);
+		if (session == NULL)
+			continue;
+		const struct client *client = session->client;
+		bool up = client && client->state == CLIENT_UP;
+		struct client_info info = {
+		    .client_id = session_client_id(session),
+		    .connected = up,
+		    .version = up ? client->version : 0,
+		    .subscriptions = session->subscription_count,
+		    .queued = traffic_of(session)->queue.count,
+		    .inflight = traffic_of(session)->inflight.count,
+		    .connected_s = up ? client->connected_s : 0,
+		};
+		call(self, &info);
+	}
 }
 
 /* ---- making and freeing ---- */
@@ -158,6 +181,7 @@ void session_end_with(struct shard *shard, struct session *session, struct chang
 		changes_delete(changes, STORE_DELETE_SESSION, session->row);
 	if (will)
 		will_publish(shard, session, will);
+	token_session_ended(shard, session);
 	session_free(shard, session);
 }
 
@@ -269,11 +293,12 @@ void session_stored(struct shard *shard, uint64_t number, bool committed)
 		return;
 	session->storing--;
 	session->row_committed |= committed;
-	if (committed)
-		return;
-	session->stored_connected = false; /* so that the next CONNECT puts it again */
-	if (!session->row_committed && session->storing == 0)
-		session->stored = false;
+	if (!committed) {
+		session->stored_connected = false; /* so that the next CONNECT puts it again */
+		if (!session->row_committed && session->storing == 0)
+			session->stored = false;
+	}
+	token_stored(shard, session);
 }
 
 static void store_absence(struct shard *shard, struct session *session)
@@ -368,6 +393,7 @@ void session_restore(struct shard *shard, uint64_t row, const struct store_sessi
 	absence->detached_ms = (int64_t)shard->now.ms - (int64_t)away_s * 1000;
 	absence->detached_s = shard->now.wall_s - away_s;
 	absence->restored_since_s = stored->since_s;
+	token_restore(shard, session, stored->tokens);
 	if (stored->connected && shard->settings->ack_when_delivered)
 		absence->grace_until_ms = shard->now.ms + shard->settings->restart_grace_ms;
 	index_add(&shard->restore_index, hash_mix(row), (uint32_t)session->number);

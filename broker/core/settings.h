@@ -24,7 +24,8 @@ struct core_settings {
 	uint32_t connect_timeout_ms; /* from accept to a whole CONNECT */
 	uint32_t connect_bytes_max;  /* size of a CONNECT packet */
 	uint32_t session_expiry_max_s;
-	uint32_t sessions_max;		/* global_max_clients, connected or not */
+	uint32_t token_lifetime_s; /* a session token gets older, and then there is a new one */
+	uint32_t sessions_max;	   /* global_max_clients, connected or not */
 	uint32_t max_inflight_messages; /* outbound, per session */
 	uint32_t max_inflight_bytes;	/* outbound, per session */
 	uint32_t max_queued_messages;	/* per session */

@@ -91,6 +91,7 @@ struct shard *shard_create(const struct shard_setup *setup, struct moment now)
 	routes_init(&shard->routes, shard->hash_key);
 	shares_init(&shard->shares);
 	retained_init(&shard->retained, shard->hash_key);
+	tokens_init(&shard->tokens);
 	gates_init(&shard->gates);
 	persist_init(&shard->persist);
 	steps_init(&shard->steps);
@@ -145,6 +146,7 @@ void shard_destroy(struct shard *shard)
 	retained_finish(shard);
 	answers_finish(shard);
 	gates_finish(&shard->gates);
+	tokens_finish(shard);
 	routes_finish(&shard->routes);
 	subscriptions_finish(&shard->subscriptions);
 	persist_finish(&shard->persist);
@@ -350,6 +352,9 @@ static void on_timers(struct shard *shard, const struct event *event)
 			break;
 		case TIMER_STEPS:
 			steps_timer(shard);
+			break;
+		case TIMER_TOKEN:
+			token_timer(shard, (void *)(at - offsetof(struct token, timer)));
 			break;
 		}
 	}
@@ -569,26 +574,4 @@ bool shard_stopped(const struct shard *shard)
 const struct happened *shard_happened(const struct shard *shard)
 {
 	return &shard->happened;
-}
-
-void shard_each_client(const struct shard *shard, void *self,
-		       void (*call)(void *self, const struct client_info *client))
-{
-	for (uint32_t slot = 1; slot < shard->sessions.used; slot++) {
-		const struct session *session = session_at(shard, slot);
-		if (session == NULL)
-			continue;
-		const struct client *client = session->client;
-		bool up = client && client->state == CLIENT_UP;
-		struct client_info info = {
-		    .client_id = session_client_id(session),
-		    .connected = up,
-		    .version = up ? client->version : 0,
-		    .subscriptions = session->subscription_count,
-		    .queued = traffic_of(session)->queue.count,
-		    .inflight = traffic_of(session)->inflight.count,
-		    .connected_s = up ? client->connected_s : 0,
-		};
-		call(self, &info);
-	}
 }

@@ -97,7 +97,9 @@ static inline void rows_sum_session(void *self, uint64_t row, const struct store
 
 	must(sum->subscriptions == 0); /* all sessions first */
 	sum->sessions++;
-	sum->sum += rows_mix(rows_mix(1, slice_of(fixed, sizeof(fixed))), session->client_id);
+	sum->sum +=
+	    rows_mix(rows_mix(rows_mix(1, slice_of(fixed, sizeof(fixed))), session->client_id),
+		     session->tokens);
 }
 
 static inline void rows_sum_subscription(void *self, uint64_t row,

@@ -57,6 +57,18 @@ static bool opens(enum record_class class, uint64_t row, const uint8_t *at, size
 					  &subscription, &failure);
 }
 
+static bool no_check(void *self, const struct record_scope *scope, struct slice *body,
+		     const uint8_t *trailer, uint8_t *out, struct failure *wrong)
+{
+	(void)self;
+	(void)scope;
+	(void)body;
+	(void)trailer;
+	(void)out;
+	(void)wrong;
+	return true;
+}
+
 START_TEST(session_returns)
 {
 	struct store_session out;
@@ -70,6 +82,48 @@ START_TEST(session_returns)
 	ck_assert_uint_eq(out.since_s, a_session.since_s);
 	ck_assert_uint_eq(out.owner, 0);
 	ck_assert(slice_equal(out.client_id, a_session.client_id));
+	ck_assert_uint_eq(out.tokens.len, 0);
+}
+END_TEST
+
+START_TEST(tokens_return)
+{
+	uint8_t tokens[STORE_TOKENS_MAX];
+	struct store_session session = a_session, out;
+
+	memset(tokens, 0x5a, sizeof tokens);
+	session.tokens = slice_of(tokens, sizeof tokens);
+	for (; session.tokens.len > 0; session.tokens.len--) {
+		size_t len = encode_session(&session);
+
+		ck_assert(record_decode_session(&record_clear, ROW, slice_of(record, len), scratch,
+						&out, &failure));
+		ck_assert(slice_equal(out.client_id, session.client_id));
+		ck_assert(slice_equal(out.tokens, session.tokens));
+	}
+}
+END_TEST
+
+/* A length that leaves more behind the client identifier than tokens may take. */
+START_TEST(a_long_rest_is_refused)
+{
+	static uint8_t text[STORE_TOKENS_MAX + 1];
+	struct store_session session = a_session;
+	struct record_seal open = record_clear;
+
+	session.client_id = slice_of(text, sizeof text);
+	open.open = no_check;
+	size_t len = encode_session(&session);
+	record[RECORD_HEADER_LEN + 18] = 0;
+	ck_assert(
+	    !record_decode_session(&open, ROW, slice_of(record, len), scratch, &session, &failure));
+	record[RECORD_HEADER_LEN + 18] = sizeof text + 1;
+	ck_assert(
+	    !record_decode_session(&open, ROW, slice_of(record, len), scratch, &session, &failure));
+	record[RECORD_HEADER_LEN + 18] = 1;
+	ck_assert(
+	    record_decode_session(&open, ROW, slice_of(record, len), scratch, &session, &failure));
+	ck_assert_uint_eq(session.tokens.len, STORE_TOKENS_MAX);
 }
 END_TEST
 
@@ -259,6 +313,8 @@ Suite *record_suite(void)
 
 	tcase_add_test(tcase, session_returns);
 	tcase_add_test(tcase, an_owner_returns);
+	tcase_add_test(tcase, tokens_return);
+	tcase_add_test(tcase, a_long_rest_is_refused);
 	tcase_add_test(tcase, subscription_returns);
 	tcase_add_test(tcase, longest_and_shortest_texts);
 	tcase_add_test(tcase, format_is_fixed);
