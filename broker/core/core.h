@@ -340,9 +340,13 @@ bool client_fits(const struct client *client, size_t packet_size);
 void on_connect(struct shard *shard, struct client *client, struct slice packet, struct slice body);
 void on_authenticated(struct shard *shard, struct client *client, const struct event *event);
 void on_connect_stored(struct shard *shard, uint64_t serial, uint32_t link, bool committed);
+/* What was remembered of a CONNECT; NULL is allowed. */
 void connecting_free(struct shard *shard, struct client *client);
+
+/* connack.c: the connection is at its end, or UP. */
 void connect_refuse(struct shard *shard, struct client *client, enum mqtt_reason reason,
 		    const char *text);
+void connect_finish(struct shard *shard, struct client *client);
 
 /* on_publish.c: the exchange of this identifier is complete, for the Receive Maximum. */
 void publish_finished(struct client *client, uint16_t packet_id);
