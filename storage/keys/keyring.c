@@ -32,25 +32,24 @@ const uint8_t *keyring_wrapping(const struct keyring *keyring)
 
 /* ---- changes */
 
-void keyring_remember(struct keyring *keyring, enum key_change change, enum key_class class,
-		      uint64_t epoch)
+void keyring_remember(struct keyring *keyring, const struct keyring_change *change)
 {
 	if (keyring->change_count < CHANGES_MAX)
-		keyring->changes[keyring->change_count++] =
-		    (struct keyring_change){change, class, epoch};
+		keyring->changes[keyring->change_count++] = *change;
 }
 
 /* Ends what was done with the mutex. */
-static void unlock_and_tell(struct keyring *keyring, bool changed, struct keyring_change change)
+static void unlock_and_tell(struct keyring *keyring, bool changed,
+			    const struct keyring_change *change)
 {
 	keyring_hook *hook = keyring->hook;
 	void *context = keyring->context;
 
 	if (changed && !hook)
-		keyring_remember(keyring, change.change, change.class, change.epoch);
+		keyring_remember(keyring, change);
 	pthread_mutex_unlock(&keyring->mutex);
 	if (changed && hook)
-		hook(context, change.change, change.class, change.epoch);
+		hook(context, change);
 }
 
 void keyring_watch(struct keyring *keyring, keyring_hook *hook, void *context)
@@ -63,20 +62,13 @@ void keyring_watch(struct keyring *keyring, keyring_hook *hook, void *context)
 	keyring->change_count = 0;
 	pthread_mutex_unlock(&keyring->mutex);
 	for (size_t i = 0; i < count; i++) /* nobody adds to them any more */
-		hook(context, keyring->changes[i].change, keyring->changes[i].class,
-		     keyring->changes[i].epoch);
+		hook(context, &keyring->changes[i]);
 }
 
 /* ---- slots */
 
-static void keep_finding(struct keyring *keyring, bool erased, const struct failure *why)
-{
-	if (erased || keyring->finding.level == ERASE_NONE)
-		return;
-	keyring->finding = (struct erase_finding){ERASE_NONE, *why};
-}
-
-bool keyring_wipe_slot(struct keyring *keyring, unsigned number, struct failure *failure)
+bool keyring_wipe_slot(struct keyring *keyring, unsigned number, enum erase_level *level,
+		       struct failure *failure)
 {
 	struct failure why;
 	bool erased;
@@ -84,7 +76,10 @@ bool keyring_wipe_slot(struct keyring *keyring, unsigned number, struct failure 
 	explicit_bzero(keyring->secrets->keys[number], SEAL_KEY_LEN);
 	if (!slot_file_erase(&keyring->file, number, &erased, &why, failure))
 		return false;
-	keep_finding(keyring, erased, &why);
+	if (level)
+		*level = erased ? ERASE_CLEAR : ERASE_NONE;
+	if (!erased && keyring->finding.level == ERASE_CLEAR)
+		keyring->finding = (struct erase_finding){ERASE_NONE, why};
 	keyring->slots[number] = (struct slot){.form = SLOT_FREE};
 	keyring->doomed[number] = false;
 	return true;
@@ -95,7 +90,7 @@ static void take_back(struct keyring *keyring, unsigned number)
 {
 	struct failure again;
 
-	if (!keyring_wipe_slot(keyring, number, &again))
+	if (!keyring_wipe_slot(keyring, number, NULL, &again))
 		keyring->slots[number] = (struct slot){.form = SLOT_DAMAGED};
 }
 
@@ -158,7 +153,8 @@ bool keyring_make(struct keyring *keyring, enum key_class class, uint64_t epoch,
 		ok = keyring_put(keyring, class, epoch, key, failure);
 		explicit_bzero(key, sizeof(key));
 	}
-	unlock_and_tell(keyring, ok && !there, (struct keyring_change){KEY_MADE, class, epoch});
+	unlock_and_tell(keyring, ok && !there,
+			&(struct keyring_change){.class = class, .epoch = epoch});
 	return ok;
 }
 
@@ -179,7 +175,8 @@ bool keyring_adopt(struct keyring *keyring, enum key_class class, uint64_t epoch
 		ok = memcmp(keyring->secrets->keys[number], key, SEAL_KEY_LEN) == 0 ||
 		     failure_set(failure, SLOT_FILE_NAME " holds another %s key already",
 				 key_class_word(class));
-	unlock_and_tell(keyring, ok && !there, (struct keyring_change){KEY_MADE, class, epoch});
+	unlock_and_tell(keyring, ok && !there,
+			&(struct keyring_change){.class = class, .epoch = epoch});
 	return ok;
 }
 
@@ -189,13 +186,14 @@ bool keyring_destroy(struct keyring *keyring, enum key_class class, uint64_t epo
 	pthread_mutex_lock(&keyring->mutex);
 	const unsigned number = find(keyring, class, epoch);
 	const bool there = number < SLOT_COUNT;
+	struct keyring_change change = {.gone = true, .class = class, .epoch = epoch};
 	bool ok = true;
 
 	if (there) {
 		keyring->doomed[number] = true;
-		ok = keyring_wipe_slot(keyring, number, failure);
+		ok = keyring_wipe_slot(keyring, number, &change.level, failure);
 	}
-	unlock_and_tell(keyring, ok && there, (struct keyring_change){KEY_GONE, class, epoch});
+	unlock_and_tell(keyring, ok && there, &change);
 	return ok;
 }
 
@@ -229,7 +227,7 @@ bool keyring_clear_damaged(struct keyring *keyring, unsigned *count, struct fail
 	for (unsigned i = 0; i < SLOT_COUNT && ok; i++) {
 		if (keyring->slots[i].form != SLOT_DAMAGED)
 			continue;
-		ok = keyring_wipe_slot(keyring, i, failure);
+		ok = keyring_wipe_slot(keyring, i, NULL, failure);
 		*count += ok;
 	}
 	pthread_mutex_unlock(&keyring->mutex);

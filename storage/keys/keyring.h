@@ -88,11 +88,15 @@ bool keyring_is_locked(struct keyring *keyring);
 
 /* ---- who wants to know */
 
-enum key_change { KEY_MADE, KEY_GONE };
+struct keyring_change {
+	bool gone; /* else made */
+	enum key_class class;
+	uint64_t epoch;
+	enum erase_level level; /* of what is gone: of this destruction alone */
+};
 
 /* Called without the mutex, by the thread that made the change, when it is durable. */
-typedef void keyring_hook(void *context, enum key_change change, enum key_class class,
-			  uint64_t epoch);
+typedef void keyring_hook(void *context, const struct keyring_change *change);
 
 /* Sets the one hook, which is told at once of all changes since keyring_open() began. */
 void keyring_watch(struct keyring *keyring, keyring_hook *hook, void *context);

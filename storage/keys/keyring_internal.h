@@ -10,12 +10,6 @@
 /* Changes that wait for keyring_watch(). */
 #define CHANGES_MAX (2 * SLOT_COUNT)
 
-struct keyring_change {
-	enum key_change change;
-	enum key_class class;
-	uint64_t epoch;
-};
-
 /* On pages of its own: locked, not dumped, not inherited. */
 struct keyring_secrets {
 	uint8_t keys[SLOT_COUNT][SEAL_KEY_LEN]; /* by slot */
@@ -51,10 +45,10 @@ const uint8_t *keyring_wrapping(const struct keyring *keyring);
 /* Writes a key into a slot that is free; the slot is as before when that fails. */
 bool keyring_put(struct keyring *keyring, enum key_class class, uint64_t epoch,
 		 const uint8_t key[SEAL_KEY_LEN], struct failure *failure);
-/* Overwrites a slot, and keeps what was found out about that. */
-bool keyring_wipe_slot(struct keyring *keyring, unsigned number, struct failure *failure);
-/* What happened at open, for the hook that will come. */
-void keyring_remember(struct keyring *keyring, enum key_change change, enum key_class class,
-		      uint64_t epoch);
+/* Overwrites a slot, and keeps what was found out about that; *level (may be NULL) gives it. */
+bool keyring_wipe_slot(struct keyring *keyring, unsigned number, enum erase_level *level,
+		       struct failure *failure);
+/* What happened while there is no hook, for the one that will come. */
+void keyring_remember(struct keyring *keyring, const struct keyring_change *change);
 
 #endif

@@ -190,7 +190,7 @@ static bool drop_doubles(struct keyring *keyring, struct failure *failure)
 
 			if (!slot_has_key(b) || a->class != b->class || a->epoch != b->epoch)
 				continue;
-			if (!keyring_wipe_slot(keyring, a->generation < b->generation ? i : j,
+			if (!keyring_wipe_slot(keyring, a->generation < b->generation ? i : j, NULL,
 					       failure))
 				return false;
 		}
@@ -207,7 +207,7 @@ static bool wrap_clear(struct keyring *keyring, struct failure *failure)
 			continue;
 		if (!keyring_put(keyring, slot.class, slot.epoch, keyring->secrets->keys[i],
 				 failure) ||
-		    !keyring_wipe_slot(keyring, i, failure))
+		    !keyring_wipe_slot(keyring, i, NULL, failure))
 			return false;
 	}
 	return true;
@@ -224,7 +224,7 @@ static bool make_installation_keys(struct keyring *keyring, struct failure *fail
 		seal_random(key, sizeof(key));
 		ok = keyring_put(keyring, class, 0, key, failure);
 		if (ok)
-			keyring_remember(keyring, KEY_MADE, class, 0);
+			keyring_remember(keyring, &(struct keyring_change){.class = class});
 	}
 	explicit_bzero(key, sizeof(key));
 	return ok;

@@ -380,17 +380,19 @@ struct told {
 	unsigned made, gone;
 	enum key_class class;
 	uint64_t epoch;
+	enum erase_level level;
 };
 
-static void note(void *context, enum key_change change, enum key_class class, uint64_t epoch)
+static void note(void *context, const struct keyring_change *change)
 {
 	struct told *told = context;
 
-	*(change == KEY_MADE ? &told->made : &told->gone) += 1;
-	told->class = class;
-	told->epoch = epoch;
+	*(change->gone ? &told->gone : &told->made) += 1;
+	told->class = change->class;
+	told->epoch = change->epoch;
+	told->level = change->level;
 	/* The mutex is free here. */
-	ck_assert_int_eq(keyring_get(keyring, class, epoch, key), change == KEY_MADE);
+	ck_assert_int_eq(keyring_get(keyring, change->class, change->epoch, key), !change->gone);
 }
 
 START_TEST(hook_is_told_of_each_change_since_open)
@@ -410,6 +412,7 @@ START_TEST(hook_is_told_of_each_change_since_open)
 	ck_assert(keyring_destroy(keyring, KEY_ENVELOPE, 9, &failure));
 	ck_assert_uint_eq(told.gone, 1);
 	ck_assert_uint_eq(told.epoch, 9);
+	ck_assert_int_eq(told.level, keyring_erase_level(keyring).level);
 }
 END_TEST
 
