@@ -41,28 +41,13 @@ bool audit_verify_log(const struct audit_request *request, struct failure *failu
 static bool prove_entry(const struct audit_place *place, struct audit_reader *reader,
 			const char *number, struct proof_text *text, struct failure *failure)
 {
-	const struct merkle_source source = audit_reader_source(reader);
-	const struct checkpoint *tree = &place->checkpoint;
-	struct slice entry;
+	uint64_t index;
 
-	text->kind = PROOF_INCLUSION;
-	if (!text_number(slice_text(number), &text->number) || text->number >= tree->size)
+	if (!text_number(slice_text(number), &index) || index >= place->checkpoint.size)
 		return failure_set(
 		    failure, "'%.40s' is not an entry; the log has %" PRIu64 ", counted from 0",
-		    number, tree->size);
-	if (!audit_reader_entry(reader, text->number, &entry, failure) ||
-	    !merkle_prove_inclusion(&source, text->number, tree->size, &text->proof, failure))
-		return false;
-	const struct audit_hash leaf = merkle_leaf(entry);
-
-	if (entry.len > sizeof(text->extra) ||
-	    !merkle_check_inclusion(&leaf, text->number, tree->size, &text->proof, &tree->root))
-		return failure_set(failure,
-				   "the log is damaged; `metrino audit verify` says where");
-	text->has_extra = true;
-	text->extra_len = entry.len;
-	memcpy(text->extra, entry.at, entry.len);
-	return true;
+		    number, place->checkpoint.size);
+	return audit_reader_prove(reader, &place->checkpoint, index, text, failure);
 }
 
 static bool read_checkpoint_file(const char *path, const struct note_verifier *verifier,

@@ -81,26 +81,21 @@ bool note_vkey_read(struct slice text, struct note_verifier *verifier, struct fa
 	return true;
 }
 
-/* ---- checkpoints */
+/* ---- signed texts */
 
-size_t checkpoint_write(const struct checkpoint *checkpoint, const struct note_verifier *verifier,
-			const struct audit_signing_key *key, char text[NOTE_CHECKPOINT_SIZE])
+size_t note_sign(char *text, size_t len, size_t size, const struct note_verifier *verifier,
+		 const struct audit_signing_key *key)
 {
 	uint8_t signed_bytes[SIGNED_BYTES];
 	char base64[AUDIT_BASE64_SIZE(SIGNED_BYTES)];
-	int len;
 
-	audit_base64_write(slice_of(checkpoint->root.bytes, AUDIT_HASH_LEN), base64,
-			   sizeof(base64));
-	len = snprintf(text, NOTE_CHECKPOINT_SIZE, "%s\n%" PRIu64 "\n%s\n", verifier->name,
-		       checkpoint->size, base64);
 	memcpy(signed_bytes, verifier->id, 4);
-	audit_sign(key, slice_of(text, (size_t)len), signed_bytes + 4);
+	audit_sign(key, slice_of(text, len), signed_bytes + 4);
 	audit_base64_write(slice_of(signed_bytes, SIGNED_BYTES), base64, sizeof(base64));
-	len += snprintf(text + len, NOTE_CHECKPOINT_SIZE - (size_t)len, "\n" DASH "%s %s\n",
-			verifier->name, base64);
-	must(len < (int)NOTE_CHECKPOINT_SIZE);
-	return (size_t)len;
+	len +=
+	    (size_t)snprintf(text + len, size - len, "\n" DASH "%s %s\n", verifier->name, base64);
+	must(len < size);
+	return len;
 }
 
 /* One signature line; *ours when it is by the key, and then its signature must fit. */
@@ -142,6 +137,32 @@ static bool check_signatures(struct slice body, struct slice lines,
 			return false;
 	}
 	return ours || failure_set(failure, "it has no signature of %s", verifier->name);
+}
+
+bool note_open(struct slice text, const struct note_verifier *verifier, struct slice *body,
+	       struct failure *failure)
+{
+	const uint8_t *parting = text.len > 0 ? memmem(text.at, text.len, "\n\n", 2) : NULL;
+
+	if (parting == NULL)
+		return failure_set(failure, "an empty line must part the text from its signatures");
+	*body = slice_of(text.at, (size_t)(parting + 1 - text.at));
+	return check_signatures(*body, slice_after(text, body->len + 1), verifier, failure);
+}
+
+/* ---- checkpoints */
+
+size_t checkpoint_write(const struct checkpoint *checkpoint, const struct note_verifier *verifier,
+			const struct audit_signing_key *key, char text[NOTE_CHECKPOINT_SIZE])
+{
+	char base64[AUDIT_BASE64_SIZE(AUDIT_HASH_LEN)];
+
+	audit_base64_write(slice_of(checkpoint->root.bytes, AUDIT_HASH_LEN), base64,
+			   sizeof(base64));
+	const int len = snprintf(text, NOTE_CHECKPOINT_SIZE, "%s\n%" PRIu64 "\n%s\n",
+				 verifier->name, checkpoint->size, base64);
+
+	return note_sign(text, (size_t)len, NOTE_CHECKPOINT_SIZE, verifier, key);
 }
 
 static bool read_body(struct slice body, const struct note_verifier *verifier,

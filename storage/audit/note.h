@@ -51,6 +51,17 @@ size_t checkpoint_write(const struct checkpoint *checkpoint, const struct note_v
 bool checkpoint_read(struct slice text, const struct note_verifier *verifier,
 		     struct checkpoint *checkpoint, struct failure *failure);
 
+/* ---- other texts that the key signs: their first line is no origin */
+
+/* Writes an empty line and the signature behind a text that ends with a newline; gives the length.
+ */
+size_t note_sign(char *text, size_t len, size_t size, const struct note_verifier *verifier,
+		 const struct audit_signing_key *key);
+
+/* Parts body and signature lines at the first empty line; the signature must be there and fit. */
+bool note_open(struct slice text, const struct note_verifier *verifier, struct slice *body,
+	       struct failure *failure);
+
 /* ---- proofs as text */
 
 enum proof_kind { PROOF_INCLUSION, PROOF_CONSISTENCY };

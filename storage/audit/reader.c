@@ -180,3 +180,24 @@ struct merkle_source audit_reader_source(struct audit_reader *reader)
 {
 	return (struct merkle_source){.self = reader, .subtree = subtree};
 }
+
+bool audit_reader_prove(struct audit_reader *reader, const struct checkpoint *tree, uint64_t index,
+			struct proof_text *text, struct failure *failure)
+{
+	const struct merkle_source source = audit_reader_source(reader);
+	struct slice entry;
+
+	*text = (struct proof_text){.kind = PROOF_INCLUSION, .number = index, .has_extra = true};
+	if (!audit_reader_entry(reader, index, &entry, failure) ||
+	    !merkle_prove_inclusion(&source, index, tree->size, &text->proof, failure))
+		return false;
+	const struct audit_hash leaf = merkle_leaf(entry);
+
+	if (entry.len > sizeof(text->extra) ||
+	    !merkle_check_inclusion(&leaf, index, tree->size, &text->proof, &tree->root))
+		return failure_set(failure,
+				   "the log is damaged; `metrino audit verify` says where");
+	text->extra_len = entry.len;
+	memcpy(text->extra, entry.at, entry.len);
+	return true;
+}

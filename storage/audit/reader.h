@@ -65,6 +65,10 @@ bool audit_bundle_part(struct slice bundle, uint32_t count, struct slice *entrie
 
 struct merkle_source audit_reader_source(struct audit_reader *reader);
 
+/* The proof that entry `index` is in the tree, with the entry in it. */
+bool audit_reader_prove(struct audit_reader *reader, const struct checkpoint *tree, uint64_t index,
+			struct proof_text *text, struct failure *failure);
+
 /*
  * The whole log: each entry is one of the closed table at its place, each tile is what the entries
  * make it, the root is the checkpoint's, audit.jsonl has the same lines.
