@@ -1,73 +1,59 @@
-/* audit.c - see audit.h. */
-#include "broker/audit.h"
-#include "proto/version.h"
+/* audit.c - writing, and what is written when it happens: see audit.h. */
+#include "broker/audit_internal.h"
 #include "broker/log.h"
 #include "broker/net/moment.h"
-#include "storage/audit/log.h"
-#include <fcntl.h>
-#include <pthread.h>
-#include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
-
-#define HOUR_S 3600u
-
-/* A start, a stop, and each alert: more cannot wait, for an alert that waits is not added again. */
-#define WAITING_MAX 8u
 
 /* A log that could not be written is tried again after so long. */
 #define RETRY_MS 10000u
 
-_Static_assert(AUDIT_WORDS <= 64, "alerts that were left are bits of 64");
-
-struct audit {
-	pthread_mutex_t mutex;	 /* guards all but the first */
-	_Atomic uint64_t alerts; /* bits of enum audit_word: left by any thread */
-	struct audit_log *log;
-	struct audit_event waiting[WAITING_MAX];
-	size_t waiting_count;
-	uint64_t told_hour[AUDIT_WORDS]; /* when a right or an alert last got its entry */
-	bool unwritable;		 /* the last write failed */
-	uint64_t retry_ms;
-	struct audit_event settings; /* the last config entry */
-};
-
-static uint64_t hour_now(void)
+uint64_t audit_hour_now(void)
 {
 	uint64_t now_s = moment_now().wall_s;
 
-	return now_s - now_s % HOUR_S;
+	return now_s - now_s % AUDIT_HOUR_S;
 }
 
-static struct audit_event event_of(enum audit_event_type type)
+struct audit_event audit_event_now(enum audit_event_type type)
 {
-	return (struct audit_event){.type = type, .time_s = hour_now()};
+	return (struct audit_event){.type = type, .time_s = audit_hour_now()};
+}
+
+/* ---- queues */
+
+void audit_queue_add(struct audit_queue *queue, const struct audit_event *event)
+{
+	if (queue->count == queue->room) {
+		queue->room = queue->room > 0 ? 2 * queue->room : 16;
+		queue->at = realloc(queue->at, queue->room * sizeof(*queue->at));
+		must(queue->at);
+	}
+	queue->at[queue->count++] = *event;
+}
+
+void audit_queue_finish(struct audit_queue *queue)
+{
+	free(queue->at);
+	*queue = (struct audit_queue){0};
 }
 
 /* ---- writing; the mutex is held */
 
-static void wait_with(struct audit *audit, const struct audit_event *event)
-{
-	if (audit->waiting_count < WAITING_MAX)
-		audit->waiting[audit->waiting_count++] = *event;
-}
-
 /* At most one entry of a word and hour; gives whether this is it. */
 static bool is_due(const struct audit *audit, enum audit_word word)
 {
-	return audit->told_hour[word] != hour_now();
+	return audit->told_hour[word] != audit_hour_now();
 }
 
-static void wait_with_alert(struct audit *audit, enum audit_word alert)
+void audit_wait_with_alert(struct audit *audit, enum audit_word alert)
 {
-	struct audit_event event = event_of(AUDIT_ALERT);
+	struct audit_event event = audit_event_now(AUDIT_ALERT);
 
 	if (!is_due(audit, alert))
 		return;
 	audit->told_hour[alert] = event.time_s;
 	event.values[AUDIT_FIELD_ALERT_ALERT] = alert;
-	wait_with(audit, &event);
+	audit_queue_add(&audit->waiting, &event);
 }
 
 static void tell_failure(struct audit *audit, const struct failure *failure)
@@ -76,7 +62,7 @@ static void tell_failure(struct audit *audit, const struct failure *failure)
 	if (audit->unwritable)
 		return;
 	audit->unwritable = true;
-	wait_with_alert(audit, AUDIT_WORD_ALERT_AUDIT_UNWRITABLE);
+	audit_wait_with_alert(audit, AUDIT_WORD_ALERT_AUDIT_UNWRITABLE);
 	log_write(LOG_LEVEL_ERROR, "audit",
 		  "the audit log cannot be written, so administrative changes are refused: %s",
 		  failure->text);
@@ -87,195 +73,36 @@ static void tell_success(struct audit *audit)
 	if (audit->unwritable)
 		log_write(LOG_LEVEL_NOTICE, "audit", "the audit log can be written again");
 	audit->unwritable = false;
-	audit->waiting_count = 0;
+	audit->scheduled_waits = false;
+	for (size_t i = 0; i < audit->waiting.count; i++)
+		if (audit->waiting.at[i].type == AUDIT_RECEIPTS)
+			audit_use_tickets(audit, &audit->waiting.at[i]);
+	audit->waiting.count = 0;
 }
 
-/* What waits, and one more (NULL: none) behind it, under one checkpoint. */
-static bool write_out(struct audit *audit, struct audit_event *one, struct failure *failure)
+bool audit_write_out(struct audit *audit, struct audit_event *one, struct failure *failure)
 {
-	struct audit_event events[WAITING_MAX + 1];
-	size_t count = audit->waiting_count;
+	struct audit_queue *waiting = &audit->waiting;
 
-	memcpy(events, audit->waiting, count * sizeof(*events));
 	if (one)
-		events[count++] = *one;
-	if (count > 0 && !audit_log_append(audit->log, events, count, failure)) {
+		audit_queue_add(waiting, one);
+	if (waiting->count > 0 &&
+	    !audit_log_append(audit->log, waiting->at, waiting->count, failure)) {
+		waiting->count -= one != NULL;
 		tell_failure(audit, failure);
 		return false;
 	}
 	if (one)
-		*one = events[count - 1];
+		*one = waiting->at[waiting->count - 1];
 	tell_success(audit);
 	return true;
 }
 
-/* ---- settings */
-
-static struct audit_event settings_of(const struct config *config)
-{
-	static const enum audit_word depths[] = {[IP_LOGGING_NONE] = AUDIT_WORD_DEPTH_NONE,
-						 [IP_LOGGING_TRUNCATE] = AUDIT_WORD_DEPTH_TRUNCATE,
-						 [IP_LOGGING_FULL] = AUDIT_WORD_DEPTH_FULL};
-	static const enum audit_word switches[] = {AUDIT_WORD_SWITCH_OFF, AUDIT_WORD_SWITCH_ON};
-	struct audit_event event = event_of(AUDIT_CONFIG);
-
-	event.values[AUDIT_FIELD_CONFIG_AUDIT_LOG] = switches[config->audit_log];
-	event.values[AUDIT_FIELD_CONFIG_CONNECTION_MESSAGES] =
-	    switches[config->core.connection_messages];
-	event.values[AUDIT_FIELD_CONFIG_IP_LOGGING] = depths[config->ip_logging];
-	event.values[AUDIT_FIELD_CONFIG_SESSION_EXPIRY_MAX] = config->core.session_expiry_max_s;
-	return event;
-}
-
-static struct audit_event version_now(void)
-{
-	struct audit_event event = event_of(AUDIT_VERSION);
-	unsigned major;
-	unsigned minor;
-	unsigned patch;
-
-	must(sscanf(METRINO_VERSION, "%u.%u.%u", &major, &minor, &patch) == 3);
-	event.values[AUDIT_FIELD_VERSION_MAJOR] = major;
-	event.values[AUDIT_FIELD_VERSION_MINOR] = minor;
-	event.values[AUDIT_FIELD_VERSION_PATCH] = patch;
-	return event;
-}
-
-static bool same_values(const struct audit_event *a, const struct audit_event *b)
-{
-	return a->type == b->type && memcmp(a->values, b->values, sizeof(a->values)) == 0;
-}
-
-/* ---- the start */
-
-/*
- * The last settings and version of the log: a start entry says where they are, so that nothing
- * before it needs to be read.  Of a log without them both have another type.
- */
-static bool find_last(struct audit_log *log, struct audit_event *settings,
-		      struct audit_event *version, struct failure *failure)
-{
-	const uint32_t start = UINT32_C(1) << AUDIT_START;
-	const uint32_t config = UINT32_C(1) << AUDIT_CONFIG;
-	struct audit_event event;
-	bool found;
-
-	settings->type = version->type = AUDIT_EVENTS;
-	if (!audit_log_last(log, start, &found, &event, failure))
-		return false;
-	if (found &&
-	    !audit_log_read(log, event.values[AUDIT_FIELD_START_VERSION], version, failure))
-		return false;
-	return audit_log_last(log, start | config, &found, &event, failure) &&
-	       (!found || event.type != AUDIT_START ||
-		audit_log_read(log, event.values[AUDIT_FIELD_START_CONFIG], settings, failure)) &&
-	       (!found || event.type != AUDIT_CONFIG ||
-		audit_log_read(log, event.index, settings, failure));
-}
-
-/*
- * Without a change of settings or version the start may wait; a change may not.  A log that is
- * switched off gets the entry that says so, and nothing more.
- */
-static bool write_start(struct audit *audit, const struct config *config, struct failure *failure)
-{
-	struct audit_event settings;
-	struct audit_event version;
-	struct audit_event start = event_of(AUDIT_START);
-
-	if (!find_last(audit->log, &settings, &version, failure))
-		return false;
-	audit->settings = settings_of(config);
-	const struct audit_event is = version_now();
-	uint64_t index = audit_log_size(audit->log);
-	const bool new_version = !same_values(&version, &is);
-	const bool new_settings = !same_values(&settings, &audit->settings);
-
-	start.values[AUDIT_FIELD_START_VERSION] = new_version ? index++ : version.index;
-	start.values[AUDIT_FIELD_START_CONFIG] = new_settings ? index : settings.index;
-	if (new_version && config->audit_log)
-		wait_with(audit, &is);
-	if (new_settings)
-		wait_with(audit, &audit->settings);
-	if (config->audit_log)
-		wait_with(audit, &start);
-	return write_out(audit, NULL, failure) || (!new_version && !new_settings);
-}
-
-static void tell_new(const struct audit *audit)
-{
-	char vkey[NOTE_VKEY_SIZE];
-
-	note_vkey_write(audit_log_verifier(audit->log), vkey);
-	log_write(LOG_LEVEL_NOTICE, "audit",
-		  "a new audit log; keep its verifier key where this machine cannot change it: %s",
-		  vkey);
-}
-
-static struct audit *create(int data_directory, struct failure *failure)
-{
-	struct audit *audit = calloc(1, sizeof(*audit));
-	bool created;
-
-	must(audit && pthread_mutex_init(&audit->mutex, NULL) == 0);
-	for (size_t i = 0; i < AUDIT_WORDS; i++)
-		audit->told_hour[i] = UINT64_MAX; /* never */
-	audit->log = audit_log_open(data_directory, &created, failure);
-	if (audit->log && created)
-		tell_new(audit);
-	return audit;
-}
-
-static void destroy(struct audit *audit)
-{
-	audit_log_close(audit->log);
-	pthread_mutex_destroy(&audit->mutex);
-	free(audit);
-}
-
-bool audit_open(int data_directory, const struct config *config, struct audit **audit,
-		struct failure *failure)
-{
-	*audit = NULL;
-	if (!config->audit_log &&
-	    faccessat(data_directory, AUDIT_LOG_FOLDER "/checkpoint", F_OK, 0) != 0)
-		return true;
-	struct audit *made = create(data_directory, failure);
-	bool ok = made->log && write_start(made, config, failure);
-
-	if (ok && config->audit_log) {
-		*audit = made;
-		return true;
-	}
-	destroy(made);
-	return ok;
-}
-
 /* ---- while it runs */
-
-bool audit_settings(struct audit *audit, const struct config *config, struct failure *failure)
-{
-	bool ok = true;
-
-	if (!audit)
-		return true;
-	pthread_mutex_lock(&audit->mutex);
-	struct audit_event settings = settings_of(config);
-
-	/* Whether there is a log needs a restart to change; what is in force is told. */
-	settings.values[AUDIT_FIELD_CONFIG_AUDIT_LOG] = AUDIT_WORD_SWITCH_ON;
-	if (!same_values(&settings, &audit->settings)) {
-		ok = write_out(audit, &settings, failure);
-		if (ok)
-			audit->settings = settings;
-	}
-	pthread_mutex_unlock(&audit->mutex);
-	return ok;
-}
 
 bool audit_admin(struct audit *audit, enum audit_word right, struct failure *failure)
 {
-	struct audit_event event = event_of(AUDIT_ADMIN);
+	struct audit_event event = audit_event_now(AUDIT_ADMIN);
 	bool ok = true;
 
 	if (!audit)
@@ -286,7 +113,7 @@ bool audit_admin(struct audit *audit, enum audit_word right, struct failure *fai
 
 	/* A right that has its entry is still refused while nothing can be written. */
 	if (due || audit->unwritable)
-		ok = write_out(audit, due ? &event : NULL, failure);
+		ok = audit_write_out(audit, due ? &event : NULL, failure);
 	if (ok && due)
 		audit->told_hour[right] = event.time_s;
 	pthread_mutex_unlock(&audit->mutex);
@@ -297,6 +124,19 @@ void audit_alert(struct audit *audit, enum audit_word alert)
 {
 	if (audit)
 		atomic_fetch_or(&audit->alerts, UINT64_C(1) << alert);
+}
+
+/* Nobody is let in after an hour of which nothing could be written, until it can be. */
+static void look_behind(struct audit *audit)
+{
+	const bool behind = audit->scheduled_waits && audit->scheduled_s != audit_hour_now();
+
+	if (behind == atomic_exchange(&audit->behind, behind))
+		return;
+	log_write(behind ? LOG_LEVEL_ERROR : LOG_LEVEL_NOTICE, "audit",
+		  behind ? "an hour has passed whose entries could not be written: new clients are "
+			   "refused until they can be"
+			 : "new clients are let in again");
 }
 
 void audit_tend(struct audit *audit)
@@ -310,21 +150,36 @@ void audit_tend(struct audit *audit)
 	pthread_mutex_lock(&audit->mutex);
 	for (unsigned i = 0; i < AUDIT_WORDS; i++)
 		if ((alerts >> i & 1) != 0)
-			wait_with_alert(audit, (enum audit_word)i);
-	if (audit->waiting_count > 0 && (!audit->unwritable || moment_now().ms >= audit->retry_ms))
-		write_out(audit, NULL, &failure);
+			audit_wait_with_alert(audit, (enum audit_word)i);
+	audit_schedule(audit);
+	if (audit->waiting.count > 0 && (!audit->unwritable || moment_now().ms >= audit->retry_ms))
+		audit_write_out(audit, NULL, &failure);
+	look_behind(audit);
 	pthread_mutex_unlock(&audit->mutex);
 }
 
-void audit_destroy(struct audit *audit, enum audit_word cause)
+bool audit_behind(const struct audit *audit)
 {
-	struct audit_event event = event_of(AUDIT_STOP);
-	struct failure failure;
+	return audit && atomic_load(&audit->behind);
+}
 
+void audit_ask_jobs(struct audit *audit, const struct audit_jobs *jobs)
+{
 	if (!audit)
 		return;
-	audit_tend(audit);
-	event.values[AUDIT_FIELD_STOP_CAUSE] = cause;
-	write_out(audit, &event, &failure);
-	destroy(audit);
+	pthread_mutex_lock(&audit->mutex);
+	audit->jobs = *jobs;
+	pthread_mutex_unlock(&audit->mutex);
+}
+
+bool audit_standing(struct audit *audit, struct audit_standing *standing)
+{
+	if (!audit)
+		return false;
+	pthread_mutex_lock(&audit->mutex);
+	audit_log_checkpoint(audit->log, &standing->checkpoint);
+	memcpy(standing->origin, audit_log_verifier(audit->log)->name, sizeof(standing->origin));
+	standing->writable = !audit->unwritable;
+	pthread_mutex_unlock(&audit->mutex);
+	return true;
 }

@@ -1,22 +1,30 @@
 /*
  * audit.h - what the broker writes into its audit log (docs/audit.md): that it started and stopped,
- * its version, its privacy settings, the use of administrative rights, alerts.  Never anything
- * about a client: storage/audit/event.def has no place for it.
+ * its version, its privacy settings, the use of administrative rights, alerts, its keys, its jobs.
+ * Never anything about a client: storage/audit/event.def has no place for it.
+ *
+ * Once an hour, AUDIT_HOUR_DUE_S after its beginning, the same entries are written whatever
+ * happened: the keys that were made and destroyed since, each class of jobs with its worst outcome,
+ * and the root of the hour's receipts.  A start has the receipts of its hour.
  *
  * A write is a handful of syncs, so it happens in the main thread and in that of the control
- * socket, never in a worker; audit_alert() only leaves word.  What cannot be written waits and is
- * tried again; an administrative change does not wait, it is refused.
+ * socket, never in a worker; audit_alert() and the hooks of keys only leave word.  What cannot be
+ * written waits and is tried again; an administrative change does not wait, it is refused.  After
+ * an hour whose entries could not be written audit_behind() says so: then nobody is let in.
  *
  * Ownership: audit_open() gives, audit_destroy() takes.  NULL is a broker without the log: then
  * nothing is written and nothing refused.
  * Failure: a log that is damaged, or cannot be written, with the file.
- * Thread: audit_admin() and audit_alert() any; the rest the main thread.
+ * Thread: audit_admin(), audit_alert(), audit_receipt(), audit_behind(), audit_standing() and the
+ * hooks of keys any; the rest the main thread.
  */
 #ifndef BROKER_AUDIT_H
 #define BROKER_AUDIT_H
 
 #include "broker/config.h"
-#include "storage/audit/event.h"
+#include "storage/audit/log.h"
+
+#define AUDIT_HOUR_DUE_S 60u
 
 struct audit;
 
@@ -37,7 +45,68 @@ bool audit_admin(struct audit *audit, enum audit_word right, struct failure *fai
 /* Leaves word of an AUDIT_WORD_ALERT_; at most one entry for an alert and hour.  Never waits. */
 void audit_alert(struct audit *audit, enum audit_word alert);
 
-/* From time to time: writes what waits. */
+/* ---- keys: a class is an AUDIT_WORD_CLASS_ */
+
+struct audit_key {
+	enum audit_word class;
+	uint64_t epoch;
+};
+
+/*
+ * Hooks of the keyring.  Of the class `root` the epochs are not told: it turns whenever an account
+ * is deleted, so the log has it once an hour, with the hour as its epoch.
+ */
+void audit_key_new(struct audit *audit, const struct audit_key *key);
+/* `level`: an AUDIT_WORD_ERASURE_. */
+void audit_key_gone(struct audit *audit, const struct audit_key *key, enum audit_word level);
+
+/*
+ * At a start, when the keyring is open: what the log lacks, because the broker died before it was
+ * written, is written.  Keys of the last AUDIT_KEY_DAYS days are looked for.
+ */
+#define AUDIT_KEY_DAYS 93u
+bool audit_compare_keys(struct audit *audit, const struct audit_key *living, size_t count,
+			enum audit_word level, struct failure *failure);
+
+/* ---- jobs */
+
+struct audit_job {
+	enum audit_word class;
+	enum audit_word outcome; /* AUDIT_WORD_OUTCOME_: the worst since it was asked last */
+};
+
+#define AUDIT_JOBS_MAX 16u
+
+/* Who is asked, once an hour in the main thread; the same classes each time. */
+struct audit_jobs {
+	void *self;
+	size_t (*list)(void *self, struct audit_job jobs[AUDIT_JOBS_MAX]);
+};
+
+void audit_ask_jobs(struct audit *audit, const struct audit_jobs *jobs);
+
+/* ---- receipts, and how it stands */
+
+/*
+ * A receipt for what was erased, for the person alone: storage/audit/receipt.h.  Nothing of it is
+ * kept.  False when there is no log, or it cannot be written, or the hour has no more of them.
+ */
+bool audit_receipt(struct audit *audit, enum receipt_event event, struct slice subject,
+		   char text[RECEIPT_SIZE], struct failure *failure);
+
+struct audit_standing {
+	struct checkpoint checkpoint;
+	char origin[NOTE_NAME_SIZE];
+	bool writable;
+};
+
+/* False when there is no log. */
+bool audit_standing(struct audit *audit, struct audit_standing *standing);
+
+/* Has an hour passed whose entries could not be written? */
+bool audit_behind(const struct audit *audit);
+
+/* From time to time: writes what waits, and what is due. */
 void audit_tend(struct audit *audit);
 
 /* The last entry (an AUDIT_WORD_CAUSE_); frees. */

@@ -44,7 +44,8 @@ struct config {
 	size_t listener_count;
 	struct config_listener *listeners;
 	struct core_settings core;
-	uint32_t workers; /* 1 or more */
+	struct core_settings closed_core; /* the same, and nobody is let in */
+	uint32_t workers;		  /* 1 or more */
 	uint32_t global_max_connections;
 	bool set_tcp_nodelay;
 	bool persistence;
@@ -59,7 +60,12 @@ struct config {
 	const char *admin_address;	  /* NULL: no admin listener */
 	uint16_t admin_port;
 	const char *admin_token_file; /* NULL: none */
-	const char *password_file;    /* NULL: none; likewise */
+	const char *log_address;      /* NULL: no log listener */
+	uint16_t log_port;
+	char region[3];		     /* two capital letters */
+	const char *privacy_contact; /* NULL: none */
+	uint32_t policy_version;     /* 0: none */
+	const char *password_file;   /* NULL: none; likewise */
 	const char *acl_file;
 	bool allow_cleartext_password;
 	uint32_t auth_threads;	    /* 1 or more */
@@ -95,6 +101,9 @@ struct config *config_create_default(uint16_t port, struct failure *failure);
 struct config *config_read(const char *file, uint16_t port, char **problems);
 
 void config_destroy(struct config *config);
+
+/* True for 127.0.0.0/8, ::1 and localhost. */
+bool config_is_loopback(const char *address);
 
 /* Writes what the broker would do: listeners, data directory, limits; for --test-config. */
 void config_describe(const struct config *config, FILE *out);

@@ -266,4 +266,6 @@ void config_finish(struct config_reader *reader, uint16_t command_line_port)
 	warn_about_locked_doors(reader);
 	warn_about_open_doors(reader);
 	warn_about_cleartext(reader);
+	reader->config->closed_core = reader->config->core;
+	reader->config->closed_core.lets_nobody_in = true;
 }

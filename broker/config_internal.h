@@ -58,6 +58,8 @@ enum config_type_number {
 	TYPE_PORT,
 	TYPE_BIND_ADDRESS,
 	TYPE_ADMIN_LISTENER,
+	TYPE_LOG_LISTENER,
+	TYPE_REGION,
 	TYPE_INCLUDE_DIR,
 	TYPE_LOG_DEST,
 	TYPE_LOG_TYPE,
@@ -172,6 +174,17 @@ void config_finish_transport(struct config_reader *reader, struct config_draft *
 /* After all listeners. */
 void config_check_transports(struct config_reader *reader);
 
+/* config_values.c: the problem that a value is not of its form, which is said; false. */
+bool config_wrong(struct config_reader *reader, const struct config_key *key, const char *value);
+/* Digits and nothing else. */
+bool config_read_number(const char *text, uint64_t *number);
+
+/* config_places.c */
+typedef bool config_setter(struct config_reader *reader, const struct config_key *key, char *value,
+			   void *field);
+config_setter config_set_listener, config_set_port, config_set_bind_address,
+    config_set_admin_listener, config_set_log_listener;
+
 /* config_machine.c: what the machine and the environment tell. */
 uint32_t config_processor_count(void);
 /* Half of the memory that this process may use. */
@@ -181,8 +194,5 @@ const char *config_state_directory(struct config *config);
 
 /* How a value of the key is written, as text. */
 const char *config_form(const struct config_key *key, char *text, size_t size);
-
-/* True for 127.0.0.0/8, ::1 and localhost. */
-bool config_is_loopback(const char *address);
 
 #endif

@@ -17,7 +17,7 @@
 #include "broker/log.h"
 
 /* The form of a value is said in one way everywhere: "PROBLEM; right would be FORM". */
-static bool wrong(struct config_reader *reader, const struct config_key *key, const char *value)
+bool config_wrong(struct config_reader *reader, const struct config_key *key, const char *value)
 {
 	char form[256];
 	const char *zero = config_type_of(key)->unlimited && strcmp(value, "0") == 0
@@ -41,7 +41,7 @@ static void store_number(void *field, size_t size, uint64_t value)
 }
 
 /* Digits only: strtoull() alone would take signs and spaces. */
-static bool read_number(const char *text, uint64_t *number)
+bool config_read_number(const char *text, uint64_t *number)
 {
 	if (text[0] < '0' || text[0] > '9')
 		return false;
@@ -53,7 +53,7 @@ static bool read_number(const char *text, uint64_t *number)
 
 static bool read_in_range(const struct config_key *key, const char *text, uint64_t *number)
 {
-	return read_number(text, number) && *number >= key->min && *number <= key->max;
+	return config_read_number(text, number) && *number >= key->min && *number <= key->max;
 }
 
 static bool set_bool(struct config_reader *reader, const struct config_key *key, char *value,
@@ -62,7 +62,7 @@ static bool set_bool(struct config_reader *reader, const struct config_key *key,
 	const bool yes = strcasecmp(value, "true") == 0 || strcmp(value, "1") == 0;
 	const bool no = strcasecmp(value, "false") == 0 || strcmp(value, "0") == 0;
 	if (!yes && !no)
-		return wrong(reader, key, value);
+		return config_wrong(reader, key, value);
 	*(bool *)field = yes;
 	return true;
 }
@@ -78,7 +78,7 @@ static bool set_number(struct config_reader *reader, const struct config_key *ke
 		return true;
 	}
 	if (!read_in_range(key, value, &number))
-		return wrong(reader, key, value);
+		return config_wrong(reader, key, value);
 	store_number(field, key->size, number * (type->factor ? type->factor : 1));
 	return true;
 }
@@ -89,7 +89,7 @@ static bool set_keep_alive(struct config_reader *reader, const struct config_key
 {
 	uint64_t number = 0;
 	if (strcmp(value, "unlimited") != 0 && !read_in_range(key, value, &number))
-		return wrong(reader, key, value);
+		return config_wrong(reader, key, value);
 	store_number(field, key->size, number);
 	return true;
 }
@@ -109,7 +109,7 @@ static bool read_period(const char *value, uint64_t *seconds)
 		return false;
 	memcpy(digits, value, len - 1);
 	digits[len - 1] = '\0';
-	if (!read_number(digits, &number) || number == 0 || number > UINT32_MAX)
+	if (!config_read_number(digits, &number) || number == 0 || number > UINT32_MAX)
 		return false;
 	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
 		if (units[i].letter == value[len - 1]) {
@@ -125,7 +125,7 @@ static bool set_period(struct config_reader *reader, const struct config_key *ke
 {
 	uint64_t seconds = 0;
 	if (!read_period(value, &seconds) || seconds < key->min || seconds > key->max)
-		return wrong(reader, key, value);
+		return config_wrong(reader, key, value);
 	store_number(field, key->size, seconds);
 	return true;
 }
@@ -137,7 +137,7 @@ static bool set_client_expiration(struct config_reader *reader, const struct con
 	(void)field;
 	uint64_t seconds = 0;
 	if (!read_period(value, &seconds))
-		return wrong(reader, key, value);
+		return config_wrong(reader, key, value);
 	reader->client_expiration_s = seconds < UINT32_MAX ? (uint32_t)seconds : UINT32_MAX - 1;
 	return true;
 }
@@ -162,9 +162,9 @@ static bool set_ban(struct config_reader *reader, const struct config_key *key, 
 	if (*period)
 		*period++ = '\0';
 	period += strspn(period, " \t");
-	if (!read_number(written, &count) || count < 1 || count > BAN_COUNT_MAX ||
+	if (!config_read_number(written, &count) || count < 1 || count > BAN_COUNT_MAX ||
 	    !read_period(period, &seconds) || seconds > 86400)
-		return wrong(reader, key, value);
+		return config_wrong(reader, key, value);
 	config->ban_after = (uint32_t)count;
 	config->ban_ms = seconds * 1000;
 	return true;
@@ -175,7 +175,7 @@ static bool set_text(struct config_reader *reader, const struct config_key *key,
 {
 	const size_t len = strlen(value);
 	if (len < key->min || len > key->max)
-		return wrong(reader, key, value);
+		return config_wrong(reader, key, value);
 	*(const char **)field = config_keep(reader->config, value);
 	return true;
 }
@@ -188,7 +188,7 @@ static bool set_word(struct config_reader *reader, const struct config_key *key,
 	char list[4096];
 	const size_t len = strlen(value);
 	if (len < key->min || len > key->max || strpbrk(value, " \t"))
-		return wrong(reader, key, value);
+		return config_wrong(reader, key, value);
 	if (snprintf(list, sizeof(list), "%s%s%s", before ? before : "", before ? " " : "",
 		     value) >= (int)sizeof(list))
 		return config_problem(reader, key->name,
@@ -221,7 +221,7 @@ static const struct config_choice *choose(struct config_reader *reader,
 {
 	const struct config_choice *choice = find_choice(key, word);
 	if (!choice) {
-		wrong(reader, key, word);
+		config_wrong(reader, key, word);
 		return NULL;
 	}
 	if (choice->refusal) {
@@ -257,83 +257,19 @@ static bool set_versions(struct config_reader *reader, const struct config_key *
 		accept[choice->value] = true;
 	}
 	if (!accept[0] && !accept[1] && !accept[2])
-		return wrong(reader, key, ",");
+		return config_wrong(reader, key, ",");
 	settings->accept_3_1 = accept[0];
 	settings->accept_3_1_1 = accept[1];
 	settings->accept_5_0 = accept[2];
 	return true;
 }
 
-/* PORT [ADDRESS]; cuts `value` in two.  The address is NULL when there is none. */
-static bool read_port_and_address(char *value, uint16_t *port, char **address)
+static bool set_region(struct config_reader *reader, const struct config_key *key, char *value,
+		       void *field)
 {
-	uint64_t number = 0;
-	char *rest = value + strcspn(value, " \t");
-	if (*rest)
-		*rest++ = '\0';
-	rest += strspn(rest, " \t");
-	*address = *rest ? rest : NULL;
-	if (!read_number(value, &number) || number > UINT16_MAX || strpbrk(rest, " \t"))
-		return false;
-	*port = (uint16_t)number;
-	return true;
-}
-
-static bool set_listener(struct config_reader *reader, const struct config_key *key, char *value,
-			 void *field)
-{
-	(void)field;
-	uint16_t port = 0;
-	char *address = NULL;
-	/* A listener that is wrong still begins a block, so that what follows belongs to it. */
-	struct config_draft *draft = config_add_draft(reader);
-	if (!read_port_and_address(value, &port, &address))
-		return wrong(reader, key, value);
-	if (port == 0 && (!address || address[0] != '/'))
-		return config_problem(reader, key->name,
-				      "port 0 means a Unix socket; right would be its path, from "
-				      "/ on, or a port from 1 to 65535");
-	if (port == 0) {
-		draft->value.path = config_keep(reader->config, address);
-		return true;
-	}
-	draft->value.port = port;
-	draft->value.address = address ? config_keep(reader->config, address) : NULL;
-	return true;
-}
-
-static bool set_port(struct config_reader *reader, const struct config_key *key, char *value,
-		     void *field)
-{
-	(void)field;
-	uint64_t number = 0;
-	if (!read_number(value, &number) || number < 1 || number > UINT16_MAX)
-		return wrong(reader, key, value);
-	reader->port = (uint16_t)number;
-	return true;
-}
-
-static bool set_bind_address(struct config_reader *reader, const struct config_key *key,
-			     char *value, void *field)
-{
-	(void)field;
-	if (strpbrk(value, " \t"))
-		return wrong(reader, key, value);
-	reader->bind_address = config_keep(reader->config, value);
-	return true;
-}
-
-static bool set_admin_listener(struct config_reader *reader, const struct config_key *key,
-			       char *value, void *field)
-{
-	(void)field;
-	uint16_t port = 0;
-	char *address = NULL;
-	if (!read_port_and_address(value, &port, &address) || port == 0)
-		return wrong(reader, key, value);
-	reader->config->admin_port = port;
-	reader->config->admin_address =
-	    address ? config_keep(reader->config, address) : "127.0.0.1";
+	if (strlen(value) != 2 || strspn(value, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != 2)
+		return config_wrong(reader, key, value);
+	memcpy(field, value, 3);
 	return true;
 }
 
@@ -524,15 +460,19 @@ static const struct config_type types[] = {
     [TYPE_VERSIONS] = {.set = set_versions,
 		       .form = "some of 3, 4, 5, with commas between",
 		       .choices = versions},
-    [TYPE_LISTENER] = {.set = set_listener,
+    [TYPE_LISTENER] = {.set = config_set_listener,
 		       .form = "PORT [ADDRESS], the port from 1 to 65535, or 0 /PATH"},
-    [TYPE_PORT] = {.set = set_port, .form = "a port from 1 to 65535"},
-    [TYPE_BIND_ADDRESS] = {.set = set_bind_address,
+    [TYPE_PORT] = {.set = config_set_port, .form = "a port from 1 to 65535"},
+    [TYPE_BIND_ADDRESS] = {.set = config_set_bind_address,
 			   .form = "an address or a host name",
 			   .once = true},
-    [TYPE_ADMIN_LISTENER] = {.set = set_admin_listener,
+    [TYPE_ADMIN_LISTENER] = {.set = config_set_admin_listener,
 			     .form = "PORT [ADDRESS], the port from 1 to 65535",
 			     .once = true},
+    [TYPE_LOG_LISTENER] = {.set = config_set_log_listener,
+			   .form = "PORT [ADDRESS], the port from 1 to 65535",
+			   .once = true},
+    [TYPE_REGION] = {.set = set_region, .form = "two capital letters: EU, or a country's, as DE"},
     [TYPE_INCLUDE_DIR] = {.set = set_include_dir, .form = "a directory"},
     [TYPE_LOG_DEST] = {.set = set_log_dest,
 		       .form = "stderr, stdout, syslog, none or file PATH",

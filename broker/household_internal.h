@@ -86,6 +86,7 @@ struct household {
 	struct admin *admin;	 /* NULL for none */
 	struct control *control; /* NULL for none */
 	struct audit *audit;	 /* NULL for none */
+	bool closed;		 /* nobody is let in, for want of an audit log */
 	enum audit_word cause;	 /* why it ends: AUDIT_WORD_CAUSE_ */
 	struct jobs *jobs;
 
@@ -170,6 +171,8 @@ void household_count_jobs(const struct household *house, struct metrics *metrics
 
 /* household_reload.c */
 void household_reload(struct household *house);
+/* Tells the workers the core's settings in force, `closed` among them. */
+void household_settle_core(struct household *house);
 /* Takes a configuration into the list and into force. */
 void household_adopt_config(struct household *house, struct config *config);
 

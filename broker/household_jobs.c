@@ -51,6 +51,32 @@ static void tell_failed(void *self, const char *name, const struct failure *fail
 		  failure->text);
 }
 
+/* ---- for the audit log */
+
+static bool was_before(size_t number)
+{
+	for (size_t i = 0; i < number; i++)
+		if (table[i].class == table[number].class)
+			return true;
+	return false;
+}
+
+/* Each class once, in the order of the table. */
+static size_t list_outcomes(void *self, struct audit_job jobs[AUDIT_JOBS_MAX])
+{
+	const struct household *house = self;
+	size_t count = 0;
+
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		if (was_before(i))
+			continue;
+		must(count < AUDIT_JOBS_MAX);
+		jobs[count++] =
+		    (struct audit_job){table[i].class, jobs_outcome(house->jobs, table[i].class)};
+	}
+	return count;
+}
+
 void household_begin_jobs(struct household *house)
 {
 	const struct jobs_told told = {.self = house, .late = tell_late, .failed = tell_failed};
@@ -62,6 +88,7 @@ void household_begin_jobs(struct household *house)
 		job.self = house;
 		jobs_add(house->jobs, &job);
 	}
+	audit_ask_jobs(house->audit, &(struct audit_jobs){house, list_outcomes});
 }
 
 static void add_state(void *self, const struct job_state *state)

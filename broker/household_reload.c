@@ -62,6 +62,11 @@ static bool differ_admin(const struct config *a, const struct config *b)
 	       !same_text(a->admin_token_file, b->admin_token_file);
 }
 
+static bool differ_log_listener(const struct config *a, const struct config *b)
+{
+	return !same_text(a->log_address, b->log_address) || a->log_port != b->log_port;
+}
+
 static bool differ_durability(const struct config *a, const struct config *b)
 {
 	return a->durability != b->durability;
@@ -116,6 +121,7 @@ static const struct {
     {"user", differ_user},
     {"pid_file", differ_pid_file},
     {"admin_listener and admin_token_file", differ_admin},
+    {"log_listener", differ_log_listener},
     {"memory_protection", differ_memory_protection},
     {"set_tcp_nodelay", differ_no_delay},
     {"audit_log", differ_audit},
@@ -164,8 +170,9 @@ static void change_listeners(struct household *house, struct config *next)
 	atomic_store_explicit(&house->all.max, next->global_max_connections, memory_order_relaxed);
 }
 
-static void change_core(struct household *house, const struct config *next)
+void household_settle_core(struct household *house)
 {
+	const struct config *next = house->config;
 	uint64_t limit = next->core.memory_limit;
 
 	atomic_store_explicit(&house->budget.limit, limit > INT64_MAX ? INT64_MAX : (int64_t)limit,
@@ -173,7 +180,7 @@ static void change_core(struct household *house, const struct config *next)
 	for (uint16_t i = 0; i < house->worker_count; i++) {
 		struct command *command = command_create(COMMAND_SETTINGS, SLICE_NONE, SLICE_NONE);
 
-		command->settings = &next->core;
+		command->settings = house->closed ? &next->closed_core : &next->core;
 		worker_tell(&house->workers[i], command);
 	}
 }
@@ -217,7 +224,7 @@ static void change_all(struct household *house, struct config *next)
 	change_listeners(house, next);
 	household_note_expiries(house);
 	household_adopt_config(house, next);
-	change_core(house, next);
+	household_settle_core(house);
 	if (next->sys_interval_s > 0)
 		house->sys_due_ms = moment_now().ms;
 	for (size_t i = 0; i < next->notice_count; i++)

@@ -231,6 +231,15 @@ static void tick_door(struct household *house, uint64_t now_ms)
 	house->door_due_ms = house->door ? now_ms + DOOR_MS : UINT64_MAX;
 }
 
+static void tend_audit(struct household *house)
+{
+	audit_tend(house->audit);
+	if (house->closed == audit_behind(house->audit))
+		return;
+	house->closed = !house->closed;
+	household_settle_core(house);
+}
+
 static void meet_deadlines(struct household *house)
 {
 	uint64_t now_ms = moment_now().ms;
@@ -238,7 +247,7 @@ static void meet_deadlines(struct household *house)
 	if (now_ms >= house->sys_due_ms)
 		household_update_sys_tree(house, now_ms);
 	tick_door(house, now_ms);
-	audit_tend(house->audit);
+	tend_audit(house);
 	report_exhaustion(house, now_ms);
 	household_report_refusals(house, now_ms);
 	household_warn_of_expiries(house, moment_now());

@@ -13,8 +13,8 @@
 
 /* lost+found is there when the directory is a file system of its own. */
 static const char *const known_names[] = {
-    ".",	  "..",	 "data.mdb",	 "lock.mdb",   "unsynced", "data.mdb.unsynced",
-    "keys.slots", "log", "control.sock", "lost+found",
+    ".",	  "..",	 "data.mdb",	 "lock.mdb",   "unsynced",   "data.mdb.unsynced",
+    "keys.slots", "log", "control.sock", "lost+found", "audit.seen", "audit.seen.new",
 };
 
 /* Numbers from statfs(2) and linux/magic.h. */

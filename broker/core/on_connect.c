@@ -70,6 +70,10 @@ static struct refusal check(const struct shard *shard, const struct client *clie
 					"this protocol version is not accepted here"};
 	if (listener->server_reference.len > 0)
 		return (struct refusal){MQTT_SERVER_MOVED, NULL};
+	if (shard->settings->lets_nobody_in)
+		return (struct refusal){
+		    MQTT_SERVER_UNAVAILABLE,
+		    "the broker lets nobody in for now; its operator knows why"};
 	struct refusal refusal = check_will(shard, listener, connect);
 	return refusal.reason ? refusal : check_client_id(listener, connect, id);
 }

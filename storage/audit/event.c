@@ -9,15 +9,18 @@
 enum kind {
 	KIND_NUMBER,
 	KIND_HASH,
+	KIND_REGION,
 #define WORDS(kind) KIND_##kind,
 #define WORD(kind, name, text)
 #define EVENT(name, text, sentence)
 #define FIELD(event, name, text, kind)
+#define LATER(event, name, text, kind)
 #include "storage/audit/event.def"
 #undef WORDS
 #undef WORD
 #undef EVENT
 #undef FIELD
+#undef LATER
 };
 
 static const struct {
@@ -28,6 +31,7 @@ static const struct {
 #define WORD(kind, name, text) {KIND_##kind, text},
 #define EVENT(name, text, sentence)
 #define FIELD(event, name, text, kind)
+#define LATER(event, name, text, kind)
 #include "storage/audit/event.def"
 #undef WORD
 #undef EVENT
@@ -42,15 +46,18 @@ static const struct {
 #include "storage/audit/event.def"
 #undef EVENT
 #undef FIELD
+#undef LATER
 };
 
 static const struct {
 	enum audit_event_type event;
 	const char *text;
 	enum kind kind;
+	bool later;
 } fields[] = {
 #define EVENT(name, text, sentence)
-#define FIELD(event, name, text, kind) {AUDIT_##event, text, KIND_##kind},
+#define FIELD(event, name, text, kind) {AUDIT_##event, text, KIND_##kind, false},
+#define LATER(event, name, text, kind) {AUDIT_##event, text, KIND_##kind, true},
 #include "storage/audit/event.def"
 };
 
@@ -74,6 +81,16 @@ static void put(struct out *out, const char *format, ...)
 	out->len += (size_t)len;
 }
 
+static bool is_absent(const struct audit_event *event, size_t field)
+{
+	return fields[field].later && event->values[field] == AUDIT_ABSENT;
+}
+
+static bool is_letter(uint8_t byte)
+{
+	return byte >= 'A' && byte <= 'Z';
+}
+
 static void put_value(struct out *out, const struct audit_event *event, size_t field,
 		      const char *quote)
 {
@@ -88,6 +105,10 @@ static void put_value(struct out *out, const struct audit_event *event, size_t f
 	if (kind == KIND_HASH) {
 		for (size_t i = 0; i < AUDIT_HASH_LEN; i++)
 			put(out, "%02x", event->hash.bytes[i]);
+	} else if (kind == KIND_REGION) {
+		must(is_letter((uint8_t)(value >> 8)) && is_letter((uint8_t)value) &&
+		     value >> 16 == 0);
+		put(out, "%c%c", (int)(value >> 8), (int)(value & 0xff));
 	} else {
 		must(value < AUDIT_WORDS && words[value].kind == kind);
 		put(out, "%s", words[value].text);
@@ -118,7 +139,7 @@ size_t audit_event_write(const struct audit_event *event, char line[AUDIT_LINE_S
 	must(event->type < AUDIT_EVENTS);
 	put(&out, "{");
 	for (size_t i = 0; i < AUDIT_FIELDS; i++) {
-		if (fields[i].event != event->type)
+		if (fields[i].event != event->type || is_absent(event, i))
 			continue;
 		while (common < COMMONS && strcmp(common_names[common], fields[i].text) < 0)
 			put_common(&out, event, common++);
@@ -159,6 +180,14 @@ static bool read_hash(struct slice text, struct audit_hash *hash)
 	return true;
 }
 
+static bool read_region(struct slice text, uint64_t *value)
+{
+	if (text.len != 2 || !is_letter(text.at[0]) || !is_letter(text.at[1]))
+		return false;
+	*value = AUDIT_REGION(text.at[0], text.at[1]);
+	return true;
+}
+
 /* The text of a key, without quotation marks; false when it is not there. */
 static bool find(struct slice line, const char *key, struct slice *value)
 {
@@ -182,8 +211,12 @@ static bool read_field(struct slice line, size_t field, struct audit_event *even
 {
 	struct slice value;
 
-	if (!find(line, fields[field].text, &value))
-		return false;
+	if (!find(line, fields[field].text, &value)) {
+		event->values[field] = AUDIT_ABSENT;
+		return fields[field].later;
+	}
+	if (fields[field].kind == KIND_REGION)
+		return read_region(value, &event->values[field]);
 	if (fields[field].kind == KIND_NUMBER)
 		return text_number(value, &event->values[field]);
 	if (fields[field].kind == KIND_HASH)
@@ -233,7 +266,10 @@ static void put_named(struct out *out, const struct audit_event *event, const ch
 				    !slice_equal(slice_text(fields[i].text), slice_of(name, len))))
 		i++;
 	must(i < AUDIT_FIELDS); /* a sentence names fields of its event */
-	put_value(out, event, i, "");
+	if (is_absent(event, i))
+		put(out, "none");
+	else
+		put_value(out, event, i, "");
 }
 
 size_t audit_event_tell(const struct audit_event *event, char text[AUDIT_LINE_SIZE])

@@ -100,10 +100,10 @@ static bool write_all(int fd, struct slice bytes)
 	return true;
 }
 
-static bool write_new(int directory, const char *path, struct slice bytes, mode_t mode,
-		      struct failure *failure)
+static bool write_new(int directory, const char *new_name, const char *path, struct slice bytes,
+		      mode_t mode, struct failure *failure)
 {
-	int fd = openat(directory, NEW_NAME, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW,
+	int fd = openat(directory, new_name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW,
 			mode);
 	bool ok = fd >= 0 && fchmod(fd, mode) == 0 && write_all(fd, bytes) && fsync(fd) == 0;
 
@@ -153,19 +153,25 @@ static bool make_folders(int directory, const char *path, struct failure *failur
 	return true;
 }
 
-bool audit_file_put(int directory, const char *path, struct slice bytes, mode_t mode, bool *renamed,
-		    struct failure *failure)
+bool audit_file_put_by(int directory, const char *new_name, const char *path, struct slice bytes,
+		       mode_t mode, bool *renamed, struct failure *failure)
 {
 	if (renamed)
 		*renamed = false;
 	if (!make_folders(directory, path, failure) ||
-	    !write_new(directory, path, bytes, mode, failure))
+	    !write_new(directory, new_name, path, bytes, mode, failure))
 		return false;
-	if (renameat(directory, NEW_NAME, directory, path) != 0)
+	if (renameat(directory, new_name, directory, path) != 0)
 		return fail(path, "cannot be put into its place", failure);
 	if (renamed)
 		*renamed = true;
 	return audit_file_sync_folder(directory, path, failure);
+}
+
+bool audit_file_put(int directory, const char *path, struct slice bytes, mode_t mode, bool *renamed,
+		    struct failure *failure)
+{
+	return audit_file_put_by(directory, NEW_NAME, path, bytes, mode, renamed, failure);
 }
 
 /* ---- removing */

@@ -34,6 +34,10 @@ bool audit_file_read(int directory, const char *path, size_t max, struct audit_f
 bool audit_file_put(int directory, const char *path, struct slice bytes, mode_t mode, bool *renamed,
 		    struct failure *failure);
 
+/* The same, where the file lies under `new_name` until it is written. */
+bool audit_file_put_by(int directory, const char *new_name, const char *path, struct slice bytes,
+		       mode_t mode, bool *renamed, struct failure *failure);
+
 /* Syncs the folder that a path lies in. */
 bool audit_file_sync_folder(int directory, const char *path, struct failure *failure);
 

@@ -63,14 +63,11 @@ bool audit_key_load(int directory, bool *found, struct audit_signing_key *key,
 	return ok && check_mode(directory, failure);
 }
 
-bool audit_key_make(int directory, struct audit_signing_key *key, struct failure *failure)
+bool audit_key_renew(int directory, struct audit_signing_key *key, struct failure *failure)
 {
 	uint8_t seed[AUDIT_SEED_LEN];
 	char text[DIGITS + 2];
-	struct stat st;
 
-	if (fstatat(directory, AUDIT_KEY_NAME, &st, AT_SYMLINK_NOFOLLOW) == 0)
-		return failure_set(failure, AUDIT_KEY_NAME ": is there already");
 	audit_seed_make(seed);
 	for (size_t i = 0; i < AUDIT_SEED_LEN; i++)
 		snprintf(text + 2 * i, sizeof(text) - 2 * i, "%02x", seed[i]);
@@ -83,4 +80,13 @@ bool audit_key_make(int directory, struct audit_signing_key *key, struct failure
 	audit_wipe(seed, sizeof(seed));
 	audit_wipe(text, sizeof(text));
 	return ok;
+}
+
+bool audit_key_make(int directory, struct audit_signing_key *key, struct failure *failure)
+{
+	struct stat st;
+
+	if (fstatat(directory, AUDIT_KEY_NAME, &st, AT_SYMLINK_NOFOLLOW) == 0)
+		return failure_set(failure, AUDIT_KEY_NAME ": is there already");
+	return audit_key_renew(directory, key, failure);
 }

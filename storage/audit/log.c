@@ -137,7 +137,7 @@ bool log_append_lines(struct audit_log *log, const struct slice *lines, size_t c
 	if (!published)
 		return false;
 	remove_partials(log, old, log->now->edge.size);
-	return log_lines_catch_up(log, failure);
+	return true;
 }
 
 bool audit_log_append(struct audit_log *log, struct audit_event *events, size_t count,
@@ -151,7 +151,8 @@ bool audit_log_append(struct audit_log *log, struct audit_event *events, size_t 
 		events[i].index = log->now->edge.size + i;
 		lines[i] = slice_of(texts[i], audit_event_write(&events[i], texts[i]));
 	}
-	const bool ok = log_append_lines(log, lines, count, failure);
+	const bool ok = log_append_lines(log, lines, count, failure) &&
+			log_note_seen(log, failure) && log_lines_catch_up(log, failure);
 
 	free(texts);
 	free(lines);
@@ -163,6 +164,11 @@ bool audit_log_append(struct audit_log *log, struct audit_event *events, size_t 
 uint64_t audit_log_size(const struct audit_log *log)
 {
 	return log->now->edge.size;
+}
+
+void audit_log_checkpoint(const struct audit_log *log, struct checkpoint *checkpoint)
+{
+	*checkpoint = (struct checkpoint){log->now->edge.size, tile_edge_root(&log->now->edge)};
 }
 
 const struct note_verifier *audit_log_verifier(const struct audit_log *log)
@@ -196,17 +202,96 @@ bool audit_log_read(struct audit_log *log, uint64_t index, struct audit_event *e
 	return ok;
 }
 
+/* The c2sp.org/tlog-proof of an entry, with the checkpoint as it is now. */
+static bool prove(struct audit_log *log, uint64_t index, char *text, size_t size, size_t *len,
+		  struct failure *failure)
+{
+	const struct checkpoint tree = {audit_log_size(log), tile_edge_root(&log->now->edge)};
+	struct audit_reader *reader = malloc(sizeof(*reader));
+	struct proof_text *proof = malloc(sizeof(*proof));
+
+	must(reader && proof && size >= PROOF_HEAD_SIZE + NOTE_CHECKPOINT_SIZE);
+	audit_reader_init(reader, log->directory, tree.size);
+	const bool ok = audit_reader_prove(reader, &tree, index, proof, failure);
+
+	if (ok) {
+		*len = proof_write_head(proof, text);
+		*len += checkpoint_write(&tree, &log->verifier, &log->key, text + *len);
+	}
+	audit_reader_finish(reader);
+	free(reader);
+	free(proof);
+	return ok;
+}
+
+bool audit_log_receipt(struct audit_log *log, uint64_t index, struct receipt_tickets *tickets,
+		       enum receipt_event event, struct slice subject, char text[RECEIPT_SIZE],
+		       struct failure *failure)
+{
+	char proof[PROOF_HEAD_SIZE + NOTE_CHECKPOINT_SIZE];
+	struct receipt_wanted wanted = {
+	    .event = event, .subject = subject, .verifier = &log->verifier, .key = &log->key};
+	size_t len = 0;
+
+	if (!prove(log, index, proof, sizeof(proof), &len, failure))
+		return false;
+	wanted.entry_proof = slice_of(proof, len);
+	return receipt_write(tickets, &wanted, text, failure);
+}
+
+struct search {
+	uint32_t types;
+	bool found;
+	struct audit_event event;
+};
+
+static bool is_it(void *self, const struct audit_event *event)
+{
+	struct search *search = self;
+
+	search->found = (search->types & (UINT32_C(1) << event->type)) != 0;
+	if (search->found)
+		search->event = *event;
+	return !search->found;
+}
+
 bool audit_log_last(struct audit_log *log, uint32_t types, bool *found, struct audit_event *event,
 		    struct failure *failure)
 {
+	struct search search = {.types = types};
+	const bool ok = audit_log_back(log, "", is_it, &search, failure);
+
+	*found = search.found;
+	*event = search.event;
+	return ok;
+}
+
+/* *event is of an entry without the text where *holds is false. */
+static bool read_holding(struct audit_reader *reader, uint64_t index, const char *text, bool *holds,
+			 struct audit_event *event, struct failure *failure)
+{
+	struct slice line;
+
+	if (!audit_reader_entry(reader, index, &line, failure))
+		return false;
+	*holds = memmem(line.at, line.len, text, strlen(text)) != NULL;
+	return !*holds || read_event(reader, index, event, failure);
+}
+
+bool audit_log_back(struct audit_log *log, const char *text, audit_log_visitor *visitor, void *self,
+		    struct failure *failure)
+{
 	struct audit_reader reader;
+	struct audit_event event;
+	bool more = true;
 	bool ok = true;
 
-	*found = false;
 	audit_reader_init(&reader, log->directory, audit_log_size(log));
-	for (uint64_t left = audit_log_size(log); ok && !*found && left > 0; left--) {
-		ok = read_event(&reader, left - 1, event, failure);
-		*found = ok && (types & (UINT32_C(1) << event->type)) != 0;
+	for (uint64_t left = audit_log_size(log); ok && more && left > 0; left--) {
+		bool holds;
+
+		ok = read_holding(&reader, left - 1, text, &holds, &event, failure);
+		more = !ok || !holds || visitor(self, &event);
 	}
 	audit_reader_finish(&reader);
 	return ok;

@@ -12,6 +12,11 @@
  * entries; for longer ones that is `metrino audit verify`.  Entries that were on disk before their
  * checkpoint was are published then: somebody may have read a checkpoint that a loss of power took.
  *
+ * Beside the log lies audit.seen, a copy of the last checkpoint.  A log that has become shorter
+ * than that, or is another's, was put back to an earlier state: it goes on under a new origin, that
+ * is, with a new key, for two logs of one origin are a fork.  What lay behind is not lost sight of:
+ * audit.jsonl of then is kept as audit.jsonl.before.
+ *
  * Ownership: audit_log_open() gives, audit_log_close() takes.  The data directory is borrowed for
  * the call; it is locked, so that there is one writer. Failure: what cannot be written, the log
  * staying what it was; damage, with the file and the first bad entry. Thread: any, one at a time.
@@ -21,14 +26,26 @@
 
 #include "storage/audit/event.h"
 #include "storage/audit/note.h"
+#include "storage/audit/receipt.h"
 
 #define AUDIT_LOG_FOLDER "log"
 #define AUDIT_WHOLE_MAX	 4096u
 
+/* In the data directory. */
+#define AUDIT_SEEN_NAME	    "audit.seen"
+#define AUDIT_SEEN_NEW_NAME "audit.seen.new"
+
 struct audit_log;
 
-/* *created: there was none.  NULL: not opened. */
-struct audit_log *audit_log_open(int data_directory, bool *created, struct failure *failure);
+enum audit_log_was {
+	AUDIT_LOG_CONTINUED,
+	AUDIT_LOG_CREATED,  /* there was none */
+	AUDIT_LOG_RESTORED, /* to an earlier state: the origin is new */
+};
+
+/* NULL: not opened. */
+struct audit_log *audit_log_open(int data_directory, enum audit_log_was *was,
+				 struct failure *failure);
 void audit_log_close(struct audit_log *log);
 
 /* Gives the events their indexes and writes them under one checkpoint. */
@@ -36,14 +53,27 @@ bool audit_log_append(struct audit_log *log, struct audit_event *events, size_t 
 		      struct failure *failure);
 
 uint64_t audit_log_size(const struct audit_log *log);
+void audit_log_checkpoint(const struct audit_log *log, struct checkpoint *checkpoint);
 const struct note_verifier *audit_log_verifier(const struct audit_log *log);
 
 /* Entry `index`. */
 bool audit_log_read(struct audit_log *log, uint64_t index, struct audit_event *event,
 		    struct failure *failure);
 
+/* A receipt of the tickets whose root stands in entry `index`: receipt.h. */
+bool audit_log_receipt(struct audit_log *log, uint64_t index, struct receipt_tickets *tickets,
+		       enum receipt_event event, struct slice subject, char text[RECEIPT_SIZE],
+		       struct failure *failure);
+
 /* The last entry whose type's bit (1 << type) is in `types`; *found is false when there is none. */
 bool audit_log_last(struct audit_log *log, uint32_t types, bool *found, struct audit_event *event,
+		    struct failure *failure);
+
+/* Is shown an entry; false: no more of them. */
+typedef bool audit_log_visitor(void *self, const struct audit_event *event);
+
+/* Shows the entries in whose line the text stands, from the last one back. */
+bool audit_log_back(struct audit_log *log, const char *text, audit_log_visitor *visitor, void *self,
 		    struct failure *failure);
 
 #endif

@@ -1,5 +1,6 @@
 /*
- * log_internal.h - the struct that log.c (writing) and log_open.c (opening) share.
+ * log_internal.h - the struct that log.c (writing), log_open.c (opening), log_restore.c and
+ * log_lines.c share.
  */
 #ifndef STORAGE_AUDIT_LOG_INTERNAL_H
 #define STORAGE_AUDIT_LOG_INTERNAL_H
@@ -19,6 +20,7 @@ struct log_state {
 };
 
 struct audit_log {
+	int data_directory; /* borrowed */
 	int directory;
 	struct audit_signing_key key;
 	struct note_verifier verifier;
@@ -27,6 +29,7 @@ struct audit_log {
 	int lines;		/* audit.jsonl */
 	uint64_t lines_count;	/* whole lines in it */
 	off_t lines_end;	/* and where they end */
+	bool lines_longer;	/* there are lines that the checkpoint does not say */
 };
 
 /* Adds entries as they are, which are lines of the closed table, and publishes. */
@@ -37,8 +40,29 @@ bool log_append_lines(struct audit_log *log, const struct slice *lines, size_t c
 bool log_publish(const struct audit_log *log, const struct log_state *state, bool *renamed,
 		 struct failure *failure);
 
+/* log_restore.c: what audit.seen says of the log. */
+enum log_seen {
+	LOG_SEEN,	 /* this one, as long as it is now or shorter; or nothing */
+	LOG_SEEN_LONGER, /* this one, and it was longer */
+	LOG_SEEN_OTHER,	 /* one of another key */
+};
+
+bool log_look_back(const struct audit_log *log, enum log_seen *seen, struct failure *failure);
+/* Copies the checkpoint to where the next start looks for it. */
+bool log_note_seen(const struct audit_log *log, struct failure *failure);
+/*
+ * Publishes the log as it is under a new origin: with a new key, unless it has one already that
+ * `vkey` does not fit.  Lines that the checkpoint does not say are put aside.
+ */
+bool log_begin_origin(struct audit_log *log, bool fits, struct failure *failure);
+
+/* The file `vkey`, of the key that signs. */
+bool log_put_vkey(const struct audit_log *log, struct failure *failure);
+
 /* log_lines.c: opens audit.jsonl; what was torn is cut off. */
 bool log_lines_open(struct audit_log *log, struct failure *failure);
+/* Begins it anew, keeping what there is beside it. */
+bool log_lines_renew(struct audit_log *log, struct failure *failure);
 /* Writes the lines that it lacks. */
 bool log_lines_catch_up(struct audit_log *log, struct failure *failure);
 

@@ -7,9 +7,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#define LINES_BEFORE_NAME AUDIT_LINES_NAME ".before"
 
 static bool fail(const char *doing, struct failure *failure)
 {
@@ -30,7 +33,7 @@ static bool find_last(struct slice tail, size_t *begin, size_t *end)
 	return true;
 }
 
-/* The last line must be the entry of its index. */
+/* The last line must be the entry of its index; or one of a log that was put back since. */
 static bool check_last(struct audit_log *log, struct slice line, struct failure *failure)
 {
 	const uint64_t size = log->now->edge.size;
@@ -41,14 +44,9 @@ static bool check_last(struct audit_log *log, struct slice line, struct failure 
 	if (!audit_event_read(line, &event))
 		return failure_set(failure, AUDIT_LINES_NAME ": its last line is not an entry");
 	log->lines_count = event.index + 1;
-	if (event.index >= size)
-		return failure_set(failure,
-				   AUDIT_LINES_NAME
-				   ": has %" PRIu64 " lines, but the checkpoint says "
-				   "%" PRIu64 " entries: was the log put back to an earlier "
-				   "state? Put the later one back, or move the log away to "
-				   "begin a new one",
-				   log->lines_count, size);
+	log->lines_longer = event.index >= size;
+	if (log->lines_longer)
+		return true;
 	audit_reader_init(&reader, log->directory, size);
 	bool ok = audit_reader_entry(&reader, event.index, &entry, failure);
 
@@ -89,8 +87,18 @@ bool log_lines_open(struct audit_log *log, struct failure *failure)
 		return fail("cannot be opened", failure);
 	log->lines_count = 0;
 	log->lines_end = 0;
+	log->lines_longer = false;
 	return read_tail(log, failure) &&
 	       audit_file_sync_folder(log->directory, AUDIT_LINES_NAME, failure);
+}
+
+bool log_lines_renew(struct audit_log *log, struct failure *failure)
+{
+	close(log->lines);
+	log->lines = -1;
+	if (renameat(log->directory, AUDIT_LINES_NAME, log->directory, LINES_BEFORE_NAME) != 0)
+		return fail("cannot be put aside", failure);
+	return log_lines_open(log, failure);
 }
 
 /* Lines of one bundle, written at once. */

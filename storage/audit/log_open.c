@@ -13,8 +13,10 @@
 
 /* ---- the folder and the key */
 
-static bool open_folder(struct audit_log *log, int data_directory, struct failure *failure)
+static bool open_folder(struct audit_log *log, struct failure *failure)
 {
+	const int data_directory = log->data_directory;
+
 	if (mkdirat(data_directory, AUDIT_LOG_FOLDER, 0700) != 0 && errno != EEXIST)
 		return failure_set(failure, "cannot be made: %s", strerror(errno));
 	if (!audit_file_sync_folder(data_directory, AUDIT_LOG_FOLDER, failure))
@@ -47,8 +49,8 @@ static bool open_key(struct audit_log *log, struct failure *failure)
 	return true;
 }
 
-/* It follows from the key, so it is written where it is missing, and must fit where it is not. */
-static bool open_vkey(struct audit_log *log, struct failure *failure)
+/* It follows from the key, so it is written where it is missing. */
+static bool open_vkey(const struct audit_log *log, bool *fits, struct failure *failure)
 {
 	char vkey[NOTE_VKEY_SIZE];
 	char text[NOTE_VKEY_SIZE + 1];
@@ -59,29 +61,37 @@ static bool open_vkey(struct audit_log *log, struct failure *failure)
 	enum audit_found found =
 	    audit_file_find(log->directory, AUDIT_VKEY_NAME, NOTE_VKEY_SIZE, &file, failure);
 
+	*fits = true;
 	if (found == AUDIT_NOT_THERE)
-		return audit_file_put(log->directory, AUDIT_VKEY_NAME, slice_text(text), 0644, NULL,
-				      failure);
+		return log_put_vkey(log, failure);
 	if (found != AUDIT_FOUND)
 		return false;
-	bool same = slice_equal(slice_of(file.at, file.len), slice_text(text));
-
+	*fits = slice_equal(slice_of(file.at, file.len), slice_text(text));
 	free(file.at);
-	return same || failure_set(failure,
-				   AUDIT_VKEY_NAME ": is not the key that signs here; the "
-						   "right one is %s",
-				   text);
+	return true;
 }
 
 /* ---- what is published */
 
-static bool open_checkpoint(struct audit_log *log, bool *created, struct checkpoint *checkpoint,
+/* A key that is newer than `vkey`, whose checkpoint is there still: a new origin was being begun.
+ */
+static bool load_checkpoint(const struct audit_log *log, bool fits, struct checkpoint *checkpoint,
 			    struct failure *failure)
+{
+	struct note_verifier old;
+	struct failure again;
+
+	return audit_checkpoint_load(log->directory, &log->verifier, checkpoint, NULL, failure) ||
+	       (!fits && audit_vkey_load(log->directory, &old, &again) &&
+		audit_checkpoint_load(log->directory, &old, checkpoint, NULL, failure));
+}
+
+static bool open_checkpoint(struct audit_log *log, bool fits, bool *created,
+			    struct checkpoint *checkpoint, struct failure *failure)
 {
 	*created = !is_there(log, AUDIT_CHECKPOINT_NAME);
 	if (!*created)
-		return audit_checkpoint_load(log->directory, &log->verifier, checkpoint, NULL,
-					     failure);
+		return load_checkpoint(log, fits, checkpoint, failure);
 	if (is_there(log, "tile"))
 		return failure_set(failure, AUDIT_CHECKPOINT_NAME
 				   ": is gone, but there are tiles; put it back, "
@@ -220,18 +230,47 @@ static bool publish_rest(struct audit_log *log, struct failure *failure)
 
 /* ---- all of it */
 
-static bool open_all(struct audit_log *log, int data_directory, bool *created,
-		     struct failure *failure)
+/*
+ * Under the origin that it had, or a new one.  When `vkey` does not fit, a new one was being begun;
+ * unless the log was seen with this key: then somebody else wrote that file.
+ */
+static bool open_origin(struct audit_log *log, bool fits, enum audit_log_was *was,
+			struct failure *failure)
 {
-	struct checkpoint checkpoint;
+	enum log_seen seen;
 
-	return open_folder(log, data_directory, failure) && open_key(log, failure) &&
-	       open_vkey(log, failure) && open_checkpoint(log, created, &checkpoint, failure) &&
-	       load(log, &checkpoint, failure) && log_lines_open(log, failure) &&
-	       log_lines_catch_up(log, failure) && publish_rest(log, failure);
+	if (!log_look_back(log, &seen, failure))
+		return false;
+	if (!fits && seen == LOG_SEEN)
+		return failure_set(failure, AUDIT_VKEY_NAME
+				   ": is not the key that signs here; remove it, and the right "
+				   "one is written");
+	const bool restored = !fits || log->lines_longer || seen == LOG_SEEN_LONGER ||
+			      (seen == LOG_SEEN_OTHER && *was == AUDIT_LOG_CONTINUED);
+
+	if (restored)
+		*was = AUDIT_LOG_RESTORED;
+	return (!restored || log_begin_origin(log, fits, failure)) && log_note_seen(log, failure);
 }
 
-struct audit_log *audit_log_open(int data_directory, bool *created, struct failure *failure)
+static bool open_all(struct audit_log *log, enum audit_log_was *was, struct failure *failure)
+{
+	struct checkpoint checkpoint;
+	bool created;
+	bool fits;
+
+	if (!open_folder(log, failure) || !open_key(log, failure) ||
+	    !open_vkey(log, &fits, failure) ||
+	    !open_checkpoint(log, fits, &created, &checkpoint, failure))
+		return false;
+	*was = created ? AUDIT_LOG_CREATED : AUDIT_LOG_CONTINUED;
+	return load(log, &checkpoint, failure) && publish_rest(log, failure) &&
+	       log_lines_open(log, failure) && open_origin(log, fits, was, failure) &&
+	       log_lines_catch_up(log, failure);
+}
+
+struct audit_log *audit_log_open(int data_directory, enum audit_log_was *was,
+				 struct failure *failure)
 {
 	struct audit_log *log = calloc(1, sizeof(*log));
 
@@ -239,9 +278,10 @@ struct audit_log *audit_log_open(int data_directory, bool *created, struct failu
 	log->now = calloc(1, sizeof(*log->now));
 	log->next = calloc(1, sizeof(*log->next));
 	must(log->now && log->next);
+	log->data_directory = data_directory;
 	log->directory = -1;
 	log->lines = -1;
-	if (open_all(log, data_directory, created, failure))
+	if (open_all(log, was, failure))
 		return log;
 	failure_context(failure, "audit log");
 	audit_log_close(log);

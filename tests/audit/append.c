@@ -155,7 +155,7 @@ static bool append(struct audit_log *log, uint64_t count, uint64_t batch, int di
 int main(int argc, char **argv)
 {
 	struct failure failure;
-	bool created;
+	enum audit_log_was was;
 
 	if (argc != 4 && argc != 6) {
 		fputs("usage: append DIRECTORY COUNT BATCH [kill|fail N]\n", stderr);
@@ -167,9 +167,11 @@ int main(int argc, char **argv)
 
 	must(directory >= 0);
 	watching = true;
-	struct audit_log *log = audit_log_open(directory, &created, &failure);
+	struct audit_log *log = audit_log_open(directory, &was, &failure);
 	bool ok = log != NULL;
 
+	if (ok && was == AUDIT_LOG_RESTORED)
+		puts("restored");
 	if (ok) {
 		print_checkpoint(directory);
 		ok = append(log, strtoull(argv[2], NULL, 10), strtoull(argv[3], NULL, 10),

@@ -265,11 +265,15 @@ class Death(LogTest):
         self.made(size, 100)
         base = self.data / "base"
         self.log.rename(base)
+        seen = self.data / "audit.seen"
+        right = seen.read_bytes()
         at, ended = 1, False
         while not ended:
             shutil.rmtree(self.log, ignore_errors=True)
+            seen.unlink()
             if size:
                 shutil.copytree(base, self.log)
+                seen.write_bytes(right)
             done, checkpoints = append(self.data, 5, 3, fault, at)
             ended = done.returncode == 0
             if (self.log / "checkpoint").exists():
@@ -301,6 +305,52 @@ class Death(LogTest):
             self.made(0)
             self.assertEqual(verifier.verify(self.log)[0], size + more)
             self.check_consistent(read, 0)
+
+    def test_put_back_to_an_earlier_state(self):
+        """It goes on under a new origin, whatever was put back, and however often the broker dies over it."""
+        self.made(3, 3)
+        base = self.data / "base"
+        shutil.copytree(self.log, base)
+        old = verifier.read_vkey((self.log / "vkey").read_bytes())
+        self.made(2, 2)
+        longer = (self.log / "audit.jsonl").read_bytes()
+        seen = (self.data / "audit.seen").read_bytes()
+        for lines in (None, longer):
+            at, ended = 1, False
+            while not ended:
+                shutil.rmtree(self.log)
+                shutil.copytree(base, self.log)
+                (self.data / "audit.seen").write_bytes(seen)
+                if lines:
+                    (self.log / "audit.jsonl").write_bytes(lines)
+                done, checkpoints = append(self.data, 0, 1, "kill", at)
+                ended = done.returncode == 0
+                again, more = append(self.data, 2, 1)
+                self.assertEqual(again.returncode, 0, again.stderr)
+                self.assertIsNone(complaint_of(self.log), f"call {at}")
+                new = verifier.read_vkey((self.log / "vkey").read_bytes())
+                self.assertNotEqual(new[0], old[0], "the origin is the old one")
+                self.assertEqual(verifier.verify(self.log)[0], 5)
+                for note in more:
+                    verifier.open_note(note, new)  # under one origin from the first that was published on
+                self.assertEqual((self.log / "audit.jsonl.before").exists(), bool(lines))
+                self.assertNotIn(b"restored", append(self.data, 0)[0].stdout)
+                at += 1
+            self.assertGreater(at, 8)
+
+    def test_a_log_moved_away(self):
+        self.made(3)
+        shutil.rmtree(self.log)
+        done, _ = append(self.data, 1)
+        self.assertNotIn(b"restored", done.stdout)
+        self.assertIsNone(complaint_of(self.log))
+
+    def test_another_verifier_key_beside_the_log(self):
+        self.made(3)
+        (self.log / "vkey").write_text("metrino/0000000000000000+00000000+AAAA\n")
+        done, _ = append(self.data, 1)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(b"vkey: is not the key that signs here", done.stderr)
 
     def test_left_over_from_a_failure(self):
         """A longer bundle that does not go on from what is published is no entry of the log."""
@@ -339,11 +389,11 @@ class Household(OwnBrokerTest):
         self.broker.signal(signal.SIGHUP)
         eventually(lambda: self.events().count("config") == 2, what="the new setting")
         self.assertEqual(self.broker.stop(), 0)
-        self.assertEqual(self.events(), ["version", "config", "start", "admin", "admin", "admin", "config", "stop"])
+        self.assertEqual(self.events(), ["version", "config", "start", "receipts", "admin", "admin", "admin", "config", "stop"])
         self.broker.start()
         self.broker.kill()
         self.broker.start()
-        self.assertEqual(self.events()[8:], ["start", "start"])  # nothing changed; the kill left no stop
+        self.assertEqual(self.events()[9:], ["start", "receipts"] * 2)  # nothing changed; the kill left no stop
         self.assertIsNone(complaint_of(self.log))
         for path in self.log.rglob("*"):
             self.assertNotIn(b"canary", path.read_bytes() if path.is_file() else b"")
@@ -351,15 +401,15 @@ class Household(OwnBrokerTest):
     def test_tail(self):
         self.broker.start()
         self.assertIn(b"the broker started", self.metrino("audit", "tail").stdout)
-        self.assertIn(b'{"config":1,"event":"start","index":2,', self.metrino("audit", "tail", "--json", "-n", "1").stdout)
+        self.assertIn(b'{"config":1,"event":"start","index":2,', self.metrino("audit", "tail", "--json", "-n", "2").stdout)
         tail = subprocess.Popen([METRINO, "audit", "tail", "-f", "--data", str(self.broker.data)],
                                 stdout=subprocess.PIPE)
         self.addCleanup(tail.wait, 5)
         self.addCleanup(tail.kill)
         self.metrino("clients", "list")
-        lines = [tail.stdout.readline() for _ in range(4)]
+        lines = [tail.stdout.readline() for _ in range(5)]
         tail.stdout.close()
-        self.assertIn(b"an administrative right was used: clients_list", lines[3])
+        self.assertIn(b"an administrative right was used: clients_list", lines[4])
 
     def test_unwritable(self):
         self.broker.start()
@@ -375,22 +425,22 @@ class Household(OwnBrokerTest):
         self.broker.signal(signal.SIGHUP)
         eventually(lambda: "a change of privacy settings cannot be recorded" in self.broker.log(), what="a refusal")
         self.client("serves").subscribe("t", 1)
-        self.assertEqual(self.events(), ["version", "config", "start"])
+        self.assertEqual(self.events(), ["version", "config", "start", "receipts"])
         (self.log / "new").rmdir()
         self.assertEqual(self.metrino("clients", "list").returncode, 0)
-        self.assertEqual(self.events()[3:], ["alert", "admin"])
+        self.assertEqual(self.events()[4:], ["alert", "admin"])
         self.assertIn("can be written again", self.broker.log())
         self.assertIsNone(complaint_of(self.log))
 
     def test_damage_refuses_to_start(self):
         self.broker.start()
         self.assertEqual(self.broker.stop(), 0)
-        path = next((self.log / "tile/0/000.p").glob("4"))
+        path = next((self.log / "tile/0/000.p").glob("5"))
         right = path.read_bytes()
         path.write_bytes(right[:40] + b"x" + right[41:])
         code, words = self.broker.run_to_end()
         self.assertEqual(code, 1)
-        self.assertIn("audit log: tile/0/000.p/4: hash 1 is not that of the entries; the first bad entry is 1", words)
+        self.assertIn("audit log: tile/0/000.p/5: hash 1 is not that of the entries; the first bad entry is 1", words)
         path.write_bytes(right)
         self.broker.start()
 
@@ -402,7 +452,7 @@ class Household(OwnBrokerTest):
             self.broker.start()
             self.assertEqual(self.metrino("clients", "list").returncode, 0)
             self.assertEqual(self.broker.stop(), 0)
-        self.assertEqual(self.events(), ["version", "config", "start", "stop", "config"])
+        self.assertEqual(self.events(), ["version", "config", "start", "receipts", "stop", "config"])
         self.assertIn('"audit_log":"off"', (self.log / "audit.jsonl").read_text())
 
     def test_never_on(self):

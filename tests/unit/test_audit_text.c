@@ -85,6 +85,40 @@ START_TEST(one_line_for_one_event)
 }
 END_TEST
 
+/* Fields that came later: an entry has them or has not, and is the same line again. */
+START_TEST(later_fields)
+{
+	static const char *const lines[] = {
+	    "{\"config\":1,\"event\":\"start\",\"index\":2,\"policy\":7,\"time\":3600,"
+	    "\"version\":0}",
+	    "{\"admin_listener\":\"loopback\",\"allow_anonymous\":\"on\","
+	    "\"allow_cleartext_password\":\"off\",\"audit_log\":\"on\","
+	    "\"connection_messages\":\"off\",\"event\":\"config\",\"index\":1,"
+	    "\"ip_logging\":\"none\",\"log_listener\":\"network\","
+	    "\"memory_protection\":\"required\",\"region\":\"EU\","
+	    "\"session_expiry_max\":2592000,\"time\":3600,\"tls\":\"some\"}",
+	};
+	static const char *const refused[] = {
+	    "{\"audit_log\":\"on\",\"connection_messages\":\"off\",\"event\":\"config\","
+	    "\"index\":1,\"ip_logging\":\"none\",\"region\":\"eu\","
+	    "\"session_expiry_max\":1,\"time\":3600}",
+	    "{\"connection_messages\":\"off\",\"event\":\"config\",\"index\":1,"
+	    "\"ip_logging\":\"none\",\"session_expiry_max\":1,\"time\":3600}",
+	};
+	char again[AUDIT_LINE_SIZE];
+	struct audit_event event;
+
+	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+		ck_assert_msg(audit_event_read(slice_text(lines[i]), &event), "%s", lines[i]);
+		ck_assert_uint_eq(audit_event_write(&event, again), strlen(lines[i]));
+		ck_assert_str_eq(again, lines[i]);
+	}
+	ck_assert_uint_eq(event.values[AUDIT_FIELD_CONFIG_REGION], AUDIT_REGION('E', 'U'));
+	for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++)
+		ck_assert_msg(!audit_event_read(slice_text(refused[i]), &event), "%s", refused[i]);
+}
+END_TEST
+
 START_TEST(refused_lines)
 {
 	static const char *const lines[] = {
@@ -220,6 +254,7 @@ Suite *audit_text_suite(void)
 
 	tcase_add_loop_test(text, every_event, 0, AUDIT_EVENTS);
 	tcase_add_loop_test(text, one_line_for_one_event, 0, AUDIT_EVENTS);
+	tcase_add_test(text, later_fields);
 	tcase_add_test(text, refused_lines);
 	tcase_add_test(text, signature_vector);
 	tcase_add_test(text, verifier_key);
