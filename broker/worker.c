@@ -130,6 +130,9 @@ static void carry_out(struct worker *worker, const struct effect *effect)
 	case EFFECT_TELL:
 		tell(effect);
 		break;
+	case EFFECT_ROUTES:
+		free(effect->block);
+		break;
 	}
 }
 

@@ -14,6 +14,7 @@
 
 #include "broker/core/alias.h"
 #include "broker/core/bundle.h"
+#include "broker/core/delivery_log.h"
 #include "broker/core/happened.h"
 #include "broker/core/gate.h"
 #include "broker/core/hash.h"
@@ -43,6 +44,7 @@ enum timer_kind {
 	TIMER_GATES,	/* sessions that may have fallen behind */
 	TIMER_STEPS,	/* steps to record again, queues to note */
 	TIMER_TOKEN,	/* a new session token, or its end */
+	TIMER_ROUTES,	/* rows of deliveries that are old enough to go out */
 };
 
 /* ---- client: one network connection ---- */
@@ -176,10 +178,11 @@ struct session {
 	uint16_t shared_count;
 	uint16_t last_share; /* number last given to one */
 	uint32_t rights;     /* slot in shard->rights, 0 for none */
+	uint32_t name;	     /* slot in shard->log.names, 0 for none */
 };
 
 /* Counted for each that there is. */
-_Static_assert(sizeof(struct session) <= 104, "a session is small");
+_Static_assert(sizeof(struct session) <= 112, "a session is small");
 
 static inline const struct traffic *traffic_of(const struct session *session)
 {
@@ -264,6 +267,7 @@ struct shard {
 	struct steps steps;
 	struct recall recall;
 	struct pending_answer *pending_answers;
+	struct delivery_log log;
 
 	struct timer_wheel timers;
 
@@ -307,7 +311,6 @@ struct shard {
 struct effect *shard_effect(struct shard *shard, enum effect_type type, uint32_t link);
 void shard_post(struct shard *shard, struct mail *mail); /* takes; to itself, too */
 uint64_t shard_random(struct shard *shard);
-struct publisher shard_self(const struct shard *shard, const struct session *session);
 void *shard_grow(void *at, uint32_t *room, uint32_t need, size_t size);
 
 /* client.c */

@@ -36,17 +36,20 @@ struct mailing {
 static void mail_to_party(void *self, party_id party)
 {
 	struct mailing *m = self;
+	const struct publication *p = m->publication;
 	m->shard->bundles.event[party] = m->shard->bundles.events;
-	if (bundle_takes(m->publication)) {
-		if (bundle_publication(m->shard, party, m->publication, m->publication->gate))
-			gate_hold(m->shard, m->publication->gate);
+	if (bundle_takes(p)) {
+		if (bundle_publication(m->shard, party, p, p->gate))
+			gate_hold(m->shard, p->gate);
 		else
-			COUNT(m->shard, DROPPED_MEMORY);
+			delivery_dropped(m->shard, NULL, &p->publisher, p->qos, ROUTE_MEMORY);
 		return;
 	}
 	struct message *message = publication_message(m->shard, m->publication);
-	if (message == NULL)
+	if (message == NULL) {
+		delivery_row(m->shard, NULL, &p->publisher, p->qos, ROUTE_MEMORY);
 		return;
+	}
 	struct mail *mail = mail_create(MAIL_PUBLISH, m->shard->party, party, SLICE_NONE);
 	mail->message = message_share(message);
 	mail->ticket = m->publication->gate;
@@ -176,10 +179,8 @@ static void send_entry(struct shard *shard, struct session *session, struct outb
 		CRASH_AFTER_WRITE(publish_sent);
 		return;
 	}
-	if (expired)
-		COUNT(shard, DROPPED_EXPIRED);
-	else
-		COUNT(shard, DROPPED_TOO_LARGE);
+	delivery_dropped(shard, session, &entry->delivery.message->publisher, entry->delivery.qos,
+			 expired ? ROUTE_EXPIRED : ROUTE_TOO_LARGE);
 	not_sent(shard, session, entry);
 	deliver_over(shard, session, entry);
 }
@@ -195,6 +196,8 @@ static void send_if_allowed(struct shard *shard, struct session *session, struct
 		send_entry(shard, session, entry);
 		return;
 	}
+	delivery_row(shard, session, &entry->delivery.message->publisher, entry->delivery.qos,
+		     ROUTE_DENIED);
 	not_sent(shard, session, entry);
 	if (entry->sent && entry->state == INFLIGHT_PUBREC)
 		deliver_received(shard, session, entry);
@@ -253,18 +256,28 @@ static void deliver_at_most_once(struct shard *shard, struct session *session,
 				 struct identifier_list identifiers)
 {
 	struct client *client = session->client;
+	const struct publisher *from = &publication->publisher;
 	size_t size = publication->payload.len + publication->topic.len;
 	if (client->outbox.bytes + size > shard->settings->max_queued_bytes &&
 	    client->outbox.bytes > 0) {
-		COUNT(shard, DROPPED_SLOW);
+		delivery_dropped(shard, session, from, 0, ROUTE_SLOW_READER);
 		return;
 	}
 	if (!purse_allows(&shard->purse, size)) {
-		COUNT(shard, DROPPED_MEMORY);
+		delivery_dropped(shard, session, from, 0, ROUTE_MEMORY);
 		return;
 	}
-	if (send_publish(shard, client, publication, 0, false, retain, 0, identifiers) != SENT)
-		COUNT(shard, DROPPED_TOO_LARGE);
+	switch (send_publish(shard, client, publication, 0, false, retain, 0, identifiers)) {
+	case SENT:
+		delivery_row(shard, session, from, 0, ROUTE_DELIVERED);
+		break;
+	case SENT_TOO_LARGE:
+		delivery_dropped(shard, session, from, 0, ROUTE_TOO_LARGE);
+		break;
+	case SENT_NO_MEMORY: /* it is counted */
+		delivery_row(shard, session, from, 0, ROUTE_MEMORY);
+		break;
+	}
 }
 
 /* A delivery leaves the queue without being sent: it takes its place in the order with it. */
@@ -280,7 +293,8 @@ static void drop_oldest(struct shard *shard, struct session *session)
 	struct delivery delivery = queue_pop(&traffic_for(shard, session)->queue, &shard->purse);
 	UNCOUNT(shard, QUEUED);
 	UNCOUNT_N(shard, QUEUED_BYTES, delivery_weight(&delivery));
-	COUNT(shard, DROPPED_QUEUE_FULL);
+	delivery_dropped(shard, session, &delivery.message->publisher, delivery.qos,
+			 ROUTE_QUEUE_FULL);
 	dropped_unsent(shard, session, &delivery);
 	delivery_finish(&delivery, &shard->purse);
 }
@@ -293,10 +307,8 @@ static bool make_room(struct shard *shard, struct session *session, size_t weigh
 	       (traffic_of(session)->queue.count > 0 &&
 		traffic_of(session)->queue.bytes + weight > settings->max_queued_bytes)) {
 		if (settings->queue_policy == QUEUE_DROP_NEW ||
-		    traffic_of(session)->queue.count == 0) {
-			COUNT(shard, DROPPED_QUEUE_FULL);
+		    traffic_of(session)->queue.count == 0)
 			return false;
-		}
 		drop_oldest(shard, session);
 	}
 	return true;
@@ -334,8 +346,11 @@ void deliver_to_session(struct shard *shard, struct session *session,
 			struct identifier_list identifiers)
 {
 	bool up = client_up(session);
-	if (!rights_allow(shard, session, AUTH_READ, publication->topic))
+	const struct publisher *from = &publication->publisher;
+	if (!rights_allow(shard, session, AUTH_READ, publication->topic)) {
+		delivery_row(shard, session, from, qos, ROUTE_DENIED);
 		return;
+	}
 	if (publication->retain && !publication->found_retained && session->scans)
 		retain_note_live(shard, session, publication->topic);
 	/* Behind those of QoS 0 that waited while the session was away. [MQTT-4.6.0-6] */
@@ -347,7 +362,7 @@ void deliver_to_session(struct shard *shard, struct session *session,
 	    recall_takes(shard, session, publication, qos, retain, identifiers))
 		return;
 	if (qos == 0 && !up && !shard->settings->queue_qos0_messages) {
-		COUNT(shard, DROPPED_AWAY);
+		delivery_dropped(shard, session, from, qos, ROUTE_AWAY);
 		return;
 	}
 	bool now = up && traffic_of(session)->queue.count == 0 &&
@@ -355,10 +370,14 @@ void deliver_to_session(struct shard *shard, struct session *session,
 	size_t weight = publication->topic.len + publication->properties.len +
 			publication->payload.len +
 			(identifiers.count > 1 ? identifiers_size(identifiers.count) : 0);
-	if (!now && !make_room(shard, session, weight))
+	if (!now && !make_room(shard, session, weight)) {
+		delivery_dropped(shard, session, from, qos, ROUTE_QUEUE_FULL);
 		return;
-	if (publication_message(shard, publication) == NULL)
+	}
+	if (publication_message(shard, publication) == NULL) {
+		delivery_row(shard, session, from, qos, ROUTE_MEMORY);
 		return;
+	}
 	struct delivery delivery = make_delivery(shard, publication, qos, retain, identifiers);
 	gate_attach(shard, session, publication, &delivery);
 	step_queue_changed(shard, session);
@@ -436,10 +455,15 @@ static void send_first(struct shard *shard, struct session *session)
 	struct delivery delivery = queue_pop(&traffic_for(shard, session)->queue, &shard->purse);
 	UNCOUNT(shard, QUEUED);
 	UNCOUNT_N(shard, QUEUED_BYTES, delivery_weight(&delivery));
+	const struct publisher *from = &delivery.message->publisher;
 	bool expired = delivery.message->expires_ms <= shard->now.ms; /* [MQTT-3.3.2-5] */
+	bool denied =
+	    !expired && !rights_allow(shard, session, AUTH_READ, message_topic(delivery.message));
 	if (expired)
-		COUNT(shard, DROPPED_EXPIRED);
-	if (expired || !rights_allow(shard, session, AUTH_READ, message_topic(delivery.message))) {
+		delivery_dropped(shard, session, from, delivery.qos, ROUTE_EXPIRED);
+	if (denied)
+		delivery_row(shard, session, from, delivery.qos, ROUTE_DENIED);
+	if (expired || denied) {
 		dropped_unsent(shard, session, &delivery);
 		delivery_finish(&delivery, &shard->purse);
 	} else if (delivery.qos == 0) {

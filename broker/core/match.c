@@ -79,13 +79,14 @@ static void found_node(void *self, uint32_t value)
  * The publisher's own copy of a QoS 2 message goes behind its PUBREC: clients wait for
  * that first.  The mail to itself is opened when this turn's packets are through.
  */
-static void put_off(struct shard *shard, struct publication *publication,
-		    const struct session *session, uint8_t qos, bool retain,
-		    struct identifier_list identifiers)
+static void put_off(struct shard *shard, struct publication *publication, struct session *session,
+		    uint8_t qos, bool retain, struct identifier_list identifiers)
 {
 	struct message *message = publication_message(shard, publication);
-	if (message == NULL)
+	if (message == NULL) {
+		delivery_row(shard, session, &publication->publisher, qos, ROUTE_MEMORY);
 		return;
+	}
 	struct mail *mail =
 	    mail_create(MAIL_OWN_COPY, shard->party, shard->party,
 			slice_of(identifiers.at, identifiers.count * sizeof identifiers.at[0]));
@@ -106,6 +107,9 @@ void deliver_own_copy(struct shard *shard, const struct mail *mail)
 	if (session)
 		deliver_to_session(shard, session, &publication, mail->member.options, mail->online,
 				   (struct identifier_list){identifiers, count});
+	else
+		delivery_dropped(shard, NULL, &publication.publisher, mail->member.options,
+				 ROUTE_SESSION_ENDED);
 	memory_free(identifiers);
 }
 

@@ -13,6 +13,7 @@
 #include "proto/base.h"
 #include "broker/core/budget.h"
 #include "broker/core/mail.h"
+#include "storage/route/block.h"
 #include <stdatomic.h>
 
 #define EXPIRES_NEVER UINT64_MAX
@@ -20,7 +21,9 @@
 /* Who published: a session, named across shards; number 0 for the broker itself. */
 struct publisher {
 	party_id party;
+	bool unrecorded; /* is to be in no row of delivery_log.h */
 	uint64_t session;
+	struct route_name name; /* in the epoch in which it published */
 };
 
 struct message {

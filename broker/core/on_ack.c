@@ -19,9 +19,35 @@ static void mistaken(const struct ack_in *in)
 		    "acknowledgement of another QoS than was sent");
 }
 
+/* Of a delivery that a crash left without its message, its PUBCOMP tells what PUBREC did not. */
+static enum route_outcome outcome_of(const struct ack_in *in, const struct outbound *entry)
+{
+	if (entry->delivery.message == NULL && entry->state == INFLIGHT_PUBCOMP) {
+		if (in->client->version != MQTT_VERSION_5_0)
+			return ROUTE_UNKNOWN;
+		if (in->ack->reason == MQTT_PACKET_IDENTIFIER_NOT_FOUND)
+			return ROUTE_LOST;
+	}
+	return mqtt_reason_is_error((uint8_t)in->ack->reason) ? ROUTE_REFUSED : ROUTE_DELIVERED;
+}
+
+/* The delivery's one row: at PUBACK or PUBREC, since the message and its publisher are let go then.
+ */
+static void log_delivery(const struct ack_in *in, struct outbound *entry)
+{
+	static const struct publisher nobody;
+	const struct message *message = entry->delivery.message;
+	if (message == NULL && !entry->uncertain)
+		return;
+	delivery_row(in->shard, in->session, message ? &message->publisher : &nobody,
+		     message ? entry->delivery.qos : 2, outcome_of(in, entry));
+	entry->uncertain = false;
+}
+
 /* The subscriber has the message: nobody waits for this delivery any more. */
 static void taken_over(const struct ack_in *in, struct outbound *entry)
 {
+	log_delivery(in, entry);
 	if (entry->delivery.message)
 		gates_caught_up(in->session, entry->order);
 	gate_detach(in->shard, in->session, &entry->delivery);

@@ -132,7 +132,7 @@ static bool retain_refused(struct shard *shard, const struct publication *public
 	return retained_full(shard, publication);
 }
 
-static struct publication publication_of(struct shard *shard, const struct session *session,
+static struct publication publication_of(struct shard *shard, struct session *session,
 					 const struct inbound *in, uint8_t **copy)
 {
 	const struct mqtt_publish *p = &in->packet;
@@ -140,7 +140,7 @@ static struct publication publication_of(struct shard *shard, const struct sessi
 	    .realm = session->realm,
 	    .qos = p->qos,
 	    .retain = p->retain,
-	    .publisher = shard_self(shard, session),
+	    .publisher = delivery_log_publisher(shard, session),
 	    .expires_ms = EXPIRES_NEVER,
 	    .topic = in->topic,
 	    .properties = forwarded(shard, &p->properties, copy),

@@ -32,6 +32,7 @@ struct delivery {
 	bool found_retained;	  /* nobody can send it again: its envelope means nothing */
 	uint32_t gate;		  /* that it holds, 0 for none (gate.h) */
 	uint16_t share;		  /* the membership it came by, 0 for none (share.h) */
+	bool given_back;	  /* another member of the group gets it: share.h */
 };
 
 /* Room for more than one identifier, to be filled in. */

@@ -48,6 +48,7 @@ static void begin_answers(struct shard *shard, struct session *session, struct r
 
 static void rights_end(struct shard *shard, struct session *session)
 {
+	delivery_log_forget(shard, session); /* it may be somebody else's now */
 	if (session->rights == 0)
 		return;
 	struct rights *rights = rights_of(shard, session);
@@ -122,6 +123,7 @@ void on_rights(struct shard *shard, const struct event *event)
 		if (rights->grant == NULL)
 			continue;
 		bool stays = shard->auth->renew(shard->auth, &rights->grant);
+		delivery_log_forget(shard, session);
 		begin_answers(shard, session, rights);
 		if (!stays)
 			token_revoke(shard, session);

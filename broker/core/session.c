@@ -151,6 +151,7 @@ void session_free(struct shard *shard, struct session *session)
 {
 	uint32_t slot = (uint32_t)session->number;
 	traffic_finish(shard, session);
+	delivery_log_forget(shard, session);
 	absence_end(shard, session);
 	rights_take(shard, session, NULL);
 	index_remove(&shard->session_index, session_hash(shard, session), slot);

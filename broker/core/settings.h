@@ -45,6 +45,7 @@ struct core_settings {
 	uint32_t max_packet_size;	   /* the largest control packet taken, 20 or more */
 	uint32_t max_subscriptions;	   /* per session */
 	uint64_t memory_limit;		   /* bytes in all shards together */
+	uint32_t route_epoch_s;		   /* how long a pseudonym stands for a client */
 	bool connection_messages;	   /* EFFECT_TELL when a client comes or goes */
 	bool lets_nobody_in;		   /* every CONNECT is answered 'server unavailable' */
 	struct slice response_information; /* empty: none is given */

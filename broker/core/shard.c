@@ -60,11 +60,6 @@ uint64_t shard_random(struct shard *shard)
 	return number;
 }
 
-struct publisher shard_self(const struct shard *shard, const struct session *session)
-{
-	return (struct publisher){shard->party, session ? session->number : 0};
-}
-
 party_id shard_home(const struct shard *shard, struct slice client_id)
 {
 	return (party_id)(hash_keyed(shard->hash_key, client_id) % shard->parties);
@@ -97,6 +92,7 @@ struct shard *shard_create(const struct shard_setup *setup, struct moment now)
 	steps_init(&shard->steps);
 	recall_init(&shard->recall);
 	timer_wheel_init(&shard->timers, now.ms);
+	delivery_log_init(&shard->log, setup->pseudonyms);
 	bundles_init(&shard->bundles, setup->parties);
 	shard->party_turn = memory_get_zeroed(setup->parties * sizeof *shard->party_turn);
 	return shard;
@@ -109,6 +105,7 @@ static void free_effect(struct shard *shard, struct effect *effect)
 	if (effect->type == EFFECT_MOVE)
 		shard_free_bytes(shard, effect->bytes);
 	memory_free(effect->batch);
+	memory_wipe_free(effect->block, sizeof *effect->block);
 }
 
 static void free_sessions(struct shard *shard)
@@ -140,6 +137,7 @@ static void free_clients(struct shard *shard)
 
 void shard_destroy(struct shard *shard)
 {
+	shard->log.pseudonyms = NULL; /* what ends now ends with the broker: nobody will read it */
 	free_clients(shard);
 	free_sessions(shard);
 	shares_finish(shard);
@@ -154,6 +152,8 @@ void shard_destroy(struct shard *shard)
 	recall_finish(&shard->recall);
 	charge_finish(shard);
 	bundles_finish(&shard->bundles);
+	delivery_log_flush(shard);
+	delivery_log_finish(&shard->log);
 	for (size_t i = 0; i < shard->effect_count; i++)
 		free_effect(shard, &shard->effects[i]);
 	while (shard->own_first) {
@@ -210,7 +210,8 @@ static void deliver_from(struct shard *shard, party_id from, uint64_t ticket,
 	if (publication->expires_ms > shard->now.ms)
 		deliver_here(shard, publication);
 	else
-		COUNT(shard, DROPPED_EXPIRED);
+		delivery_dropped(shard, NULL, &publication->publisher, publication->qos,
+				 ROUTE_EXPIRED);
 	gate_release(shard, publication->gate);
 	publication_finish(shard, publication);
 }
@@ -328,6 +329,12 @@ static void on_settings(struct shard *shard, const struct event *event)
 	shard->settings = event->settings;
 }
 
+static void on_routes(struct shard *shard, const struct event *event)
+{
+	(void)event;
+	delivery_log_flush(shard);
+}
+
 static void on_timers(struct shard *shard, const struct event *event)
 {
 	(void)event;
@@ -355,6 +362,9 @@ static void on_timers(struct shard *shard, const struct event *event)
 			break;
 		case TIMER_TOKEN:
 			token_timer(shard, (void *)(at - offsetof(struct token, timer)));
+			break;
+		case TIMER_ROUTES:
+			delivery_log_flush(shard);
 			break;
 		}
 	}
@@ -456,6 +466,7 @@ void shard_handle(struct shard *shard, struct moment now, const struct event *ev
 	    [EVENT_EXPEL] = on_expel,
 	    [EVENT_SETTINGS] = on_settings,
 	    [EVENT_TIMERS] = on_timers,
+	    [EVENT_ROUTES] = on_routes,
 	    [EVENT_STOP] = on_stop,
 	    [EVENT_RESTORE_SESSION] = on_restore_session,
 	    [EVENT_RESTORE_SUBSCRIPTION] = on_restore_subscription,
@@ -463,6 +474,7 @@ void shard_handle(struct shard *shard, struct moment now, const struct event *ev
 	};
 	shard->now = now;
 	bundles_event(&shard->bundles);
+	delivery_log_clock(shard);
 	if (shard->drained_count > 0)
 		pump_drained(shard);
 	handlers[event->type](shard, event);

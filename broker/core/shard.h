@@ -33,6 +33,8 @@ struct shard;
 struct auth;
 struct auth_grant;
 struct budget;
+struct route_block;
+struct route_name;
 struct store_batch;
 struct store_session;
 struct store_subscription;
@@ -58,6 +60,7 @@ enum event_type {
 	EVENT_EXPEL,	     /* owner: its clients go (0x98), and its sessions end */
 	EVENT_SETTINGS,	     /* settings: in force from now on */
 	EVENT_TIMERS,	     /* it is `now` */
+	EVENT_ROUTES,	     /* EFFECT_ROUTES is wanted now */
 	EVENT_STOP, /* disconnect everybody (0x8B), publish no wills, store `not connected` */
 	EVENT_RESTORE_SESSION,	    /* at start: row, session (borrowed) */
 	EVENT_RESTORE_SUBSCRIPTION, /* at start, after all sessions: row, subscription (borrowed) */
@@ -95,7 +98,8 @@ enum effect_type {
 	EFFECT_READ,   /* read link (on) or leave its bytes in the socket (off) */
 	EFFECT_MAIL,
 	/* mail (gives) */ EFFECT_STORE, /* batch (gives): commit it and answer with EVENT_STORED */
-	EFFECT_TELL, /* a client came (on) or went: pseudonym, listener, reason; for the log */
+	EFFECT_TELL,   /* a client came (on) or went: pseudonym, listener, reason; for the log */
+	EFFECT_ROUTES, /* block (gives): rows of deliveries that are over (delivery_log.h) */
 };
 
 struct effect {
@@ -110,6 +114,15 @@ struct effect {
 	struct slice bytes;
 	struct mail *mail;
 	struct store_batch *batch;
+	struct route_block *block;
+};
+
+/* Who clients are in route rows.  Thread: any worker's; must not block. */
+struct pseudonyms {
+	/* Of a client id in an epoch (settings.h), by its owner (auth_owner()).  False: rows of it
+	 * are not kept. */
+	bool (*of)(struct pseudonyms *pseudonyms, uint64_t owner, struct slice client_id,
+		   uint32_t epoch, struct route_name *name);
 };
 
 /* How a shard is made. */
@@ -120,8 +133,9 @@ struct shard_setup {
 	uint8_t hash_key[16]; /* the same for all shards: homes and tries */
 	uint8_t seed[16];     /* its own: assigned client identifiers, row numbers */
 	const struct core_settings *settings;
-	struct auth *auth;     /* borrowed for the shard's life */
-	struct budget *budget; /* memory of all shards together; budget.h */
+	struct auth *auth;	       /* borrowed for the shard's life */
+	struct pseudonyms *pseudonyms; /* likewise; NULL: deliveries are not recorded */
+	struct budget *budget;	       /* memory of all shards together; budget.h */
 };
 
 struct shard *shard_create(const struct shard_setup *setup, struct moment now);

@@ -81,7 +81,11 @@ static struct share_group *make_group(struct shard *shard, uint32_t realm, struc
 
 static void free_group(struct shard *shard, struct share_group *group)
 {
-	COUNT_N(shard, DROPPED_SESSION_END, group->queue.count);
+	const struct queue *queue = &group->queue;
+	for (uint32_t i = 0; i < queue->count; i++) {
+		const struct delivery *d = &queue->ring[(queue->head + i) & (queue->room - 1)];
+		delivery_dropped(shard, NULL, &d->message->publisher, d->qos, ROUTE_SESSION_ENDED);
+	}
 	UNCOUNT_N(shard, QUEUED, group->queue.count);
 	UNCOUNT_N(shard, QUEUED_BYTES, group->queue.bytes);
 	queue_clear(&group->queue, &shard->purse);
@@ -204,18 +208,21 @@ static bool is_awaited(const struct share_group *group)
 static void keep(struct shard *shard, struct share_group *group, struct publication *publication)
 {
 	const struct core_settings *settings = shard->settings;
+	const struct publisher *from = &publication->publisher;
 	if (publication->qos == 0 && !settings->queue_qos0_messages) {
-		COUNT(shard, DROPPED_AWAY);
+		delivery_dropped(shard, NULL, from, 0, ROUTE_AWAY);
 		return;
 	}
 	if (group->queue.count >= settings->max_queued_messages ||
 	    group->queue.bytes >= settings->max_queued_bytes) {
-		COUNT(shard, DROPPED_QUEUE_FULL);
+		delivery_dropped(shard, NULL, from, publication->qos, ROUTE_QUEUE_FULL);
 		return;
 	}
 	struct message *message = publication_message(shard, publication);
-	if (message == NULL)
+	if (message == NULL) {
+		delivery_row(shard, NULL, from, publication->qos, ROUTE_MEMORY);
 		return;
+	}
 	struct delivery delivery = {.message = message_share(message), .qos = publication->qos};
 	if (publication->qos > 0 && is_awaited(group)) {
 		delivery.gate = publication->gate;
@@ -237,8 +244,11 @@ static void hand_over(struct shard *shard, const struct share_member *who,
 		      struct publication *publication)
 {
 	struct session *session = session_by_number(shard, who->session);
-	if (session == NULL)
-		return; /* its leaving is on its way */
+	if (session == NULL) { /* its leaving is on its way */
+		delivery_dropped(shard, NULL, &publication->publisher, publication->qos,
+				 ROUTE_SESSION_ENDED);
+		return;
+	}
 	uint8_t granted = who->options & OPTION_QOS;
 	bool retain = publication->retain && who->options & OPTION_RETAIN_AS_PUBLISHED;
 	struct identifier_list identifiers = {&who->identifier, who->identifier != 0};
@@ -254,8 +264,10 @@ static void mail_member(struct shard *shard, const struct share_group *group,
 			bool holder)
 {
 	struct message *message = publication_message(shard, publication);
-	if (message == NULL)
+	if (message == NULL) {
+		delivery_row(shard, NULL, &publication->publisher, publication->qos, ROUTE_MEMORY);
 		return;
+	}
 	struct mail *mail =
 	    mail_create(MAIL_SHARE_DELIVER, shard->party, who->party, group_text(group));
 	mail->realm = group->realm;
@@ -317,7 +329,8 @@ static void give_queue(struct shard *shard, struct share_group *group)
 		struct publication publication = message_publication(delivery.message);
 		publication.gate = delivery.gate;
 		if (publication.expires_ms <= shard->now.ms)
-			COUNT(shard, DROPPED_EXPIRED);
+			delivery_dropped(shard, NULL, &publication.publisher, delivery.qos,
+					 ROUTE_EXPIRED);
 		else
 			give(shard, group, &publication);
 		gate_release(shard, delivery.gate);
@@ -396,7 +409,8 @@ static void returned(struct shard *shard, struct mail *mail)
 	struct publication publication = message_publication(mail->message);
 	publication.gate = (uint32_t)mail->ticket;
 	if (group == NULL)
-		COUNT(shard, DROPPED_SESSION_END);
+		delivery_dropped(shard, NULL, &publication.publisher, publication.qos,
+				 ROUTE_SESSION_ENDED);
 	else
 		give(shard, group, &publication);
 	gate_release(shard, publication.gate);

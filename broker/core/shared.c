@@ -99,8 +99,7 @@ void shared_leave(struct shard *shard, struct session *session, struct shared_su
 	forget(shard, session, shared);
 }
 
-static void give_back(struct shard *shard, const struct session *session,
-		      const struct delivery *delivery)
+static void give_back(struct shard *shard, const struct session *session, struct delivery *delivery)
 {
 	const struct shared_subscription *shared = session->shared;
 	if (delivery->share == 0 || delivery->message == NULL)
@@ -111,6 +110,7 @@ static void give_back(struct shard *shard, const struct session *session,
 		return; /* it has left that group since */
 	struct mail *mail = mail_home(shard, session, shared, MAIL_SHARE_RETURN);
 	mail->message = message_share(delivery->message);
+	delivery->given_back = true;
 	shard_post(shard, mail);
 }
 

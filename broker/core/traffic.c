@@ -48,12 +48,36 @@ void traffic_rest(struct shard *shard, struct session *session)
 		clear(shard, session);
 }
 
+/* What another member of a shared subscription gets is not over. */
+static void log_the_end(struct shard *shard, struct session *session)
+{
+	const struct queue *queue = &session->traffic->queue;
+	const struct inflight *inflight = &session->traffic->inflight;
+	for (uint32_t i = 0; i < queue->count; i++) {
+		const struct delivery *d = &queue->ring[(queue->head + i) & (queue->room - 1)];
+		if (!d->given_back)
+			delivery_dropped(shard, session, &d->message->publisher, d->qos,
+					 ROUTE_SESSION_ENDED);
+	}
+	for (uint32_t i = 0; i < inflight->room; i++) {
+		const struct delivery *d = &inflight->ring[i].delivery;
+		if (d->message == NULL || d->given_back)
+			continue;
+		if (inflight->ring[i].sent)
+			delivery_row(shard, session, &d->message->publisher, d->qos,
+				     ROUTE_UNACKNOWLEDGED);
+		else
+			delivery_dropped(shard, session, &d->message->publisher, d->qos,
+					 ROUTE_SESSION_ENDED);
+	}
+}
+
 void traffic_finish(struct shard *shard, struct session *session)
 {
 	if (session->traffic == NULL)
 		return;
 	const struct traffic *traffic = session->traffic;
-	COUNT_N(shard, DROPPED_SESSION_END, traffic->queue.count);
+	log_the_end(shard, session);
 	UNCOUNT_N(shard, QUEUED, traffic->queue.count);
 	UNCOUNT_N(shard, QUEUED_BYTES, traffic->queue.bytes);
 	UNCOUNT_N(shard, INFLIGHT, traffic->inflight.count - traffic->inflight.ended);

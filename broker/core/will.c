@@ -18,7 +18,7 @@ void will_publish(struct shard *shard, struct session *session, struct will *wil
 	if (!shard->stopping &&
 	    rights_allow(shard, session, AUTH_WRITE, message_topic(will->message))) {
 		struct publication publication = message_publication(will->message);
-		publication.publisher = shard_self(shard, session);
+		publication.publisher = delivery_log_publisher(shard, session);
 		if (will->has_expiry) {
 			publication.message =
 			    NULL; /* the copy that others keep needs the new deadline */

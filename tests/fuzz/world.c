@@ -2,6 +2,7 @@
 #include "tests/fuzz/world.h"
 #include "broker/core/state.h"
 #include "storage/mem_store.h"
+#include "storage/route/rows.h"
 #include "tests/fuzz/fuzz.h"
 
 #define KIBIBYTE 1024u
@@ -22,6 +23,18 @@ static enum auth_verdict check(struct auth *auth, const struct auth_request *req
 	}
 	return world->auth_refuses ? AUTH_REFUSE : AUTH_ALLOW;
 }
+
+static bool name_of(struct pseudonyms *pseudonyms, uint64_t owner, struct slice client_id,
+		    uint32_t epoch, struct route_name *name)
+{
+	(void)pseudonyms;
+	(void)owner;
+	*name = (struct route_name){{(uint8_t)epoch}};
+	memcpy(name->at + 1, client_id.at, client_id.len < 15 ? client_id.len : 15);
+	return client_id.len != 3; /* who objected */
+}
+
+static struct pseudonyms names = {.of = name_of};
 
 void world_init(struct world *world, unsigned shards)
 {
@@ -49,6 +62,7 @@ void world_init(struct world *world, unsigned shards)
 	    .max_packet_size = 10 * KIBIBYTE,
 	    .max_subscriptions = 20,
 	    .memory_limit = 1024 * KIBIBYTE,
+	    .route_epoch_s = 60,
 	    .ack_hold_max_ms = 5000,
 	    .restart_grace_ms = 5000,
 	};
@@ -257,6 +271,10 @@ static void carry_out(struct world *world, const struct effect *effect)
 		break;
 	case EFFECT_TELL:
 		break;
+	case EFFECT_ROUTES:
+		must(route_rows_good(effect->block));
+		free(effect->block);
+		break;
 	}
 }
 
@@ -437,6 +455,7 @@ static void start_shards(struct world *world)
 	memcpy(world->setup.hash_key, "the key of all", 14);
 	world->setup.settings = &world->settings;
 	world->setup.auth = &world->auth;
+	world->setup.pseudonyms = &names;
 	world->setup.budget = &world->budget;
 	budget_init(&world->budget, world->settings.memory_limit);
 	purse_init(&world->purse, &world->budget);

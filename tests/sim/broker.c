@@ -2,6 +2,7 @@
 #include "storage/store.h"
 #include "tests/sim/link.h"
 #include "tests/sim/oracle.h"
+#include "tests/sim/rows.h"
 
 /* Memory may pass the limit by what a turn of each shard forces, and by a quantum each. */
 #define MEMORY_SLACK (512 * 1024)
@@ -248,6 +249,9 @@ static void carry_out(struct world *world, uint16_t index, const struct effect *
 	case EFFECT_STORE:
 		disk_submit(world, effect->batch);
 		break;
+	case EFFECT_ROUTES:
+		rows_take(world, effect->block);
+		break;
 	default: /* only for the log */
 		break;
 	}
@@ -331,6 +335,7 @@ static void start_shard(struct world *world, uint16_t index)
 	    .durable = world->profile.durable,
 	    .settings = &world->settings,
 	    .auth = &shard->auth.auth,
+	    .pseudonyms = &sim_pseudonyms,
 	    .budget = &world->budget,
 	};
 	memset(setup.hash_key, (int)(world->seed & 0xff), sizeof(setup.hash_key));
@@ -387,6 +392,7 @@ void broker_kill(struct world *world)
 		link_broker_died(world, world->links[i]);
 	for (uint16_t i = 0; i < world->shard_count; i++) {
 		struct sim_shard *shard = &world->shards[i];
+		rows_take_last(world, shard->core);
 		for (int name = 0; name < HAPPENED_NAMES; name++)
 			world->happened[name] +=
 			    happened_get(shard_happened(shard->core), (enum happened_name)name);

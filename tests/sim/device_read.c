@@ -1,6 +1,7 @@
 /* device_read.c - every packet from the broker, checked and answered. */
 #include "tests/sim/device.h"
 #include "tests/sim/link.h"
+#include "tests/sim/rows.h"
 
 static void fault(struct world *world, const struct device *client, const char *check,
 		  const char *what, unsigned value)
@@ -290,6 +291,7 @@ static void on_publish(struct world *world, struct device *client, const struct 
 		    publish.payload.len >= 9 ? (const char *)publish.payload.at : "(empty)..",
 		    publish.qos, publish.retain, publish.dup, publish.packet_id);
 	check_dup(world, client, &publish);
+	rows_seen(world, client->index, &publish);
 	take_publish(world, client, &publish, topic);
 }
 

@@ -207,7 +207,7 @@ static void load_subscription(void *self, uint64_t row,
 
 static void tally_step(struct loading *loading, const struct store_step *step)
 {
-	struct tally *tally = &loading->world->tally;
+	struct sim_tally *tally = &loading->world->tally;
 	switch (step->type) {
 	case STEP_INBOUND_OPEN:
 		tally->inbound++;

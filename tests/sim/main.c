@@ -28,7 +28,7 @@ struct options {
 	bool verbose, planted, summary;
 };
 
-static struct tally total;
+static struct sim_tally total;
 
 static uint64_t current_seed;
 
@@ -44,7 +44,7 @@ static void on_abort(int signal_number)
 	raise(signal_number);
 }
 
-static void add_tally(const struct tally *tally)
+static void add_tally(const struct sim_tally *tally)
 {
 #define TALLY(name, text) total.name += tally->name;
 #include "tests/sim/tally.def"

@@ -68,6 +68,7 @@ static void setup_settings(struct world *world)
 	    .max_packet_size = 1u << 20,
 	    .max_subscriptions = 1000,
 	    .memory_limit = tight ? 2u << 20 : 256u << 20,
+	    .route_epoch_s = rng_chance(rng, 500) ? 3600 : 2,
 	};
 	world->settings.ack_when_delivered = rng_chance(rng, 600);
 	if (world->settings.ack_when_delivered) {

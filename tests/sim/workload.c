@@ -5,6 +5,7 @@
 #include "tests/sim/hostile.h"
 #include "tests/sim/link.h"
 #include "tests/sim/setup.h"
+#include "tests/sim/rows.h"
 #include <stdio.h>
 
 #define STEP_MS_MAX	    120
@@ -330,6 +331,8 @@ struct workload_result workload_run(const struct workload_options *options)
 		finish(world);
 	if (!world->failed)
 		broker_kill(world);
+	if (!world->failed)
+		rows_check(world);
 	if (world->failed && options->plant == PLANT_NONE)
 		print_trace(world);
 	struct workload_result result = {.failed = world->failed,

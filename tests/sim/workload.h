@@ -25,7 +25,7 @@ struct workload_result {
 	uint64_t delivered;
 	uint32_t messages;
 	uint64_t virtual_ms;
-	struct tally tally;
+	struct sim_tally tally;
 };
 
 struct workload_result workload_run(const struct workload_options *options);

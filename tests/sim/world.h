@@ -21,6 +21,7 @@
 #include "broker/core/happened.h"
 #include "broker/core/settings.h"
 #include "broker/core/shard.h"
+#include "storage/route/block.h"
 #include "tests/sim/bytes.h"
 #include "tests/sim/plant.h"
 #include "tests/sim/rng.h"
@@ -100,8 +101,15 @@ struct profile {
 	bool durable;
 };
 
+/* Rows of deliveries, by destination (the last: anybody else); PUBLISHes, by DUP (rows.h). */
+struct sim_rows {
+	uint64_t to[WORLD_CLIENTS_MAX + 1][3][ROUTE_OUTCOMES];
+	uint64_t recalled[WORLD_CLIENTS_MAX + 1];
+	uint64_t seen[WORLD_CLIENTS_MAX][3][2];
+};
+
 /* What worlds were through, to see that they are worth something. */
-struct tally {
+struct sim_tally {
 #define TALLY(name, text) uint64_t name;
 #include "tests/sim/tally.def"
 #undef TALLY
@@ -147,7 +155,8 @@ struct world {
 	uint64_t struck_row; /* and the exchange that it keeps out of the store */
 	uint16_t struck_id;
 
-	struct tally tally;
+	struct sim_rows rows;
+	struct sim_tally tally;
 	bool verbose;
 	bool failed;
 	char check[32]; /* name of the check that found the fault */

@@ -4,6 +4,7 @@
 #include "proto/frame.h"
 #include "proto/topic.h"
 #include "storage/mem_store.h"
+#include "storage/route/rows.h"
 #include "tests/unit/shard_bench.h"
 
 #define MEBIBYTE (1024u * 1024)
@@ -51,6 +52,105 @@ static void release(struct auth *auth, struct auth_grant *grant)
 	bench->released++;
 }
 
+/* ---- rows of deliveries ---- */
+
+static bool name_of(struct pseudonyms *pseudonyms, uint64_t owner, struct slice client_id,
+		    uint32_t epoch, struct route_name *name)
+{
+	struct bench_names *names = (struct bench_names *)pseudonyms;
+
+	(void)owner;
+	(void)epoch;
+	names->asked++;
+	*name = (struct route_name){0};
+	memcpy(name->at, client_id.at,
+	       client_id.len < ROUTE_NAME_SIZE ? client_id.len : ROUTE_NAME_SIZE);
+	return !names->unrecorded || !slice_equal(client_id, slice_text(names->unrecorded));
+}
+
+static void copy_name(const struct route_block *block, uint16_t place, char out[BENCH_ROW_NAME])
+{
+	memset(out, 0, BENCH_ROW_NAME);
+	if (place > 0)
+		memcpy(out, block->names[place - 1].at, ROUTE_NAME_SIZE);
+}
+
+/* Takes the block. */
+static void gather_block(struct bench *bench, struct route_block *block)
+{
+	struct route_walk walk = route_walk_of(block);
+
+	ck_assert(route_rows_good(block));
+	bench->rows =
+	    realloc(bench->rows, (bench->row_count + block->row_count) * sizeof *bench->rows);
+	while (route_walk_next(&walk)) {
+		struct bench_row *row = &bench->rows[bench->row_count++];
+
+		*row = (struct bench_row){.qos = walk.row.qos,
+					  .outcome = walk.row.outcome,
+					  .after_ms = walk.row.after_ms,
+					  .epoch = block->epoch};
+		copy_name(block, walk.row.source, row->from);
+		copy_name(block, walk.row.destination, row->to);
+	}
+	free(block);
+}
+
+void bench_gather_rows(struct bench *bench)
+{
+	for (unsigned i = 0; i < bench->count; i++)
+		bench_event(bench, i, &(struct event){.type = EVENT_ROUTES});
+}
+
+unsigned bench_rows(const struct bench *bench, const char *from, const char *to, uint8_t qos,
+		    enum route_outcome outcome)
+{
+	unsigned n = 0;
+
+	for (size_t i = 0; i < bench->row_count; i++) {
+		const struct bench_row *row = &bench->rows[i];
+
+		n += row->qos == qos && row->outcome == outcome &&
+		     (!from || strncmp(row->from, from, ROUTE_NAME_SIZE) == 0) &&
+		     (!to || strncmp(row->to, to, ROUTE_NAME_SIZE) == 0);
+	}
+	return n;
+}
+
+/* What is counted as dropped has a row each, and nothing else has one. */
+static void check_rows(struct bench *bench)
+{
+	static const struct {
+		enum route_outcome outcome;
+		enum happened_name counter;
+		bool others; /* it counts more than deliveries */
+	} pairs[] = {
+	    {ROUTE_QUEUE_FULL, HAPPENED_DROPPED_QUEUE_FULL, false},
+	    {ROUTE_SLOW_READER, HAPPENED_DROPPED_SLOW, false},
+	    {ROUTE_EXPIRED, HAPPENED_DROPPED_EXPIRED, false},
+	    {ROUTE_TOO_LARGE, HAPPENED_DROPPED_TOO_LARGE, false},
+	    {ROUTE_MEMORY, HAPPENED_DROPPED_MEMORY, true},
+	    {ROUTE_AWAY, HAPPENED_DROPPED_AWAY, false},
+	    {ROUTE_DENIED, HAPPENED_DROPPED_DENIED, true},
+	    {ROUTE_SESSION_ENDED, HAPPENED_DROPPED_SESSION_END, false},
+	    {ROUTE_LOST, HAPPENED_LOST_IN_CRASH, false},
+	    {ROUTE_UNKNOWN, HAPPENED_UNKNOWN_AFTER_CRASH, false},
+	};
+
+	bench_gather_rows(bench);
+	for (size_t i = 0; i < COUNT_OF(pairs) && !bench->pseudonyms.unrecorded; i++) {
+		uint64_t rows = 0;
+		uint64_t happened = bench_counted(bench, pairs[i].counter);
+
+		for (size_t r = bench->rows_checked; r < bench->row_count; r++)
+			rows += bench->rows[r].outcome == pairs[i].outcome;
+		ck_assert_msg(pairs[i].others ? rows <= happened : rows == happened,
+			      "outcome %u: %u rows, %u counted", pairs[i].outcome, (unsigned)rows,
+			      (unsigned)happened);
+	}
+	bench->rows_checked = bench->row_count;
+}
+
 void bench_init(struct bench *bench, unsigned shards)
 {
 	*bench = (struct bench){
@@ -79,7 +179,9 @@ void bench_init(struct bench *bench, unsigned shards)
 		    .max_packet_size = MEBIBYTE,
 		    .max_subscriptions = 1000,
 		    .memory_limit = 64 * MEBIBYTE,
+		    .route_epoch_s = 3600,
 		},
+	    .pseudonyms = {.pseudonyms = {.of = name_of}},
 	    .listener =
 		{
 		    .accept_3_1 = true,
@@ -132,6 +234,7 @@ static void start_shards(struct bench *bench)
 	    .hash_key = "the key of all",
 	    .settings = &bench->settings,
 	    .auth = &bench->auth,
+	    .pseudonyms = &bench->pseudonyms.pseudonyms,
 	    .budget = &bench->budget,
 	};
 	struct store_visitor visitor = {bench, restore_session, restore_subscription, restore_step};
@@ -179,6 +282,7 @@ static void drop_mail(struct bench *bench)
 
 static void end_shards(struct bench *bench)
 {
+	check_rows(bench);
 	drop_mail(bench);
 	while (bench->stored) {
 		struct store_batch *batch = bench->stored;
@@ -210,6 +314,9 @@ void bench_finish(struct bench *bench)
 {
 	end_shards(bench);
 	store_close(bench->store);
+	free(bench->rows);
+	bench->rows = NULL;
+	bench->row_count = bench->rows_checked = 0;
 }
 
 uint64_t bench_counted(const struct bench *bench, enum happened_name name)
@@ -321,6 +428,9 @@ static void carry_out(struct bench *bench, const struct effect *effect)
 		append_batch(bench, effect->batch);
 		break;
 	case EFFECT_TELL: /* the log's */
+		break;
+	case EFFECT_ROUTES:
+		gather_block(bench, effect->block);
 		break;
 	}
 }

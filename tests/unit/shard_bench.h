@@ -17,6 +17,7 @@
 #include "broker/core/happened.h"
 #include "broker/core/shard.h"
 #include "proto/packet.h"
+#include "storage/route/block.h"
 #include "storage/store.h"
 #include "tests/unit/packets.h"
 
@@ -48,6 +49,24 @@ struct bench_grant {
 	struct slice read, write;
 };
 
+#define BENCH_ROW_NAME 17
+
+/* A row of a delivery.  A pseudonym is the beginning of the client id here, and nobody "". */
+struct bench_row {
+	char from[BENCH_ROW_NAME], to[BENCH_ROW_NAME];
+	uint8_t qos;
+	uint8_t outcome;   /* enum route_outcome */
+	uint64_t after_ms; /* since the first row of its block */
+	uint32_t epoch;
+};
+
+/* Who clients are in rows: first, the shards get its address. */
+struct bench_names {
+	struct pseudonyms pseudonyms;
+	const char *unrecorded; /* this client is to be in no row; NULL: all are */
+	unsigned asked;
+};
+
 struct bench {
 	struct auth auth; /* first: the shards get its address */
 	enum auth_verdict verdict;
@@ -76,6 +95,11 @@ struct bench {
 	unsigned batches;	 /* that were answered */
 	unsigned starts;	 /* of the shards: their random numbers differ each time */
 	struct store_batch *stored, **stored_end;
+
+	struct bench_names pseudonyms;
+	struct bench_row *rows; /* of all deliveries, as far as the shards gave them out */
+	size_t row_count;
+	size_t rows_checked; /* against the counters of shards that are gone */
 
 	struct peer peers[BENCH_PEERS];
 	char names[BENCH_NAMES][32];
@@ -112,6 +136,13 @@ void bench_event(struct bench *bench, unsigned shard, const struct event *event)
 
 /* A text whose hash makes this shard its home: a client id, a topic, "group/filter". */
 const char *bench_name(struct bench *bench, unsigned home, const char *prefix);
+
+/* Has the shards give out the rows that they have. */
+void bench_gather_rows(struct bench *bench);
+
+/* So many of the rows are those, NULL for any name. */
+unsigned bench_rows(const struct bench *bench, const char *from, const char *to, uint8_t qos,
+		    enum route_outcome outcome);
 
 /* The sum of a counter or level over all shards. */
 uint64_t bench_counted(const struct bench *bench, enum happened_name name);

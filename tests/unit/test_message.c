@@ -9,7 +9,7 @@ START_TEST(holds_what_it_was_made_of)
 	    .realm = 4,
 	    .qos = 2,
 	    .retain = true,
-	    .publisher = {3, 77},
+	    .publisher = {.party = 3, .session = 77},
 	    .expires_ms = 123,
 	    .topic = SLICE_LITERAL("a/b"),
 	    .properties = SLICE_LITERAL("\x01\x01"),
