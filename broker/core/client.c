@@ -82,7 +82,10 @@ void client_free(struct shard *shard, struct client *client)
 	idset_destroy(client->releases, &shard->purse);
 	alias_destroy(client->aliases_in, &shard->purse);
 	alias_destroy(client->aliases_out, &shard->purse);
-	connecting_free(shard, client);
+	if (client->answered)
+		authentication_free(shard, client->authentication);
+	else
+		connecting_free(shard, client);
 	for (uint32_t i = 0; client->drained_told && i < shard->drained_count; i++)
 		if (shard->drained[i] == client)
 			shard->drained[i] = NULL;
@@ -225,6 +228,7 @@ void client_timer(struct shard *shard, struct client *client)
 {
 	switch ((enum client_state)client->state) {
 	case CLIENT_LOBBY:
+	case CLIENT_EXCHANGING:
 		client_close(shard, client, false);
 		return;
 	case CLIENT_UP:
@@ -302,10 +306,25 @@ static void packet_in_lobby(struct shard *shard, struct client *client, const st
 	on_connect(shard, client, packet, frame->body);
 }
 
+/* Nothing else until CONNACK. [MQTT-3.1.2-30] */
+static void packet_exchanging(struct shard *shard, struct client *client, const struct frame *frame)
+{
+	bool flags_valid = mqtt_flags_valid(frame->type, frame->flags);
+	if (frame->type == MQTT_AUTH && flags_valid) {
+		on_auth_connecting(shard, client, frame->body);
+	} else if (frame->type == MQTT_DISCONNECT && flags_valid) {
+		client_close(shard, client, false);
+	} else {
+		COUNT(shard, MALFORMED);
+		connect_refuse(shard, client, MQTT_PROTOCOL_ERROR,
+			       "AUTH or DISCONNECT is what may come before CONNACK");
+	}
+}
+
 /* Limits that the fixed header alone is enough for; false: the connection is at its end. */
 static bool size_allowed(struct shard *shard, struct client *client, size_t size)
 {
-	bool lobby = client->state == CLIENT_LOBBY;
+	bool lobby = client->state == CLIENT_LOBBY || client->state == CLIENT_EXCHANGING;
 	size_t limit =
 	    lobby ? shard->settings->connect_bytes_max : shard->settings->max_packet_size;
 	if (size <= limit)
@@ -322,6 +341,8 @@ static void take_packet(struct shard *shard, struct client *client, const struct
 		return;
 	if (client->state == CLIENT_UP)
 		packet_up(shard, client, frame);
+	else if (client->state == CLIENT_EXCHANGING)
+		packet_exchanging(shard, client, frame);
 	else
 		packet_in_lobby(shard, client, frame, packet);
 }
@@ -377,7 +398,8 @@ static void move(struct shard *shard, struct client *client, struct slice packet
 /* Nothing is taken from one at its end: [MQTT-3.1.4-6] [MQTT3-3.1.4-5] */
 static bool reads_on(const struct client *client)
 {
-	return client->state == CLIENT_LOBBY || (client->state == CLIENT_UP && !client->waiting);
+	return client->state == CLIENT_LOBBY || client->state == CLIENT_EXCHANGING ||
+	       (client->state == CLIENT_UP && !client->waiting);
 }
 
 /*

@@ -47,7 +47,6 @@ void connect_refuse(struct shard *shard, struct client *client, enum mqtt_reason
 
 /* ---- accepting ---- */
 
-/* No authentication method: none that was accepted. [MQTT-4.12.0-6] */
 static void connack_properties(const struct shard *shard, const struct client *client,
 			       struct mqtt_properties *p)
 {
@@ -87,6 +86,7 @@ static void connack_properties(const struct shard *shard, const struct client *c
 		mqtt_set(p, MQTT_PROPERTY_RESPONSE_INFORMATION);
 		p->response_information = shard->settings->response_information;
 	}
+	authentication_connack(client, p);
 }
 
 static void write_user(struct writer *w, const char *name, struct slice value)
@@ -125,6 +125,17 @@ static void lost_told(struct shard *shard, struct session *session)
 	step_queue_changed(shard, session);
 }
 
+/* CONNECT is over; what it said of how it authenticates holds for the connection. */
+static void answered(struct shard *shard, struct client *client)
+{
+	struct authentication *authentication = client->connecting->authentication;
+	client->connecting->authentication = NULL;
+	connecting_free(shard, client);
+	authentication_done(shard, authentication);
+	client->authentication = authentication;
+	client->answered = true;
+}
+
 /* CONNACK goes, then whatever waited. [MQTT-3.1.4-5] [MQTT-3.2.0-1] [MQTT3-3.1.4-4]
  * [MQTT3-3.2.0-1] */
 void connect_finish(struct shard *shard, struct client *client)
@@ -139,8 +150,10 @@ void connect_finish(struct shard *shard, struct client *client)
 	uint8_t user[USER_ROOM];
 	if (client->version == MQTT_VERSION_5_0)
 		connack.properties.user = encode_user(session, &connecting->token, user);
-	size_t room =
-	    256 + USER_ROOM + connecting->client_id_len + shard->settings->response_information.len;
+	size_t room = 256 + USER_ROOM + connecting->client_id_len +
+		      shard->settings->response_information.len +
+		      connack.properties.authentication_method.len +
+		      connack.properties.authentication_data.len;
 	uint8_t *packet = purse_payload(&shard->purse, room); /* it may hold a token */
 	size_t n = encode_connack(client, packet, room, &connack);
 	explicit_bzero(user, sizeof user);
@@ -155,7 +168,7 @@ void connect_finish(struct shard *shard, struct client *client)
 	purse_payload_free(&shard->purse, packet, room);
 	client->state = CLIENT_UP;
 	token_offered(shard, session, &connecting->token);
-	connecting_free(shard, client);
+	answered(shard, client);
 	client->connected_s = (uint32_t)shard->now.wall_s;
 	client->last_packet_ms = shard->now.ms;
 	COUNT(shard, CONNECTS);

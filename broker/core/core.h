@@ -53,6 +53,7 @@ enum client_state {
 	CLIENT_NONE,	       /* no connection has this link number */
 	CLIENT_LOBBY,	       /* no CONNECT yet */
 	CLIENT_AUTHENTICATING, /* CONNECT decoded, waits for auth */
+	CLIENT_EXCHANGING,     /* AUTH sent, waits for the client's */
 	CLIENT_COMMITTING,     /* session changed, waits for the store */
 	CLIENT_UP,	       /* CONNACK sent */
 	CLIENT_CLOSING,	       /* nothing is read any more; waits for EVENT_LINK_CLOSED */
@@ -78,6 +79,7 @@ struct connecting {
 	uint32_t expiry_s;
 	struct auth_grant *grant; /* from the answer on until the session has it */
 	struct token_offer token;
+	struct authentication *authentication; /* it named a method */
 	size_t client_id_len;
 	uint8_t client_id[];
 };
@@ -107,6 +109,7 @@ struct client {
 	bool problem_information : 1; /* asked for in so many words: DISCONNECT may hold a sentence
 				       */
 	bool moving : 1;	      /* its home is move_to */
+	bool answered : 1;	      /* CONNACK is out: it has been UP */
 	party_id move_to;
 	uint16_t keep_alive_s;
 	uint16_t receive_maximum;     /* the client's */
@@ -121,7 +124,10 @@ struct client {
 	uint64_t opened_ms;
 	uint64_t last_packet_ms;
 	const struct listener_settings *listener;
-	struct connecting *connecting; /* from CONNECT until CONNACK */
+	union {
+		struct connecting *connecting;	       /* from CONNECT until CONNACK */
+		struct authentication *authentication; /* answered: if CONNECT named a method */
+	};
 	struct will *will;
 	struct idset
 	    *received; /* QoS 1 and 2 of this connection without their last acknowledgement */
@@ -341,10 +347,19 @@ bool client_fits(const struct client *client, size_t packet_size);
 
 /* on_connect.c */
 void on_connect(struct shard *shard, struct client *client, struct slice packet, struct slice body);
-void on_authenticated(struct shard *shard, struct client *client, const struct event *event);
+void connect_begin_session(struct shard *shard, struct client *client);
 void on_connect_stored(struct shard *shard, uint64_t serial, uint32_t link, bool committed);
-/* What was remembered of a CONNECT; NULL is allowed. */
+/* What was remembered of a CONNECT, if that is so. */
 void connecting_free(struct shard *shard, struct client *client);
+
+/* on_auth.c: the answer to a CONNECT that was remembered, now or later. */
+void authenticate(struct shard *shard, struct client *client, const struct mqtt_connect *connect);
+void on_authenticated(struct shard *shard, struct client *client, const struct event *event);
+void on_auth_connecting(struct shard *shard, struct client *client, struct slice body);
+/* What CONNACK says of it; and that it has been said. */
+void authentication_connack(const struct client *client, struct mqtt_properties *p);
+void authentication_done(struct shard *shard, struct authentication *authentication);
+void authentication_free(struct shard *shard, struct authentication *authentication);
 
 /* connack.c: the connection is at its end, or UP. */
 void connect_refuse(struct shard *shard, struct client *client, enum mqtt_reason reason,
@@ -369,7 +384,8 @@ void publish_released(struct shard *shard, struct session *session, uint16_t pac
 void acknowledge(struct shard *shard, struct client *client, struct session *session, uint8_t qos,
 		 uint16_t packet_id, enum mqtt_reason reason);
 
-/* on_publish.c, on_ack.c, on_subscribe.c, on_control.c: a whole packet of a client that is UP */
+/* on_publish.c, on_ack.c, on_subscribe.c, on_control.c, on_auth.c: a whole packet of a client that
+ * is UP */
 void on_publish(struct shard *shard, struct client *client, uint8_t flags, struct slice body);
 void on_ack(struct shard *shard, struct client *client, uint8_t type, struct slice body);
 void on_subscribe(struct shard *shard, struct client *client, struct slice body);

@@ -74,6 +74,12 @@ static struct refusal check(const struct shard *shard, const struct client *clie
 		return (struct refusal){
 		    MQTT_SERVER_UNAVAILABLE,
 		    "the broker lets nobody in for now; its operator knows why"};
+	/* The method proves a name of its own, which has to be the one that is the identifier. */
+	if (mqtt_has(&connect->properties, MQTT_PROPERTY_AUTHENTICATION_METHOD) &&
+	    listener->use_user_name_as_client_id && !connect->has_user_name && !shard->identity)
+		return (struct refusal){
+		    MQTT_NOT_AUTHORIZED,
+		    "the user name is the client identifier here: it is needed"};
 	struct refusal refusal = check_will(shard, listener, connect);
 	return refusal.reason ? refusal : check_client_id(listener, connect, id);
 }
@@ -198,6 +204,7 @@ void connecting_free(struct shard *shard, struct client *client)
 		return;
 	rights_release(shard, connecting->grant);
 	token_offer_finish(shard, &connecting->token);
+	authentication_free(shard, connecting->authentication);
 	memory_free(connecting);
 	client->connecting = NULL;
 }
@@ -277,7 +284,7 @@ static bool may_have(const struct shard *shard, const struct auth_grant *grant, 
 	return owner == 0 || (grant && grant->owner == owner);
 }
 
-static void begin_session(struct shard *shard, struct client *client)
+void connect_begin_session(struct shard *shard, struct client *client)
 {
 	struct connecting *connecting = client->connecting;
 	struct slice id = slice_of(connecting->client_id, connecting->client_id_len);
@@ -347,47 +354,6 @@ static void on_refused_decode(struct shard *shard, struct client *client, enum m
 	connect_refuse(shard, client, reason, NULL);
 }
 
-static enum auth_verdict ask(struct shard *shard, struct client *client,
-			     const struct mqtt_connect *connect, struct auth_answer *answer)
-{
-	struct auth_request request = {
-	    .link = client->link,
-	    .serial = client->serial,
-	    .allow_anonymous = client->listener->allow_anonymous,
-	    .has_user_name = connect->has_user_name,
-	    .has_password = connect->has_password,
-	    .client_id = slice_of(client->connecting->client_id, client->connecting->client_id_len),
-	    .user_name = connect->has_user_name ? connect->user_name : SLICE_NONE,
-	    .password = connect->has_password ? connect->password : SLICE_NONE,
-	    .identity = shard->identity,
-	    .tokens = tokens_for(
-		shard, slice_of(client->connecting->client_id, client->connecting->client_id_len)),
-	};
-	if (shard->identity) {
-		request.has_user_name = true;
-		request.has_password = false;
-		request.user_name = shard->identity->name;
-		request.password = SLICE_NONE;
-	}
-	if (mqtt_has(&connect->properties, MQTT_PROPERTY_AUTHENTICATION_METHOD))
-		request.method = connect->properties.authentication_method;
-	return shard->auth->check(shard->auth, &request, answer);
-}
-
-void on_authenticated(struct shard *shard, struct client *client, const struct event *event)
-{
-	client->state = CLIENT_LOBBY;
-	client->connecting->grant = event->grant;
-	shard_effect(shard, EFFECT_READ, client->link)->on = true;
-	if (event->reason != MQTT_SUCCESS) {
-		connect_refuse(shard, client, event->reason, NULL);
-		return;
-	}
-	begin_session(shard, client);
-	if (client->state == CLIENT_UP)
-		client_resume_reading(shard, client);
-}
-
 static struct slice id_of(const struct shard *shard, const struct client *client,
 			  const struct mqtt_connect *connect)
 {
@@ -425,16 +391,5 @@ void on_connect(struct shard *shard, struct client *client, struct slice packet,
 		connect_refuse(shard, client, MQTT_QUOTA_EXCEEDED, "the broker's memory is full");
 		return;
 	}
-	struct auth_answer answer = {0};
-	enum auth_verdict verdict = ask(shard, client, &connect, &answer);
-	client->connecting->grant = answer.grant;
-	client->connecting->token.came_with = answer.token;
-	if (verdict == AUTH_REFUSE) {
-		connect_refuse(shard, client, answer.reason, answer.text);
-	} else if (verdict == AUTH_WAIT) {
-		client->state = CLIENT_AUTHENTICATING;
-		shard_effect(shard, EFFECT_READ, client->link)->on = false;
-	} else {
-		begin_session(shard, client);
-	}
+	authenticate(shard, client, &connect);
 }

@@ -1,4 +1,4 @@
-/* on_control.c - PINGREQ, DISCONNECT and AUTH from a client: MQTT 5.0 sections 3.12, 3.14, 3.15. */
+/* on_control.c - PINGREQ and DISCONNECT from a client: MQTT 5.0 sections 3.12 and 3.14. */
 #include "broker/core/core.h"
 
 static void violation(struct shard *shard, struct client *client, enum mqtt_reason reason,
@@ -73,14 +73,4 @@ void on_disconnect(struct shard *shard, struct client *client, struct slice body
 	 * [MQTT3-3.1.2-10] [MQTT3-3.14.4-3] */
 	client->end_reason = packet.reason;
 	client_close(shard, client, packet.reason != MQTT_NORMAL_DISCONNECTION);
-}
-
-/* No CONNECT with an authentication method gets this far yet. [MQTT-4.12.0-7] */
-void on_auth(struct shard *shard, struct client *client, struct slice body)
-{
-	struct mqtt_auth packet;
-	enum mqtt_reason reason = mqtt_decode_auth(body, &packet);
-	if (reason == MQTT_SUCCESS)
-		reason = MQTT_PROTOCOL_ERROR;
-	violation(shard, client, reason, "AUTH without an authentication method in CONNECT");
 }

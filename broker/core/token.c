@@ -330,5 +330,7 @@ void tokens_expel(struct shard *shard, uint64_t owner)
 
 void token_save(struct shard *shard, struct session *session)
 {
-	save(shard, of_session(shard, session), session);
+	struct token *token = of_session(shard, session);
+	must(token);
+	save(shard, token, session);
 }
