@@ -16,7 +16,7 @@
 #include "broker/core/settings.h"
 #include "broker/memory_protection.h"
 #include "broker/net/transport.h"
-#include "storage/lmdb_store.h"
+#include "storage/durability.h"
 
 enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON };
 enum ip_logging { IP_LOGGING_NONE, IP_LOGGING_TRUNCATE, IP_LOGGING_FULL };

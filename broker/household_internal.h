@@ -63,6 +63,7 @@ struct household {
 	const char *data_path;
 	char data_link[32];
 	struct keyring *keys; /* NULL for no data directory */
+	struct vault *vault;  /* likewise; store and accounts are rows of it */
 	struct store *store;  /* NULL: nothing is durable */
 	struct store_thread *store_thread;
 	_Atomic bool store_lost;	 /* lmdb_store_poisoned() */

@@ -124,16 +124,18 @@ static bool open_store(struct household *house, struct failure *failure)
 	if (house->directory < 0)
 		return true;
 	const struct config *config = house->config;
+	const struct vault_options options = {house->data_path, config->durability, house->keys};
 	bool put_aside;
 
-	house->store =
-	    lmdb_store_open_as(house->data_path, config->durability, &put_aside, failure);
-	if (house->store && put_aside)
+	house->vault = vault_open(&options, &put_aside, failure);
+	if (house->vault && put_aside)
 		log_write(LOG_LEVEL_WARNING, "start",
 			  "the machine was started anew while `durability process` had data that "
 			  "was not synced: %s/data.mdb cannot be trusted and is data.mdb.unsynced "
 			  "now; sessions start empty",
 			  config->persistence_location);
+	if (house->vault)
+		house->store = lmdb_store_open(house->vault, failure);
 	return house->store != NULL;
 }
 
@@ -373,6 +375,8 @@ void household_close(struct household *house)
 	audit_destroy(house->audit, house->cause);
 	if (house->store)
 		store_close(house->store);
+	if (house->vault)
+		vault_close(house->vault);
 	keyring_close(house->keys);
 	if (house->directory >= 0)
 		close(house->directory);

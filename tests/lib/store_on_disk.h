@@ -4,51 +4,44 @@
 
 #include "storage/lmdb_store.h"
 #include "tests/lib/rows.h"
-#include "tests/lib/scratch.h"
+#include "tests/lib/vault_on_disk.h"
 
-#include <check.h>
-
-static struct scratch base;
-static struct failure failure;
-
-static inline void setup(void)
+/* One store at a time: its vault and keyring are vault_on_disk.h's. */
+static inline struct store *open_store_as(enum store_durability durability, bool *put_aside)
 {
-	base = scratch_make();
-}
+	struct store *store = NULL;
 
-static inline void teardown(void)
-{
-	scratch_remove(&base);
+	open_vault_as(durability, put_aside);
+	if (vault != NULL)
+		store = lmdb_store_open(vault, &failure);
+	if (store == NULL)
+		close_vault();
+	return store;
 }
 
 static inline struct store *open_store(void)
 {
-	struct store *store = lmdb_store_open(base.path, &failure);
+	bool put_aside;
+	struct store *store = open_store_as(DURABILITY_POWER, &put_aside);
 
 	ck_assert_msg(store != NULL, "%s", failure.text);
 	return store;
 }
 
-static inline void says(const char *what)
+static inline void close_store(struct store *store)
 {
-	ck_assert_msg(strstr(failure.text, what) != NULL, "\"%s\" does not say \"%s\"",
-		      failure.text, what);
+	store_close(store);
+	close_vault();
 }
 
 static inline void refused(const char *what)
 {
+	bool put_aside;
+
 	failure.text[0] = '\0';
-	ck_assert_ptr_null(lmdb_store_open(base.path, &failure));
+	ck_assert_ptr_null(open_store_as(DURABILITY_POWER, &put_aside));
 	says("data.mdb");
 	says(what);
-}
-
-static inline const char *data_path(void)
-{
-	static char path[300];
-
-	snprintf(path, sizeof(path), "%s/data.mdb", base.path);
-	return path;
 }
 
 static inline bool put_one(struct store *store, uint64_t row, struct slice client_id)

@@ -6,14 +6,6 @@
 #include <stdio.h>
 #include <unistd.h>
 
-static const char *path_in(const char *name)
-{
-	static char path[300];
-
-	snprintf(path, sizeof(path), "%s/%s", base.path, name);
-	return path;
-}
-
 static bool is_there(const char *name)
 {
 	return access(path_in(name), F_OK) == 0;
@@ -21,8 +13,7 @@ static bool is_there(const char *name)
 
 static struct store *open_process(bool *put_aside)
 {
-	struct store *store =
-	    lmdb_store_open_as(base.path, DURABILITY_PROCESS, put_aside, &failure);
+	struct store *store = open_store_as(DURABILITY_PROCESS, put_aside);
 
 	ck_assert_msg(store != NULL, "%s", failure.text);
 	return store;
@@ -47,12 +38,12 @@ START_TEST(stands_while_open)
 	ck_assert(!put_aside);
 	ck_assert(is_there(BOOT_MARK_NAME));
 	ck_assert(put_one(store, 1, SLICE_LITERAL("c")));
-	store_close(store);
+	close_store(store);
 	ck_assert(!is_there(BOOT_MARK_NAME));
 	store = open_store();
 	ck_assert_uint_eq(load(store).sessions, 1);
 	ck_assert(!is_there(BOOT_MARK_NAME));
-	store_close(store);
+	close_store(store);
 }
 END_TEST
 
@@ -67,13 +58,13 @@ START_TEST(same_boot_keeps)
 	ck_assert_ptr_nonnull(fgets(boot, sizeof(boot), file));
 	fclose(file);
 	ck_assert(put_one(store, 1, SLICE_LITERAL("c")));
-	store_close(store);
+	close_store(store);
 	die_marked(boot);
 	store = _i == 0 ? open_process(&put_aside) : open_store();
 	ck_assert(!put_aside);
 	ck_assert_uint_eq(load(store).sessions, 1);
 	ck_assert_int_eq(is_there(BOOT_MARK_NAME), _i == 0);
-	store_close(store);
+	close_store(store);
 	ck_assert(!is_there(BOOT_MARK_ASIDE));
 }
 END_TEST
@@ -85,20 +76,20 @@ START_TEST(other_boot_starts_empty)
 	struct store *store = open_process(&put_aside);
 
 	ck_assert(put_one(store, 1, SLICE_LITERAL("c")));
-	store_close(store);
+	close_store(store);
 	die_marked("another boot\n");
-	store = lmdb_store_open_as(base.path, durability, &put_aside, &failure);
+	store = open_store_as(durability, &put_aside);
 	ck_assert_msg(store != NULL, "%s", failure.text);
 	ck_assert(put_aside);
 	ck_assert_uint_eq(load(store).sessions, 0);
 	ck_assert(is_there(BOOT_MARK_ASIDE));
 	ck_assert_int_eq(is_there(BOOT_MARK_NAME), _i == 0);
 	ck_assert(put_one(store, 2, SLICE_LITERAL("d")));
-	store_close(store);
-	store = lmdb_store_open_as(base.path, durability, &put_aside, &failure);
+	close_store(store);
+	store = open_store_as(durability, &put_aside);
 	ck_assert(!put_aside);
 	ck_assert_uint_eq(load(store).sessions, 1);
-	store_close(store);
+	close_store(store);
 }
 END_TEST
 
@@ -108,13 +99,13 @@ START_TEST(damage_of_another_boot_is_put_aside)
 	bool put_aside;
 	int fd;
 
-	store_close(open_process(&put_aside));
+	close_store(open_process(&put_aside));
 	die_marked("another boot\n");
 	fd = open(data_path(), O_WRONLY);
 	ck_assert_int_eq(pwrite(fd, "rubbish", 7, 100), 7);
 	ck_assert_int_eq(ftruncate(fd, 5000), 0);
 	close(fd);
-	store_close(open_process(&put_aside));
+	close_store(open_process(&put_aside));
 	ck_assert(put_aside);
 }
 END_TEST

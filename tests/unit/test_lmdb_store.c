@@ -48,18 +48,18 @@ START_TEST(rows_are_there_after_reopening)
 	sum = load(store);
 	ck_assert_uint_eq(sum.sessions, 2);
 	ck_assert_uint_eq(sum.subscriptions, 2);
-	store_close(store);
+	close_store(store);
 
 	store = open_store();
 	ck_assert_uint_eq(load(store).sum, sum.sum);
 	ck_assert(rows_commit(store, deletes, 3, &failure));
-	store_close(store);
+	close_store(store);
 
 	store = open_store();
 	sum = load(store);
 	ck_assert_uint_eq(sum.sessions, 1);
 	ck_assert_uint_eq(sum.subscriptions, 1);
-	store_close(store);
+	close_store(store);
 }
 END_TEST
 
@@ -76,10 +76,10 @@ START_TEST(longest_rows_fit)
 	memset(text, 'q', sizeof(text));
 	ck_assert_msg(rows_commit(store, ops, 2, &failure), "%s", failure.text);
 	sum = load(store);
-	store_close(store);
+	close_store(store);
 	store = open_store();
 	ck_assert_uint_eq(load(store).sum, sum.sum);
-	store_close(store);
+	close_store(store);
 }
 END_TEST
 
@@ -115,12 +115,12 @@ START_TEST(churn_keeps_every_row)
 		}
 		ck_assert_msg(rows_commit(store, ops, PER_TURN, &failure), "%s", failure.text);
 		if (turn % 5 == 4) {
-			store_close(store);
+			close_store(store);
 			store = open_store(); /* checks every page */
 			ck_assert_uint_eq(load(store).sessions, expected);
 		}
 	}
-	store_close(store);
+	close_store(store);
 }
 END_TEST
 
@@ -132,7 +132,7 @@ START_TEST(map_grows_and_has_a_ceiling)
 	uint64_t row = 0;
 
 	memset(text, 'g', sizeof(text));
-	lmdb_store_set_ceiling(store, 4 << 20);
+	vault_set_ceiling(vault, 4 << 20);
 	while (put_one(store, row, slice_of(text, sizeof(text))))
 		row++;
 	says("map full");
@@ -142,12 +142,12 @@ START_TEST(map_grows_and_has_a_ceiling)
 	ck_assert_int_eq(stat(data_path(), &st), 0);
 	ck_assert_int_eq(st.st_size, 4 << 20);
 
-	lmdb_store_set_ceiling(store, 8 << 20);
+	vault_set_ceiling(vault, 8 << 20);
 	ck_assert_msg(put_one(store, row, slice_of(text, sizeof(text))), "%s", failure.text);
-	store_close(store);
+	close_store(store);
 	store = open_store();
 	ck_assert_uint_eq(load(store).sessions, row + 1);
-	store_close(store);
+	close_store(store);
 }
 END_TEST
 
@@ -164,12 +164,12 @@ static uint64_t fill(struct store *store)
 	return row;
 }
 
-/* A file system of 1 MiB, seen by this process only. */
+/* A file system of 2 MiB, one of which takes keys.slots, seen by this process only. */
 static bool mount_small(void)
 {
 	if (unshare(geteuid() == 0 ? CLONE_NEWNS : CLONE_NEWNS | CLONE_NEWUSER) == 0 &&
 	    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
-	    mount("tmpfs", base.path, "tmpfs", 0, "size=1m,mode=0700") == 0)
+	    mount("tmpfs", base.path, "tmpfs", 0, "size=2m,mode=0700") == 0)
 		return true;
 	fprintf(stderr, "full_disk: skipped, no small file system can be mounted: %s\n",
 		strerror(errno));
@@ -190,12 +190,13 @@ START_TEST(full_disk)
 	ck_assert_uint_gt(rows, 10);
 	ck_assert(!lmdb_store_poisoned(store));
 	ck_assert_uint_eq(load(store).sessions, rows);
-	ck_assert_int_eq(mount("tmpfs", base.path, "tmpfs", MS_REMOUNT, "size=4m"), 0);
+	ck_assert_int_eq(mount("tmpfs", base.path, "tmpfs", MS_REMOUNT, "size=5m"), 0);
 	ck_assert_msg(put_one(store, rows, SLICE_LITERAL("room again")), "%s", failure.text);
-	store_close(store);
+	close_store(store);
 	store = open_store();
 	ck_assert_uint_eq(load(store).sessions, rows + 1);
-	store_close(store);
+	close_store(store);
+	close_keyring();
 	ck_assert_int_eq(umount(base.path), 0);
 }
 END_TEST
@@ -223,10 +224,10 @@ START_TEST(file_size_limit)
 	limit.rlim_cur = limit.rlim_max;
 	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
 	ck_assert(put_one(store, rows, SLICE_LITERAL("room again")));
-	store_close(store);
+	close_store(store);
 	store = open_store();
 	ck_assert_uint_eq(load(store).sessions, rows + 1);
-	store_close(store);
+	close_store(store);
 }
 END_TEST
 
@@ -243,17 +244,17 @@ START_TEST(lost_write_poisons)
 	ck_assert(lmdb_store_poisoned(store));
 	ck_assert(!put_one(store, 2, SLICE_LITERAL("b"))); /* although fdatasync works again */
 	says("restart the broker");
-	store_close(store);
+	close_store(store);
 	store = open_store();
 	ck_assert_uint_eq(load(store).sessions, 1);
-	store_close(store);
+	close_store(store);
 }
 END_TEST
 
 /* Commits one row after the other and says each number when it is durable. */
 static void commit_and_report(int report)
 {
-	struct store *store = lmdb_store_open(base.path, &failure);
+	struct store *store = open_store();
 
 	must(store != NULL);
 	for (uint64_t row = 0;; row++) {
@@ -273,6 +274,7 @@ START_TEST(kill_9_loses_nothing_reported)
 		pid_t child;
 
 		ck_assert_int_eq(pipe(ends), 0);
+		close_keyring(); /* one at a time */
 		child = fork();
 		ck_assert_int_ge(child, 0);
 		if (child == 0)
@@ -290,26 +292,38 @@ START_TEST(kill_9_loses_nothing_reported)
 		found = load(store).sessions;
 		/* the last one may have been committed and not yet reported */
 		ck_assert_uint_ge(found, reported);
-		store_close(store);
+		close_store(store);
 	}
 }
 END_TEST
+
+/* A second vault with the keyring of the first. */
+static void refuses_directory(const char *path)
+{
+	const struct vault_options options = {path, DURABILITY_POWER, keyring};
+	bool put_aside;
+
+	ck_assert_ptr_null(vault_open(&options, &put_aside, &failure));
+}
 
 START_TEST(second_opener_is_refused)
 {
 	struct store *store = open_store();
 
-	refused("open in another process");
+	refuses_directory(base.path);
+	says("data.mdb is open in another process");
 	ck_assert(put_one(store, 1, SLICE_LITERAL("still works")));
-	store_close(store);
+	close_store(store);
 }
 END_TEST
 
 START_TEST(missing_directory_is_named)
 {
-	ck_assert_ptr_null(lmdb_store_open("/nonexistent/place", &failure));
+	open_vault();
+	refuses_directory("/nonexistent/place");
 	says("/nonexistent/place/data.mdb");
 	says("No such file");
+	close_vault();
 }
 END_TEST
 
@@ -334,21 +348,21 @@ START_TEST(steps_are_there_after_reopening)
 	sum = load(store);
 	ck_assert_uint_eq(sum.steps, 5);
 	for (int i = 0; i < 2; i++) {
-		store_close(store);
+		close_store(store);
 		store = open_store();
 		ck_assert_uint_eq(load(store).sum, sum.sum);
 	}
 	ck_assert(rows_commit(store, &gone, 1, &failure)); /* and what only it held open */
 	ck_assert_uint_eq(load(store).steps, 3);
-	store_close(store);
+	close_store(store);
 	store = open_store();
 	ck_assert_uint_eq(load(store).steps, 3);
 	steps[0] = rows_step(STEP_OUTBOUND_END, 2, 2, 0);
 	ck_assert(rows_commit_steps(store, steps, 1, &failure));
-	store_close(store);
+	close_store(store);
 	store = open_store();
 	ck_assert_uint_eq(load(store).steps, 2);
-	store_close(store);
+	close_store(store);
 }
 END_TEST
 
@@ -374,12 +388,12 @@ START_TEST(steps_leave)
 		ck_assert_msg(rows_commit_steps(store, steps, 2 * PAIRS, &failure), "%s",
 			      failure.text);
 		if (turn % 20 == 19) {
-			store_close(store);
+			close_store(store);
 			store = open_store();
 			ck_assert_uint_eq(load(store).steps, 1);
 		}
 	}
-	store_close(store);
+	close_store(store);
 	ck_assert_int_eq(stat(data_path(), &st), 0);
 	ck_assert_int_eq(st.st_size, 1 << 20);
 }
@@ -394,7 +408,7 @@ START_TEST(refused_steps)
 	struct store_op op = rows_session(2, SLICE_LITERAL("to"));
 	struct rows_sum sum;
 
-	lmdb_store_set_ceiling(store, 1 << 20);
+	vault_set_ceiling(vault, 1 << 20);
 	ck_assert(rows_commit(store, &op, 1, &failure));
 	for (unsigned i = 0; i < MANY; i++)
 		steps[i] = rows_step(STEP_OUTBOUND_SENT, 2, (uint16_t)(i + 1), 0);
@@ -406,14 +420,14 @@ START_TEST(refused_steps)
 		ck_assert_uint_eq(load(store).sum, sum.sum);
 	}
 	ck_assert(rows_commit_steps(store, steps + 3, 1, &failure));
-	store_close(store);
+	close_store(store);
 	store = open_store();
 	ck_assert_uint_eq(load(store).steps, 4);
 	ck_assert_msg(rows_commit_steps(store, steps, MANY, &failure), "%s", failure.text);
-	store_close(store);
+	close_store(store);
 	store = open_store();
 	ck_assert_uint_eq(load(store).steps, MANY);
-	store_close(store);
+	close_store(store);
 	free(steps);
 }
 END_TEST

@@ -1,0 +1,248 @@
+/*
+ * vault_load.c - see vault.h: opens rows.
+ *
+ * Rows are named by chance, so their keys come in no order, and a node of the key tree cannot be
+ * opened again for each: they are opened in the order of their keys.
+ */
+#include "storage/lmdb_file.h"
+#include "storage/vault_internal.h"
+
+#include <stdlib.h>
+
+/* ---- collecting ---- */
+
+struct collecting {
+	struct vault *vault;
+	struct vault_rows *rows;
+	enum data_table table;
+	enum sealed_class class;
+};
+
+static bool collect(void *self, uint64_t row, struct slice record, struct failure *failure)
+{
+	const struct collecting *collecting = self;
+	struct vault_rows *rows = collecting->rows;
+	struct vault_row found = {row, 0, record};
+
+	if (!sealed_record_look(record, collecting->class, &found.key_number, failure))
+		return datafile_damaged(&collecting->vault->file, collecting->table, row, failure);
+	if (rows->count == rows->room) {
+		rows->room = rows->room != 0 ? 2 * rows->room : 64;
+		rows->at = realloc(rows->at, rows->room * sizeof(*rows->at));
+		must(rows->at != NULL);
+	}
+	rows->at[rows->count++] = found;
+	return true;
+}
+
+static int by_key(const void *a, const void *b)
+{
+	const struct vault_row *x = a;
+	const struct vault_row *y = b;
+
+	return (x->key_number > y->key_number) - (x->key_number < y->key_number);
+}
+
+bool vault_collect(struct vault *vault, MDB_txn *txn, enum data_table table,
+		   enum sealed_class class, struct vault_rows *rows, struct failure *failure)
+{
+	struct collecting collecting = {vault, rows, table, class};
+
+	if (!datafile_walk(&vault->file, txn, table, &collecting, collect, failure))
+		return false;
+	if (rows->count > 0)
+		qsort(rows->at, rows->count, sizeof(*rows->at), by_key);
+	return true;
+}
+
+void vault_rows_free(struct vault_rows *rows)
+{
+	free(rows->at);
+}
+
+/* ---- opening ---- */
+
+/* The key that rows are opened with; those with the same number follow each other. */
+struct open_key {
+	uint32_t number;
+	bool known; /* `number` was looked for, and... */
+	bool found;
+	uint8_t key[SEAL_KEY_LEN];
+};
+
+static bool find_key(struct vault *vault, MDB_txn *txn, const struct vault_kind *kind,
+		     uint32_t number, struct open_key *key, struct failure *failure)
+{
+	int code;
+
+	if (key->known && key->number == number)
+		return true;
+	*key = (struct open_key){.number = number, .known = true, .found = true};
+	if (kind->under == UNDER_DAY) {
+		key->found = keyring_get(vault->keyring, kind->day, number, key->key);
+		return true;
+	}
+	code = key_tree_key(&vault->tree, txn, number, key->key, failure);
+	if (code != 0 && code != DATAFILE_TOLD)
+		datafile_fail(&vault->file, "cannot be read", code, failure);
+	return code == 0;
+}
+
+bool vault_open_rows(struct vault *vault, MDB_txn *txn, const struct vault_kind *kind,
+		     const struct vault_rows *rows, const struct vault_reader *reader,
+		     struct failure *failure)
+{
+	struct open_key key = {.known = false};
+	bool ok = true;
+
+	for (size_t i = 0; i < rows->count && ok; i++) {
+		const struct vault_row *row = &rows->at[i];
+		const size_t len = sealed_record_body_len(row->record);
+
+		ok = find_key(vault, txn, kind, row->key_number, &key, failure);
+		if (!ok || !key.found)
+			continue;
+		ok = sealed_record_open(row->record, row->row, key.key, vault->body, failure);
+		if (ok)
+			ok = reader->give(reader->self, row, slice_of(vault->body, len), failure);
+		else
+			datafile_damaged(&vault->file, kind->table, row->row, failure);
+		explicit_bzero(vault->body, len);
+	}
+	explicit_bzero(&key, sizeof(key));
+	return ok;
+}
+
+/* ---- a class ---- */
+
+struct loading {
+	struct vault *vault;
+	const struct vault_kind *kind;
+	const struct vault_visitor *visitor;
+	struct owner **by_leaf; /* of kinds that have owners */
+	uint32_t end;
+};
+
+static bool give(void *self, const struct vault_row *row, struct slice body,
+		 struct failure *failure)
+{
+	const struct loading *loading = self;
+	const struct vault_visitor *visitor = loading->visitor;
+	uint64_t owner = row->key_number;
+
+	if (loading->kind->under != UNDER_DAY) {
+		must(row->key_number < loading->end && loading->by_leaf[row->key_number] != NULL);
+		owner = loading->by_leaf[row->key_number]->row;
+	}
+	return visitor->row(visitor->self, row->row, owner, body, failure);
+}
+
+static bool load(void *self, MDB_txn *txn, struct failure *failure)
+{
+	struct loading *loading = self;
+	const struct vault_kind *kind = loading->kind;
+	const struct vault_reader reader = {loading, give};
+	struct vault_rows rows = {0};
+	bool ok;
+
+	if (kind->under != UNDER_DAY)
+		loading->by_leaf = owners_by_leaf(
+		    &loading->vault->owners,
+		    kind->under == UNDER_SESSION ? OWNER_SESSION : OWNER_ACCOUNT, &loading->end);
+	ok = vault_collect(loading->vault, txn, kind->table, kind->class, &rows, failure) &&
+	     vault_open_rows(loading->vault, txn, kind, &rows, &reader, failure);
+	vault_rows_free(&rows);
+	free(loading->by_leaf);
+	return ok;
+}
+
+bool vault_load(struct vault *vault, enum vault_class class, const struct vault_visitor *visitor,
+		struct failure *failure)
+{
+	struct loading loading = {vault, vault_kind(class), visitor, NULL, 0};
+
+	return datafile_read(&vault->file, &loading, load, failure);
+}
+
+/* ---- days ---- */
+
+/* Rows of one transaction: their deletion holds others up. */
+#define FORGET_AT_ONCE 4096u
+
+struct forgetting {
+	struct vault *vault;
+	const struct vault_kind *kind;
+	uint64_t rows[FORGET_AT_ONCE];
+	size_t count;
+	bool have_last; /* is there a key that was looked for? */
+	uint32_t last;
+	bool last_lives;
+};
+
+/* A row whose day's key is gone. */
+static bool look_for_dead(void *self, uint64_t row, struct slice record, struct failure *failure)
+{
+	struct forgetting *forgetting = self;
+	uint32_t day;
+	uint8_t key[SEAL_KEY_LEN];
+
+	if (!sealed_record_look(record, forgetting->kind->class, &day, failure))
+		return datafile_damaged(&forgetting->vault->file, forgetting->kind->table, row,
+					failure);
+	if (!forgetting->have_last || forgetting->last != day) {
+		forgetting->have_last = true;
+		forgetting->last = day;
+		forgetting->last_lives =
+		    keyring_get(forgetting->vault->keyring, forgetting->kind->day, day, key);
+		explicit_bzero(key, sizeof(key));
+	}
+	if (!forgetting->last_lives && forgetting->count < FORGET_AT_ONCE)
+		forgetting->rows[forgetting->count++] = row;
+	return true;
+}
+
+static bool find_dead(void *self, MDB_txn *txn, struct failure *failure)
+{
+	struct forgetting *forgetting = self;
+
+	return datafile_walk(&forgetting->vault->file, txn, forgetting->kind->table, forgetting,
+			     look_for_dead, failure);
+}
+
+static int delete_dead(void *self, MDB_txn *txn, struct failure *failure)
+{
+	struct forgetting *forgetting = self;
+	int code = 0;
+
+	(void)failure;
+	for (size_t i = 0; i < forgetting->count && code == 0; i++)
+		code = datafile_delete(&forgetting->vault->file, txn, forgetting->kind->table,
+				       forgetting->rows[i]);
+	return code;
+}
+
+bool vault_sweep(struct vault *vault, enum vault_class class, struct failure *failure)
+{
+	struct forgetting *forgetting = malloc(sizeof(*forgetting));
+	const struct datafile_work work = {forgetting, delete_dead, NULL};
+	bool ok;
+
+	must(forgetting != NULL);
+	do {
+		*forgetting = (struct forgetting){.vault = vault, .kind = vault_kind(class)};
+		ok = datafile_read(&vault->file, forgetting, find_dead, failure) &&
+		     (forgetting->count == 0 || datafile_write(&vault->file, &work, failure));
+	} while (ok && forgetting->count == FORGET_AT_ONCE);
+	free(forgetting);
+	return ok;
+}
+
+bool vault_forget_day(struct vault *vault, enum vault_class class, uint64_t day,
+		      struct failure *failure)
+{
+	const struct vault_kind *kind = vault_kind(class);
+
+	must(kind->under == UNDER_DAY);
+	return keyring_destroy(vault->keyring, kind->day, day, failure) &&
+	       vault_sweep(vault, class, failure);
+}
