@@ -51,6 +51,22 @@ static enum audit_word tls_of(const struct config *config)
 	return covered > 0 ? AUDIT_WORD_COVER_SOME : AUDIT_WORD_COVER_NONE;
 }
 
+/* Of the lines as they would be written, so that whoever publishes them can show it. */
+static struct audit_hash transfers_hash(const struct residency *residency)
+{
+	struct slice parts[5 * RESIDENCY_TRANSFER_MAX];
+	size_t count = 0;
+
+	for (size_t i = 0; i < residency->transfer_count; i++) {
+		parts[count++] = slice_text("transfer ");
+		parts[count++] = slice_text(residency->transfers[i].region);
+		parts[count++] = slice_text(" ");
+		parts[count++] = slice_text(residency->transfers[i].basis);
+		parts[count++] = slice_text("\n");
+	}
+	return audit_sha256(parts, count);
+}
+
 static struct audit_event settings_of(const struct config *config)
 {
 	static const enum audit_word depths[] = {[IP_LOGGING_NONE] = AUDIT_WORD_DEPTH_NONE,
@@ -80,6 +96,7 @@ static struct audit_event settings_of(const struct config *config)
 
 	for (size_t i = 0; i < sizeof(settings) / sizeof(settings[0]); i++)
 		event.values[settings[i].field] = settings[i].value;
+	event.hash = transfers_hash(&config->residency);
 	return event;
 }
 
@@ -112,7 +129,8 @@ static struct audit_event version_now(void)
 
 static bool same_values(const struct audit_event *a, const struct audit_event *b)
 {
-	return a->type == b->type && memcmp(a->values, b->values, sizeof(a->values)) == 0;
+	return a->type == b->type && memcmp(a->values, b->values, sizeof(a->values)) == 0 &&
+	       audit_hash_equal(&a->hash, &b->hash);
 }
 
 /* ---- the start */

@@ -16,6 +16,7 @@
 #include "broker/core/settings.h"
 #include "broker/memory_protection.h"
 #include "broker/net/transport.h"
+#include "broker/residency.h"
 #include "storage/durability.h"
 
 enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON };
@@ -52,6 +53,8 @@ struct config {
 	bool audit_log;
 	enum store_durability durability;
 	enum memory_protection memory_protection;
+	struct residency residency;
+	const char *privacy_contact;	  /* NULL: none is named */
 	const char *persistence_location; /* absolute or as written; never NULL when persistence */
 	uint32_t sys_interval_s;	  /* 0: no $SYS */
 	const char *include_dir;	  /* NULL: none */
@@ -62,10 +65,9 @@ struct config {
 	const char *admin_token_file; /* NULL: none */
 	const char *log_address;      /* NULL: no log listener */
 	uint16_t log_port;
-	char region[3];		     /* two capital letters */
-	const char *privacy_contact; /* NULL: none */
-	uint32_t policy_version;     /* 0: none */
-	const char *password_file;   /* NULL: none; likewise */
+	char region[3];		   /* two capital letters */
+	uint32_t policy_version;   /* 0: none */
+	const char *password_file; /* NULL: none; likewise */
 	const char *acl_file;
 	bool allow_cleartext_password;
 	uint32_t auth_threads;	    /* 1 or more */

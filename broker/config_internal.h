@@ -65,6 +65,8 @@ enum config_type_number {
 	TYPE_LOG_TYPE,
 	TYPE_CLIENT_EXPIRATION,
 	TYPE_BAN,
+	TYPE_LIFETIME,
+	TYPE_TRANSFER,
 };
 
 struct config_key {
@@ -168,6 +170,15 @@ void config_text_add(struct config_text *text, const char *format, ...)
 void config_finish(struct config_reader *reader, uint16_t command_line_port);
 /* The two listeners of an embedded default, or of a file that opens none. */
 void config_open_loopback(struct config_reader *reader, uint16_t port);
+
+/* config_values.c */
+bool config_read_period(const char *value, uint64_t *seconds);
+
+/* config_privacy.c: setters */
+bool config_set_lifetime(struct config_reader *reader, const struct config_key *key, char *value,
+			 void *field);
+bool config_set_transfer(struct config_reader *reader, const struct config_key *key, char *value,
+			 void *field);
 
 /* config_transport.c: do the keys of a listener about TLS and the like fit each other? */
 void config_finish_transport(struct config_reader *reader, struct config_draft *draft);

@@ -94,25 +94,25 @@ static bool set_keep_alive(struct config_reader *reader, const struct config_key
 	return true;
 }
 
-/* A number and a letter, as mosquitto writes it; a month is 30 days, a year 365. */
-static bool read_period(const char *value, uint64_t *seconds)
+/* A number and a letter, as mosquitto writes it; m is a month of 30 days, so a minute is min. */
+bool config_read_period(const char *value, uint64_t *seconds)
 {
 	static const struct {
-		char letter;
+		const char *unit;
 		uint64_t seconds;
-	} units[] = {{'s', 1},	    {'h', 3600},    {'d', 86400},
-		     {'w', 604800}, {'m', 2592000}, {'y', 31536000}};
+	} units[] = {{"s", 1},	    {"min", 60},    {"h", 3600},    {"d", 86400},
+		     {"w", 604800}, {"m", 2592000}, {"y", 31536000}};
 	char digits[12];
-	const size_t len = strlen(value);
+	const size_t len = strspn(value, "0123456789");
 	uint64_t number = 0;
-	if (len < 2 || len > sizeof(digits))
+	if (len < 1 || len >= sizeof(digits))
 		return false;
-	memcpy(digits, value, len - 1);
-	digits[len - 1] = '\0';
+	memcpy(digits, value, len);
+	digits[len] = '\0';
 	if (!config_read_number(digits, &number) || number == 0 || number > UINT32_MAX)
 		return false;
 	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
-		if (units[i].letter == value[len - 1]) {
+		if (strcmp(units[i].unit, value + len) == 0) {
 			*seconds = number * units[i].seconds;
 			return true;
 		}
@@ -124,7 +124,7 @@ static bool set_period(struct config_reader *reader, const struct config_key *ke
 		       void *field)
 {
 	uint64_t seconds = 0;
-	if (!read_period(value, &seconds) || seconds < key->min || seconds > key->max)
+	if (!config_read_period(value, &seconds) || seconds < key->min || seconds > key->max)
 		return config_wrong(reader, key, value);
 	store_number(field, key->size, seconds);
 	return true;
@@ -136,7 +136,7 @@ static bool set_client_expiration(struct config_reader *reader, const struct con
 {
 	(void)field;
 	uint64_t seconds = 0;
-	if (!read_period(value, &seconds))
+	if (!config_read_period(value, &seconds))
 		return config_wrong(reader, key, value);
 	reader->client_expiration_s = seconds < UINT32_MAX ? (uint32_t)seconds : UINT32_MAX - 1;
 	return true;
@@ -163,7 +163,7 @@ static bool set_ban(struct config_reader *reader, const struct config_key *key, 
 		*period++ = '\0';
 	period += strspn(period, " \t");
 	if (!config_read_number(written, &count) || count < 1 || count > BAN_COUNT_MAX ||
-	    !read_period(period, &seconds) || seconds > 86400)
+	    !config_read_period(period, &seconds) || seconds > 86400)
 		return config_wrong(reader, key, value);
 	config->ban_after = (uint32_t)count;
 	config->ban_ms = seconds * 1000;
@@ -442,7 +442,7 @@ static const struct config_type types[] = {
     [TYPE_SECONDS] = {.set = set_number, .unit = "seconds"},
     [TYPE_SECONDS_AS_MS] = {.set = set_number, .unit = "seconds", .factor = 1000},
     [TYPE_KEEP_ALIVE] = {.set = set_keep_alive, .unit = "seconds", .unlimited = true},
-    [TYPE_PERIOD] = {.set = set_period, .form = "a number with s, h, d or w, up to 30d"},
+    [TYPE_PERIOD] = {.set = set_period, .form = "a number with s, min, h, d or w, up to 30d"},
     [TYPE_TEXT] = {.set = set_text, .form = "a text", .once = true},
     [TYPE_WORD] = {.set = set_word, .form = "a word; several in several lines"},
     [TYPE_SLICE] = {.set = set_slice, .form = "a text", .once = true},
@@ -481,9 +481,12 @@ static const struct config_type types[] = {
 		       .form = "error, warning, notice, information, debug, all or none",
 		       .choices = log_words},
     [TYPE_CLIENT_EXPIRATION] = {.set = set_client_expiration,
-				.form = "a number with s, h, d, w, m or y"},
+				.form = "a number with s, min, h, d, w, m or y"},
     [TYPE_BAN] = {.set = set_ban,
-		  .form = "COUNT PERIOD, the period a number with s or h up to 24h; or never"},
+		  .form = "COUNT PERIOD, the period a number with s, min or h up to 24h; or never"},
+    [TYPE_LIFETIME] = {.set = config_set_lifetime, .form = "a number with s, min, h, d or w"},
+    [TYPE_TRANSFER] = {.set = config_set_transfer,
+		       .form = "REGION BASIS; several in several lines"},
 };
 
 const struct config_type *config_type_of(const struct config_key *key)
