@@ -497,6 +497,11 @@ uint8_t *shard_payload(struct shard *shard, size_t n)
 	return purse_payload(&shard->purse, n);
 }
 
+struct shelf *shard_shelf(struct shard *shard)
+{
+	return shard->purse.shelf;
+}
+
 void shard_free_bytes(struct shard *shard, struct slice bytes)
 {
 	purse_payload_free(&shard->purse, (void *)(uintptr_t)bytes.at, bytes.len);

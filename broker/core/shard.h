@@ -199,6 +199,10 @@ struct tally shard_take_tally(struct shard *shard);
 uint8_t *shard_payload(struct shard *shard, size_t n);
 void shard_free_bytes(struct shard *shard, struct slice bytes);
 
+/* Where that comes from, for layers of a stream that keep some for themselves. */
+struct shelf;
+struct shelf *shard_shelf(struct shard *shard);
+
 /* A calm moment: gives up memory that was kept for the next burst. */
 void shard_calm(struct shard *shard);
 

@@ -116,6 +116,7 @@ bool loop_add_link(struct loop *loop, struct stream stream, struct listener *lis
 	struct epoll_event event = {.events = EPOLLIN, .data.u64 = *number};
 
 	link->stream = stream;
+	stream_adopt(&link->stream, shard_shelf(loop->shard));
 	link->listener = listener;
 	link->settings = settings;
 	link->armed = LINK_ARMED_IN;

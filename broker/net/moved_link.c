@@ -5,6 +5,7 @@
 
 void moved_link_destroy(struct moved_link *moved, struct shard *shard)
 {
+	stream_adopt(&moved->stream, shard_shelf(shard));
 	moved->stream.class->close(&moved->stream);
 	connection_limit_leave(&moved->listener->limit);
 	connection_limit_leave(moved->listener->all);

@@ -11,7 +11,8 @@ struct proxy_link {
 	const struct proxy_settings *settings;
 	struct transport *transport; /* a reference */
 	struct listener *listener;
-	bool over; /* what still comes is thrown away */
+	struct shelf *shelf; /* for who comes behind the header */
+	bool over;	     /* what still comes is thrown away */
 	size_t len;
 	uint8_t bytes[PROXY_HEADER_MAX];
 };
@@ -36,11 +37,13 @@ static void become(struct stream *stream, const struct proxy_header *header)
 {
 	struct proxy_link *link = stream->state;
 	struct transport *transport = link->transport;
+	struct shelf *shelf = link->shelf;
 
 	tell(link->listener, header);
 	transport_keep(transport);
 	forget(stream);
 	*stream = transport_inner(transport, stream->fd);
+	stream_adopt(stream, shelf);
 	stream->proxied = true;
 	stream->confidential = stream->confidential || header->over_tls;
 	transport_release(transport);
@@ -120,8 +123,18 @@ static void proxy_close(struct stream *stream)
 	stream->fd = -1;
 }
 
-static const struct stream_class proxy_stream = {
-    .read = proxy_read, .write = proxy_write, .finish = proxy_finish, .close = proxy_close};
+static void proxy_adopt(struct stream *stream, struct shelf *shelf)
+{
+	struct proxy_link *link = stream->state;
+
+	link->shelf = shelf;
+}
+
+static const struct stream_class proxy_stream = {.adopt = proxy_adopt,
+						 .read = proxy_read,
+						 .write = proxy_write,
+						 .finish = proxy_finish,
+						 .close = proxy_close};
 
 struct stream proxy_stream_of(const struct proxy_settings *settings, struct transport *transport,
 			      struct listener *listener, int fd)

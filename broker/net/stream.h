@@ -11,6 +11,9 @@
  * without slices.  `done` says that what read() just gave was the last, as STREAM_DONE
  * does when there is nothing to give.  All change in the stream's own functions only.
  *
+ * What a layer keeps of the bytes may be payload: it lies in memory of the shelf that the stream
+ * was given to last, and is overwritten when it is done with.
+ *
  * Failure: results below zero; a stream that said STREAM_GONE is only closed.
  * Thread: one at a time; a stream moves from thread to thread with its link.
  */
@@ -28,6 +31,7 @@
 /* Room that is given to read(): what a layer needs to take off its envelopes in place. */
 #define STREAM_READ_MIN 65536u
 
+struct shelf;
 struct transport;
 
 struct stream {
@@ -42,6 +46,11 @@ struct stream {
 };
 
 struct stream_class {
+	/*
+	 * The stream belongs to the thread of this shelf now; comes before all others, and again
+	 * when it has moved.  Missing: nothing is kept.
+	 */
+	void (*adopt)(struct stream *stream, struct shelf *shelf);
 	/* Reads up to `room` bytes, STREAM_READ_MIN or more: how many, or one of STREAM_*. */
 	ssize_t (*read)(struct stream *stream, uint8_t *at, size_t room);
 	/* Writes slices in their order: how many bytes were taken, or one of STREAM_*. */
@@ -58,5 +67,11 @@ struct stream_class {
 
 /* The most slices that one write takes. */
 #define STREAM_SLICES_MAX 64
+
+static inline void stream_adopt(struct stream *stream, struct shelf *shelf)
+{
+	if (stream->class->adopt)
+		stream->class->adopt(stream, shelf);
+}
 
 #endif

@@ -4,6 +4,7 @@
  */
 #include "broker/net/tls_internal.h"
 #include "broker/net/transport.h"
+#include "broker/net/wipe.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -54,7 +55,7 @@ static int take_sealed(void *self, const unsigned char *bytes, size_t len)
 	link->dead = link->dead || link->backlog.len > BACKLOG_MAX;
 	if (link->dead)
 		return MBEDTLS_ERR_NET_CONN_RESET;
-	backlog_add(&link->backlog, slice_of(bytes + sent, len - sent));
+	backlog_add(&link->backlog, link->shelf, slice_of(bytes + sent, len - sent));
 	return (int)len;
 }
 
@@ -197,12 +198,11 @@ static ssize_t tls_read(struct stream *stream, uint8_t *at, size_t room)
 static ssize_t flush(struct stream *stream, struct tls_link *link)
 {
 	while (link->backlog.len > 0) {
-		size_t n =
-		    (size_t)send_some(link, slice_of(link->backlog.bytes, link->backlog.len));
+		size_t n = (size_t)send_some(link, backlog_bytes(&link->backlog));
 
 		if (n == 0)
 			break;
-		backlog_drop(&link->backlog, n);
+		backlog_drop(&link->backlog, link->shelf, n);
 	}
 	stream->backlog = link->backlog.len > 0;
 	return link->dead ? STREAM_GONE : stream->backlog ? STREAM_AGAIN : 0;
@@ -225,16 +225,14 @@ static struct slice gather(const struct slice *slices, size_t count, size_t skip
 	return slice_of(room, len);
 }
 
-static ssize_t tls_write(struct stream *stream, const struct slice *slices, size_t count)
+/* As many records as the socket takes; `room` is for what has to be gathered. */
+static ssize_t write_records(struct stream *stream, const struct slice *slices, size_t count,
+			     uint8_t *room)
 {
 	struct tls_link *link = stream->state;
-	uint8_t room[RECORD_MAX];
-	ssize_t flushed = flush(stream, link);
 	size_t taken = 0;
 	size_t skip = 0; /* bytes of the first slice that are written */
 
-	if (flushed != 0)
-		return flushed;
 	while (count > 0 && !stream->backlog) {
 		struct slice bytes = gather(slices, count, skip, room);
 		int n = bytes.len > 0 ? mbedtls_ssl_write(&link->ssl, bytes.at, bytes.len) : 0;
@@ -250,6 +248,30 @@ static ssize_t tls_write(struct stream *stream, const struct slice *slices, size
 	return (ssize_t)taken;
 }
 
+static size_t sum_of(const struct slice *slices, size_t count)
+{
+	size_t len = 0;
+
+	for (size_t i = 0; i < count; i++)
+		len += slices[i].len;
+	return len;
+}
+
+static ssize_t tls_write(struct stream *stream, const struct slice *slices, size_t count)
+{
+	struct tls_link *link = stream->state;
+	uint8_t room[RECORD_MAX];
+	ssize_t flushed = flush(stream, link);
+
+	if (flushed != 0)
+		return flushed;
+	size_t len = sum_of(slices, count);
+	ssize_t n = write_records(stream, slices, count, room);
+
+	wipe(slice_of(room, len < RECORD_MAX ? len : RECORD_MAX));
+	return n;
+}
+
 static void tls_finish(struct stream *stream)
 {
 	struct tls_link *link = stream->state;
@@ -257,7 +279,7 @@ static void tls_finish(struct stream *stream)
 	if (!link->over && !stream->opening)
 		mbedtls_ssl_close_notify(&link->ssl);
 	flush(stream, link);
-	backlog_finish(&link->backlog);
+	backlog_finish(&link->backlog, link->shelf);
 	stream->backlog = false;
 	link->over = true;
 	shutdown(link->fd, SHUT_WR);
@@ -272,7 +294,7 @@ static void tls_close(struct stream *stream)
 	stream->state = NULL;
 	mbedtls_ssl_free(&link->ssl);
 	tls_server_release(link->server);
-	backlog_finish(&link->backlog);
+	backlog_finish(&link->backlog, link->shelf);
 	free((void *)(uintptr_t)link->psk.at);
 	free((void *)(uintptr_t)link->identity.name.at);
 	free(link);
@@ -339,7 +361,15 @@ static bool tls_welcome(const struct stream *stream, const struct transport *tra
 			 is_trusted(link, peer, now));
 }
 
+static void tls_adopt(struct stream *stream, struct shelf *shelf)
+{
+	struct tls_link *link = stream->state;
+
+	link->shelf = shelf;
+}
+
 static const struct stream_class tls_stream = {
+    .adopt = tls_adopt,
     .read = tls_read,
     .write = tls_write,
     .finish = tls_finish,

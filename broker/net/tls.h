@@ -14,7 +14,7 @@
  * stream's backlog.  Randomness is the kernel's, so that a connection may move to
  * another thread.
  *
- * Cost: some 37 kB of heap for each connection.
+ * Cost: some 37 kB of heap for each connection; no payload stays in it.
  * Failure: of files, a sentence with key, path and cause; of peers, STREAM_DONE (they
  * were sent an alert).
  * Thread: a server is made by the main thread and read by all; a stream is as stream.h.

@@ -47,6 +47,7 @@ struct tls_link {
 	bool over;	    /* the conversation is: what still comes is thrown away */
 	struct slice input; /* read from the socket, not yet taken */
 	struct backlog backlog;
+	struct shelf *shelf;	  /* of the thread that it belongs to */
 	struct slice psk;	  /* owned: the identity whose key the peer has */
 	struct identity identity; /* its name is owned; empty: none */
 };

@@ -2,6 +2,7 @@
 #include "broker/net/ws.h"
 #include "broker/net/backlog.h"
 #include "broker/net/transport.h"
+#include "broker/net/wipe.h"
 #include <stdlib.h>
 #include <wslay/wslay.h>
 
@@ -16,17 +17,22 @@ struct ws_link {
 	const struct ws_settings *settings;
 	struct transport *transport;
 	wslay_event_context_ptr frames; /* NULL: the handshake goes on */
-	uint8_t *request;		/* what came of it */
-	size_t request_len;
-	struct backlog backlog; /* made, and not yet taken by the stream beneath */
-	bool over;		/* what still comes is thrown away */
-	bool passing;		/* of the frame that comes: its payload is MQTT's */
-	struct slice input;	/* of this read: not yet taken by the library */
-	uint8_t *output;	/* of this read: where payload goes */
+	struct shelf *shelf;		/* of the thread that it belongs to */
+	struct backlog request;		/* what came of it */
+	struct backlog backlog;		/* made, and not yet taken by the stream beneath */
+	bool over;			/* what still comes is thrown away */
+	bool passing;			/* of the frame that comes: its payload is MQTT's */
+	struct slice input;		/* of this read: not yet taken by the library */
+	uint8_t *output;		/* of this read: where payload goes */
+	struct slice lent;		/* of the library: where it was given input last */
 };
 
 /* ---- the library's side */
 
+/*
+ * When there is nothing to give, the library has handled what it was given before: where it wants
+ * more, that is overwritten.
+ */
 static ssize_t give_input(wslay_event_context_ptr frames, uint8_t *out, size_t room, int flags,
 			  void *self)
 {
@@ -34,7 +40,9 @@ static ssize_t give_input(wslay_event_context_ptr frames, uint8_t *out, size_t r
 	size_t n = link->input.len < room ? link->input.len : room;
 
 	(void)flags;
+	link->lent = slice_of(out, n);
 	if (n == 0) {
+		wipe(slice_of(out, room));
 		wslay_event_set_error(frames, WSLAY_ERR_WOULDBLOCK);
 		return -1;
 	}
@@ -50,7 +58,7 @@ static ssize_t take_output(wslay_event_context_ptr frames, const uint8_t *bytes,
 
 	(void)frames;
 	(void)flags;
-	backlog_add(&link->backlog, slice_of(bytes, len));
+	backlog_add(&link->backlog, link->shelf, slice_of(bytes, len));
 	return (ssize_t)len;
 }
 
@@ -103,11 +111,11 @@ static ssize_t flush(struct stream *stream, struct ws_link *link)
 	ssize_t n = 0;
 
 	while (n >= 0 && (link->backlog.len > 0 || link->inner.backlog)) {
-		struct slice bytes = slice_of(link->backlog.bytes, link->backlog.len);
+		struct slice bytes = backlog_bytes(&link->backlog);
 
 		n = link->inner.class->write(&link->inner, &bytes, bytes.len > 0);
 		if (n > 0)
-			backlog_drop(&link->backlog, (size_t)n);
+			backlog_drop(&link->backlog, link->shelf, (size_t)n);
 	}
 	stream->backlog = link->backlog.len > 0 || link->inner.backlog;
 	return n < 0 ? n : 0;
@@ -126,23 +134,8 @@ static void make_answers(struct ws_link *link)
 static ssize_t answer_opening(struct stream *stream, struct ws_link *link,
 			      const struct ws_opening *opening)
 {
-	backlog_add(&link->backlog, slice_of(opening->answer, opening->answer_len));
+	backlog_add(&link->backlog, link->shelf, slice_of(opening->answer, opening->answer_len));
 	return flush(stream, link);
-}
-
-static void forget_request(struct ws_link *link)
-{
-	free(link->request);
-	link->request = NULL;
-	link->request_len = 0;
-}
-
-static void take_request(struct ws_link *link, struct slice bytes)
-{
-	link->request = realloc(link->request, link->request_len + bytes.len);
-	must(link->request);
-	memcpy(link->request + link->request_len, bytes.at, bytes.len);
-	link->request_len += bytes.len;
 }
 
 /* A close frame with 1002: the library's own, for what is no frame, would not say why. */
@@ -160,7 +153,7 @@ static ssize_t read_frames(struct stream *stream, struct ws_link *link, uint8_t 
 		if (right)
 			make_answers(link);
 		else
-			backlog_add(&link->backlog, slice_of(broken, sizeof(broken)));
+			backlog_add(&link->backlog, link->shelf, slice_of(broken, sizeof(broken)));
 	}
 	ssize_t flushed = flush(stream, link);
 	ssize_t got = link->output - at;
@@ -178,9 +171,9 @@ static ssize_t read_opening(struct stream *stream, struct ws_link *link, struct 
 {
 	struct ws_opening opening;
 
-	take_request(link, bytes);
+	backlog_add(&link->request, link->shelf, bytes);
 	enum ws_opening_step step =
-	    ws_opening_read(slice_of(link->request, link->request_len), link->settings, &opening);
+	    ws_opening_read(backlog_bytes(&link->request), link->settings, &opening);
 
 	if (step == WS_OPENING_MORE)
 		return STREAM_AGAIN;
@@ -188,16 +181,16 @@ static ssize_t read_opening(struct stream *stream, struct ws_link *link, struct 
 
 	if (step == WS_OPENING_REFUSED) {
 		link->over = true;
-		forget_request(link);
+		backlog_finish(&link->request, link->shelf);
 		return flushed == STREAM_GONE ? STREAM_GONE : STREAM_DONE;
 	}
 	make_frames(link);
 	stream->opening = false;
-	link->input = slice_after(slice_of(link->request, link->request_len), opening.used);
+	link->input = slice_after(backlog_bytes(&link->request), opening.used);
 	ssize_t n = flushed == STREAM_GONE ? STREAM_GONE : read_frames(stream, link, at);
 
 	link->input = SLICE_NONE;
-	forget_request(link);
+	backlog_finish(&link->request, link->shelf);
 	return n;
 }
 
@@ -225,43 +218,92 @@ static ssize_t ws_read(struct stream *stream, uint8_t *at, size_t room)
 
 /* ---- writing */
 
-/* Up to FRAME_MAX bytes of the slices, after the first `skip`. */
-static size_t gather(const struct slice *slices, size_t count, size_t skip, uint8_t *room)
-{
-	size_t len = 0;
+/* A frame on its way to the stream beneath: its head, and parts of the caller's slices. */
+struct frame {
+	struct slice parts[STREAM_SLICES_MAX];
+	size_t count;
+	size_t len; /* of the payload */
+	size_t head_len;
+	uint8_t head[16];
+};
 
-	for (size_t i = 0; i < count && len < FRAME_MAX; i++) {
+static ssize_t take_head(const uint8_t *bytes, size_t len, int flags, void *self)
+{
+	struct frame *frame = self;
+
+	(void)flags;
+	must(len <= sizeof(frame->head) - frame->head_len);
+	memcpy(frame->head + frame->head_len, bytes, len);
+	frame->head_len += len;
+	return (ssize_t)len;
+}
+
+/* The library's part is done with the head: the payload goes as it is, for it is not masked. */
+static void make_head(struct frame *frame)
+{
+	static const struct wslay_frame_callbacks callbacks = {.send_callback = take_head};
+	struct wslay_frame_iocb head = {
+	    .fin = 1, .opcode = WSLAY_BINARY_FRAME, .payload_length = frame->len};
+	wslay_frame_context_ptr maker;
+
+	must(wslay_frame_context_init(&maker, &callbacks, frame) == 0);
+	must(wslay_frame_send(maker, &head) == 0);
+	wslay_frame_context_free(maker);
+	frame->parts[0] = slice_of(frame->head, frame->head_len);
+}
+
+/* Up to FRAME_MAX bytes of the slices, after the first `skip`. */
+static void fill(struct frame *frame, const struct slice *slices, size_t count, size_t skip)
+{
+	frame->count = 1;
+	frame->len = frame->head_len = 0;
+	for (size_t i = 0; i < count && frame->len < FRAME_MAX && frame->count < STREAM_SLICES_MAX;
+	     i++) {
 		size_t before = skip < slices[i].len ? skip : slices[i].len;
-		struct slice from = slice_after(slices[i], before);
-		size_t n = from.len < FRAME_MAX - len ? from.len : FRAME_MAX - len;
+		struct slice part = slice_after(slices[i], before);
 
 		skip -= before;
-		if (n > 0)
-			memcpy(room + len, from.at, n);
-		len += n;
+		if (part.len > FRAME_MAX - frame->len)
+			part.len = FRAME_MAX - frame->len;
+		if (part.len > 0)
+			frame->parts[frame->count++] = part;
+		frame->len += part.len;
 	}
-	return len;
+}
+
+/* All of it: what the stream beneath does not take becomes the backlog. */
+static bool send_frame(struct stream *stream, struct ws_link *link, const struct frame *frame)
+{
+	ssize_t n = link->inner.class->write(&link->inner, frame->parts, frame->count);
+	size_t taken = n > 0 ? (size_t)n : 0;
+
+	for (size_t i = 0; i < frame->count; i++) {
+		size_t before = taken < frame->parts[i].len ? taken : frame->parts[i].len;
+
+		backlog_add(&link->backlog, link->shelf, slice_after(frame->parts[i], before));
+		taken -= before;
+	}
+	stream->backlog = link->backlog.len > 0 || link->inner.backlog;
+	return n != STREAM_GONE;
 }
 
 static ssize_t ws_write(struct stream *stream, const struct slice *slices, size_t count)
 {
 	struct ws_link *link = stream->state;
-	uint8_t payload[FRAME_MAX];
 	ssize_t flushed = flush(stream, link);
 	size_t taken = 0;
-	size_t len;
+	struct frame frame;
 
 	if (flushed != 0 || !link->frames)
 		return flushed;
-	while (!stream->backlog && (len = gather(slices, count, taken, payload)) > 0) {
-		struct wslay_event_msg message = {WSLAY_BINARY_FRAME, payload, len};
-
-		if (wslay_event_queue_msg(link->frames, &message) != 0)
-			return STREAM_GONE; /* our close frame has gone */
-		make_answers(link);
-		taken += len;
-		if (flush(stream, link) == STREAM_GONE)
+	for (fill(&frame, slices, count, 0); frame.len > 0 && !stream->backlog;
+	     fill(&frame, slices, count, taken)) {
+		if (wslay_event_get_close_sent(link->frames))
 			return STREAM_GONE;
+		make_head(&frame);
+		if (!send_frame(stream, link, &frame))
+			return STREAM_GONE;
+		taken += frame.len;
 	}
 	return (ssize_t)taken;
 }
@@ -277,12 +319,13 @@ static void ws_finish(struct stream *stream)
 		if (!wslay_event_get_close_sent(link->frames))
 			wslay_event_queue_close(link->frames, WSLAY_CODE_NORMAL_CLOSURE, NULL, 0);
 		make_answers(link);
-	} else if (!link->over && link->request_len > 0) {
+	} else if (!link->over && link->request.len > 0) {
 		ws_opening_time_out(&opening);
-		backlog_add(&link->backlog, slice_of(opening.answer, opening.answer_len));
+		backlog_add(&link->backlog, link->shelf,
+			    slice_of(opening.answer, opening.answer_len));
 	}
 	flush(stream, link);
-	backlog_finish(&link->backlog);
+	backlog_finish(&link->backlog, link->shelf);
 	link->over = true;
 	link->inner.class->finish(&link->inner);
 	stream->backlog = false;
@@ -293,10 +336,12 @@ static void ws_close(struct stream *stream)
 	struct ws_link *link = stream->state;
 
 	link->inner.class->close(&link->inner);
-	if (link->frames)
+	if (link->frames) {
+		wipe(link->lent); /* behind a close frame it reads no more */
 		wslay_event_context_free(link->frames);
-	backlog_finish(&link->backlog);
-	forget_request(link);
+	}
+	backlog_finish(&link->backlog, link->shelf);
+	backlog_finish(&link->request, link->shelf);
 	transport_release(link->transport);
 	free(link);
 	stream->state = NULL;
@@ -317,7 +362,16 @@ static bool ws_welcome(const struct stream *stream, const struct transport *now)
 	return !link->inner.class->welcome || link->inner.class->welcome(&link->inner, now);
 }
 
+static void ws_adopt(struct stream *stream, struct shelf *shelf)
+{
+	struct ws_link *link = stream->state;
+
+	link->shelf = shelf;
+	stream_adopt(&link->inner, shelf);
+}
+
 static const struct stream_class ws_stream = {
+    .adopt = ws_adopt,
     .read = ws_read,
     .write = ws_write,
     .finish = ws_finish,

@@ -8,6 +8,7 @@
  * The input: a byte of bits, a byte that says where to cut, and what the client sends;
  * bit 0 puts a good request before it, so that the rest are frames.
  */
+#include "broker/core/arena.h"
 #include "broker/net/transport.h"
 #include "broker/net/ws.h"
 #include "tests/fuzz/fuzz.h"
@@ -89,6 +90,8 @@ static void take(struct outcome *outcome, ssize_t n)
 	outcome->payload_len += (size_t)n;
 }
 
+static struct shelf *shelf;
+
 static void run(struct transport *transport, struct slice sent, size_t piece, unsigned which)
 {
 	struct pipe *pipe = &pipes[which];
@@ -97,6 +100,7 @@ static void run(struct transport *transport, struct slice sent, size_t piece, un
 					      &settings, transport);
 	struct slice words = SLICE_LITERAL("an answer");
 
+	stream_adopt(&stream, shelf);
 	pipe->heard_len = 0;
 	pipe->narrow = which == 1;
 	*outcome = (struct outcome){0};
@@ -172,12 +176,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	check_opening(bytes);
 	if (bytes.len == 0)
 		return 0;
+	struct arena arena;
+
+	arena_init(&arena);
+	shelf = arena_shelf(&arena);
 	claim(transport_create(&asked, &transport, &failure));
 	memcpy(sent, good, len);
 	memcpy(sent + len, bytes.at, bytes.len);
 	run(transport, slice_of(sent, len + bytes.len), len + bytes.len, 0);
 	run(transport, slice_of(sent, len + bytes.len), piece, 1);
 	transport_release(transport);
+	claim(arena_finish(&arena) == 0);
 	compare(bytes.len);
 	return 0;
 }

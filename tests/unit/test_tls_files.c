@@ -170,16 +170,20 @@ END_TEST
 START_TEST(backlog_in_order)
 {
 	struct backlog backlog = {0};
+	struct arena arena;
+	arena_init(&arena);
+	struct shelf *shelf = arena_shelf(&arena);
 
-	backlog_add(&backlog, SLICE_NONE);
+	backlog_add(&backlog, shelf, SLICE_NONE);
 	ck_assert_ptr_null(backlog.bytes);
-	backlog_add(&backlog, SLICE_LITERAL("abc"));
-	backlog_add(&backlog, SLICE_LITERAL("def"));
-	backlog_drop(&backlog, 2);
+	backlog_add(&backlog, shelf, SLICE_LITERAL("abc"));
+	backlog_add(&backlog, shelf, SLICE_LITERAL("def"));
+	backlog_drop(&backlog, shelf, 2);
 	ck_assert(slice_equal(slice_of(backlog.bytes, backlog.len), SLICE_LITERAL("cdef")));
-	backlog_drop(&backlog, 4);
+	backlog_drop(&backlog, shelf, 4);
 	ck_assert_ptr_null(backlog.bytes);
-	backlog_finish(&backlog);
+	backlog_finish(&backlog, shelf);
+	ck_assert_uint_eq(arena_finish(&arena), 0);
 }
 END_TEST
 

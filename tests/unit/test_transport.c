@@ -1,5 +1,6 @@
 /* Transports as values: lists of networks; what settings make; a stream with the user of its peer.
  */
+#include "broker/core/arena.h"
 #include "broker/net/networks.h"
 #include "broker/net/tcp.h"
 #include "broker/net/transport.h"
@@ -107,12 +108,15 @@ START_TEST(transports_live_as_long_as_somebody_needs_them)
 	    .ws = {.on = true, .headers_size = 4096, .origins = "https://a.example"}};
 	struct transport *transport = NULL;
 	struct stream stream;
+	struct arena arena;
 	int pair[2];
 
+	arena_init(&arena);
 	ck_assert(transport_create(&settings, &transport, &failure));
 	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
 	ck_assert(transport_open(transport, NULL, pair[0], &stream));
 	ck_assert(stream.opening);
+	stream_adopt(&stream, arena_shelf(&arena));
 	ck_assert_ptr_null(transport_tls(transport));
 	transport_release(transport);
 	static uint8_t room[STREAM_READ_MIN];
@@ -123,6 +127,7 @@ START_TEST(transports_live_as_long_as_somebody_needs_them)
 	stream.class->close(&stream);
 	ck_assert_int_gt(read(pair[1], room, sizeof(room)), 0);
 	ck_assert_int_eq(memcmp(room, "HTTP/1.1 405", 12), 0);
+	ck_assert_uint_eq(arena_finish(&arena), 0);
 	close(pair[1]);
 }
 END_TEST
