@@ -31,10 +31,11 @@ struct audit;
 /*
  * Opens the log below the data directory, or makes it, and writes the start, after the version and
  * the privacy settings where they are not what they were.  With `audit_log false` there is none;
- * one that is there already gets the entry that says so.  *audit is NULL then.
+ * one that is there already gets the entry that says so.  *audit is NULL then.  `keys` (borrowed)
+ * holds the signing key.
  */
-bool audit_open(int data_directory, const struct config *config, struct audit **audit,
-		struct failure *failure);
+bool audit_open(int data_directory, struct keyring *keys, const struct config *config,
+		struct audit **audit, struct failure *failure);
 
 /* Before these settings come into force. False: they must not. */
 bool audit_settings(struct audit *audit, const struct config *config, struct failure *failure);

@@ -176,6 +176,7 @@ static void adopt_roots(struct audit *audit, const struct comparison *comparison
 		inbox->roots += comparison->living[i].class == AUDIT_WORD_CLASS_ROOT;
 	inbox->root_made_h = comparison->root_h == UINT64_MAX ? hour_number() : comparison->root_h;
 	inbox->level = comparison->level;
+	inbox->events.count = 0; /* all of it is in the comparison */
 	audit->root_told_h = comparison->root_h;
 	tell_root(audit);
 	pthread_mutex_unlock(&inbox->mutex);

@@ -229,7 +229,8 @@ static void tell_found(const struct audit *audit, enum audit_log_was was)
 			  vkey);
 }
 
-static struct audit *create(int data_directory, enum audit_log_was *was, struct failure *failure)
+static struct audit *create(int data_directory, struct keyring *keys, enum audit_log_was *was,
+			    struct failure *failure)
 {
 	struct audit *audit = calloc(1, sizeof(*audit));
 
@@ -238,7 +239,7 @@ static struct audit *create(int data_directory, enum audit_log_was *was, struct 
 	for (size_t i = 0; i < AUDIT_WORDS; i++)
 		audit->told_hour[i] = UINT64_MAX; /* never */
 	audit->root_told_h = UINT64_MAX;
-	audit->log = audit_log_open(data_directory, was, failure);
+	audit->log = audit_log_open(data_directory, keys, was, failure);
 	if (audit->log)
 		tell_found(audit, *was);
 	return audit;
@@ -256,8 +257,8 @@ static void destroy(struct audit *audit)
 	free(audit);
 }
 
-bool audit_open(int data_directory, const struct config *config, struct audit **audit,
-		struct failure *failure)
+bool audit_open(int data_directory, struct keyring *keys, const struct config *config,
+		struct audit **audit, struct failure *failure)
 {
 	enum audit_log_was was = AUDIT_LOG_CONTINUED;
 
@@ -265,7 +266,7 @@ bool audit_open(int data_directory, const struct config *config, struct audit **
 	if (!config->audit_log &&
 	    faccessat(data_directory, AUDIT_LOG_FOLDER "/checkpoint", F_OK, 0) != 0)
 		return true;
-	struct audit *made = create(data_directory, &was, failure);
+	struct audit *made = create(data_directory, keys, &was, failure);
 	bool ok = made->log && write_start(made, config, was == AUDIT_LOG_RESTORED, failure);
 
 	if (ok && config->audit_log) {

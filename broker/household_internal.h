@@ -122,6 +122,8 @@ void household_close(struct household *house);
 
 /* household_keys.c: opens keys.slots, and says what destroying a key is worth here. */
 bool household_open_keys(struct household *house, struct failure *failure);
+/* From now on the audit log has what comes and goes; what it lacks of before, it gets. */
+bool household_watch_keys(struct household *house, struct failure *failure);
 /* When all that was kept could be opened: what is damaged in it is of no use to anybody. */
 bool household_settle_keys(struct household *house, struct failure *failure);
 

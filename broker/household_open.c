@@ -143,7 +143,8 @@ static bool open_store(struct household *house, struct failure *failure)
 static bool open_audit(struct household *house, struct failure *failure)
 {
 	return house->directory < 0 ||
-	       audit_open(house->directory, house->config, &house->audit, failure);
+	       (audit_open(house->directory, house->keys, house->config, &house->audit, failure) &&
+		household_watch_keys(house, failure));
 }
 
 /* ---- listeners */

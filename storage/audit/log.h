@@ -1,7 +1,7 @@
 /*
  * log.h - the audit log as its one writer has it: opened, continued, closed.
  *
- * Below <data directory>/log (docs/audit.md): checkpoint, tile/..., audit.jsonl, vkey, key.
+ * Below <data directory>/log (docs/audit.md): checkpoint, tile/..., audit.jsonl, vkey.
  *
  * Order of writing: the bundle of entries, the tiles from the bottom up, each synced with its
  * folder; then the checkpoint, signed, by rename; then audit.jsonl.  So whatever a checkpoint says
@@ -43,8 +43,9 @@ enum audit_log_was {
 	AUDIT_LOG_RESTORED, /* to an earlier state: the origin is new */
 };
 
-/* NULL: not opened. */
-struct audit_log *audit_log_open(int data_directory, enum audit_log_was *was,
+/* `keys` (borrowed) holds the signing key; NULL: it lies in a file, key.h.  NULL: not opened. */
+struct keyring;
+struct audit_log *audit_log_open(int data_directory, struct keyring *keys, enum audit_log_was *was,
 				 struct failure *failure);
 void audit_log_close(struct audit_log *log);
 

@@ -5,6 +5,7 @@
 #ifndef STORAGE_AUDIT_LOG_INTERNAL_H
 #define STORAGE_AUDIT_LOG_INTERNAL_H
 
+#include "storage/audit/key.h"
 #include "storage/audit/log.h"
 #include "storage/audit/reader.h"
 
@@ -20,7 +21,8 @@ struct log_state {
 };
 
 struct audit_log {
-	int data_directory; /* borrowed */
+	int data_directory;   /* borrowed */
+	struct keyring *keys; /* NULL: the signing key lies in a file; borrowed */
 	int directory;
 	struct audit_signing_key key;
 	struct note_verifier verifier;
@@ -39,6 +41,11 @@ bool log_append_lines(struct audit_log *log, const struct slice *lines, size_t c
 /* Signs and publishes what `now` holds. */
 bool log_publish(const struct audit_log *log, const struct log_state *state, bool *renamed,
 		 struct failure *failure);
+
+static inline struct audit_key_place log_key_place(const struct audit_log *log)
+{
+	return (struct audit_key_place){log->directory, log->keys};
+}
 
 /* log_restore.c: what audit.seen says of the log. */
 enum log_seen {

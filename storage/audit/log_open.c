@@ -1,8 +1,6 @@
 /* log_open.c - opening, and making: see log.h. */
 #include "storage/audit/log_internal.h"
 
-#include "storage/audit/key.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -35,15 +33,17 @@ static bool is_there(const struct audit_log *log, const char *name)
 
 static bool open_key(struct audit_log *log, struct failure *failure)
 {
+	const struct audit_key_place place = log_key_place(log);
 	bool found;
 
-	if (!audit_key_load(log->directory, &found, &log->key, failure))
+	if (!audit_key_load(&place, &found, &log->key, failure))
 		return false;
 	if (!found && is_there(log, AUDIT_CHECKPOINT_NAME))
-		return failure_set(failure, AUDIT_KEY_NAME
-				   ": is gone, so the log cannot be continued; put it "
-				   "back, or move the log away to begin a new one");
-	if (!found && !audit_key_make(log->directory, &log->key, failure))
+		return failure_set(failure,
+				   "its signing key is gone, so the log cannot be continued; put "
+				   "%s back, or move the log away to begin a new one",
+				   log->keys ? "keys.slots" : AUDIT_KEY_NAME);
+	if (!found && !audit_key_make(&place, &log->key, failure))
 		return false;
 	log->verifier = note_verifier_of(log->key.public);
 	return true;
@@ -250,7 +250,10 @@ static bool open_origin(struct audit_log *log, bool fits, enum audit_log_was *wa
 
 	if (restored)
 		*was = AUDIT_LOG_RESTORED;
-	return (!restored || log_begin_origin(log, fits, failure)) && log_note_seen(log, failure);
+	const struct audit_key_place place = log_key_place(log);
+
+	return (!restored || log_begin_origin(log, fits, failure)) && log_note_seen(log, failure) &&
+	       audit_key_settle(&place, failure);
 }
 
 static bool open_all(struct audit_log *log, enum audit_log_was *was, struct failure *failure)
@@ -269,7 +272,7 @@ static bool open_all(struct audit_log *log, enum audit_log_was *was, struct fail
 	       log_lines_catch_up(log, failure);
 }
 
-struct audit_log *audit_log_open(int data_directory, enum audit_log_was *was,
+struct audit_log *audit_log_open(int data_directory, struct keyring *keys, enum audit_log_was *was,
 				 struct failure *failure)
 {
 	struct audit_log *log = calloc(1, sizeof(*log));
@@ -279,6 +282,7 @@ struct audit_log *audit_log_open(int data_directory, enum audit_log_was *was,
 	log->next = calloc(1, sizeof(*log->next));
 	must(log->now && log->next);
 	log->data_directory = data_directory;
+	log->keys = keys;
 	log->directory = -1;
 	log->lines = -1;
 	if (open_all(log, was, failure))

@@ -5,7 +5,6 @@
  * finds at its next start a `vkey` that its key does not fit, and an audit.seen of neither key or
  * of the one of before, and goes on where it was.
  */
-#include "storage/audit/key.h"
 #include "storage/audit/log_internal.h"
 #include "storage/audit/text.h"
 
@@ -69,9 +68,11 @@ bool log_put_vkey(const struct audit_log *log, struct failure *failure)
 
 bool log_begin_origin(struct audit_log *log, bool fits, struct failure *failure)
 {
+	const struct audit_key_place place = log_key_place(log);
+
 	if (log->lines_longer && !log_lines_renew(log, failure))
 		return false;
-	if (fits && !audit_key_renew(log->directory, &log->key, failure))
+	if (fits && !audit_key_make(&place, &log->key, failure))
 		return false;
 	log->verifier = note_verifier_of(log->key.public);
 	return log_publish(log, log->now, NULL, failure) && log_put_vkey(log, failure);

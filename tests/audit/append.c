@@ -167,7 +167,7 @@ int main(int argc, char **argv)
 
 	must(directory >= 0);
 	watching = true;
-	struct audit_log *log = audit_log_open(directory, &was, &failure);
+	struct audit_log *log = audit_log_open(directory, NULL, &was, &failure);
 	bool ok = log != NULL;
 
 	if (ok && was == AUDIT_LOG_RESTORED)

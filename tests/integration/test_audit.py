@@ -5,6 +5,7 @@ tests/audit/verifier.py is written from the specifications alone; tests/audit/ve
 
 import base64
 import hashlib
+import json
 import os
 import pathlib
 import re
@@ -227,7 +228,7 @@ class Damage(LogTest):
         self.assertIn(b"put back to an earlier state", run(METRINO, *check).stderr)
 
     def test_what_is_gone(self):
-        for name, words in (("key", b"key: is gone"), ("checkpoint", b"checkpoint: is gone")):
+        for name, words in (("key", b"its signing key is gone"), ("checkpoint", b"checkpoint: is gone")):
             self.setUp()
             self.made(2)
             (self.log / name).unlink()
@@ -374,7 +375,13 @@ class Household(OwnBrokerTest):
         return run(METRINO, *words, "--data", self.broker.data)
 
     def events(self):
-        return re.findall(r'"event":"([a-z.]+)"', (self.log / "audit.jsonl").read_text())
+        """Without those of keys: how many there are is theirs to know."""
+        names = re.findall(r'"event":"([a-z.]+)"', (self.log / "audit.jsonl").read_text())
+        return [name for name in names if not name.startswith("key.")]
+
+    def keys(self):
+        lines = [json.loads(line) for line in (self.log / "audit.jsonl").read_text().splitlines()]
+        return [(line["event"], line["class"], line["epoch"]) for line in lines if line["event"].startswith("key.")]
 
     def test_a_life(self):
         self.broker.start()
@@ -398,11 +405,64 @@ class Household(OwnBrokerTest):
         for path in self.log.rglob("*"):
             self.assertNotIn(b"canary", path.read_bytes() if path.is_file() else b"")
 
+    def test_the_signing_key_is_a_key_like_others(self):
+        """In keys.slots; one that lies in a file, as older versions left it, moves there."""
+        self.broker.start()
+        self.assertIn(("key.new", "audit", 0), self.keys())
+        self.assertFalse((self.log / "key").exists())
+        self.assertEqual(self.broker.stop(), 0)
+        shutil.rmtree(self.log)
+        for name in ("keys.slots", "audit.seen"):
+            (self.broker.data / name).unlink()
+        self.assertEqual(append(self.broker.data, 3)[0].returncode, 0)
+        vkey, seed = (self.log / "vkey").read_bytes(), bytes.fromhex((self.log / "key").read_text())
+        self.broker.start()
+        self.assertFalse((self.log / "key").exists())
+        self.assertIn(seed, (self.broker.data / "keys.slots").read_bytes())
+        self.assertEqual((self.log / "vkey").read_bytes(), vkey)
+        self.assertEqual(self.broker.stop(), 0)
+        self.assertIsNone(complaint_of(self.log))
+
+    def test_put_back(self):
+        """A new origin is a new key; the old one is destroyed, and both are in the log."""
+        self.broker.start()
+        self.assertEqual(self.broker.stop(), 0)
+        shutil.copytree(self.log, self.broker.data.parent / "copy")
+        old = (self.log / "vkey").read_bytes()
+        self.broker.start()
+        self.assertEqual(self.broker.stop(), 0)
+        shutil.rmtree(self.log)
+        shutil.copytree(self.broker.data.parent / "copy", self.log)
+        self.broker.start()
+        self.assertIn("was put back to an earlier state", self.broker.log())
+        self.assertNotEqual((self.log / "vkey").read_bytes(), old)
+        self.assertIn((self.log / "vkey").read_text().strip(), self.broker.log())
+        self.assertIn('"alert":"log_restored"', (self.log / "audit.jsonl").read_text())
+        self.assertEqual([key for key in self.keys() if key[1] == "audit"],
+                         [("key.new", "audit", 0), ("key.gone", "audit", 0), ("key.new", "audit", 1)])
+        self.assertIsNone(complaint_of(self.log))
+        self.assertEqual(self.broker.stop(), 0)
+        self.broker.start()
+        self.assertEqual((self.log / "audit.jsonl").read_text().count("log_restored"), 1)
+
+    def test_keys_that_the_log_lacks(self):
+        """The broker died before its hour's entries: the next start compares."""
+        self.broker.start()
+        self.assertEqual(self.broker.stop(), 0)
+        before = self.keys()
+        shutil.rmtree(self.log)  # as who wants a new log does: it is another one, and knows the keys that live
+        self.broker.start()
+        self.assertEqual(self.keys(), [("key.new", name, epoch + (name == "audit")) for _, name, epoch in before])
+        after = self.keys()
+        self.broker.kill()
+        self.broker.start()
+        self.assertEqual(self.keys(), after)
+
     def test_tail(self):
         self.broker.start()
-        self.assertIn(b"the broker started", self.metrino("audit", "tail").stdout)
-        self.assertIn(b'{"config":1,"event":"start","index":2,', self.metrino("audit", "tail", "--json", "-n", "2").stdout)
-        tail = subprocess.Popen([METRINO, "audit", "tail", "-f", "--data", str(self.broker.data)],
+        self.assertIn(b"the broker started", self.metrino("audit", "tail", "-n", "100").stdout)
+        self.assertIn(b'{"config":1,"event":"start","index":2,', self.metrino("audit", "tail", "--json", "-n", "100").stdout)
+        tail = subprocess.Popen([METRINO, "audit", "tail", "-f", "-n", "4", "--data", str(self.broker.data)],
                                 stdout=subprocess.PIPE)
         self.addCleanup(tail.wait, 5)
         self.addCleanup(tail.kill)
@@ -435,12 +495,12 @@ class Household(OwnBrokerTest):
     def test_damage_refuses_to_start(self):
         self.broker.start()
         self.assertEqual(self.broker.stop(), 0)
-        path = next((self.log / "tile/0/000.p").glob("5"))
+        path = max((self.log / "tile/0/000.p").iterdir(), key=lambda each: int(each.name))
         right = path.read_bytes()
         path.write_bytes(right[:40] + b"x" + right[41:])
         code, words = self.broker.run_to_end()
         self.assertEqual(code, 1)
-        self.assertIn("audit log: tile/0/000.p/5: hash 1 is not that of the entries; the first bad entry is 1", words)
+        self.assertIn(f"audit log: tile/0/000.p/{path.name}: hash 1 is not that of the entries; the first bad entry is 1", words)
         path.write_bytes(right)
         self.broker.start()
 
