@@ -381,7 +381,8 @@ class Household(OwnBrokerTest):
 
     def keys(self):
         lines = [json.loads(line) for line in (self.log / "audit.jsonl").read_text().splitlines()]
-        return [(line["event"], line["class"], line["epoch"]) for line in lines if line["event"].startswith("key.")]
+        return [(line["event"], line["class"], 0 if line["class"] == "root" else line["epoch"]) for line in lines
+                if line["event"].startswith("key.")]
 
     def test_a_life(self):
         self.broker.start()
@@ -412,9 +413,12 @@ class Household(OwnBrokerTest):
         self.assertFalse((self.log / "key").exists())
         self.assertEqual(self.broker.stop(), 0)
         shutil.rmtree(self.log)
-        for name in ("keys.slots", "audit.seen"):
+        for name in ("keys.slots", "audit.seen", "data.mdb"):
             (self.broker.data / name).unlink()
         self.assertEqual(append(self.broker.data, 3)[0].returncode, 0)
+        owner = self.broker.data.stat()
+        for path in (self.broker.data / "audit.seen", self.log, *self.log.rglob("*")):
+            os.chown(path, owner.st_uid, owner.st_gid)
         vkey, seed = (self.log / "vkey").read_bytes(), bytes.fromhex((self.log / "key").read_text())
         self.broker.start()
         self.assertFalse((self.log / "key").exists())
@@ -433,6 +437,9 @@ class Household(OwnBrokerTest):
         self.assertEqual(self.broker.stop(), 0)
         shutil.rmtree(self.log)
         shutil.copytree(self.broker.data.parent / "copy", self.log)
+        owner = self.broker.data.stat()
+        for path in (self.log, *self.log.rglob("*")):
+            os.chown(path, owner.st_uid, owner.st_gid)
         self.broker.start()
         self.assertIn("was put back to an earlier state", self.broker.log())
         self.assertNotEqual((self.log / "vkey").read_bytes(), old)
