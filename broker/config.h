@@ -15,6 +15,7 @@
 
 #include "broker/core/settings.h"
 #include "broker/memory_protection.h"
+#include "storage/keys/keyring.h"
 #include "broker/net/transport.h"
 #include "broker/residency.h"
 #include "storage/durability.h"
@@ -56,11 +57,14 @@ struct config {
 	struct residency residency;
 	const char *privacy_contact;	  /* NULL: none is named */
 	const char *persistence_location; /* absolute or as written; never NULL when persistence */
-	uint32_t sys_interval_s;	  /* 0: no $SYS */
-	const char *include_dir;	  /* NULL: none */
-	const char *user;		  /* to become when started as root; NULL: not said */
-	const char *pid_file;		  /* NULL: none */
-	const char *admin_address;	  /* NULL: no admin listener */
+	const char *keys_location;	  /* NULL: persistence_location */
+	const char *key_file;		  /* NULL: none */
+	enum erase_level erase_level_required;
+	uint32_t sys_interval_s;   /* 0: no $SYS */
+	const char *include_dir;   /* NULL: none */
+	const char *user;	   /* to become when started as root; NULL: not said */
+	const char *pid_file;	   /* NULL: none */
+	const char *admin_address; /* NULL: no admin listener */
 	uint16_t admin_port;
 	const char *admin_token_file; /* NULL: none */
 	const char *log_address;      /* NULL: no log listener */

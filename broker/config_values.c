@@ -407,6 +407,8 @@ static const struct config_choice memory_protections[] = {
     {"wanted", MEMORY_PROTECTION_WANTED, NULL},
     {"required", MEMORY_PROTECTION_REQUIRED, NULL},
     {NULL, 0, NULL}};
+static const struct config_choice erase_levels[] = {
+    {"none", ERASE_NONE, NULL}, {"clear", ERASE_CLEAR, NULL}, {NULL, 0, NULL}};
 static const struct config_choice versions[] = {
     {"3", 0, NULL}, {"4", 1, NULL}, {"5", 2, NULL}, {NULL, 0, NULL}};
 static const struct config_choice log_places[] = {
@@ -457,6 +459,7 @@ static const struct config_type types[] = {
     [TYPE_ACK_WHEN] = {.set = set_choice, .choices = ack_whens},
     [TYPE_DURABILITY] = {.set = set_choice, .choices = durabilities},
     [TYPE_MEMORY_PROTECTION] = {.set = set_choice, .choices = memory_protections},
+    [TYPE_ERASE_LEVEL] = {.set = set_choice, .choices = erase_levels},
     [TYPE_VERSIONS] = {.set = set_versions,
 		       .form = "some of 3, 4, 5, with commas between",
 		       .choices = versions},

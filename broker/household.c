@@ -104,7 +104,7 @@ static bool start_control(struct household *house, struct failure *failure)
 	/* Without a data directory there is no place for the socket. */
 	if (house->directory < 0)
 		return true;
-	house->control = control_create(house->data_path, &source, failure);
+	house->control = control_create(house->data_way.path, &source, failure);
 	return house->control != NULL;
 }
 
@@ -262,6 +262,7 @@ int household_run(const struct options *options)
 				  .signals = -1,
 				  .bell = -1,
 				  .directory = -1,
+				  .keys_prepared = {.directory = -1},
 				  .cause = AUDIT_WORD_CAUSE_FAILED};
 	struct failure failure;
 	int code = EXIT_FAILURE;

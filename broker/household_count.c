@@ -112,6 +112,7 @@ static void gather_for_admin(void *self, struct metrics *metrics)
 	metrics->certificate_count =
 	    household_expiries(self, metrics->certificates, METRICS_CERTIFICATES_MAX);
 	count_payload_memory(self, metrics);
+	household_count_keys(self, metrics);
 	household_count_jobs(self, metrics);
 	metrics->files_restricted = house->files_restricted;
 	metrics->calls_restricted = house->calls_restricted;

@@ -37,6 +37,23 @@ struct household_expiry {
 	unsigned warned; /* how many of the warnings before its end were given */
 };
 
+/*
+ * How a folder of ours is reached as the user we become: by the configuration's path, or by link,
+ * which leads there also where a folder above it is closed to that user.
+ */
+struct household_way {
+	const char *path; /* NULL: none yet */
+	char link[32];
+};
+
+/* Found while we may still be root. */
+struct household_keys {
+	int directory; /* keys_location; -1: the data directory */
+	struct household_way way;
+	bool wraps;
+	uint8_t wrapping[SEAL_KEY_LEN];
+};
+
 struct household {
 	const struct options *options;
 	/* All that were in force, the last one now: links carry settings of older ones. */
@@ -56,15 +73,12 @@ struct household {
 	bool files_restricted, calls_restricted;
 
 	int directory; /* the data directory, locked; -1 for none */
-	/*
-	 * By which it is reached, as the user we become; NULL for none.  It is the configuration's,
-	 * or data_link, which leads there also where a folder above it is closed to that user.
-	 */
-	const char *data_path;
-	char data_link[32];
-	struct keyring *keys; /* NULL for no data directory */
-	struct vault *vault;  /* likewise; store and accounts are rows of it */
-	struct store *store;  /* NULL: nothing is durable */
+	struct household_way data_way;
+	struct household_keys keys_prepared;
+	struct keyring *keys;	     /* NULL for no data directory */
+	enum erase_level keys_level; /* as it was told */
+	struct vault *vault;	     /* NULL likewise; store and accounts are rows of it */
+	struct store *store;	     /* NULL: nothing is durable */
 	struct store_thread *store_thread;
 	_Atomic bool store_lost;	 /* lmdb_store_poisoned() */
 	_Atomic uint64_t store_failures; /* batches not committed */
@@ -120,12 +134,29 @@ struct household {
 bool household_open(struct household *house, struct failure *failure);
 void household_close(struct household *house);
 
-/* household_keys.c: opens keys.slots, and says what destroying a key is worth here. */
+/*
+ * For keys_location as for the data directory: opens a folder, making it, locks it and gives it to
+ * the user we become; then, as that user, finds the way to it.
+ */
+bool household_open_folder(const struct household *house, const char *path, bool *created, int *fd,
+			   struct failure *failure);
+bool household_find_way(const struct household *house, const char *path, int fd,
+			struct household_way *way, struct failure *failure);
+
+/* household_keys.c: finds keys_location and key_file, before the user switch. */
+bool household_prepare_keys(struct household *house, struct failure *failure);
+bool household_find_way_to_keys(struct household *house, struct failure *failure);
+/* Opens keys.slots, and says what destroying a key is worth here. */
 bool household_open_keys(struct household *house, struct failure *failure);
 /* From now on the audit log has what comes and goes; what it lacks of before, it gets. */
 bool household_watch_keys(struct household *house, struct failure *failure);
 /* When all that was kept could be opened: what is damaged in it is of no use to anybody. */
 bool household_settle_keys(struct household *house, struct failure *failure);
+/* False, and said: erase_level_required does not hold any more. */
+bool household_keys_erase(struct household *house);
+/* Thread: any. */
+void household_count_keys(const struct household *house, struct metrics *metrics);
+void household_close_keys(struct household *house);
 
 /* household_sandbox.c: gives up what is not needed any more, before there are threads. */
 bool household_restrict(struct household *house, struct failure *failure);

@@ -60,13 +60,13 @@ static bool choose_user(struct household *house, struct failure *failure)
 /* ---- the data directory */
 
 /* Whoever has it now: that it is ours and nobody else's is looked at before it changes hands. */
-static bool open_directory_as(struct household *house, bool *created, struct failure *failure)
+bool household_open_folder(const struct household *house, const char *path, bool *created, int *fd,
+			   struct failure *failure)
 {
-	const char *path = house->config->persistence_location;
 	struct stat status;
 
 	if (!house->user)
-		return directory_open(path, created, &house->directory, failure);
+		return directory_open(path, created, fd, failure);
 	*created = stat(path, &status) != 0;
 	bool made; /* not here */
 
@@ -74,31 +74,36 @@ static bool open_directory_as(struct household *house, bool *created, struct fai
 		return false;
 	if (stat(path, &status) != 0)
 		return failure_set(failure, "%s: %s", path, strerror(errno));
-	return directory_open_for(path, status.st_uid, status.st_gid, &made, &house->directory,
-				  failure) &&
-	       (privileges_hand_over_directory(house->directory, house->user, failure) ||
+	return directory_open_for(path, status.st_uid, status.st_gid, &made, fd, failure) &&
+	       (privileges_hand_over_directory(*fd, house->user, failure) ||
 		failure_context(failure, "%s", path));
 }
 
-/* By its path, or by our descriptor where a folder above it is closed to the user who serves. */
-static bool find_way_to_directory(struct household *house, struct failure *failure)
+bool household_find_way(const struct household *house, const char *path, int fd,
+			struct household_way *way, struct failure *failure)
 {
-	if (house->directory < 0)
-		return true;
-	house->data_path = house->config->persistence_location;
-	if (faccessat(AT_FDCWD, house->data_path, R_OK | W_OK | X_OK, AT_EACCESS) == 0)
+	way->path = path;
+	if (faccessat(AT_FDCWD, path, R_OK | W_OK | X_OK, AT_EACCESS) == 0)
 		return true;
 	int error = errno;
 
-	snprintf(house->data_link, sizeof(house->data_link), "/proc/self/fd/%d", house->directory);
-	if (faccessat(AT_FDCWD, house->data_link, R_OK | W_OK | X_OK, AT_EACCESS) != 0)
-		return failure_set(
-		    failure,
-		    "data directory %s cannot be reached by user %s (%s); right would be "
-		    "folders above it that this user may enter",
-		    house->data_path, house->user ? house->user : "who runs us", strerror(error));
-	house->data_path = house->data_link;
+	snprintf(way->link, sizeof(way->link), "/proc/self/fd/%d", fd);
+	if (faccessat(AT_FDCWD, way->link, R_OK | W_OK | X_OK, AT_EACCESS) != 0)
+		return failure_set(failure,
+				   "%s cannot be reached by user %s (%s); right would be folders "
+				   "above it that this user may enter",
+				   path, house->user ? house->user : "who runs us",
+				   strerror(error));
+	way->path = way->link;
 	return true;
+}
+
+static bool find_way_to_directory(struct household *house, struct failure *failure)
+{
+	return house->directory < 0 ||
+	       household_find_way(house, house->config->persistence_location, house->directory,
+				  &house->data_way, failure) ||
+	       failure_context(failure, "data directory");
 }
 
 static bool open_directory(struct household *house, struct failure *failure)
@@ -112,7 +117,8 @@ static bool open_directory(struct household *house, struct failure *failure)
 			  "broker, and there is neither a control socket nor an audit log");
 		return true;
 	}
-	if (!open_directory_as(house, &created, failure))
+	if (!household_open_folder(house, config->persistence_location, &created, &house->directory,
+				   failure))
 		return failure_context(failure, "data directory");
 	log_write(LOG_LEVEL_NOTICE, "start", "data directory %s%s", config->persistence_location,
 		  created ? " (new)" : "");
@@ -124,7 +130,8 @@ static bool open_store(struct household *house, struct failure *failure)
 	if (house->directory < 0)
 		return true;
 	const struct config *config = house->config;
-	const struct vault_options options = {house->data_path, config->durability, house->keys};
+	const struct vault_options options = {house->data_way.path, config->durability,
+					      house->keys};
 	bool put_aside;
 
 	house->vault = vault_open(&options, &put_aside, failure);
@@ -362,10 +369,12 @@ bool household_open(struct household *house, struct failure *failure)
 	greet(config);
 	raise_file_limit();
 	return choose_user(house, failure) && open_directory(house, failure) &&
+	       household_prepare_keys(house, failure) &&
 	       household_make_transports(house->config, failure) &&
 	       open_listeners(house, failure) && open_admin(house, failure) &&
 	       write_pid_file(house, failure) && become_user(house, failure) &&
-	       find_way_to_directory(house, failure) && protect_memory(house, failure) &&
+	       find_way_to_directory(house, failure) &&
+	       household_find_way_to_keys(house, failure) && protect_memory(house, failure) &&
 	       household_restrict(house, failure) && household_open_keys(house, failure) &&
 	       open_store(house, failure) && open_audit(house, failure) &&
 	       household_settle_keys(house, failure);
@@ -378,7 +387,7 @@ void household_close(struct household *house)
 		store_close(house->store);
 	if (house->vault)
 		vault_close(house->vault);
-	keyring_close(house->keys);
+	household_close_keys(house);
 	if (house->directory >= 0)
 		close(house->directory);
 	household_release_transports(house);

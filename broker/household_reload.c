@@ -77,6 +77,13 @@ static bool differ_memory_protection(const struct config *a, const struct config
 	return a->memory_protection != b->memory_protection;
 }
 
+static bool differ_keys(const struct config *a, const struct config *b)
+{
+	return !same_text(a->keys_location, b->keys_location) ||
+	       !same_text(a->key_file, b->key_file) ||
+	       a->erase_level_required != b->erase_level_required;
+}
+
 static bool differ_audit(const struct config *a, const struct config *b)
 {
 	return a->audit_log != b->audit_log;
@@ -123,6 +130,7 @@ static const struct {
     {"admin_listener and admin_token_file", differ_admin},
     {"log_listener", differ_log_listener},
     {"memory_protection", differ_memory_protection},
+    {"keys_location, key_file and erase_level_required", differ_keys},
     {"set_tcp_nodelay", differ_no_delay},
     {"audit_log", differ_audit},
     {"ports and addresses of listeners", differ_places},

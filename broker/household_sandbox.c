@@ -83,8 +83,12 @@ bool household_restrict(struct household *house, struct failure *failure)
 	tzset(); /* reads its file, which is in none of the folders */
 	add_fixed(&house->folders, house->config);
 	add_changeable(&house->folders, house->config);
-	if (house->data_path)
-		sandbox_add(&house->folders, "persistence_location", house->data_path, SANDBOX_ALL);
+	if (house->data_way.path)
+		sandbox_add(&house->folders, "persistence_location", house->data_way.path,
+			    SANDBOX_ALL);
+	if (house->keys_prepared.way.path)
+		sandbox_add(&house->folders, "keys_location", house->keys_prepared.way.path,
+			    SANDBOX_ALL);
 	result = sandbox_restrict_files(&house->folders, failure);
 	if (!judge(result, &house->files_restricted, failure))
 		return failure_context(failure, "sandbox");

@@ -273,6 +273,8 @@ int household_watch(struct household *house)
 			    "then start again");
 			return EXIT_FAILURE;
 		}
+		if (!household_keys_erase(house))
+			return EXIT_FAILURE;
 		meet_deadlines(house);
 		sleep_until(house, next_deadline(house));
 	}

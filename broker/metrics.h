@@ -40,6 +40,7 @@ struct metrics {
 	struct certificate_end certificates[METRICS_CERTIFICATES_MAX];
 	uint64_t payload_bytes, payload_locked_bytes;
 	uint64_t payload_protected;		     /* 0 or 1 */
+	uint64_t erase_clear, keys_wrapped;	     /* likewise */
 	uint64_t files_restricted, calls_restricted; /* likewise: sandbox.h */
 	size_t job_count;
 	struct job_state jobs[JOBS_MAX];
