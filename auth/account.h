@@ -56,6 +56,7 @@ struct account {
 	uint8_t secret[ACCOUNT_SECRET_SIZE]; /* pseudonyms are made with it */
 	uint8_t address[ACCOUNT_HASH_SIZE];
 	struct password_hash password;
+	uint32_t password_number;      /* of its table, in RAM only: another one for another one */
 	struct account_rights *rights; /* NULL: there never were any */
 	struct account_key *keys;
 };

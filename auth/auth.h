@@ -86,11 +86,17 @@ struct auth_grant {
  */
 #define AUTH_OWNER_KIND_SHIFT 61u
 
+/* Of an account: its row. */
+static inline uint64_t auth_owner_number(uint64_t owner)
+{
+	return owner & (((uint64_t)1 << AUTH_OWNER_KIND_SHIFT) - 1);
+}
+
 static inline uint64_t auth_owner(enum identity_kind kind, uint64_t number)
 {
-	const uint64_t mask = ((uint64_t)1 << AUTH_OWNER_KIND_SHIFT) - 1;
-	return kind == IDENTITY_NOBODY ? 0
-				       : (uint64_t)kind << AUTH_OWNER_KIND_SHIFT | (number & mask);
+	return kind == IDENTITY_NOBODY
+		   ? 0
+		   : (uint64_t)kind << AUTH_OWNER_KIND_SHIFT | auth_owner_number(number);
 }
 
 static inline enum identity_kind auth_owner_kind(uint64_t owner)

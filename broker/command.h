@@ -17,7 +17,8 @@ struct transport;
 enum command_type {
 	COMMAND_PUBLISH,  /* text = topic, payload: retained, QoS 0, from the broker itself */
 	COMMAND_SETTINGS, /* settings (borrowed, longer than any worker needs them) */
-	COMMAND_RIGHTS,	  /* grants are to be renewed */
+	COMMAND_RIGHTS,	  /* grants are to be renewed; census, or NULL: it was done */
+	COMMAND_EXPEL,	  /* owner, census: its clients go, its sessions end */
 	COMMAND_CENSUS,	  /* census: add all clients */
 	COMMAND_KICK, /* text = client id, census: add the client if it is connected; disconnect it
 		       */
@@ -30,6 +31,7 @@ struct command {
 	enum command_type type;
 	struct slice text;
 	struct slice payload;
+	uint64_t owner;
 	struct census *census; /* NULL for none */
 	const struct core_settings *settings;
 	struct transport *transport; /* owned, or NULL: one of before, of use until this is done */

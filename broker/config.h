@@ -77,8 +77,9 @@ struct config {
 	uint32_t auth_threads;	    /* 1 or more */
 	uint32_t argon2_memory_kib; /* for each of them */
 	uint32_t argon2_passes;
-	uint32_t rate_connect; /* connections of one address a second; UINT32_MAX: no limit */
-	uint32_t ban_after;    /* failed logins of an address; UINT32_MAX: never */
+	const char *recovery_mailer; /* NULL for none */
+	uint32_t rate_connect;	     /* connections of one address a second; UINT32_MAX: no limit */
+	uint32_t ban_after;	     /* failed logins of an address; UINT32_MAX: never */
 	uint64_t ban_ms;
 	/* log */
 	bool log_stderr, log_stdout, log_syslog; /* log_dest; log_file apart */

@@ -171,12 +171,14 @@ static void warn_about_locked_doors(struct config_reader *reader)
 			  !config_listener_proves(&config->listeners[i]);
 	if (locked == 0 || config->password_file)
 		return;
-	config_notice(
-	    reader, (struct config_place){config->file, 0},
-	    "allow_anonymous is false on %s and no way to log in is configured: every "
-	    "client will be refused there; write `allow_anonymous true` to let everyone in "
-	    "who reaches the port, or name a password_file",
-	    locked == config->listener_count ? "every listener" : "some listeners");
+	config_notice(reader, (struct config_place){config->file, 0},
+		      "allow_anonymous is false on %s and there is no password_file: %s; write "
+		      "`allow_anonymous true` to let everyone in who reaches the port, or name a "
+		      "password_file",
+		      locked == config->listener_count ? "every listener" : "some listeners",
+		      config->persistence
+			  ? "only clients with an account (`metrino account create`) get in"
+			  : "every client will be refused there");
 }
 
 /* Passwords that everybody on the way can read are refused, which would surprise. */

@@ -1,8 +1,7 @@
 /* control.c - see control.h. */
-#include "broker/control.h"
+#include "broker/control_internal.h"
 #include "broker/net/moment.h"
 #include <errno.h>
-#include <jansson.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -15,7 +14,6 @@
 
 /* A client id of 65,535 bytes, each escaped as \u00xx, and the rest of a request. */
 #define REQUEST_MAX (6u * 65536u + 1024u)
-#define PATIENCE_MS 5000
 #define WAITING_MAX 8
 
 struct control {
@@ -29,9 +27,9 @@ struct control {
 
 /* ---- answers */
 
-static const char too_busy[] = "the broker is too busy to answer: try again";
+const char control_too_busy[] = "the broker is too busy to answer: try again";
 
-static void say(FILE *out, json_t *line)
+void control_say(FILE *out, json_t *line)
 {
 	must(line);
 	json_dumpf(line, out, JSON_COMPACT);
@@ -39,20 +37,20 @@ static void say(FILE *out, json_t *line)
 	json_decref(line);
 }
 
-static void say_error(FILE *out, const char *sentence)
+void control_say_error(FILE *out, const char *sentence)
 {
-	say(out, json_pack("{s:b, s:s}", "ok", 0, "error", sentence));
+	control_say(out, json_pack("{s:b, s:s}", "ok", 0, "error", sentence));
 }
 
-static void count_clients(struct control *control, const json_t *request, FILE *out)
+static void count_clients(const struct control_source *source, const json_t *request, FILE *out)
 {
 	uint64_t connected = 0;
 	uint64_t sessions = 0;
 
 	(void)request;
-	control->source.count(control->source.self, &connected, &sessions);
-	say(out, json_pack("{s:b, s:I, s:I}", "ok", 1, "connected", (json_int_t)connected,
-			   "sessions", (json_int_t)sessions));
+	source->count(source->self, &connected, &sessions);
+	control_say(out, json_pack("{s:b, s:I, s:I}", "ok", 1, "connected", (json_int_t)connected,
+				   "sessions", (json_int_t)sessions));
 }
 
 static json_t *describe(const struct client_info *client)
@@ -71,44 +69,45 @@ static json_t *describe(const struct client_info *client)
 	return line;
 }
 
-static void list_clients(struct control *control, const json_t *request, FILE *out)
+static void list_clients(const struct control_source *source, const json_t *request, FILE *out)
 {
-	struct census *census = control->source.list(control->source.self);
+	struct census *census = source->list(source->self);
 	size_t count = 0;
 
 	(void)request;
-	if (census_wait(census, PATIENCE_MS)) {
+	if (census_wait(census, CONTROL_PATIENCE_MS)) {
 		const struct client_info *clients = census_clients(census, &count);
 
 		for (size_t i = 0; i < count; i++)
-			say(out, describe(&clients[i]));
-		say(out, json_pack("{s:b, s:I}", "ok", 1, "count", (json_int_t)count));
+			control_say(out, describe(&clients[i]));
+		control_say(out, json_pack("{s:b, s:I}", "ok", 1, "count", (json_int_t)count));
 	} else {
-		say_error(out, too_busy);
+		control_say_error(out, control_too_busy);
 	}
 	census_release(census);
 }
 
-static void kick_client(struct control *control, const json_t *request, FILE *out)
+static void kick_client(const struct control_source *source, const json_t *request, FILE *out)
 {
 	const json_t *id = json_object_get(request, "client_id");
 	size_t count = 0;
 
 	if (!json_is_string(id)) {
-		say_error(out, "clients.kick needs \"client_id\", a string");
+		control_say_error(out, "clients.kick needs \"client_id\", a string");
 		return;
 	}
 	struct slice client_id = slice_of(json_string_value(id), json_string_length(id));
-	struct census *census = control->source.kick(control->source.self, client_id);
+	struct census *census = source->kick(source->self, client_id);
 
-	if (census_wait(census, PATIENCE_MS)) {
+	if (census_wait(census, CONTROL_PATIENCE_MS)) {
 		census_clients(census, &count);
 		if (count > 0)
-			say(out, json_pack("{s:b, s:I}", "ok", 1, "kicked", (json_int_t)count));
+			control_say(out,
+				    json_pack("{s:b, s:I}", "ok", 1, "kicked", (json_int_t)count));
 		else
-			say_error(out, "no client with this client id is connected");
+			control_say_error(out, "no client with this client id is connected");
 	} else {
-		say_error(out, too_busy);
+		control_say_error(out, control_too_busy);
 	}
 	census_release(census);
 }
@@ -122,80 +121,112 @@ static void say_ban(void *caller, const char *address, uint64_t left_ms)
 {
 	struct ban_list *list = caller;
 
-	say(list->out, json_pack("{s:s, s:I}", "address", address, "seconds_left",
-				 (json_int_t)((left_ms + 999) / 1000)));
+	control_say(list->out, json_pack("{s:s, s:I}", "address", address, "seconds_left",
+					 (json_int_t)((left_ms + 999) / 1000)));
 	list->count++;
 }
 
-static void list_bans(struct control *control, const json_t *request, FILE *out)
+static void list_bans(const struct control_source *source, const json_t *request, FILE *out)
 {
 	struct ban_list list = {.out = out};
 
 	(void)request;
-	control->source.bans(control->source.self, &list, say_ban);
-	say(out, json_pack("{s:b, s:I}", "ok", 1, "count", list.count));
+	source->bans(source->self, &list, say_ban);
+	control_say(out, json_pack("{s:b, s:I}", "ok", 1, "count", list.count));
 }
 
-static void lift_ban(struct control *control, const json_t *request, FILE *out)
+static void lift_ban(const struct control_source *source, const json_t *request, FILE *out)
 {
 	const char *address = json_string_value(json_object_get(request, "address"));
 
 	if (!address)
-		say_error(out, "bans.lift needs \"address\", a string");
-	else if (control->source.lift(control->source.self, address))
-		say(out, json_pack("{s:b, s:i}", "ok", 1, "lifted", 1));
+		control_say_error(out, "bans.lift needs \"address\", a string");
+	else if (source->lift(source->self, address))
+		control_say(out, json_pack("{s:b, s:i}", "ok", 1, "lifted", 1));
 	else
-		say_error(out, "no ban of this address");
+		control_say_error(out, "no ban of this address");
 }
 
-static const struct {
-	const char *name;
-	enum audit_word right;
-	bool needs_record; /* refused when its use cannot be recorded */
-	void (*run)(struct control *control, const json_t *request, FILE *out);
-} commands[] = {
+static const struct control_command commands[] = {
     {"clients.count", AUDIT_WORD_RIGHT_CLIENTS_COUNT, false, count_clients},
     {"clients.list", AUDIT_WORD_RIGHT_CLIENTS_LIST, true, list_clients},
     {"clients.kick", AUDIT_WORD_RIGHT_CLIENTS_KICK, true, kick_client},
     {"bans.list", AUDIT_WORD_RIGHT_BANS_LIST, true, list_bans},
     {"bans.lift", AUDIT_WORD_RIGHT_BANS_LIFT, true, lift_ban},
+    {0},
 };
 
-static void run_recorded(struct control *control, size_t command, const json_t *request, FILE *out)
+static const struct control_command *const tables[] = {commands, control_account_commands};
+
+#define TABLES (sizeof(tables) / sizeof(tables[0]))
+
+static void run_recorded(const struct control_source *source, const struct control_command *command,
+			 const json_t *request, FILE *out)
 {
-	const struct control_source *source = &control->source;
 	struct failure failure;
 	char sentence[sizeof(failure.text) + 64];
 
-	if (!source->record || source->record(source->self, commands[command].right, &failure) ||
-	    !commands[command].needs_record) {
-		commands[command].run(control, request, out);
+	if (!source->record || source->record(source->self, command->right, &failure) ||
+	    !command->needs_record) {
+		command->run(source, request, out);
 		return;
 	}
 	snprintf(sentence, sizeof(sentence), "refused: its use cannot be recorded: %s",
 		 failure.text);
-	say_error(out, sentence);
+	control_say_error(out, sentence);
+}
+
+static const struct control_command *find_command(const char *name)
+{
+	for (size_t i = 0; i < TABLES; i++)
+		for (const struct control_command *at = tables[i]; at->name; at++)
+			if (strcmp(at->name, name) == 0)
+				return at;
+	return NULL;
+}
+
+static void say_unknown(FILE *out)
+{
+	char sentence[1024] = "unknown command; known are";
+	size_t len = strlen(sentence);
+
+	for (size_t i = 0; i < TABLES; i++)
+		for (const struct control_command *at = tables[i]; at->name; at++)
+			len += (size_t)snprintf(sentence + len, sizeof(sentence) - len, " %s",
+						at->name);
+	must(len < sizeof(sentence));
+	control_say_error(out, sentence);
+}
+
+/* Passwords and addresses do not stay in freed memory. */
+static void wipe(json_t *value)
+{
+	const char *key;
+	json_t *inner;
+
+	if (json_is_string(value))
+		explicit_bzero((void *)(uintptr_t)json_string_value(value),
+			       json_string_length(value));
+	else
+		json_object_foreach(value, key, inner) wipe(inner);
 }
 
 static void answer(struct control *control, const char *text, FILE *out)
 {
-	json_t *request = json_loads(text, 0, NULL);
+	json_t *request = json_loads(text, JSON_ALLOW_NUL, NULL);
 	const char *name = json_string_value(json_object_get(request, "command"));
-	size_t i = 0;
-	size_t known = sizeof(commands) / sizeof(commands[0]);
+	const struct control_command *command = name ? find_command(name) : NULL;
 
-	while (i < known && !(name && strcmp(name, commands[i].name) == 0))
-		i++;
-	if (i < known)
-		run_recorded(control, i, request, out);
+	if (command)
+		run_recorded(&control->source, command, request, out);
 	else if (name)
-		say_error(
-		    out,
-		    "unknown command: clients.count, clients.list, clients.kick, bans.list and "
-		    "bans.lift are known");
+		say_unknown(out);
 	else
-		say_error(out, "a request is one line of JSON: {\"command\":\"clients.count\"}");
+		control_say_error(out,
+				  "a request is one line of JSON: {\"command\":\"clients.count\"}");
+	wipe(request);
 	json_decref(request);
+	explicit_bzero(control->request, strlen(control->request));
 }
 
 /* ---- connections */
@@ -223,7 +254,7 @@ static bool await(const struct control *control, int fd, short events, uint64_t 
 /* One line, at most; false when the peer took too long, closed, or the broker stops. */
 static bool read_request(struct control *control, int fd)
 {
-	uint64_t until_ms = moment_now().ms + PATIENCE_MS;
+	uint64_t until_ms = moment_now().ms + CONTROL_PATIENCE_MS;
 	size_t have = 0;
 
 	while (have < REQUEST_MAX - 1) {
@@ -244,7 +275,7 @@ static bool read_request(struct control *control, int fd)
 /* Who stops reading is left, so that others are answered and the broker can stop. */
 static void send_all(const struct control *control, int fd, const char *text, size_t len)
 {
-	while (len > 0 && await(control, fd, POLLOUT, moment_now().ms + PATIENCE_MS)) {
+	while (len > 0 && await(control, fd, POLLOUT, moment_now().ms + CONTROL_PATIENCE_MS)) {
 		ssize_t n = send(fd, text, len, MSG_DONTWAIT | MSG_NOSIGNAL);
 
 		if (n <= 0)
@@ -262,13 +293,14 @@ static void serve(struct control *control, int fd)
 
 	must(out);
 	if (!may_ask(fd))
-		say_error(out, "only root and the broker's own user may ask");
+		control_say_error(out, "only root and the broker's own user may ask");
 	else if (read_request(control, fd))
 		answer(control, control->request, out);
 	else
-		say_error(out, "a request is one line, sent within 5 seconds");
+		control_say_error(out, "a request is one line, sent within 5 seconds");
 	must(fclose(out) == 0);
 	send_all(control, fd, text, len);
+	explicit_bzero(text, len); /* there may be a key's secret in it */
 	free(text);
 	close(fd);
 }
@@ -286,7 +318,8 @@ static void *run(void *self)
 		if (fd >= 0)
 			serve(control, fd);
 		else if (errno == EMFILE || errno == ENFILE)
-			poll(&waits[1], 1, PATIENCE_MS); /* no spinning: it waits in the queue */
+			poll(&waits[1], 1,
+			     CONTROL_PATIENCE_MS); /* no spinning: it waits in the queue */
 	}
 	return NULL;
 }

@@ -23,6 +23,23 @@
  *	{"command":"bans.lift","address":"192.0.2.7"}
  *	{"ok":true,"lifted":1}
  *
+ *	{"command":"accounts.create","address":"...","password":"...",
+ *	 "rights":[{"access":"read","filter":"a/#"}]}   all but the command may be left out
+ *	{"ok":true,"name":"acct-..."}
+ *	{"command":"accounts.list"}                    one line for each account; never an address
+ *	{"command":"accounts.show","name":"acct-..."}  its line, and one for each right
+ *	{"command":"accounts.find","address":"..."}    gives the name
+ *	{"command":"accounts.disable","name":"..."}    likewise enable and delete
+ *	{"command":"accounts.password","name":"...","password":"..."}
+ *	{"command":"accounts.grant","name":"...","access":"read","filter":"a/#"}
+ *	{"command":"accounts.withdraw","name":"...","filter":"a/#"}
+ *	{"command":"accounts.recover","address":"..."} "code" only where a mail is to be sent
+ *	{"command":"accounts.reset","address":"...","code":"...","password":"..."}
+ *	{"command":"keys.add","name":"...","rights":[...],"ends_at":1700000000}
+ *	{"ok":true,"id":"key-...","secret":"..."}
+ *	{"command":"keys.list","name":"..."}           one line for each key of the account
+ *	{"command":"keys.revoke","id":"key-..."}
+ *
  *	{"ok":false,"error":"a sentence"}
  *
  * "version" is 3 (MQTT 3.1), 4 (3.1.1) or 5 while connected, else 0; "connected_at"
@@ -41,6 +58,7 @@
 #ifndef BROKER_CONTROL_H
 #define BROKER_CONTROL_H
 
+#include "broker/accounts.h"
 #include "broker/census.h"
 #include "storage/audit/event.h"
 
@@ -64,6 +82,15 @@ struct control_source {
 	void (*bans)(void *self, void *caller, control_ban *call);
 	/* False when there is no such ban. */
 	bool (*lift)(void *self, const char *address);
+	struct accounts *accounts; /* NULL: there are none */
+	/* Before the first one is made: whoever looks at passwords is there when it returns. */
+	bool (*expect_accounts)(void *self, struct failure *failure);
+	/* Answered later: all workers have looked anew at who may be here and do what. */
+	struct census *(*renew)(void *self);
+	/* Likewise: the clients of this owner (auth_owner()) have gone, their sessions ended. */
+	struct census *(*expel)(void *self, uint64_t owner);
+	/* recovery_mailer; NULL: not configured. */
+	const char *(*mailer)(void *self);
 };
 
 /* Listens in `directory`; the source is copied.  NULL when that fails. */

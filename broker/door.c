@@ -23,7 +23,7 @@ static enum auth_verdict admit_nobody(struct door *door, const struct auth_reque
 		return refuse(answer, MQTT_NOT_AUTHORIZED,
 			      "a user name and a password are needed here");
 	pthread_mutex_lock(&door->lock);
-	answer->grant = grant_create(door, NULL);
+	answer->grant = grant_create(door, &(struct identity){.kind = IDENTITY_NOBODY});
 	pthread_mutex_unlock(&door->lock);
 	return AUTH_ALLOW;
 }
@@ -32,10 +32,12 @@ static enum auth_verdict admit_nobody(struct door *door, const struct auth_reque
 static enum auth_verdict admit_proved(struct door *door, const struct auth_request *request,
 				      struct auth_answer *answer)
 {
+	if (door_is_account(request->identity->name))
+		return refuse(answer, MQTT_NOT_AUTHORIZED,
+			      "a name of this form is an account's, and cannot be proved so");
 	pthread_mutex_lock(&door->lock);
-	answer->grant = grant_create(door, &request->identity->name);
+	answer->grant = grant_create(door, request->identity);
 	pthread_mutex_unlock(&door->lock);
-	((struct grant *)answer->grant)->proved = true;
 	return AUTH_ALLOW;
 }
 
@@ -53,6 +55,9 @@ static enum auth_verdict queue_up(struct worker_door *at, const struct auth_requ
 				  const struct throttle_address *from, bool doubt,
 				  struct auth_answer *answer)
 {
+	struct auth_threads *threads = at->door->threads;
+	if (threads == NULL) /* a name of accounts' form, and there is no account yet */
+		return refuse(answer, MQTT_BAD_USER_NAME_OR_PASSWORD, NULL);
 	struct login *login = login_create(request->user_name, request->password);
 	login->auth = &at->auth;
 	login->party = at->worker->party;
@@ -60,7 +65,7 @@ static enum auth_verdict queue_up(struct worker_door *at, const struct auth_requ
 	login->serial = request->serial;
 	login->from = *from;
 	login->doubt = doubt;
-	if (auth_threads_submit(at->door->threads, login, moment_now().ms))
+	if (auth_threads_submit(threads, login, moment_now().ms))
 		return AUTH_WAIT;
 	login_destroy(login);
 	return refuse(answer, MQTT_SERVER_BUSY, "too many log in at the moment: try again later");
@@ -93,6 +98,12 @@ static enum auth_verdict admit_user(struct worker_door *at, const struct auth_re
 	return queue_up(at, request, &from, verdict == THROTTLE_DOUBT, answer);
 }
 
+/* Does the form of the name, or the configuration, ask for a proof?  Never what is stored. */
+static bool wants_proof(const struct door *door, struct slice user)
+{
+	return door->password_path || (door->accounts && door_is_account(user));
+}
+
 static enum auth_verdict check(struct auth *auth, const struct auth_request *request,
 			       struct auth_answer *answer)
 {
@@ -101,16 +112,26 @@ static enum auth_verdict check(struct auth *auth, const struct auth_request *req
 		return refuse(answer, MQTT_BAD_AUTHENTICATION_METHOD, NULL);
 	if (request->identity)
 		return admit_proved(at->door, request, answer);
-	if (at->door->threads && request->has_user_name)
+	if (request->has_user_name && wants_proof(at->door, request->user_name))
 		return admit_user(at, request, answer);
 	return admit_nobody(at->door, request, answer);
 }
 
 /* ---- files ---- */
 
+/* Does a transport say who its clients are? */
+static bool proves(const struct config *config)
+{
+	for (size_t i = 0; i < config->listener_count; i++)
+		if (config_listener_proves(&config->listeners[i]))
+			return true;
+	return false;
+}
+
 bool door_needed(const struct config *config)
 {
-	return config->password_file || config->acl_file || config->rate_connect != UINT32_MAX;
+	return config->password_file || config->acl_file || proves(config) ||
+	       config->rate_connect != UINT32_MAX;
 }
 
 static struct password_cost cost_of(const struct config *config)
@@ -130,6 +151,20 @@ static void files_destroy(struct files *files)
 	acl_destroy(files->acl);
 }
 
+/* Nobody could log in by it: the form is accounts'. */
+static bool check_names(const struct password_file *passwords, const char *path,
+			struct failure *failure)
+{
+	for (size_t i = 0; i < passwords->count; i++)
+		if (door_is_account(passwords->entries[i].user))
+			return failure_set(
+			    failure,
+			    "%.200s:%u: the name has a form that only accounts "
+			    "and their device keys have; right would be another name",
+			    path, passwords->entries[i].line);
+	return true;
+}
+
 /* Both or none; NULL paths are no files. */
 static bool files_load(const char *password_path, const char *acl_path, struct password_cost cost,
 		       struct files *files, struct failure *failure)
@@ -138,6 +173,10 @@ static bool files_load(const char *password_path, const char *acl_path, struct p
 	if (password_path &&
 	    (files->passwords = password_file_load(password_path, cost, failure)) == NULL)
 		return failure_context(failure, "password_file");
+	if (password_path && !check_names(files->passwords, password_path, failure)) {
+		files_destroy(files);
+		return failure_context(failure, "password_file");
+	}
 	if (acl_path && (files->acl = acl_load(acl_path, failure)) == NULL) {
 		files_destroy(files);
 		return failure_context(failure, "acl_file");
@@ -154,12 +193,12 @@ bool door_check_files(const struct config *config, struct failure *failure)
 	return true;
 }
 
-static void tell_files(const struct files *files)
+static void tell_files(const struct files *files, bool proves)
 {
 	if (files->passwords)
 		log_write(LOG_LEVEL_INFO, "login", "password_file: %zu users",
 			  files->passwords->count);
-	if (files->acl && !files->passwords && acl_names_users(files->acl))
+	if (files->acl && !files->passwords && !proves && acl_names_users(files->acl))
 		log_write(LOG_LEVEL_WARNING, "login",
 			  "acl_file has lines for users, and there is no password_file by which "
 			  "anybody could prove to be one: they are for nobody");
@@ -167,7 +206,22 @@ static void tell_files(const struct files *files)
 
 /* ---- life ---- */
 
-struct door *door_create(const struct config *config, struct worker *workers,
+/* Owners' numbers stay the same as long as sessions are kept. */
+static bool make_owner_key(struct door *door, struct keyring *keyring, struct failure *failure)
+{
+	uint8_t key[SEAL_KEY_LEN];
+	if (keyring == NULL) {
+		seal_random(door->owner_key, sizeof door->owner_key);
+		return true;
+	}
+	if (!keyring_get(keyring, KEY_TOKEN, 0, key))
+		return failure_set(failure, "a key of this installation is not in keys.slots");
+	seal_derive(key, "owner", "session", 0, door->owner_key);
+	explicit_bzero(key, sizeof key);
+	return true;
+}
+
+struct door *door_create(const struct config *config, const struct door_setup *setup,
 			 struct failure *failure)
 {
 	struct files files;
@@ -179,13 +233,14 @@ struct door *door_create(const struct config *config, struct worker *workers,
 	door->acl_path = config->acl_file;
 	door->cost = cost_of(config);
 	door->thread_count = config->auth_threads;
-	door->workers = workers;
+	door->workers = setup->workers;
+	door->accounts = setup->accounts;
 	atomic_init(&door->allow_cleartext, config->allow_cleartext_password);
 	atomic_init(&door->rate_connect, config->rate_connect);
 	must(pthread_mutex_init(&door->lock, NULL) == 0);
 	must(pthread_mutex_init(&door->writing, NULL) == 0);
 	door->passwords = files.passwords;
-	tell_files(&files);
+	tell_files(&files, proves(config));
 	door->rules = rules_create(files.acl);
 	door->throttle = throttle_create(config->ban_after, config->ban_ms);
 	door->count = (uint16_t)config->workers;
@@ -195,8 +250,11 @@ struct door *door_create(const struct config *config, struct worker *workers,
 							       .renew = grant_renew,
 							       .release = grant_release},
 						      .door = door,
-						      .worker = &workers[i]};
-	return door;
+						      .worker = &setup->workers[i]};
+	if (make_owner_key(door, setup->keyring, failure))
+		return door;
+	door_destroy(door);
+	return NULL;
 }
 
 struct auth *door_auth(struct door *door, uint16_t party)
@@ -205,14 +263,34 @@ struct auth *door_auth(struct door *door, uint16_t party)
 	return &door->doors[party].auth;
 }
 
-bool door_start(struct door *door, struct failure *failure)
+static bool start_threads(struct door *door, struct failure *failure)
 {
 	struct auth_sink sink = {door, door_login_check, door_login_done};
-	if (door->passwords == NULL)
-		return true;
-	door->threads =
-	    auth_threads_create(door->thread_count, door->cost.memory_kib, &sink, failure);
+	uint32_t memory_kib = door->cost.memory_kib;
+	uint32_t accounts_kib = door->accounts ? accounts_memory_kib(door->accounts) : 0;
+	if (accounts_kib > memory_kib)
+		memory_kib = accounts_kib;
+	door->threads = auth_threads_create(door->thread_count, memory_kib, &sink, failure);
 	return door->threads != NULL;
+}
+
+bool door_start(struct door *door, struct failure *failure)
+{
+	size_t accounts = door->accounts ? accounts_count(door->accounts) : 0;
+	if (accounts > 0)
+		log_write(LOG_LEVEL_INFO, "login", "%zu accounts", accounts);
+	return (door->passwords == NULL && accounts == 0) || start_threads(door, failure);
+}
+
+bool door_expect_accounts(struct door *door, struct failure *failure)
+{
+	return door->threads != NULL || start_threads(door, failure);
+}
+
+bool door_knows_owner(const struct door *door, uint64_t owner)
+{
+	return auth_owner_kind(owner) != IDENTITY_ACCOUNT ||
+	       (door->accounts && accounts_has(door->accounts, auth_owner_number(owner)));
 }
 
 void door_stop(struct door *door)
@@ -231,6 +309,7 @@ void door_destroy(struct door *door)
 	password_file_destroy(door->passwords);
 	rules_leave(door->rules);
 	throttle_destroy(door->throttle);
+	explicit_bzero(door->owner_key, sizeof door->owner_key);
 	pthread_mutex_destroy(&door->lock);
 	pthread_mutex_destroy(&door->writing);
 	free(door);
@@ -254,7 +333,7 @@ bool door_reload(struct door *door, const struct config *config, struct failure 
 	atomic_store_explicit(&door->rate_connect, config->rate_connect, memory_order_relaxed);
 	password_file_destroy(old);
 	rules_leave(old_rules);
-	tell_files(&files);
+	tell_files(&files, proves(config));
 	return true;
 }
 
@@ -272,8 +351,10 @@ bool door_admit(void *self, const uint8_t *address)
 	return admitted;
 }
 
-void door_tick(struct door *door, uint64_t now_ms)
+bool door_tick(struct door *door, uint64_t now_ms)
 {
-	if (door->threads)
-		auth_threads_expire(door->threads, now_ms);
+	struct auth_threads *threads = door->threads;
+	if (threads)
+		auth_threads_expire(threads, now_ms);
+	return door->accounts && accounts_key_ended(door->accounts);
 }

@@ -1,10 +1,15 @@
 /*
  * door.h - who may come in and what they may do, as the configuration says: password_file,
- * acl_file, the throttle before them, and the threads that look at passwords.
+ * acl_file, accounts, the throttle before them, and the threads that look at passwords.
  *
  *	nobody's name            allow_anonymous of the listener, as ever
+ *	a name of accounts' form its account, or nobody: whatever else is configured (account.h)
  *	a name and a password    password_file; whatever allow_anonymous says
  *	a name, no password_file a name that nobody proved: as nobody's
+ *
+ * Identities of different kinds are different ones, whatever their names.  Lines `user NAME` of
+ * acl_file are for users of password_file and for names that the transport proved, as in mosquitto;
+ * an account has rights of its own, and acl_file's patterns besides.
  *
  * A password that comes over a link that others can read is refused before it is looked at,
  * unless allow_cleartext_password.
@@ -26,26 +31,40 @@
 
 #include "auth/auth.h"
 #include "auth/throttle.h"
+#include "broker/accounts.h"
 #include "broker/config.h"
 
 struct door;
 struct worker;
 
-/* Does the configuration need one?  Else auth_anonymous() will do. */
+/* Does the configuration need one, also without accounts?  Else auth_anonymous() will do. */
 bool door_needed(const struct config *config);
 
 /* Are the files right?  For --test-config. */
 bool door_check_files(const struct config *config, struct failure *failure);
 
-/* Reads the files; `workers` is where they will be, one for each of config->workers. */
-struct door *door_create(const struct config *config, struct worker *workers,
+struct door_setup {
+	struct worker *workers;	   /* where they will be, one for each of config->workers */
+	struct accounts *accounts; /* borrowed; NULL: none, there is no data directory */
+	struct keyring *keyring;   /* likewise, while creating */
+};
+
+/* Reads the files. */
+struct door *door_create(const struct config *config, const struct door_setup *setup,
 			 struct failure *failure);
 
 /* For the shard of this worker. */
 struct auth *door_auth(struct door *door, uint16_t party);
 
-/* Starts the threads, before the workers start. */
+/* Starts the threads, before the workers start, if there are passwords to look at. */
 bool door_start(struct door *door, struct failure *failure);
+
+/* Before the first account is made: the threads are there when it returns.  One caller at a time.
+ */
+bool door_expect_accounts(struct door *door, struct failure *failure);
+
+/* Whose account may still be here?  For a session that was stored: auth_owner(). */
+bool door_knows_owner(const struct door *door, uint64_t owner);
 
 /* Ends the threads: no answer comes any more. */
 void door_stop(struct door *door);
@@ -58,8 +77,8 @@ bool door_reload(struct door *door, const struct config *config, struct failure 
 /* For struct listener: is another connection from there within rate_connect? */
 bool door_admit(void *door, const uint8_t *address);
 
-/* Once a second. */
-void door_tick(struct door *door, uint64_t now_ms);
+/* Once a second.  True: a device key's time has come, so the caller tells the workers. */
+bool door_tick(struct door *door, uint64_t now_ms);
 
 /* From time to time: forgets addresses that have been quiet for throttle.h's THROTTLE_KEPT_MS. */
 void door_forget(struct door *door, uint64_t now_ms);

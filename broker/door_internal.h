@@ -10,6 +10,7 @@
 #include "auth/password_file.h"
 #include "broker/auth_thread.h"
 #include "broker/door.h"
+#include "storage/seal.h"
 #include <pthread.h>
 #include <stdatomic.h>
 
@@ -22,10 +23,12 @@ struct rules {
 /* Who a client is: of a session, or on its way to one. */
 struct grant {
 	struct auth_grant base; /* first */
-	struct rules *rules;	/* NULL: there is no acl_file */
-	const struct acl_rules *own;
-	bool named;  /* by password_file */
-	bool proved; /* by the transport: password_file does not know it */
+	enum identity_kind kind;
+	struct rules *rules;		/* NULL: there is no acl_file */
+	const struct acl_rules *own;	/* its lines there; never of an account */
+	struct account_visitor visitor; /* of an account, */
+	struct account_rights *granted; /* its rights (held; NULL: it never had any), */
+	struct account_rights *scope;	/* and those of its device key (held; NULL: the same) */
 	size_t user_len;
 	uint8_t user[];
 };
@@ -43,15 +46,17 @@ struct door {
 	struct password_cost cost;
 	uint32_t thread_count;
 	struct worker *workers;
+	struct accounts *accounts;	 /* NULL: none */
+	uint8_t owner_key[SEAL_KEY_LEN]; /* of owners' numbers */
 	_Atomic bool allow_cleartext;
 	_Atomic uint32_t rate_connect;
 	pthread_mutex_t lock;
 	struct password_file *passwords;
 	struct rules *rules;
-	struct throttle *throttle; /* under `lock` */
-	pthread_mutex_t writing;   /* the password file; not with `lock` held */
-	bool told_not_written;	   /* under `writing` */
-	struct auth_threads *threads;
+	struct throttle *throttle;	      /* under `lock` */
+	pthread_mutex_t writing;	      /* the password file; not with `lock` held */
+	bool told_not_written;		      /* under `writing` */
+	struct auth_threads *_Atomic threads; /* NULL: no password is looked at */
 	uint16_t count;
 	struct worker_door doors[];
 };
@@ -61,13 +66,26 @@ struct door {
 struct rules *rules_create(struct acl *acl); /* takes; NULL of NULL */
 void rules_leave(struct rules *rules);
 
-/* Under door->lock.  `user` NULL: nobody. */
-struct auth_grant *grant_create(const struct door *door, const struct slice *user);
+/*
+ * Under door->lock.  Of nobody, a user of password_file, or who the transport has proved; NULL of
+ * nobody without rules.
+ */
+struct auth_grant *grant_create(const struct door *door, const struct identity *who);
+
+/* Under door->lock.  NULL: it may not be here. */
+struct auth_grant *grant_create_account(const struct door *door,
+					const struct account_visitor *visitor);
 
 bool grant_may(const struct auth_grant *base, struct slice client_id, enum auth_right right,
 	       struct slice topic);
 bool grant_renew(struct auth *auth, struct auth_grant **base);
 void grant_release(struct auth *auth, struct auth_grant *base);
+
+/* Is the name one that only accounts and their keys have? */
+static inline bool door_is_account(struct slice name)
+{
+	return account_is_name(name) || account_is_id(name);
+}
 
 /* ---- door_login.c: a struct auth_sink ---- */
 

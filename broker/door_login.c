@@ -63,43 +63,64 @@ struct stored {
 	struct password_work work;
 };
 
+/* What every check costs, whatever is stored where. */
 static void look_up(struct door *door, struct slice user, struct stored *stored)
 {
 	pthread_mutex_lock(&door->lock);
-	const struct password_entry *entry = password_file_find(door->passwords, user);
+	const struct password_entry *entry =
+	    door->passwords ? password_file_find(door->passwords, user) : NULL;
 	stored->found = entry != NULL;
 	if (entry)
 		stored->hash = entry->hash;
-	stored->work = door->passwords->work;
+	stored->work = door->passwords ? door->passwords->work : password_work_of(door->cost);
 	pthread_mutex_unlock(&door->lock);
+	if (door->accounts)
+		accounts_include_work(door->accounts, &stored->work);
 }
 
-static void note(struct door *door, const struct login *login, bool right)
+static bool check_user(struct door *door, struct password_arena *arena, const struct login *login,
+		       const struct stored *stored)
 {
-	uint64_t now_ms = moment_now().ms;
+	bool right = password_check(arena, &stored->work, stored->found ? &stored->hash : NULL,
+				    login_password(login));
+	if (right && stored->hash.kind != PASSWORD_ARGON2ID)
+		hash_anew(door, arena, login, &stored->hash);
+	return right;
+}
+
+/* NULL: refused. */
+static struct auth_grant *find_grant(struct door *door, struct password_arena *arena,
+				     const struct login *login)
+{
+	struct stored stored = {0};
+	struct account_visitor visitor;
+	struct auth_grant *grant = NULL;
+	struct slice user = login_user(login);
+	bool account = door->accounts && door_is_account(user);
+	look_up(door, user, &stored);
+	bool right = account ? accounts_check(door->accounts, arena, &stored.work, user,
+					      login_password(login), &visitor)
+			     : check_user(door, arena, login, &stored);
+	pthread_mutex_lock(&door->lock);
 	if (right)
-		throttle_passed(door->throttle, &login->from, login_user(login));
-	else
-		throttle_failed(door->throttle, now_ms, &login->from, login_user(login));
+		grant = account ? grant_create_account(door, &visitor)
+				: grant_create(door, &(struct identity){IDENTITY_FILE, user});
+	pthread_mutex_unlock(&door->lock);
+	explicit_bzero(&stored, sizeof stored);
+	return grant;
 }
 
 void door_login_check(void *self, struct password_arena *arena, struct login *login)
 {
 	struct door *door = self;
-	struct stored stored = {0};
-	struct slice user = login_user(login);
-	look_up(door, user, &stored);
-	bool right = password_check(arena, &stored.work, stored.found ? &stored.hash : NULL,
-				    login_password(login));
-	if (right && stored.hash.kind != PASSWORD_ARGON2ID)
-		hash_anew(door, arena, login, &stored.hash);
+	login->grant = find_grant(door, arena, login);
+	login->reason = login->grant ? MQTT_SUCCESS : MQTT_BAD_USER_NAME_OR_PASSWORD;
 	pthread_mutex_lock(&door->lock);
-	note(door, login, right);
-	if (right)
-		login->grant = grant_create(door, &user);
+	if (login->grant)
+		throttle_passed(door->throttle, &login->from, login_user(login));
+	else
+		throttle_failed(door->throttle, moment_now().ms, &login->from, login_user(login));
 	pthread_mutex_unlock(&door->lock);
-	login->reason = right ? MQTT_SUCCESS : MQTT_BAD_USER_NAME_OR_PASSWORD;
-	explicit_bzero(&stored, sizeof stored);
 }
 
 void door_login_done(void *self, struct login *login)

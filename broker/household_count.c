@@ -213,11 +213,14 @@ static bool lift_ban(void *self, const char *text)
 
 struct control_source household_control_source(struct household *house)
 {
-	return (struct control_source){.self = house,
-				       .record = record_use,
-				       .count = count_clients,
-				       .list = list_clients,
-				       .kick = kick_client,
-				       .bans = list_bans,
-				       .lift = lift_ban};
+	struct control_source source = {.self = house,
+					.record = record_use,
+					.count = count_clients,
+					.list = list_clients,
+					.kick = kick_client,
+					.bans = list_bans,
+					.lift = lift_ban};
+
+	household_add_accounts(house, &source);
+	return source;
 }

@@ -91,6 +91,7 @@ struct household {
 	struct listener *listeners;  /* by number in the configuration at the start */
 	size_t listener_count;
 
+	struct accounts *accounts;	    /* NULL: there is no data directory */
 	struct door *door;		    /* NULL: auth_anonymous() */
 	struct memory_powers memory_powers; /* as found at the start */
 	struct payload_memory payload_memory;
@@ -209,6 +210,13 @@ void household_reload(struct household *house);
 void household_settle_core(struct household *house);
 /* Takes a configuration into the list and into force. */
 void household_adopt_config(struct household *house, struct config *config);
+
+/* household_accounts.c: the accounts of the data directory, if there is one. */
+bool household_open_accounts(struct household *house, struct failure *failure);
+/* Workers look anew at who may be here and do what. */
+void household_renew_rights(struct household *house);
+/* What the control socket needs of accounts. */
+void household_add_accounts(struct household *house, struct control_source *source);
 
 /* household_refusals.c: says which clients were turned away, if it is time to. */
 void household_report_refusals(struct household *house, uint64_t now_ms);

@@ -204,10 +204,17 @@ static bool check_inherited(const struct inherited *inherited, struct failure *f
 
 static const char *who_may_come(const struct config *config, bool allow_anonymous)
 {
-	if (config->password_file)
-		return allow_anonymous ? "anonymous, and users of password_file"
-				       : "users of password_file";
-	return allow_anonymous ? "anonymous" : "nobody may log in yet";
+	static const char *const texts[2][2][2] = {
+	    /* without accounts, then with them; of each without and with password_file; of each
+	     * without and with anonymous */
+	    {{"nobody may log in yet", "anonymous"},
+	     {"users of password_file", "anonymous, and users of password_file"}},
+	    {{"accounts", "anonymous, and accounts"},
+	     {"accounts, and users of password_file",
+	      "anonymous, accounts, and users of password_file"}},
+	};
+
+	return texts[config->persistence][config->password_file != NULL][allow_anonymous];
 }
 
 static void tell_listener(const struct config *config, const struct listener *listener,
@@ -377,12 +384,13 @@ bool household_open(struct household *house, struct failure *failure)
 	       household_find_way_to_keys(house, failure) && protect_memory(house, failure) &&
 	       household_restrict(house, failure) && household_open_keys(house, failure) &&
 	       open_store(house, failure) && open_audit(house, failure) &&
-	       household_settle_keys(house, failure);
+	       household_settle_keys(house, failure) && household_open_accounts(house, failure);
 }
 
 void household_close(struct household *house)
 {
 	audit_destroy(house->audit, house->cause);
+	accounts_destroy(house->accounts);
 	if (house->store)
 		store_close(house->store);
 	if (house->vault)

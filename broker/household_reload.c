@@ -198,13 +198,6 @@ static void keep_before(void)
 	log_write(LOG_LEVEL_ERROR, "reload", "the configuration of before stays in force");
 }
 
-static void renew_rights(struct household *house)
-{
-	for (uint16_t i = 0; house->door && i < house->worker_count; i++)
-		worker_tell(&house->workers[i],
-			    command_create(COMMAND_RIGHTS, SLICE_NONE, SLICE_NONE));
-}
-
 static void tell_problems(char *problems)
 {
 	char *rest = problems;
@@ -288,7 +281,7 @@ void household_reload(struct household *house)
 		tell_problems(strdup(failure.text));
 	} else {
 		change_all(house, next);
-		renew_rights(house);
+		household_renew_rights(house);
 	}
 	notify_ready();
 }

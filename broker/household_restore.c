@@ -19,6 +19,16 @@ static bool fill_random(void *at, size_t len, struct failure *failure)
 	return failure_set(failure, "the system gives no random numbers: %s", strerror(errno));
 }
 
+static bool make_door(struct household *house, struct failure *failure)
+{
+	const struct door_setup setup = {house->workers, house->accounts, house->keys};
+
+	if (!house->accounts && !door_needed(house->config))
+		return true;
+	house->door = door_create(house->config, &setup, failure);
+	return house->door != NULL;
+}
+
 /* Before there are workers, so that every connection is asked about. */
 static void watch_door(struct household *house)
 {
@@ -47,7 +57,7 @@ bool household_make_workers(struct household *house, struct failure *failure)
 	arena_set_source(&house->budget.arena, payload_memory_source(&house->payload_memory));
 	house->workers = calloc(config->workers, sizeof(*house->workers));
 	must(house->workers);
-	if (door_needed(config) && !(house->door = door_create(config, house->workers, failure)))
+	if (!make_door(house, failure))
 		return false;
 	watch_door(house);
 	if (!fill_random(setup.hash_key, sizeof(setup.hash_key), failure))
@@ -70,7 +80,37 @@ struct restoring {
 	uint64_t exchanges;
 	uint64_t losers; /* sessions that lost... */
 	uint64_t lost;	 /* ...so many queued deliveries */
+	uint64_t *gone;	 /* owners whose account was deleted, and the broker ended before their
+			    sessions had */
+	size_t gone_count;
 };
+
+static void note_owner(struct restoring *restoring, uint64_t owner)
+{
+	const struct door *door = restoring->house->door;
+
+	if (owner == 0 || !door || door_knows_owner(door, owner))
+		return;
+	for (size_t i = 0; i < restoring->gone_count; i++)
+		if (restoring->gone[i] == owner)
+			return;
+	restoring->gone =
+	    realloc(restoring->gone, (restoring->gone_count + 1) * sizeof(*restoring->gone));
+	must(restoring->gone);
+	restoring->gone[restoring->gone_count++] = owner;
+}
+
+static void expel_gone(struct restoring *restoring)
+{
+	const struct household *house = restoring->house;
+
+	for (size_t n = 0; n < restoring->gone_count; n++)
+		for (uint16_t i = 0; i < house->worker_count; i++)
+			worker_restore(
+			    &house->workers[i],
+			    &(struct event){.type = EVENT_EXPEL, .owner = restoring->gone[n]});
+	free(restoring->gone);
+}
 
 static void restore_session(void *self, uint64_t row, const struct store_session *session)
 {
@@ -81,6 +121,7 @@ static void restore_session(void *self, uint64_t row, const struct store_session
 	worker_restore(
 	    &workers[home],
 	    &(struct event){.type = EVENT_RESTORE_SESSION, .row = row, .session = session});
+	note_owner(restoring, session->owner);
 	restoring->sessions++;
 }
 
@@ -133,7 +174,10 @@ bool household_restore(struct household *house, struct failure *failure)
 
 	if (!house->store)
 		return true;
-	if (!store_load(house->store, &visitor, failure))
+	bool loaded = store_load(house->store, &visitor, failure);
+
+	expel_gone(&restoring);
+	if (!loaded)
 		return false;
 	settle(house);
 	log_write(LOG_LEVEL_INFO, "restore",

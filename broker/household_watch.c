@@ -226,8 +226,8 @@ static void sleep_until(const struct household *house, uint64_t due_ms)
 
 static void tick_door(struct household *house, uint64_t now_ms)
 {
-	if (house->door)
-		door_tick(house->door, now_ms);
+	if (house->door && door_tick(house->door, now_ms))
+		household_renew_rights(house);
 	house->door_due_ms = house->door ? now_ms + DOOR_MS : UINT64_MAX;
 }
 

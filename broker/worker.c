@@ -256,8 +256,10 @@ static void do_settings(struct worker *worker, const struct command *command)
 
 static void do_rights(struct worker *worker, const struct command *command)
 {
-	(void)command;
-	handle(worker, &(struct event){.type = EVENT_RIGHTS});
+	bool expels = command->type == COMMAND_EXPEL;
+
+	handle(worker, &(struct event){.type = expels ? EVENT_EXPEL : EVENT_RIGHTS,
+				       .owner = command->owner});
 }
 
 static void count_in(void *self, const struct client_info *client)
@@ -305,7 +307,7 @@ static command_doer *const doers[COMMAND_TYPES] = {
     [COMMAND_PUBLISH] = do_publish, [COMMAND_SETTINGS] = do_settings,
     [COMMAND_RIGHTS] = do_rights,   [COMMAND_CENSUS] = do_census,
     [COMMAND_KICK] = do_kick,	    [COMMAND_RECHECK] = do_recheck,
-    [COMMAND_STOP] = do_stop,
+    [COMMAND_STOP] = do_stop,	    [COMMAND_EXPEL] = do_rights,
 };
 
 /* ---- the turn */

@@ -96,6 +96,8 @@ static const struct key_case {
     {"allow_cleartext_password", "true", "yes", IN_CONFIG(allow_cleartext_password), 1, NULL},
     {"auth_threads", "3", "65", IN_CONFIG(auth_threads), 3, NULL},
     {"argon2_memory", "19456", "31", IN_CONFIG(argon2_memory_kib), 19456, NULL},
+    {"recovery_mailer", "/usr/sbin/sendmail -t", "", IN_CONFIG(recovery_mailer), 0,
+     "/usr/sbin/sendmail -t"},
     {"argon2_time", "2", "0", IN_CONFIG(argon2_passes), 2, NULL},
     {"rate_connect", "5", "0", IN_CONFIG(rate_connect), 5, NULL},
     {"auth_fail_ban", "20 2h", "20", IN_CONFIG(ban_ms), 7200000, NULL},

@@ -133,7 +133,7 @@ START_TEST(test_file_without_listener)
 	ck_assert(config_is_loopback(config->listeners[1].address));
 	ck_assert(!config->listeners[0].settings.allow_anonymous);
 	ck_assert(has_notice(config, "`listener 1883` and `allow_anonymous true`"));
-	ck_assert(has_notice(config, "every client will be refused"));
+	ck_assert(has_notice(config, "only clients with an account"));
 	config_destroy(config);
 	config = read_right("port 1884\nsocket_domain ipv4\nallow_anonymous true\n");
 	ck_assert_uint_eq(config->listener_count, 1);

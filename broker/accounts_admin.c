@@ -1,0 +1,270 @@
+/* accounts_admin.c - what the operator does with accounts: accounts.h. */
+#include "broker/accounts_internal.h"
+#include <stdlib.h>
+
+/* Under `changing`. */
+static struct account *find(struct accounts *accounts, struct slice name, struct failure *failure)
+{
+	struct account *account = account_table_by_name(accounts->table, name);
+	if (account == NULL)
+		failure_set(failure, "there is no account of this name");
+	return account;
+}
+
+/* ---- asking ---- */
+
+void accounts_each(struct accounts *accounts, void *self, accounts_teller *call)
+{
+	pthread_mutex_lock(&accounts->lock);
+	account_table_each(accounts->table, self, call);
+	pthread_mutex_unlock(&accounts->lock);
+}
+
+bool accounts_tell(struct accounts *accounts, struct slice name, void *self, accounts_teller *call,
+		   struct failure *failure)
+{
+	pthread_mutex_lock(&accounts->lock);
+	const struct account *account = find(accounts, name, failure);
+	if (account)
+		call(self, account);
+	pthread_mutex_unlock(&accounts->lock);
+	return account != NULL;
+}
+
+static bool hash_address(struct accounts *accounts, struct slice address,
+			 uint8_t hash[ACCOUNT_HASH_SIZE], struct failure *failure)
+{
+	return accounts_hash_address(accounts, address, hash) ||
+	       failure_set(failure, "that is no e-mail address; right would be name@example.org");
+}
+
+bool accounts_find(struct accounts *accounts, struct slice address, char name[ACCOUNT_NAME_SIZE],
+		   struct failure *failure)
+{
+	uint8_t hash[ACCOUNT_HASH_SIZE];
+	if (!hash_address(accounts, address, hash, failure))
+		return false;
+	pthread_mutex_lock(&accounts->lock);
+	const struct account *account = account_table_by_address(accounts->table, hash);
+	if (account)
+		memcpy(name, account->name, ACCOUNT_NAME_SIZE);
+	pthread_mutex_unlock(&accounts->lock);
+	return account || failure_set(failure, "no account has this address");
+}
+
+/* ---- making and deleting ---- */
+
+/* What was asked for; the rights are taken. */
+static bool fill_in(struct accounts *accounts, const struct accounts_new *new,
+		    struct account *account, struct failure *failure)
+{
+	do
+		account->row = vault_new_row(accounts->setup.vault);
+	while (auth_owner_number(account->row) != account->row);
+	account->rights = new->rights;
+	if (new->address.len > 0) {
+		if (!hash_address(accounts, new->address, account->address, failure))
+			return false;
+		account->flags |= ACCOUNT_HAS_ADDRESS;
+	}
+	if (new->password.len > 0) {
+		if (!accounts_hash_password(accounts, new->password, &account->password, failure))
+			return false;
+		account->flags |= ACCOUNT_HAS_PASSWORD;
+	}
+	return true;
+}
+
+/* Under `changing`. */
+static bool add(struct accounts *accounts, struct account *account, struct failure *failure)
+{
+	if (account->flags & ACCOUNT_HAS_ADDRESS &&
+	    account_table_by_address(accounts->table, account->address))
+		return failure_set(failure, "another account has this address");
+	if (!accounts_store(accounts, account, failure))
+		return false;
+	pthread_mutex_lock(&accounts->lock);
+	account->password_number = ++accounts->passwords;
+	must(account_table_add(accounts->table, account));
+	accounts_note_work(accounts, account);
+	pthread_mutex_unlock(&accounts->lock);
+	return true;
+}
+
+bool accounts_create(struct accounts *accounts, const struct accounts_new *new,
+		     char name[ACCOUNT_NAME_SIZE], struct failure *failure)
+{
+	struct account *account = account_create();
+	bool good = fill_in(accounts, new, account, failure);
+	memcpy(name, account->name, ACCOUNT_NAME_SIZE);
+	if (good) {
+		pthread_mutex_lock(&accounts->changing);
+		good = add(accounts, account, failure);
+		pthread_mutex_unlock(&accounts->changing);
+	}
+	if (!good)
+		account_destroy(account);
+	return good;
+}
+
+bool accounts_delete(struct accounts *accounts, struct slice name, uint64_t *row,
+		     struct failure *failure)
+{
+	pthread_mutex_lock(&accounts->changing);
+	struct account *account = find(accounts, name, failure);
+	bool deleted = account && vault_delete(accounts->setup.vault, VAULT_ACCOUNT, account->row,
+					       account->row, failure);
+	if (deleted) {
+		*row = account->row;
+		pthread_mutex_lock(&accounts->lock);
+		account_table_remove(accounts->table, account);
+		accounts_note_ends(accounts);
+		pthread_mutex_unlock(&accounts->lock);
+	}
+	pthread_mutex_unlock(&accounts->changing);
+	return deleted;
+}
+
+/* ---- changing ---- */
+
+bool accounts_set_flag(struct accounts *accounts, struct slice name, unsigned flag, bool on,
+		       struct failure *failure)
+{
+	pthread_mutex_lock(&accounts->changing);
+	struct account *account = find(accounts, name, failure);
+	bool changed = false;
+	if (account) {
+		struct account next = *account;
+		next.flags = on ? next.flags | flag : next.flags & ~flag;
+		changed = accounts_store(accounts, &next, failure);
+		pthread_mutex_lock(&accounts->lock);
+		if (changed)
+			account->flags = next.flags;
+		pthread_mutex_unlock(&accounts->lock);
+		explicit_bzero(&next, sizeof next);
+	}
+	pthread_mutex_unlock(&accounts->changing);
+	return changed;
+}
+
+bool accounts_set_password(struct accounts *accounts, struct slice name, struct slice password,
+			   struct failure *failure)
+{
+	struct password_hash hash;
+	if (!accounts_hash_password(accounts, password, &hash, failure))
+		return false;
+	pthread_mutex_lock(&accounts->changing);
+	struct account *account = find(accounts, name, failure);
+	bool changed = account && accounts_store_password(accounts, account, &hash, failure);
+	pthread_mutex_unlock(&accounts->changing);
+	explicit_bzero(&hash, sizeof hash);
+	return changed;
+}
+
+/* ---- rights ---- */
+
+/* Under `changing`; takes the rights, NULL: they could not be made. */
+static bool store_rights(struct accounts *accounts, struct account *account,
+			 struct account_rights *rights, struct failure *failure)
+{
+	if (rights == NULL)
+		return false;
+	struct account next = *account;
+	next.rights = rights;
+	bool stored = accounts_store(accounts, &next, failure);
+	struct account_rights *old = stored ? account->rights : rights;
+	if (stored) {
+		pthread_mutex_lock(&accounts->lock);
+		account->rights = rights;
+		pthread_mutex_unlock(&accounts->lock);
+	}
+	account_rights_leave(old);
+	explicit_bzero(&next, sizeof next);
+	return stored;
+}
+
+bool accounts_grant(struct accounts *accounts, struct slice name, const char *access,
+		    struct slice filter, struct failure *failure)
+{
+	pthread_mutex_lock(&accounts->changing);
+	struct account *account = find(accounts, name, failure);
+	bool granted =
+	    account &&
+	    store_rights(accounts, account,
+			 account_rights_with(account->rights, access, filter, failure), failure);
+	pthread_mutex_unlock(&accounts->changing);
+	return granted;
+}
+
+bool accounts_withdraw(struct accounts *accounts, struct slice name, struct slice filter,
+		       struct failure *failure)
+{
+	pthread_mutex_lock(&accounts->changing);
+	struct account *account = find(accounts, name, failure);
+	bool withdrawn =
+	    account &&
+	    store_rights(accounts, account,
+			 account_rights_without(account->rights, filter, failure), failure);
+	pthread_mutex_unlock(&accounts->changing);
+	return withdrawn;
+}
+
+/* ---- device keys ---- */
+
+/* Under `changing`. */
+static bool store_key(struct accounts *accounts, struct account *account, struct account_key *key,
+		      struct failure *failure)
+{
+	uint8_t *body = malloc(ACCOUNT_BODY_MAX);
+	must(body);
+	size_t len = account_key_write(key, account->row, body);
+	bool stored = vault_put(accounts->setup.vault, VAULT_DEVICE_KEY, key->row, account->row,
+				slice_of(body, len), failure);
+	explicit_bzero(body, len);
+	free(body);
+	if (stored) {
+		pthread_mutex_lock(&accounts->lock);
+		must(account_table_add_key(accounts->table, account, key));
+		accounts_note_ends(accounts);
+		pthread_mutex_unlock(&accounts->lock);
+	}
+	return stored;
+}
+
+bool accounts_add_key(struct accounts *accounts, struct slice name, uint64_t ends_s,
+		      struct account_rights *scope, char id[ACCOUNT_ID_SIZE],
+		      char secret[ACCOUNT_KEY_SECRET_SIZE], struct failure *failure)
+{
+	struct account_key *key = account_key_create(secret);
+	key->row = vault_new_row(accounts->setup.vault);
+	key->ends_s = ends_s;
+	key->scope = scope;
+	memcpy(id, key->id, ACCOUNT_ID_SIZE);
+	pthread_mutex_lock(&accounts->changing);
+	struct account *account = find(accounts, name, failure);
+	bool added = account && store_key(accounts, account, key, failure);
+	pthread_mutex_unlock(&accounts->changing);
+	if (!added) {
+		explicit_bzero(secret, ACCOUNT_KEY_SECRET_SIZE);
+		account_key_destroy(key);
+	}
+	return added;
+}
+
+bool accounts_revoke_key(struct accounts *accounts, struct slice id, struct failure *failure)
+{
+	struct account *account;
+	pthread_mutex_lock(&accounts->changing);
+	struct account_key *key = account_table_key(accounts->table, id, &account);
+	bool revoked = key ? vault_delete(accounts->setup.vault, VAULT_DEVICE_KEY, key->row,
+					  account->row, failure)
+			   : failure_set(failure, "there is no device key of this id");
+	if (revoked) {
+		pthread_mutex_lock(&accounts->lock);
+		account_table_remove_key(accounts->table, account, key);
+		accounts_note_ends(accounts);
+		pthread_mutex_unlock(&accounts->lock);
+	}
+	pthread_mutex_unlock(&accounts->changing);
+	return revoked;
+}

@@ -1,0 +1,36 @@
+/*
+ * control_internal.h - what the files control*.c share: commands and their answers.
+ *
+ * A command is a line of a table.  It writes lines of JSON and, as the last one, that it was
+ * done or why not.
+ *
+ * Thread: that of the control socket.
+ */
+#ifndef BROKER_CONTROL_INTERNAL_H
+#define BROKER_CONTROL_INTERNAL_H
+
+#include "broker/control.h"
+#include <jansson.h>
+#include <stdio.h>
+
+/* How long workers may take. */
+#define CONTROL_PATIENCE_MS 5000
+
+struct control_command {
+	const char *name; /* NULL ends a table */
+	enum audit_word right;
+	bool needs_record; /* refused when its use cannot be recorded */
+	void (*run)(const struct control_source *source, const json_t *request, FILE *out);
+};
+
+/* control_account.c */
+extern const struct control_command control_account_commands[];
+
+extern const char control_too_busy[];
+
+/* Writes a line; the value is freed. */
+void control_say(FILE *out, json_t *line);
+/* The last one of what was not done. */
+void control_say_error(FILE *out, const char *sentence);
+
+#endif
