@@ -12,6 +12,7 @@ static const struct {
     {"pub", command_pub, "publish messages, with the flags of mosquitto_pub"},
     {"sub", command_sub, "subscribe and print messages, with the flags of mosquitto_sub"},
     {"passwd", command_passwd, "manage password files, with the flags of mosquitto_passwd"},
+    {"account", command_account, "create, change and delete accounts of the running broker"},
     {"clients", command_clients, "count, list or disconnect the running broker's clients"},
     {"ban", command_ban, "list or lift the running broker's bans of addresses"},
     {"audit", command_audit, "read and verify the broker's audit log"},

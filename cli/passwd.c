@@ -4,12 +4,11 @@
  */
 #include "cli/command.h"
 #include "auth/password_file.h"
+#include "cli/secret.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <termios.h>
-#include <unistd.h>
 
 static const char usage[] =
     "Manages password files, with the flags of mosquitto_passwd.\n\n"
@@ -131,55 +130,6 @@ static bool read_arguments(struct request *r, int argc, char **argv, struct fail
 
 /* ---- the password ---- */
 
-static bool read_line(struct text *line, struct failure *failure)
-{
-	size_t room = 0;
-	ssize_t len = getline(&line->at, &room, stdin);
-
-	if (len < 0)
-		return failure_set(failure, "there is no password on standard input.");
-	line->len = (size_t)len;
-	while (line->len > 0 &&
-	       (line->at[line->len - 1] == '\n' || line->at[line->len - 1] == '\r'))
-		line->at[--line->len] = '\0';
-	return true;
-}
-
-static bool ask_once(const char *prompt, struct text *line, struct failure *failure)
-{
-	struct termios shown, hidden;
-	const bool terminal = tcgetattr(STDIN_FILENO, &shown) == 0;
-
-	if (terminal) {
-		hidden = shown;
-		hidden.c_lflag &= ~(tcflag_t)ECHO;
-		fputs(prompt, stderr);
-		tcsetattr(STDIN_FILENO, TCSAFLUSH, &hidden);
-	}
-	const bool read = read_line(line, failure);
-
-	if (terminal) {
-		tcsetattr(STDIN_FILENO, TCSAFLUSH, &shown);
-		fputc('\n', stderr);
-	}
-	return read;
-}
-
-/* Twice at a terminal, where nobody sees what is typed. */
-static bool ask(struct text *password, struct failure *failure)
-{
-	struct text again = {0};
-	bool good = ask_once("Password: ", password, failure);
-
-	if (good && isatty(STDIN_FILENO)) {
-		good = ask_once("Reenter password: ", &again, failure);
-		if (good && strcmp(password->at, again.at) != 0)
-			good = failure_set(failure, "the two passwords are not the same.");
-	}
-	text_file_free(&again);
-	return good;
-}
-
 static bool get_password(const struct request *r, struct text *password, struct failure *failure)
 {
 	*password = (struct text){0};
@@ -187,7 +137,7 @@ static bool get_password(const struct request *r, struct text *password, struct 
 		password->at = strdup(r->words[2]);
 		must(password->at);
 		password->len = strlen(password->at);
-	} else if (!ask(password, failure)) {
+	} else if (!secret_read("password", SECRET_TWICE, password, failure)) {
 		return false;
 	}
 	if (password->len == 0 || password->len > PASSWORD_MAX)
