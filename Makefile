@@ -230,6 +230,11 @@ bench-tls: $(programs) ## handshakes, messages and memory with TLS, beside mosqu
 	@scripts/setup test
 	tests/bench/tls -r $(or $(ROUNDS),3)
 
+.PHONY: token-storm
+token-storm: $(programs) ## 10,000 clients come back at once by session token, over TLS: docs/performance.md
+	METRINOD=$(CURDIR)/$(OUT)/metrinod METRINO=$(CURDIR)/$(OUT)/metrino TOKEN_STORM_CLIENTS=$(or $(CLIENTS),10000) \
+		tests/integration/run test_token_storm
+
 bench-micro: $(OUT)/bench_micro ## nanoseconds for each step: codec, trie, window, message
 	tests/bench/run micro
 

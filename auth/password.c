@@ -5,6 +5,7 @@
 #include <mbedtls/md.h>
 #include <mbedtls/pkcs5.h>
 #include <sodium.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -17,6 +18,13 @@
 #define SALT_MIN   8u
 
 #define KIB 1024u
+
+static _Atomic uint64_t argon2_runs;
+
+uint64_t password_argon2_runs(void)
+{
+	return atomic_load_explicit(&argon2_runs, memory_order_relaxed);
+}
 
 /* ---- reading ---- */
 
@@ -278,6 +286,7 @@ static void argon2id(struct password_arena *arena, struct password_cost cost, st
 	    .flags = ARGON2_DEFAULT_FLAGS,
 	    .version = ARGON2_VERSION_13,
 	};
+	atomic_fetch_add_explicit(&argon2_runs, 1, memory_order_relaxed);
 	arena_in_use = arena;
 	must(argon2id_ctx(&context) == ARGON2_OK);
 	arena_in_use = NULL;

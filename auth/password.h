@@ -96,6 +96,9 @@ void password_arena_finish(struct password_arena *arena);
 bool password_check(struct password_arena *arena, const struct password_work *work,
 		    const struct password_hash *hash, struct slice password);
 
+/* How often Argon2 was computed, in this process. */
+uint64_t password_argon2_runs(void);
+
 /* A new one, of Argon2id, with a salt from the system. */
 void password_make(struct password_arena *arena, struct password_cost cost, struct slice password,
 		   struct password_hash *hash);

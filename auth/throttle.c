@@ -165,6 +165,13 @@ enum throttle_verdict throttle_ask(struct throttle *throttle, uint64_t now_ms,
 	return count_against(throttle, now_ms, address) ? THROTTLE_BANNED : THROTTLE_WAIT;
 }
 
+bool throttle_banned(struct throttle *throttle, uint64_t now_ms,
+		     const struct throttle_address *address)
+{
+	const struct place *place = find(throttle, key_of(throttle, address, NULL));
+	return place && place->until_ms > now_ms;
+}
+
 void throttle_failed(struct throttle *throttle, uint64_t now_ms,
 		     const struct throttle_address *address, struct slice user)
 {

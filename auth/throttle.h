@@ -59,6 +59,10 @@ enum throttle_verdict {
 enum throttle_verdict throttle_ask(struct throttle *throttle, uint64_t now_ms,
 				   const struct throttle_address *address, struct slice user);
 
+/* Is the address banned?  Asking is no try. */
+bool throttle_banned(struct throttle *throttle, uint64_t now_ms,
+		     const struct throttle_address *address);
+
 /* It was wrong. */
 void throttle_failed(struct throttle *throttle, uint64_t now_ms,
 		     const struct throttle_address *address, struct slice user);

@@ -22,6 +22,7 @@
 #define BROKER_ACCOUNTS_H
 
 #include "auth/account_table.h"
+#include "auth/token.h"
 #include "storage/vault.h"
 
 #define ACCOUNTS_PASSWORD_MAX 65535u /* of MQTT */
@@ -65,6 +66,15 @@ bool accounts_check(struct accounts *accounts, struct password_arena *arena,
 /* What a key that may log in now is checked by; for SCRAM. */
 bool accounts_find_key(struct accounts *accounts, struct slice id, struct scram_record *record,
 		       struct account_visitor *visitor);
+
+/* Who logs in by this name now, if it can prove to be that: an account with a password, or a key.
+ */
+bool accounts_visitor(struct accounts *accounts, struct slice name,
+		      struct account_visitor *visitor);
+
+/* What its session tokens are bound to.  False: it may not be here any more. */
+bool accounts_bind(struct accounts *accounts, const struct account_visitor *visitor,
+		   struct token_binding *binding);
 
 /* What a visitor is now. */
 struct account_view {

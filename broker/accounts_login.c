@@ -187,3 +187,44 @@ bool accounts_key_ended(struct accounts *accounts)
 	pthread_mutex_unlock(&accounts->lock);
 	return ended;
 }
+
+/* ---- session tokens ---- */
+
+bool accounts_visitor(struct accounts *accounts, struct slice name, struct account_visitor *visitor)
+{
+	struct account *account;
+	const struct account_key *key = NULL;
+	pthread_mutex_lock(&accounts->lock);
+	if (account_is_id(name)) {
+		key = account_table_key(accounts->table, name, &account);
+		account = key ? account : NULL;
+	} else {
+		account = account_table_by_name(accounts->table, name);
+		if (account && !(account->flags & ACCOUNT_HAS_PASSWORD))
+			account = NULL;
+	}
+	if (account)
+		*visitor = (struct account_visitor){.account = account->row,
+						    .key = key ? key->row : 0,
+						    .password = key ? 0 : account->password_number};
+	bool there = account && may_be_here(account, key, visitor);
+	pthread_mutex_unlock(&accounts->lock);
+	return there;
+}
+
+/* Hashed anew, a password is another one here: its tokens have to be asked for again. */
+bool accounts_bind(struct accounts *accounts, const struct account_visitor *visitor,
+		   struct token_binding *binding)
+{
+	uint64_t owner = auth_owner(IDENTITY_ACCOUNT, visitor->account);
+	pthread_mutex_lock(&accounts->lock);
+	const struct account *account = account_table_by_row(accounts->table, visitor->account);
+	const struct account_key *key =
+	    account && visitor->key ? key_of(account, visitor->key) : NULL;
+	bool here = may_be_here(account, key, visitor);
+	if (here)
+		*binding = key ? token_binding_of_key(owner, &key->record)
+			       : token_binding_of_password(owner, &account->password);
+	pthread_mutex_unlock(&accounts->lock);
+	return here;
+}

@@ -1,4 +1,5 @@
 /* door.c - see door.h. */
+#include "auth/token.h"
 #include "broker/door_internal.h"
 #include "broker/log.h"
 #include "broker/net/moment.h"
@@ -41,13 +42,17 @@ static enum auth_verdict admit_proved(struct door *door, const struct auth_reque
 	return AUTH_ALLOW;
 }
 
-static enum throttle_verdict ask_throttle(struct door *door, const struct throttle_address *address,
-					  struct slice user)
+enum throttle_verdict door_throttle(struct door *door, const struct throttle_address *address,
+				    struct slice user, struct auth_answer *answer)
 {
 	pthread_mutex_lock(&door->lock);
 	enum throttle_verdict verdict =
 	    throttle_ask(door->throttle, moment_now().ms, address, user);
 	pthread_mutex_unlock(&door->lock);
+	if (verdict == THROTTLE_BANNED)
+		refuse(answer, MQTT_BANNED, "too many failed logins from this address");
+	if (verdict == THROTTLE_WAIT)
+		refuse(answer, MQTT_QUOTA_EXCEEDED, "too many failed logins: try again later");
 	return verdict;
 }
 
@@ -78,24 +83,22 @@ static enum auth_verdict admit_user(struct worker_door *at, const struct auth_re
 	struct peer_of_link peer = peer_of_link(&at->worker->loop, request->link);
 	_Static_assert(sizeof from.at == sizeof peer.address, "both are addresses");
 	memcpy(from.at, peer.address, sizeof from.at);
+	bool token = request->has_password && token_looks_like(request->password);
+	if (!peer.confidential && token)
+		return refuse(answer, MQTT_NOT_AUTHORIZED,
+			      "tokens are not taken over a connection that is not encrypted");
 	if (!peer.confidential &&
 	    !atomic_load_explicit(&at->door->allow_cleartext, memory_order_relaxed))
 		return refuse(answer, MQTT_NOT_AUTHORIZED,
 			      "passwords are not taken over a connection that is not encrypted");
 	if (!request->has_password)
 		return refuse(answer, MQTT_BAD_USER_NAME_OR_PASSWORD, "a password is needed here");
-	enum throttle_verdict verdict = ask_throttle(at->door, &from, request->user_name);
-	switch (verdict) {
-	case THROTTLE_BANNED:
-		return refuse(answer, MQTT_BANNED, "too many failed logins from this address");
-	case THROTTLE_WAIT:
-		return refuse(answer, MQTT_QUOTA_EXCEEDED,
-			      "too many failed logins: try again later");
-	case THROTTLE_PASS:
-	case THROTTLE_DOUBT:
-		break;
-	}
-	return queue_up(at, request, &from, verdict == THROTTLE_DOUBT, answer);
+	if (token)
+		return door_admit_token(at->door, &from, request, answer);
+	enum throttle_verdict verdict = door_throttle(at->door, &from, request->user_name, answer);
+	return verdict == THROTTLE_BANNED || verdict == THROTTLE_WAIT
+		   ? AUTH_REFUSE
+		   : queue_up(at, request, &from, verdict == THROTTLE_DOUBT, answer);
 }
 
 /* Does the form of the name, or the configuration, ask for a proof?  Never what is stored. */
@@ -108,8 +111,8 @@ static enum auth_verdict check(struct auth *auth, const struct auth_request *req
 			       struct auth_answer *answer)
 {
 	struct worker_door *at = (struct worker_door *)auth;
-	if (request->method.len > 0) /* [MQTT-4.12.0-1] */
-		return refuse(answer, MQTT_BAD_AUTHENTICATION_METHOD, NULL);
+	if (request->method.len > 0)
+		return door_admit_scram(at, request, answer);
 	if (request->identity)
 		return admit_proved(at->door, request, answer);
 	if (request->has_user_name && wants_proof(at->door, request->user_name))
@@ -206,18 +209,22 @@ static void tell_files(const struct files *files, bool proves)
 
 /* ---- life ---- */
 
-/* Owners' numbers stay the same as long as sessions are kept. */
-static bool make_owner_key(struct door *door, struct keyring *keyring, struct failure *failure)
+/* What is made with them is stored with sessions, so that they stay the same as long. */
+static bool make_keys(struct door *door, struct keyring *keyring, struct failure *failure)
 {
-	uint8_t key[SEAL_KEY_LEN];
-	if (keyring == NULL) {
-		seal_random(door->owner_key, sizeof door->owner_key);
-		return true;
-	}
-	if (!keyring_get(keyring, KEY_TOKEN, 0, key))
+	uint8_t token[SEAL_KEY_LEN], device_key[SEAL_KEY_LEN];
+	if (keyring == NULL) { /* nothing is stored */
+		seal_random(token, sizeof token);
+		seal_random(device_key, sizeof device_key);
+	} else if (!keyring_get(keyring, KEY_TOKEN, 0, token) ||
+		   !keyring_get(keyring, KEY_DEVICE_KEY, 0, device_key)) {
 		return failure_set(failure, "a key of this installation is not in keys.slots");
-	seal_derive(key, "owner", "session", 0, door->owner_key);
-	explicit_bzero(key, sizeof key);
+	}
+	seal_derive(token, "owner", "session", 0, door->owner_key);
+	seal_derive(token, "token", "session", 0, door->token_key);
+	seal_derive(device_key, "scram", "nobody", 0, door->scram_key);
+	explicit_bzero(token, sizeof token);
+	explicit_bzero(device_key, sizeof device_key);
 	return true;
 }
 
@@ -248,10 +255,13 @@ struct door *door_create(const struct config *config, const struct door_setup *s
 		door->doors[i] = (struct worker_door){.auth = {.check = check,
 							       .may = grant_may,
 							       .renew = grant_renew,
-							       .release = grant_release},
+							       .release = grant_release,
+							       .end_exchange = door_end_exchange,
+							       .has_tokens = door_has_tokens,
+							       .make_token = door_make_token},
 						      .door = door,
 						      .worker = &setup->workers[i]};
-	if (make_owner_key(door, setup->keyring, failure))
+	if (make_keys(door, setup->keyring, failure))
 		return door;
 	door_destroy(door);
 	return NULL;
@@ -310,6 +320,8 @@ void door_destroy(struct door *door)
 	rules_leave(door->rules);
 	throttle_destroy(door->throttle);
 	explicit_bzero(door->owner_key, sizeof door->owner_key);
+	explicit_bzero(door->token_key, sizeof door->token_key);
+	explicit_bzero(door->scram_key, sizeof door->scram_key);
 	pthread_mutex_destroy(&door->lock);
 	pthread_mutex_destroy(&door->writing);
 	free(door);

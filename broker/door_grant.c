@@ -45,7 +45,7 @@ static struct grant *begin(const struct door *door, const struct identity *who)
 }
 
 /* A name of 65,535 bytes as a number that says nothing, and is the same after a restart. */
-static uint64_t owner_of(const struct door *door, const struct identity *who)
+uint64_t door_owner(const struct door *door, const struct identity *who)
 {
 	uint8_t key[SEAL_KEY_LEN], kind = (uint8_t)who->kind, mac[SEAL_KEY_LEN];
 	uint64_t number;
@@ -64,7 +64,7 @@ struct auth_grant *grant_create(const struct door *door, const struct identity *
 		return NULL;
 	struct grant *grant = begin(door, who);
 	if (!nobody)
-		grant->base.owner = owner_of(door, who);
+		grant->base.owner = door_owner(door, who);
 	if (grant->rules)
 		grant->own = acl_rules_of(grant->rules->acl, nobody ? NULL : &who->name);
 	return &grant->base;

@@ -47,7 +47,9 @@ struct door {
 	uint32_t thread_count;
 	struct worker *workers;
 	struct accounts *accounts;	 /* NULL: none */
-	uint8_t owner_key[SEAL_KEY_LEN]; /* of owners' numbers */
+	uint8_t owner_key[SEAL_KEY_LEN]; /* of owners' numbers, */
+	uint8_t token_key[SEAL_KEY_LEN]; /* of what is kept of session tokens, */
+	uint8_t scram_key[SEAL_KEY_LEN]; /* and of records for keys that do not exist */
 	_Atomic bool allow_cleartext;
 	_Atomic uint32_t rate_connect;
 	pthread_mutex_t lock;
@@ -81,11 +83,36 @@ bool grant_may(const struct auth_grant *base, struct slice client_id, enum auth_
 bool grant_renew(struct auth *auth, struct auth_grant **base);
 void grant_release(struct auth *auth, struct auth_grant *base);
 
+/* auth_owner() of somebody who is no account. */
+uint64_t door_owner(const struct door *door, const struct identity *who);
+
 /* Is the name one that only accounts and their keys have? */
 static inline bool door_is_account(struct slice name)
 {
 	return account_is_name(name) || account_is_id(name);
 }
+
+/* ---- door.c */
+
+/* May it be tried?  Fills the answer in when it may not. */
+enum throttle_verdict door_throttle(struct door *door, const struct throttle_address *address,
+				    struct slice user, struct auth_answer *answer);
+
+/* ---- door_token.c */
+
+bool door_has_tokens(struct auth *auth, const struct auth_grant *base, uint32_t link);
+bool door_make_token(struct auth *auth, const struct auth_grant *base, struct slice client_id,
+		     uint8_t text[AUTH_TOKEN_SIZE], uint8_t kept[AUTH_TOKEN_MAC_SIZE]);
+/* The password of the request looks like a token. */
+enum auth_verdict door_admit_token(struct door *door, const struct throttle_address *from,
+				   const struct auth_request *request, struct auth_answer *answer);
+
+/* ---- door_scram.c */
+
+/* The request names a method. */
+enum auth_verdict door_admit_scram(struct worker_door *at, const struct auth_request *request,
+				   struct auth_answer *answer);
+void door_end_exchange(struct auth *auth, struct auth_exchange *exchange);
 
 /* ---- door_login.c: a struct auth_sink ---- */
 

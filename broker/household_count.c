@@ -4,6 +4,7 @@
  *
  * Thread: any; everything read here is atomic or does not change.
  */
+#include "auth/password.h"
 #include "broker/household_internal.h"
 #include "broker/log.h"
 #include <dirent.h>
@@ -42,6 +43,7 @@ void household_gather(struct household *house, struct metrics *metrics)
 				    .uptime_s = (now.ms - house->started_ms) / 1000,
 				    .workers = house->worker_count,
 				    .log_lost = log_lost(),
+				    .argon2_runs = password_argon2_runs(),
 				    .memory_limit = (uint64_t)limit};
 	for (uint16_t i = 0; i < house->worker_count; i++)
 		metrics_add_shard(metrics, shard_happened(house->workers[i].shard));

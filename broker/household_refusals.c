@@ -23,7 +23,8 @@ static const struct {
      "allow_zero_length_clientid)"},
     {MQTT_QUOTA_EXCEEDED, "Quota exceeded (memory_limit, global_max_clients, or the disk)"},
     {MQTT_PACKET_TOO_LARGE, "Packet too large (max_packet_size)"},
-    {MQTT_BAD_AUTHENTICATION_METHOD, "Bad authentication method (there is none in this version)"},
+    {MQTT_BAD_AUTHENTICATION_METHOD,
+     "Bad authentication method (SCRAM-SHA-256, for device keys, is the only one)"},
 };
 
 struct refusals {

@@ -81,6 +81,8 @@ static const struct {
      offsetof(struct metrics, store_batches)},
     {"store_commit_microseconds_total", "counter", "Time that the transactions took",
      offsetof(struct metrics, store_commit_us)},
+    {"argon2_runs_total", "counter", "Passwords hashed by Argon2, right or wrong",
+     offsetof(struct metrics, argon2_runs)},
     {"log_lost_lines_total", "counter", "Lines of the log that could not be written",
      offsetof(struct metrics, log_lost)},
 };

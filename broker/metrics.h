@@ -34,6 +34,7 @@ struct metrics {
 	uint64_t not_opened;	      /* connections that failed before MQTT began */
 	uint64_t store_commits, store_batches, store_commit_us;
 	uint64_t log_lost;
+	uint64_t argon2_runs;
 	uint64_t open_descriptors;
 	uint64_t memory_limit;
 	size_t certificate_count; /* those that end first */

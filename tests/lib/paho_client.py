@@ -20,7 +20,8 @@ def properties(packet_type, **values):
 
 
 class PahoClient:
-    def __init__(self, port, client_id, version=5, clean=True, will=None, keep_alive=60, expect=0, **connect_properties):
+    def __init__(self, port, client_id, version=5, clean=True, will=None, keep_alive=60, expect=0,
+                 login=None, **connect_properties):
         self.inbox, self.acks, self.ends, self.started = (queue.Queue() for _ in range(4))
         extra = {} if version == 5 else {"clean_session": clean}
         self.mqtt = mqtt.Client(client_id, protocol=PROTOCOL[version], reconnect_on_failure=False, **extra)
@@ -32,6 +33,8 @@ class PahoClient:
         self.mqtt.on_disconnect = lambda _c, _u, reason, *_: self.ends.put(reason)
         if will:
             self.mqtt.will_set(**will)
+        if login:
+            self.mqtt.username_pw_set(*login)
         arguments = {"keepalive": keep_alive}
         if version == 5:
             arguments["clean_start"] = clean

@@ -122,6 +122,8 @@ static const struct key_case {
      NULL},
     {"persistent_client_expiration", "2y", "d", IN_CONFIG(core.session_expiry_max_s), 2592000,
      NULL},
+    {"token_lifetime", "90min", "31d", IN_CONFIG(core.token_lifetime_s), 5400, NULL},
+    {"token_lifetime", "60s", "59s", IN_CONFIG(core.token_lifetime_s), 60, NULL},
     {"session_expiry_max", "45s", "31d", IN_CONFIG(core.session_expiry_max_s), 45, NULL},
     {"session_expiry_max", "2min", "2mi", IN_CONFIG(core.session_expiry_max_s), 120, NULL},
     {"privacy_contact", "dpo@example.org", "", IN_CONFIG(privacy_contact), 0, "dpo@example.org"},
