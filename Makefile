@@ -30,7 +30,7 @@ OUT = $(if $(filter release,$(VARIANT)),build,build/$(VARIANT))
 OPTIMISE = $(or $(FLAGS_$(VARIANT)),$(error VARIANT is one of release debug asan tsan fuzz chaos))
 CFLAGS = $(LANGUAGE) $(WARNINGS) $(OPTIMISE) -fPIE -pthread
 LDFLAGS = $(OPTIMISE) -pie -pthread -Wl,-z,relro,-z,now,--as-needed
-LDLIBS = -lseccomp -lwslay -lmbedtls -lmbedx509 -lmbedcrypto -largon2 -llmdb -lsodium -lmicrohttpd -ljansson -lm
+LDLIBS = -lseccomp -lwslay -lmbedtls -lmbedx509 -lmbedcrypto -largon2 -llmdb -lsodium -lmicrohttpd -ljansson -lcurl -lm
 
 export UBSAN_OPTIONS = print_stacktrace=1
 # Tests are short: what they freed long ago is not worth searching for leaks at the end of each.

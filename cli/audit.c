@@ -14,16 +14,23 @@ static const char usage[] =
     "       metrino audit verify DIR [--vkey KEY]\n"
     "       metrino audit prove N [--data DIR]\n"
     "       metrino audit prove --from CHECKPOINT [--data DIR]\n"
-    "       metrino audit check FILE [--vkey KEY] [--from CHECKPOINT] [--data DIR]\n\n"
+    "       metrino audit check FILE [--vkey KEY] [--from CHECKPOINT] [--data DIR]\n"
+    "       metrino audit schedule DIR [--vkey KEY]\n"
+    "       metrino audit follow URL|DIR --copy DIR [--vkey KEY] [--max-age HOURS]\n\n"
     "  tail               the last entries, as sentences\n"
     "  verify             the whole log, from its files alone\n"
     "  prove              a proof that entry N is in the log, or that the log continues an\n"
     "                     older checkpoint; on stdout\n"
-    "  check              checks a proof, or that the log continues the checkpoint in FILE\n\n"
+    "  check              checks a proof, or that the log continues the checkpoint in FILE\n"
+    "  schedule           was every key destroyed in time?  From the log alone\n"
+    "  follow             fetches what is new into a copy, checks it, and that the log continues\n"
+    "                     what it was; for cron on another machine\n\n"
     "  -f, --follow       go on with what is added\n"
     "  -n COUNT           how many entries (10)\n"
     "  --json             the entries as they are, one JSON object a line\n"
     "  --data DIR         the broker's data directory, or the log's own\n"
+    "  --copy DIR         where follow keeps its copy of the log; made the first time\n"
+    "  --max-age HOURS    follow fails when the last entry is older\n"
     "  --from CHECKPOINT  a file with an older checkpoint of the log\n"
     "  --vkey KEY         the verifier key that you were given, or a file with it; without it the\n"
     "                     one beside the log is taken\n";
@@ -40,6 +47,8 @@ static const struct {
     {"verify", audit_verify_log, "the log's directory", false},
     {"prove", audit_prove, "the number of an entry, or --from CHECKPOINT", true},
     {"check", audit_check, "a file with a proof or a checkpoint", false},
+    {"schedule", audit_schedule_keys, "the log's directory", false},
+    {"follow", audit_follow, "the log's URL or directory", false},
 };
 
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))
@@ -50,8 +59,8 @@ static const char **value_of(struct audit_request *r, const char *word)
 	const struct {
 		const char *name;
 		const char **value;
-	} options[] = {
-	    {"--data", &r->data}, {"--vkey", &r->vkey}, {"--from", &r->from}, {"-n", &r->count}};
+	} options[] = {{"--data", &r->data}, {"--vkey", &r->vkey}, {"--from", &r->from},
+		       {"-n", &r->count},    {"--copy", &r->copy}, {"--max-age", &r->max_age}};
 
 	for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++)
 		if (strcmp(word, options[i].name) == 0)
@@ -101,12 +110,15 @@ static bool read_arguments(struct audit_request *r, int argc, char **argv, struc
 static bool find_command(int argc, char **argv, size_t *which, struct failure *failure)
 {
 	if (argc < 1)
-		return failure_set(failure, "One of tail, verify, prove and check is needed.");
+		return failure_set(
+		    failure, "One of tail, verify, prove, check, schedule and follow is needed.");
 	for (*which = 0; *which < COMMANDS; (*which)++)
 		if (strcmp(argv[0], commands[*which].name) == 0)
 			return true;
 	return failure_set(
-	    failure, "Unknown command '%.80s'. It must be tail, verify, prove or check.", argv[0]);
+	    failure,
+	    "Unknown command '%.80s'. It must be tail, verify, prove, check, schedule or follow.",
+	    argv[0]);
 }
 
 static bool check_operand(size_t which, const struct audit_request *r, struct failure *failure)

@@ -10,11 +10,13 @@
 #include "storage/audit/reader.h"
 
 struct audit_request {
-	const char *operand; /* DIR, N or FILE */
+	const char *operand; /* DIR, URL, N or FILE */
 	const char *data;    /* --data */
 	const char *vkey;    /* --vkey: a file, or the key itself */
 	const char *from;    /* --from: an older checkpoint */
 	const char *count;   /* -n */
+	const char *copy;    /* --copy: where follow keeps the log */
+	const char *max_age; /* --max-age: hours */
 	bool follow;
 	bool json;
 	bool help;
@@ -40,6 +42,7 @@ bool audit_vkey_given(const char *given, struct note_verifier *verifier, struct 
 
 /* The sub-commands: 0, or 1 with the failure. */
 typedef bool audit_command(const struct audit_request *request, struct failure *failure);
-audit_command audit_tail, audit_verify_log, audit_prove, audit_check;
+audit_command audit_tail, audit_verify_log, audit_prove, audit_check, audit_schedule_keys,
+    audit_follow;
 
 #endif

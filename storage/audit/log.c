@@ -34,8 +34,8 @@ static bool put_bundle(const struct audit_log *log, const struct log_state *stat
 }
 
 /* A bundle goes to disk before the tile that holds the hashes of its entries. */
-static bool add_line(struct audit_log *log, struct log_state *state, struct slice line,
-		     struct failure *failure)
+bool log_add_line(struct audit_log *log, struct log_state *state, struct slice line,
+		  struct failure *failure)
 {
 	const struct tile_sink sink = {log, put_tile};
 	const struct audit_hash leaf = merkle_leaf(line);
@@ -52,9 +52,8 @@ static bool add_line(struct audit_log *log, struct log_state *state, struct slic
 	return tile_edge_add(&state->edge, &leaf, &sink, failure);
 }
 
-/* The partial tiles that differ from those of the tree of `old` entries. */
-static bool put_partials(struct audit_log *log, const struct log_state *state, uint64_t old,
-			 struct failure *failure)
+bool log_put_partials(struct audit_log *log, const struct log_state *state, uint64_t old,
+		      struct failure *failure)
 {
 	const uint32_t width = tile_edge_width(&state->edge, 0);
 
@@ -76,7 +75,7 @@ static bool put_partials(struct audit_log *log, const struct log_state *state, u
 }
 
 /* Partial files are of no use once the full one is there [tlog-tiles, "Partial Tiles"]. */
-static void remove_partials(const struct audit_log *log, uint64_t old, uint64_t size)
+void log_remove_partials(const struct audit_log *log, uint64_t old, uint64_t size)
 {
 	char path[TILE_PATH_SIZE];
 
@@ -108,7 +107,7 @@ bool log_publish(const struct audit_log *log, const struct log_state *state, boo
 			      MODE_PUBLIC, renamed, failure);
 }
 
-static void exchange_states(struct audit_log *log)
+void log_exchange_states(struct audit_log *log)
 {
 	struct log_state *old = log->now;
 
@@ -124,19 +123,19 @@ bool log_append_lines(struct audit_log *log, const struct slice *lines, size_t c
 
 	*log->next = *log->now;
 	for (size_t i = 0; i < count; i++)
-		if (!add_line(log, log->next, lines[i], failure))
+		if (!log_add_line(log, log->next, lines[i], failure))
 			return false;
-	if (!put_partials(log, log->next, old, failure))
+	if (!log_put_partials(log, log->next, old, failure))
 		return false;
 	const bool published = log_publish(log, log->next, &renamed, failure);
 
 	/* Once a checkpoint could be read there is no way back, even if it is not known to be
 	 * durable. */
 	if (renamed)
-		exchange_states(log);
+		log_exchange_states(log);
 	if (!published)
 		return false;
-	remove_partials(log, old, log->now->edge.size);
+	log_remove_partials(log, old, log->now->edge.size);
 	return true;
 }
 

@@ -38,6 +38,22 @@ struct audit_log {
 bool log_append_lines(struct audit_log *log, const struct slice *lines, size_t count,
 		      struct failure *failure);
 
+/* The parts of that: one entry more in a state, with the files that become full; */
+bool log_add_line(struct audit_log *log, struct log_state *state, struct slice line,
+		  struct failure *failure);
+/* the partial files of a state that differ from those of the tree of `old` entries; */
+bool log_put_partials(struct audit_log *log, const struct log_state *state, uint64_t old,
+		      struct failure *failure);
+/* what was `next` is `now`; */
+void log_exchange_states(struct audit_log *log);
+/* partial files that became full between the trees of these sizes. */
+void log_remove_partials(const struct audit_log *log, uint64_t old, uint64_t size);
+
+/* log_open.c: one without anything; audit_log_close() frees it. */
+struct audit_log *log_create(void);
+/* What the checkpoint says, from the files. */
+bool log_load(struct audit_log *log, const struct checkpoint *checkpoint, struct failure *failure);
+
 /* Signs and publishes what `now` holds. */
 bool log_publish(const struct audit_log *log, const struct log_state *state, bool *renamed,
 		 struct failure *failure);

@@ -147,8 +147,7 @@ static bool load_bundle(struct audit_log *log, struct failure *failure)
 }
 
 /* The edge tells that something is wrong; the whole tells where. */
-static bool load(struct audit_log *log, const struct checkpoint *checkpoint,
-		 struct failure *failure)
+bool log_load(struct audit_log *log, const struct checkpoint *checkpoint, struct failure *failure)
 {
 	if (checkpoint->size <= AUDIT_WHOLE_MAX &&
 	    !audit_verify_tree(log->directory, checkpoint, failure))
@@ -267,13 +266,12 @@ static bool open_all(struct audit_log *log, enum audit_log_was *was, struct fail
 	    !open_checkpoint(log, fits, &created, &checkpoint, failure))
 		return false;
 	*was = created ? AUDIT_LOG_CREATED : AUDIT_LOG_CONTINUED;
-	return load(log, &checkpoint, failure) && publish_rest(log, failure) &&
+	return log_load(log, &checkpoint, failure) && publish_rest(log, failure) &&
 	       log_lines_open(log, failure) && open_origin(log, fits, was, failure) &&
 	       log_lines_catch_up(log, failure);
 }
 
-struct audit_log *audit_log_open(int data_directory, struct keyring *keys, enum audit_log_was *was,
-				 struct failure *failure)
+struct audit_log *log_create(void)
 {
 	struct audit_log *log = calloc(1, sizeof(*log));
 
@@ -281,10 +279,18 @@ struct audit_log *audit_log_open(int data_directory, struct keyring *keys, enum 
 	log->now = calloc(1, sizeof(*log->now));
 	log->next = calloc(1, sizeof(*log->next));
 	must(log->now && log->next);
-	log->data_directory = data_directory;
-	log->keys = keys;
 	log->directory = -1;
 	log->lines = -1;
+	return log;
+}
+
+struct audit_log *audit_log_open(int data_directory, struct keyring *keys, enum audit_log_was *was,
+				 struct failure *failure)
+{
+	struct audit_log *log = log_create();
+
+	log->data_directory = data_directory;
+	log->keys = keys;
 	if (open_all(log, was, failure))
 		return log;
 	failure_context(failure, "audit log");

@@ -108,6 +108,7 @@ static void put_signed(struct out *out, const struct receipt_tickets *tickets,
 	out->len = (size_t)snprintf(
 	    out->text, RECEIPT_SIZE, FIRST_LINE "event %s\nhour %" PRIu64 "\nticket %u\n",
 	    events[wanted->event].text, tickets->hour_s, (unsigned)tickets->given);
+	put_bytes(out, "root", tickets->root.bytes);
 	put_bytes(out, "subject", subject->bytes);
 	out->len = note_sign(out->text, out->len, RECEIPT_SIZE, wanted->verifier, wanted->key);
 	out->text[out->len++] = '\n';
@@ -152,7 +153,7 @@ bool receipt_write(struct receipt_tickets *tickets, const struct receipt_wanted 
 
 struct parts {
 	uint64_t ticket;
-	struct audit_hash subject, salt, secret;
+	struct audit_hash root, subject, salt, secret;
 	struct merkle_proof path;
 };
 
@@ -223,6 +224,7 @@ static bool read_parts(struct slice *text, const struct note_verifier *verifier,
 	if (!text_begins(&body, FIRST_LINE) || !take_event(&body, &receipt->event) ||
 	    !take_number(&body, "hour", &receipt->hour_s) ||
 	    !take_number(&body, "ticket", &parts->ticket) ||
+	    !take_bytes(&body, "root", &parts->root) ||
 	    !take_bytes(&body, "subject", &parts->subject) || body.len > 0)
 		return failure_set(failure, "%s", form);
 	receipt->has_salt = take_bytes(text, "salt", &parts->salt);
@@ -280,6 +282,8 @@ bool receipt_check(struct slice text, const struct note_verifier *verifier, stru
 	const struct audit_hash leaf = leaf_of(&parts.secret);
 	const struct audit_hash is = subject_of(parts.salt.bytes, subject);
 
+	if (!audit_hash_equal(&root, &parts.root))
+		return failure_set(failure, "it was signed for another entry than this one");
 	if (parts.ticket >= RECEIPT_TICKETS ||
 	    !merkle_check_inclusion(&leaf, parts.ticket, RECEIPT_TICKETS, &parts.path, &root))
 		return failure_set(failure, "its secret is not a ticket of that hour");

@@ -21,6 +21,7 @@
  *	event account.erased
  *	hour SECONDS
  *	ticket NUMBER
+ *	root BASE64                   of the hour's tickets
  *	subject BASE64
  *	                              the signed note: c2sp.org/signed-note
  *	— NAME BASE64

@@ -1,0 +1,190 @@
+"""The audit log from another machine: `metrino audit follow` and `schedule`, over HTTP and from a directory."""
+
+import base64
+import functools
+import hashlib
+import http.server
+import pathlib
+import shutil
+import tempfile
+import threading
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from harness import own_only
+from test_audit import METRINO, SIZES, LogTest, complaint_of, run, verifier
+
+
+class Handler(http.server.SimpleHTTPRequestHandler):
+    asked = []
+
+    def log_message(self, *_):
+        pass
+
+    def do_GET(self):
+        self.asked.append(self.path)
+        super().do_GET()
+
+
+class FollowTest(LogTest):
+    abstract = True
+
+    def setUp(self):
+        super().setUp()
+        self.copy = pathlib.Path(tempfile.mkdtemp(prefix="metrino-copy-")) / "copy"
+        self.addCleanup(shutil.rmtree, self.copy.parent, ignore_errors=True)
+
+    def serve(self):
+        """Gives the URL of the log."""
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=str(self.data)))
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        self.addCleanup(server.server_close)
+        self.addCleanup(server.shutdown)
+        Handler.asked.clear()
+        return f"http://127.0.0.1:{server.server_port}/log"
+
+    def follow(self, where, *words):
+        return run(METRINO, "audit", "follow", where, "--copy", self.copy, *words)
+
+    def followed(self, where, *words):
+        done = self.follow(where, *words)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return done.stdout.decode()
+
+    def refused(self, where, phrase, *words):
+        before = {path: path.read_bytes() for path in self.copy.rglob("*") if path.name in ("checkpoint", "audit.jsonl")}
+        done = self.follow(where, *words)
+        self.assertEqual(done.returncode, 1, done.stdout)
+        self.assertIn(phrase, done.stderr.decode())
+        self.assertEqual({path: path.read_bytes() for path in before}, before, "the copy is not what it was")
+
+
+@own_only("an audit log")
+class Follow(FollowTest):
+    abstract = False
+
+    def test_sizes(self):
+        """At each size the copy is the log, verified by another tool."""
+        url, have = self.serve(), 0
+        for size in SIZES:
+            self.made(size - have, 500 if size > 1000 else 100)
+            words = self.followed(url, *(() if have else ("--vkey", self.log / "vkey")))
+            self.assertIn(f"the log of {size} entries continues that of {have}", words)
+            have = size
+            self.assertEqual(verifier.verify(self.copy)[0], size)
+            self.assertEqual((self.copy / "audit.jsonl").read_bytes(), (self.log / "audit.jsonl").read_bytes())
+        self.assertEqual(run(METRINO, "audit", "verify", self.copy).returncode, 0)
+
+    def test_only_what_is_new(self):
+        self.made(600, 100)
+        url = self.serve()
+        self.assertIn("the first look", self.followed(url))
+        self.made(1)
+        Handler.asked.clear()
+        self.followed(url)
+        self.assertEqual(Handler.asked, ["/log/checkpoint", "/log/tile/entries/002.p/89"])
+        Handler.asked.clear()
+        self.followed(url)
+        self.assertEqual(Handler.asked, ["/log/checkpoint"])
+
+    def test_full_in_place_of_partial(self):
+        """The log grew between the checkpoint and the bundle."""
+        self.made(250, 250)
+        note = (self.log / "checkpoint").read_bytes()
+        self.made(10, 10)
+        (self.log / "checkpoint").write_bytes(note)
+        self.followed(self.data)
+        self.assertEqual(verifier.verify(self.copy)[0], 250)
+
+    def test_from_a_directory(self):
+        self.made(5)
+        for where in (self.data, self.log):
+            self.followed(where)
+        self.assertIsNone(complaint_of(self.copy))
+
+    def forged(self, change):
+        """A log with other entries, all of it signed by the right key."""
+        size, _ = verifier.open_note((self.log / "checkpoint").read_bytes(),
+                                     verifier.read_vkey((self.log / "vkey").read_bytes()))
+        lines = change(verifier.entries_of((self.log / f"tile/entries/000.p/{size}").read_bytes()))
+        leaves = [hashlib.sha256(b"\0" + line).digest() for line in lines]
+        (self.log / f"tile/entries/000.p/{len(lines)}").write_bytes(
+            b"".join(len(line).to_bytes(2, "big") + line for line in lines))
+        key = Ed25519PrivateKey.from_private_bytes(bytes.fromhex((self.log / "key").read_text()))
+        name, key_id, _ = verifier.read_vkey((self.log / "vkey").read_bytes())
+        body = b"%s\n%d\n%s\n" % (name, len(leaves), base64.b64encode(verifier.root_of(leaves)))
+        signature = base64.b64encode(key_id + key.sign(body))
+        (self.log / "checkpoint").write_bytes(body + "\n\N{EM DASH} ".encode() + name + b" " + signature + b"\n")
+
+    def test_fork_and_rollback(self):
+        self.made(5)
+        self.followed(self.data)
+        self.made(2)
+        good = {path: path.read_bytes() for path in self.log.rglob("*") if path.is_file()}
+        self.forged(lambda lines: [line.replace(b"envelope", b"aggregate") for line in lines])
+        self.refused(self.data, "another branch (fork)")
+        self.forged(lambda lines: lines[:5])
+        self.refused(self.data, "fork")  # of the same size
+        self.forged(lambda lines: lines[:4])
+        self.refused(self.data, "it was put back to an earlier state")
+        for path, data in good.items():
+            path.write_bytes(data)
+        self.followed(self.data)
+        self.assertIsNone(complaint_of(self.copy))
+
+    def test_every_byte_of_what_is_fetched(self):
+        self.made(3, 3)
+        self.followed(self.data)
+        self.made(2, 2)
+        for name in ("checkpoint", "tile/entries/000.p/5"):
+            right = (self.log / name).read_bytes()
+            step = 1 if name == "checkpoint" else 3
+            for at in range(0, len(right), step):
+                (self.log / name).write_bytes(right[:at] + bytes([right[at] ^ (1 << at % 8)]) + right[at + 1:])
+                if name != "checkpoint" and at < self.behind(right, 3):
+                    continue  # entries that the copy has already are not looked at again
+                self.assertEqual(self.follow(self.data).returncode, 1, f"{name} byte {at}")
+            (self.log / name).write_bytes(right)
+        self.followed(self.data)
+
+    def behind(self, bundle, count):
+        """Where the entries after so many begin."""
+        return sum(2 + len(line) for line in verifier.entries_of(bundle)[:count])
+
+    def test_another_key(self):
+        self.made(2)
+        self.followed(self.data)
+        shutil.rmtree(self.log)
+        (self.data / "audit.seen").unlink()
+        self.made(4)
+        self.refused(self.data, "it is of the log")
+        self.refused(self.data, "the copy is of the log", "--vkey", self.log / "vkey")
+
+    def test_age(self):
+        self.made(5)
+        self.followed(self.data)
+        self.assertIn("stands still", self.follow(self.data, "--max-age", "3").stderr.decode())
+        self.assertIn("hours, not", self.follow(self.data, "--max-age", "x").stderr.decode())
+
+    def test_where_nothing_is(self):
+        for where, phrase in ((f"{self.serve()}/nothing", "404"), ("http://127.0.0.1:9/log", "127.0.0.1:9"),
+                              ("ftp://127.0.0.1/log", "not a URL"), (self.data, "no audit log there")):
+            done = self.follow(where)
+            self.assertEqual(done.returncode, 1)
+            self.assertIn(phrase, done.stderr.decode())
+        self.assertIn("--copy", run(METRINO, "audit", "follow", self.data).stderr.decode())
+
+
+@own_only("an audit log")
+class Schedule(FollowTest):
+    abstract = False
+
+    def test_late(self):
+        """append makes an envelope key in each fourth entry, with no end, and hours that pass."""
+        self.made(3, 3)
+        done = run(METRINO, "audit", "schedule", self.data)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("1 keys that end", done.stdout.decode())
+        path = self.log / "tile/entries/000.p/3"
+        path.write_bytes(path.read_bytes().replace(b'"epoch":2', b'"epoch":3'))
+        self.assertEqual(run(METRINO, "audit", "schedule", self.data).returncode, 1)  # not what was signed
