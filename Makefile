@@ -211,7 +211,7 @@ attacks: $(OUT)/attacks ## what can be found out from the releases of days, in A
 
 bench_run = tests/bench/run $(1) -r $(or $(ROUNDS),$(2)) $(if $(SECONDS),-s $(SECONDS)) $(if $(FIRST),--first)
 
-.PHONY: bench bench-scale bench-latency bench-micro bench-tls bench-programs
+.PHONY: bench bench-scale bench-latency bench-micro bench-tls bench-storm bench-programs
 bench-programs: $(programs) $(OUT)/bench/relay
 	@scripts/setup test
 	@scripts/mosquitto-unpack >/dev/null
@@ -230,10 +230,8 @@ bench-tls: $(programs) ## handshakes, messages and memory with TLS, beside mosqu
 	@scripts/setup test
 	tests/bench/tls -r $(or $(ROUNDS),3)
 
-.PHONY: token-storm
-token-storm: $(programs) ## 10,000 clients come back at once by session token, over TLS: docs/performance.md
-	METRINOD=$(CURDIR)/$(OUT)/metrinod METRINO=$(CURDIR)/$(OUT)/metrino TOKEN_STORM_CLIENTS=$(or $(CLIENTS),10000) \
-		tests/integration/run test_token_storm
+bench-storm: $(programs) ## CLIENTS=n of them (10,000) come back at once over TLS, by session token
+	METRINOD=$(CURDIR)/$(OUT)/metrinod METRINO=$(CURDIR)/$(OUT)/metrino tests/bench/storm -n $(or $(CLIENTS),10000)
 
 bench-micro: $(OUT)/bench_micro ## nanoseconds for each step: codec, trie, window, message
 	tests/bench/run micro

@@ -53,7 +53,7 @@ void scram_record_fabricate(const uint8_t key[SCRAM_KEY_SIZE], struct slice name
 
 /* ---- an exchange ---- */
 
-#define SCRAM_MESSAGE_MAX 512u /* of a client */
+#define SCRAM_MESSAGE_MAX 256u /* of a client; ids and nonces are a tenth of that */
 #define SCRAM_NONCE_MAX	  32u  /* ours */
 
 /* Room for the longest server's message: nonces, and what stands around them. */

@@ -15,14 +15,14 @@
 #define CHANCE 16u /* bytes of a nonce, written as twice as many digits */
 _Static_assert(2 * CHANCE <= SCRAM_NONCE_MAX, "a nonce has room");
 
-/* One exchange; the core owns it, and knows nothing of it. */
+/* One exchange; the core owns it, charges what it costs, and knows nothing else of it. */
 struct auth_exchange {
 	struct scram scram;
 	bool known; /* there is such a key, and it may log in */
 	struct account_visitor visitor;
 	struct throttle_address from;
-	size_t name_len;
 };
+_Static_assert(sizeof(struct auth_exchange) < 1536, "as the core charges it");
 
 void door_end_exchange(struct auth *auth, struct auth_exchange *exchange)
 {

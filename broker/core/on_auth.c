@@ -17,6 +17,9 @@ struct authentication {
 	uint8_t method[];
 };
 
+/* What whoever answers keeps of an exchange, about: there may be one on each connection. */
+#define EXCHANGE_COST 1536u
+
 static size_t cost(const struct authentication *authentication)
 {
 	return sizeof *authentication + authentication->method_len;
@@ -29,10 +32,12 @@ static struct slice method_of(const struct authentication *authentication)
 
 static void end_exchange(struct shard *shard, struct authentication *authentication)
 {
-	if (authentication->exchange)
-		shard->auth->end_exchange(shard->auth, authentication->exchange);
-	authentication->exchange = NULL;
 	authentication->data = SLICE_NONE;
+	if (authentication->exchange == NULL)
+		return;
+	shard->auth->end_exchange(shard->auth, authentication->exchange);
+	authentication->exchange = NULL;
+	purse_give(&shard->purse, EXCHANGE_COST);
 }
 
 static void authentication_begin(struct shard *shard, struct client *client, struct slice method)
@@ -110,8 +115,11 @@ static bool send_auth(struct shard *shard, struct client *client, enum mqtt_reas
 static bool send_challenge(struct shard *shard, struct client *client,
 			   const struct auth_answer *answer)
 {
-	must(of_client(client) && answer->exchange);
-	of_client(client)->exchange = answer->exchange;
+	struct authentication *authentication = of_client(client);
+	must(authentication && answer->exchange);
+	if (authentication->exchange == NULL)
+		purse_force(&shard->purse, EXCHANGE_COST);
+	authentication->exchange = answer->exchange;
 	/* [MQTT-4.12.0-2] */
 	return send_auth(shard, client, MQTT_CONTINUE_AUTHENTICATION, answer->data);
 }

@@ -4,6 +4,7 @@
 // Each scenario is one function; a failed assertion or a wait without end makes the exit code 1.
 
 const assert = require('node:assert');
+const crypto = require('node:crypto');
 const mqtt = require('mqtt');
 
 const [scenario, port, versionText, name] = process.argv.slice(2);
@@ -41,7 +42,60 @@ async function subscribe(link, filter, qos, options = {}) {
 
 const publish = (link, topic, payload, options) => link.client.publishAsync(topic, payload, options);
 
+// The client's side of SCRAM-SHA-256 (RFC 5802, RFC 7677), for one exchange.
+class Scram {
+    constructor(user, secret) {
+        this.secret = secret;
+        this.nonce = crypto.randomBytes(18).toString('base64');
+        this.bare = `n=${user},r=${this.nonce}`;
+    }
+
+    first() {
+        return Buffer.from('n,,' + this.bare);
+    }
+
+    final(challenge) {
+        const hmac = (key, text) => crypto.createHmac('sha256', key).update(text).digest();
+        const [, nonce, salt, rounds] = /^r=([^,]+),s=([^,]+),i=(\d+)$/.exec(challenge);
+        assert.ok(nonce.startsWith(this.nonce) && nonce.length > this.nonce.length);
+        const salted = crypto.pbkdf2Sync(this.secret, Buffer.from(salt, 'base64'), Number(rounds), 32, 'sha256');
+        const key = hmac(salted, 'Client Key');
+        const said = `${this.bare},${challenge},c=biws,r=${nonce}`;
+        const signature = hmac(crypto.createHash('sha256').update(key).digest(), said);
+        this.proves = 'v=' + hmac(hmac(salted, 'Server Key'), said).toString('base64');
+        return Buffer.from(`c=biws,r=${nonce},p=${key.map((byte, i) => byte ^ signature[i]).toString('base64')}`);
+    }
+}
+
 const scenarios = {
+    // NAME is the id of a device key, a space, and its secret.
+    async scram() {
+        const [id, secret] = name.split(' ');
+        const scram = new Scram(id, secret);
+        const properties = { authenticationMethod: 'SCRAM-SHA-256', authenticationData: scram.first() };
+        const client = mqtt.connect({
+            host: '127.0.0.1', port: Number(port), protocol: 'mqtt', protocolVersion: 5, reconnectPeriod: 0,
+            clientId: 'scram', properties,
+        });
+        client.handleAuth = (packet, done) => done(null, {
+            cmd: 'auth', reasonCode: 0x18, properties: {
+                authenticationMethod: 'SCRAM-SHA-256',
+                authenticationData: scram.final(packet.properties.authenticationData.toString()),
+            },
+        });
+        const connack = await new Promise((resolve, reject) => {
+            client.once('connect', resolve);
+            client.once('error', reject);
+        });
+        assert.strictEqual(connack.properties.authenticationMethod, 'SCRAM-SHA-256');
+        assert.strictEqual(connack.properties.authenticationData.toString(), scram.proves);
+        const came = new Promise((resolve) => client.once('message', (topic, payload) => resolve(payload.toString())));
+        await client.subscribeAsync('t', { qos: 1 });
+        await client.publishAsync('t', 'x', { qos: 1 });
+        assert.strictEqual(await came, 'x');
+        await client.endAsync();
+    },
+
     async qos() {
         const publisher = await open('pub');
         for (const granted of [0, 1, 2]) {

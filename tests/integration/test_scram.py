@@ -101,6 +101,10 @@ class Exchange(harness.OwnBrokerTest):
         self.come_in(Scram(self.key, self.secret, header=f"n,a={self.key},"))
         self.come_in(Scram(self.key, self.secret), user_name=self.key)
 
+    def test_mqttjs_comes_in(self):
+        """[MQTT-4.12.0-5]: a library that knows enhanced authentication, and node's own cryptography."""
+        harness.mqttjs("scram", self.port, 5, f"{self.key} {self.secret}")
+
     def test_who_does_not_come_in(self):
         """[MQTT-4.12.0-1] [MQTT-4.12.0-4]: and what a key is answered that does not exist does not tell."""
         salts = set()

@@ -17,7 +17,7 @@ static unsigned made; /* so many tokens were made */
 
 static void write_token(unsigned number, char text[AUTH_TOKEN_SIZE + 1])
 {
-	snprintf(text, AUTH_TOKEN_SIZE + 1, "token %06u %041u", number, 0u);
+	snprintf(text, AUTH_TOKEN_SIZE + 1, "token %06u %041u", number % 1000000, 0u);
 }
 
 /* A password: "password", or a token that is known for this client identifier. */
