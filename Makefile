@@ -83,7 +83,7 @@ sim: $(OUT)/sim ## simulated worlds: SEEDS=n of them, or the one of SEED=n; and 
 	$(RUN) $< $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
 	$(if $(SEED),,$(RUN) $< --planted)
 
-integration: $(programs) $(OUT)/audit_append ## real clients against the real broker
+integration: $(programs) $(OUT)/audit_append $(OUT)/keys_tool ## real clients against the real broker
 	METRINOD=$(CURDIR)/$(OUT)/metrinod METRINO=$(CURDIR)/$(OUT)/metrino $(RUN) tests/integration/run
 
 hostile: $(programs) ## a broker that is stopped for a whole minute
@@ -148,6 +148,10 @@ $(OUT)/attacks: $(OUT)/tests/privacy/attacks.o $(archives)
 
 # Makes audit logs, and dies or fails where it is told to: tests/audit.
 $(OUT)/audit_append: $(OUT)/tests/audit/append.o $(archives)
+	$(link) $(LDLIBS)
+
+# Makes and destroys keys, and dies or fails where it is told to: tests/keys.
+$(OUT)/keys_tool: $(OUT)/tests/keys/keys_tool.o $(archives)
 	$(link) $(LDLIBS)
 
 # For LD_PRELOAD: tests/power.

@@ -280,7 +280,7 @@ bool erase_file_system_overwrites(int fd, struct failure *why)
 
 	if (ioctl(fd, FS_IOC_GETFLAGS, &flags) == 0 && (flags & FS_JOURNAL_DATA_FL))
 		return failure_set(why, "its data go through the journal, too (chattr +j)");
-	if (!mount_overwrites(fd, direct == DIRECT_YES, why))
+	if (!mount_overwrites(fd, direct != DIRECT_UNKNOWN, why))
 		return false;
 	if (direct == DIRECT_NO)
 		return failure_set(why, "the file system does not write directly to the disk, as "

@@ -13,7 +13,6 @@ enum key_class {
 enum key_class_kind {
 	KEY_KIND_NONE,
 	KEY_KIND_INSTALLATION,
-	KEY_KIND_GIVEN,
 	KEY_KIND_EPOCHS,
 };
 

@@ -47,11 +47,8 @@ static int open_or_make(int directory, struct failure *failure)
 	const int flags = O_RDWR | O_CLOEXEC | O_NOFOLLOW;
 	int fd = openat(directory, SLOT_FILE_NAME, flags);
 
-	if (fd < 0 && errno == ENOENT) {
+	if (fd < 0 && errno == ENOENT)
 		fd = openat(directory, SLOT_FILE_NAME, flags | O_CREAT | O_EXCL, 0600);
-		if (fd >= 0)
-			erase_prepare(fd);
-	}
 	if (fd < 0 && errno == ELOOP)
 		failure_set(failure, SLOT_FILE_NAME " is a link; keys_location names the directory "
 						    "of a " SLOT_FILE_NAME " that is elsewhere");
@@ -158,8 +155,13 @@ bool slot_file_fill(int directory, struct slot_file *file, struct failure *failu
 	must(blocks);
 	for (unsigned i = 0; i < SLOT_COUNT; i++)
 		slot_write_free(i, blocks + (size_t)i * SLOT_SIZE);
-	const bool ok =
-	    write_all(file->fd, blocks, len) && fsync(file->fd) == 0 && fsync(directory) == 0;
+	/* An empty file, because only one can be asked to be overwritten in place. */
+	bool ok = ftruncate(file->fd, 0) == 0;
+
+	if (ok)
+		erase_prepare(file->fd);
+	ok =
+	    ok && write_all(file->fd, blocks, len) && fsync(file->fd) == 0 && fsync(directory) == 0;
 
 	free(blocks);
 	return ok || fail("filled", failure);
