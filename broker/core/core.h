@@ -476,6 +476,8 @@ void session_pump(struct shard *shard, struct session *session);
 /* will.c */
 void will_publish(struct shard *shard, struct session *session, struct will *will); /* takes will */
 void will_free(struct shard *shard, struct will *will);
+/* The session leaves no message: neither its connection nor its absence. */
+void will_forget(struct shard *shard, struct session *session);
 
 /*
  * send.c: encodes deliveries and acknowledgements into the outbox.  `dup` is the

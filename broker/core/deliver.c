@@ -57,11 +57,20 @@ static void mail_to_party(void *self, party_id party)
 	shard_post(m->shard, mail);
 }
 
+/* Whose it is; 0: the broker's own, or nobody's. */
+static uint64_t owner_of(const struct shard *shard, const struct publisher *publisher)
+{
+	const struct session *session =
+	    publisher->party == shard->party ? session_by_number(shard, publisher->session) : NULL;
+	return session ? rights_owner(shard, session) : 0;
+}
+
 static void retain(struct shard *shard, struct publication *publication)
 {
+	uint64_t owner = owner_of(shard, &publication->publisher);
 	party_id home = retained_home(shard, publication->topic);
 	if (home == shard->party) {
-		retained_set(shard, publication);
+		retained_set(shard, publication, owner);
 		return;
 	}
 	struct message *message = publication_message(shard, publication);
@@ -69,6 +78,7 @@ static void retain(struct shard *shard, struct publication *publication)
 		return;
 	struct mail *mail = mail_create(MAIL_RETAIN, shard->party, home, SLICE_NONE);
 	mail->message = message_share(message);
+	mail->ticket = owner;
 	shard_post(shard, mail);
 }
 

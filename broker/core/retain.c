@@ -5,6 +5,7 @@
 
 struct retained {
 	struct message *message; /* owned */
+	uint64_t owner;		 /* whose it is: auth_owner() */
 	uint32_t node;
 	uint32_t slot;
 	struct timer timer; /* message expiry */
@@ -210,7 +211,7 @@ static void arm_expiry(struct shard *shard, struct retained *entry)
 		timer_arm(&shard->timers, &entry->timer, due);
 }
 
-void retained_set(struct shard *shard, struct publication *p)
+void retained_set(struct shard *shard, struct publication *p, uint64_t owner)
 {
 	struct retained *entry = find(shard, p->realm, p->topic);
 	if (p->payload.len == 0) {
@@ -232,6 +233,7 @@ void retained_set(struct shard *shard, struct publication *p)
 		entry = make(shard, p);
 	}
 	entry->message = message_share(message);
+	entry->owner = owner;
 	count(shard, message, 1);
 	arm_expiry(shard, entry);
 	CRASH_AT(retained_kept);
@@ -242,6 +244,23 @@ void retained_timer(struct shard *shard, struct timer *timer)
 	struct retained *entry =
 	    (struct retained *)((char *)timer - offsetof(struct retained, timer));
 	clear(shard, entry);
+}
+
+void retained_expel(struct shard *shard, uint64_t owner)
+{
+	const struct trie *trie = &shard->retained.trie;
+	struct retained **found = NULL; /* first all of them: clearing changes what is walked */
+	uint32_t count = 0, room = 0;
+	for (uint32_t at = 0, node; (node = index_each(&trie->edges, &at)) != 0;) {
+		uint32_t slot = trie_node(trie, node)->value;
+		if (slot == 0 || retained_at(shard, slot)->owner != owner)
+			continue;
+		found = shard_grow(found, &room, count + 1, sizeof *found);
+		found[count++] = retained_at(shard, slot);
+	}
+	for (uint32_t i = 0; i < count; i++)
+		clear(shard, found[i]);
+	memory_free(found);
 }
 
 /* ---- walking ---- */
@@ -375,18 +394,19 @@ void retained_scan_mail(struct shard *shard, struct mail *mail)
 			free_scan(shard, scan);
 	} else {
 		struct publication publication = message_publication(mail->message);
-		retained_set(shard, &publication);
+		retained_set(shard, &publication, mail->ticket);
 	}
 }
 
 void retained_each(const struct shard *shard, void *self,
-		   void (*call)(void *self, struct message *message))
+		   void (*call)(void *self, struct message *message, uint64_t owner))
 {
 	const struct trie *trie = &shard->retained.trie;
 	for (uint32_t at = 0, node; (node = index_each(&trie->edges, &at)) != 0;) {
 		uint32_t slot = trie_node(trie, node)->value;
 		if (slot != 0)
-			call(self, retained_at(shard, slot)->message);
+			call(self, retained_at(shard, slot)->message,
+			     retained_at(shard, slot)->owner);
 	}
 }
 

@@ -49,17 +49,21 @@ party_id retained_home(const struct shard *shard, struct slice topic);
 /* Would this publication be refused for max_retained_*?  Known only at the topic's home. */
 bool retained_full(struct shard *shard, const struct publication *publication);
 
-/* Keeps a publication at its home, or clears it when the payload is empty. [MQTT-3.3.1-5]
+/* Keeps a publication of this owner (auth_owner(), 0: nobody's) at its home, or clears it when the
+ * payload is empty. [MQTT-3.3.1-5]
  * [MQTT-3.3.1-6] [MQTT-3.3.1-7] [MQTT3-3.3.1-5] [MQTT3-3.3.1-7] [MQTT3-3.3.1-10] [MQTT3-3.3.1-11]
  * [MQTT3-3.1.2-7] */
-void retained_set(struct shard *shard, struct publication *publication);
+void retained_set(struct shard *shard, struct publication *publication, uint64_t owner);
+
+/* EVENT_EXPEL: nothing of this owner stays. */
+void retained_expel(struct shard *shard, uint64_t owner);
 
 /* MAIL_RETAIN, MAIL_RETAIN_SCAN, MAIL_RETAIN_STOP */
 void retained_scan_mail(struct shard *shard, struct mail *mail);
 
 /* Calls back for each retained message; the callback changes nothing. */
 void retained_each(const struct shard *shard, void *self,
-		   void (*call)(void *self, struct message *message));
+		   void (*call)(void *self, struct message *message, uint64_t owner));
 
 void retained_timer(struct shard *shard, struct timer *timer);
 

@@ -137,11 +137,13 @@ void on_expel(struct shard *shard, const struct event *event)
 {
 	must(event->owner != 0);
 	tokens_expel(shard, event->owner);
+	retained_expel(shard, event->owner);
 	for (uint32_t slot = 1; slot < shard->sessions.used; slot++) {
 		struct session *session = session_at(shard, slot);
 		if (session == NULL || rights_owner(shard, session) != event->owner)
 			continue;
 		uint64_t number = session->number;
+		will_forget(shard, session);
 		if (session->client)
 			client_fail(shard, session->client, MQTT_ADMINISTRATIVE_ACTION,
 				    "the account was deleted");

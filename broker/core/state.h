@@ -8,11 +8,11 @@
  * So does which QoS 2 exchanges are open: where both know of a delivery it is the same
  * one, and has its message from here.
  *
- * Format, version 1, big-endian: "MTRS", version u8; then records, each a type
+ * Format, version 2, big-endian: "MTRS", version u8; then records, each a type
  * u8, a length u32 and that many bytes:
  *   1 message   number u32, qos u8, retain u8, expiry left in ms u64 (all ones:
  *               never), realm u32, topic, properties, payload (u32 length each)
- *   2 retained  number of its message u32
+ *   2 retained  number of its message u32, owner u64
  *   3 session   realm u32, away for ms u64, client id; then until its end items:
  *                 1 inbound   packet identifier u16
  *                 2 will      message u32, delay u32, has expiry u8, expiry u32

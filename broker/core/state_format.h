@@ -3,7 +3,7 @@
 #define BROKER_CORE_STATE_FORMAT_H
 
 #define STATE_MAGIC   "MTRS"
-#define STATE_VERSION 1
+#define STATE_VERSION 2
 
 enum state_record {
 	STATE_MESSAGE = 1,

@@ -82,10 +82,12 @@ static void read_message(struct reading *in, struct reader *r)
 static void read_retained(struct reading *in, struct reader *r)
 {
 	struct message *message = message_at(in, read_u32(r));
-	if (message == NULL || retained_home(in->shard, message_topic(message)) != in->shard->party)
+	uint64_t owner = read_u64(r);
+	if (message == NULL || r->bad ||
+	    retained_home(in->shard, message_topic(message)) != in->shard->party)
 		return;
 	struct publication publication = message_publication(message);
-	retained_set(in->shard, &publication);
+	retained_set(in->shard, &publication, owner);
 }
 
 /* ---- sessions ---- */

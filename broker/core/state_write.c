@@ -106,12 +106,13 @@ static void write_message(struct writing *w, struct message *message)
 	end(w, start);
 }
 
-static void write_retained(void *self, struct message *message)
+static void write_retained(void *self, struct message *message, uint64_t owner)
 {
 	struct writing *w = self;
 	write_message(w, message);
 	size_t start = begin(w, STATE_RETAINED);
 	put_u32(w, number_of(w, message));
+	put_u64(w, owner);
 	end(w, start);
 }
 

@@ -12,6 +12,18 @@ void will_free(struct shard *shard, struct will *will)
 	UNCOUNT(shard, WILLS);
 }
 
+void will_forget(struct shard *shard, struct session *session)
+{
+	if (session->client) {
+		will_free(shard, session->client->will);
+		session->client->will = NULL;
+	}
+	if (session->absence) {
+		will_free(shard, session->absence->will);
+		session->absence->will = NULL;
+	}
+}
+
 /* Its expiry interval begins now: MQTT 5.0 section 3.1.3.2.4. */
 void will_publish(struct shard *shard, struct session *session, struct will *will)
 {

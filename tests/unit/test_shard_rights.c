@@ -293,6 +293,54 @@ START_TEST(who_is_expelled_leaves_no_session)
 }
 END_TEST
 
+/* A connection with a will, and with a session that waits for it after the connection. */
+static struct peer *with_will(const char *client_id)
+{
+	struct mqtt_connect connect = connect_of(MQTT_VERSION_5_0, client_id, true);
+
+	mqtt_set(&connect.properties, MQTT_PROPERTY_SESSION_EXPIRY_INTERVAL);
+	connect.properties.session_expiry_s = 100;
+	connect.has_will = true;
+	connect.will.topic = SLICE_LITERAL("will");
+	connect.will.payload = SLICE_LITERAL("gone");
+	mqtt_set(&connect.will.properties, MQTT_PROPERTY_WILL_DELAY_INTERVAL);
+	connect.will.properties.will_delay_s = 10;
+	return come_up(&bench, 0, &connect, false);
+}
+
+/* Retained at any home, and wills of who is there and who is not. */
+START_TEST(who_is_expelled_leaves_no_message)
+{
+	const char *here, *there;
+	struct peer *ann, *bob, *reader;
+
+	bench_begin(&bench, 2);
+	here = bench_name(&bench, 0, "here");
+	there = bench_name(&bench, 1, "there");
+	come_as(ANN);
+	ann = with_will(bench_name(&bench, 0, "ann"));
+	peer_lose(with_will(bench_name(&bench, 0, "ann-away")));
+	peer_publish(ann, RETAIN, 0, here, "", "ann");
+	peer_publish(ann, RETAIN, 0, there, "", "ann");
+	peer_publish(ann, RETAIN, 0, "bobs", "", "ann");
+	come_as(BOB);
+	bob = new_peer(&bench, MQTT_VERSION_3_1_1, "bob");
+	peer_publish(bob, RETAIN, 0, "bobs", "", "bob");
+	peer_publish(bob, RETAIN, 0, "bobs/too", "", "bob");
+	reader = new_peer(&bench, MQTT_VERSION_3_1_1, "reader");
+	subscribe(reader, "will", 0);
+	for (unsigned shard = 0; shard < 2; shard++)
+		bench_event(&bench, shard, &(struct event){.type = EVENT_EXPEL, .owner = ANN});
+	bench_pass_ms(&bench, 20000);
+	expect_nothing(reader);
+	ck_assert_uint_eq(counted(&bench, WILLS), 0);
+	ck_assert_uint_eq(counted(&bench, RETAINED), 2);
+	subscribe(reader, "bobs", 0);
+	expect_publish(reader, RETAIN, 0, "bobs", "", "bob");
+	bench_finish(&bench);
+}
+END_TEST
+
 START_TEST(a_will_needs_the_right)
 {
 	struct mqtt_connect dying = connect_of(MQTT_VERSION_3_1_1, "dying", true);
@@ -393,6 +441,7 @@ Suite *shard_rights_suite(void)
 				      a_session_is_its_owners,
 				      a_session_of_nobody_finds_an_owner,
 				      who_is_expelled_leaves_no_session,
+				      who_is_expelled_leaves_no_message,
 				      a_will_needs_the_right,
 				      answers_are_remembered,
 				      grants_go_back};

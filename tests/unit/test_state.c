@@ -262,7 +262,7 @@ START_TEST(damaged)
 END_TEST
 
 /* A message, and a session record that holds one item. */
-#define HEADER "'MTRS' 01 "
+#define HEADER "'MTRS' 02 "
 #define MESSAGE                                                                                    \
 	"01 00 00 00 21 00 00 00 01 01 00 FF FF FF FF FF FF FF FF 00 00 00 00 "                    \
 	"00 00 00 01 't' 00 00 00 00 00 00 00 02 'hi' "
@@ -278,7 +278,7 @@ static const struct {
 } made_up[] = {
     {HEADER, true},
     {HEADER MESSAGE, true},
-    {HEADER MESSAGE "02 00 00 00 04 00 00 00 01", true},
+    {HEADER MESSAGE "02 00 00 00 0C 00 00 00 01 00 00 00 00 00 00 00 09", true},
     {HEADER MESSAGE SESSION("11"), true},
     {HEADER MESSAGE SESSION("1F") "03 00 07 01 00 00 00 01 01 00 00 00 00 00", true},
     {HEADER "01 00 00 00 21 00 00 00 01 01 00 FF FF FF FF FF FF FF FF 00 00 00 00 "
@@ -290,16 +290,18 @@ static const struct {
     {HEADER MESSAGE_WITH("0B 05"), false}, /* one that is not carried on */
     {"", false},
     {"'MTRX' 01", false},
-    {"'MTRS' 02", false},
+    {"'MTRS' 01", false},
     {HEADER "04 00 00 00 00", false}, /* no such record */
     {HEADER "00 00 00 00 00", false},
-    {HEADER "01 FF FF FF FF", false},		  /* longer than all */
-    {HEADER "02 00 00 00 04 00 00 00 01", false}, /* no such message */
-    {HEADER MESSAGE "02 00 00 00 04 00 00 00 00", false},
-    {HEADER MESSAGE "02 00 00 00 05 00 00 00 01 00", false}, /* bytes left */
-    {HEADER MESSAGE MESSAGE, false},			     /* the same number twice */
-    {HEADER MESSAGE SESSION("12") "05", false},		     /* no such item */
-    {HEADER MESSAGE SESSION("14") "01 00 00", false},	     /* packet identifier 0 */
+    {HEADER "01 FF FF FF FF", false},					  /* longer than all */
+    {HEADER "02 00 00 00 0C 00 00 00 01 00 00 00 00 00 00 00 09", false}, /* no such message */
+    {HEADER MESSAGE "02 00 00 00 0C 00 00 00 00 00 00 00 00 00 00 00 09", false},
+    {HEADER MESSAGE "02 00 00 00 04 00 00 00 01", false},
+    {HEADER MESSAGE "02 00 00 00 0D 00 00 00 01 00 00 00 00 00 00 00 09 00",
+     false},					      /* bytes left */
+    {HEADER MESSAGE MESSAGE, false},		      /* the same number twice */
+    {HEADER MESSAGE SESSION("12") "05", false},	      /* no such item */
+    {HEADER MESSAGE SESSION("14") "01 00 00", false}, /* packet identifier 0 */
     /* in flight: identifier 0, state 0, state 4, QoS 2 waiting for PUBACK, QoS 0, no message */
     {HEADER MESSAGE SESSION("1F") "03 00 00 01 00 00 00 01 01 00 00 00 00 00", false},
     {HEADER MESSAGE SESSION("1F") "03 00 07 00 00 00 00 01 01 00 00 00 00 00", false},
