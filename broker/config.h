@@ -79,6 +79,7 @@ struct config {
 	uint32_t argon2_passes;
 	const char *recovery_mailer; /* NULL for none */
 	uint32_t rate_connect;	     /* connections of one address a second; UINT32_MAX: no limit */
+	uint32_t max_half_open;	     /* UINT32_MAX: no limit */
 	uint32_t ban_after;	     /* failed logins of an address; UINT32_MAX: never */
 	uint64_t ban_ms;
 	/* log */

@@ -16,6 +16,7 @@
 #include "broker/door.h"
 #include "broker/jobs.h"
 #include "broker/metrics.h"
+#include "broker/net/half_open.h"
 #include "broker/net/listener.h"
 #include "broker/options.h"
 #include "broker/payload_memory.h"
@@ -88,6 +89,7 @@ struct household {
 	bool pid_file_written;
 
 	struct connection_limit all; /* global_max_connections */
+	struct half_open *half_open; /* owned; max_half_open */
 	struct listener *listeners;  /* by number in the configuration at the start */
 	size_t listener_count;
 

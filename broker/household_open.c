@@ -406,6 +406,7 @@ void household_close(struct household *house)
 	free(house->turned_away_reported);
 	free(house->refusals);
 	free(house->expiries);
+	free(house->half_open);
 	sandbox_folders_finish(&house->folders);
 	free(house->no_descriptor_reported);
 	free(house->not_opened_reported);

@@ -176,6 +176,7 @@ static void change_listeners(struct household *house, struct config *next)
 		atomic_store_explicit(&house->listeners[i].tells, next->core.connection_messages,
 				      memory_order_relaxed);
 	atomic_store_explicit(&house->all.max, next->global_max_connections, memory_order_relaxed);
+	atomic_store_explicit(&house->half_open->max, next->max_half_open, memory_order_relaxed);
 }
 
 void household_settle_core(struct household *house)

@@ -39,6 +39,16 @@ static void watch_door(struct household *house)
 	}
 }
 
+/* The table is allocated lazily by the system: without a limit nothing is written to it. */
+static void count_half_open(struct household *house, const uint8_t key[HASH_KEY_SIZE])
+{
+	house->half_open = calloc(1, sizeof(*house->half_open));
+	must(house->half_open);
+	half_open_init(house->half_open, key, house->config->max_half_open);
+	for (size_t i = 0; i < house->listener_count; i++)
+		house->listeners[i].half_open = house->half_open;
+}
+
 static void add_listeners(struct household *house, struct worker *worker)
 {
 	for (size_t i = 0; i < house->listener_count; i++)
@@ -62,6 +72,7 @@ bool household_make_workers(struct household *house, struct failure *failure)
 	watch_door(house);
 	if (!fill_random(setup.hash_key, sizeof(setup.hash_key), failure))
 		return false;
+	count_half_open(house, setup.hash_key);
 	while (house->worker_count < setup.parties) {
 		setup.party = house->worker_count;
 		setup.auth = house->door ? door_auth(house->door, setup.party) : auth_anonymous();

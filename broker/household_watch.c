@@ -90,7 +90,7 @@ static void report_listener(struct household *house, size_t i)
 	log_count(LOG_LEVEL_NOTICE, "refused", listener->number, "before MQTT began",
 		  more_than(&house->not_opened_reported[i], &listener->not_opened),
 		  REPORT_MS / 1000);
-	log_count(LOG_LEVEL_WARNING, "refused", listener->number, "rate_connect",
+	log_count(LOG_LEVEL_WARNING, "refused", listener->number, "rate_connect or max_half_open",
 		  more_than(&house->turned_away_reported[i], &listener->turned_away),
 		  REPORT_MS / 1000);
 }

@@ -16,10 +16,12 @@ static const struct counter counters[] = {
 #define COUNTER(name, metric, help) {metric, "counter", help, HAPPENED_##name},
 #define LEVEL(name, metric, help)   {metric, "gauge", help, HAPPENED_##name},
 #define DROPPED(name, reason)
+#define LOGIN(name, result)
 #include "broker/core/happened.def"
 #undef COUNTER
 #undef LEVEL
 #undef DROPPED
+#undef LOGIN
 };
 
 static const struct {
@@ -29,10 +31,27 @@ static const struct {
 #define COUNTER(name, metric, help)
 #define LEVEL(name, metric, help)
 #define DROPPED(name, reason) {reason, HAPPENED_##name},
+#define LOGIN(name, result)
 #include "broker/core/happened.def"
 #undef COUNTER
 #undef LEVEL
 #undef DROPPED
+#undef LOGIN
+};
+
+static const struct {
+	const char *result;
+	enum happened_name happened;
+} logins[] = {
+#define COUNTER(name, metric, help)
+#define LEVEL(name, metric, help)
+#define DROPPED(name, reason)
+#define LOGIN(name, result) {result, HAPPENED_##name},
+#include "broker/core/happened.def"
+#undef COUNTER
+#undef LEVEL
+#undef DROPPED
+#undef LOGIN
 };
 
 /* What the process counts, beside the shards. */
@@ -128,6 +147,16 @@ static void write_drops(FILE *out, const struct metrics *metrics)
 			drops[i].reason, metrics->happened[drops[i].happened]);
 }
 
+static void write_logins(FILE *out, const struct metrics *metrics)
+{
+	fputs("# HELP metrino_logins_total Answers to who a client is, by result\n"
+	      "# TYPE metrino_logins_total counter\n",
+	      out);
+	for (size_t i = 0; i < COUNT(logins); i++)
+		fprintf(out, "metrino_logins_total{result=\"%s\"} %" PRIu64 "\n", logins[i].result,
+			metrics->happened[logins[i].happened]);
+}
+
 static void write_certificates(FILE *out, const struct metrics *metrics)
 {
 	if (metrics->certificate_count > 0)
@@ -202,6 +231,7 @@ char *metrics_text(const struct metrics *metrics, size_t *len)
 		write_one(out, counters[i].name, counters[i].type, counters[i].help,
 			  metrics_level(metrics, counters[i].happened));
 	write_drops(out, metrics);
+	write_logins(out, metrics);
 	write_certificates(out, metrics);
 	write_jobs(out, metrics);
 	for (size_t i = 0; i < COUNT(others); i++) {

@@ -38,6 +38,15 @@ static uint64_t messages_lost(const struct metrics *metrics)
 	return metrics->happened[HAPPENED_QUEUES_LOST] + metrics->happened[HAPPENED_LOST_IN_CRASH];
 }
 
+/* By which reason: metrino_logins_total. */
+static uint64_t logins_refused(const struct metrics *metrics)
+{
+	return metrics->happened[HAPPENED_LOGINS_WRONG] +
+	       metrics->happened[HAPPENED_LOGINS_DENIED] + metrics->happened[HAPPENED_LOGINS_WAIT] +
+	       metrics->happened[HAPPENED_LOGINS_BUSY] + metrics->happened[HAPPENED_LOGINS_BANNED] +
+	       metrics->happened[HAPPENED_LOGINS_OTHER];
+}
+
 /* One counter or level, or a function of several. */
 struct number {
 	const char *topic;
@@ -67,6 +76,8 @@ static const struct number numbers[SYS_TREE_NUMBERS] = {
     {"publish/bytes/sent", NULL, HAPPENED_PUBLISH_BYTES_SENT},
     {"bytes/received", NULL, HAPPENED_BYTES_RECEIVED},
     {"bytes/sent", NULL, HAPPENED_BYTES_SENT},
+    {"logins/accepted", NULL, HAPPENED_LOGINS_ACCEPTED},
+    {"logins/refused", logins_refused, 0},
     {"retained messages/count", NULL, HAPPENED_RETAINED},
     {"subscriptions/count", NULL, HAPPENED_SUBSCRIPTIONS},
     {"shared_subscriptions/count", NULL, HAPPENED_SHARED_SUBSCRIPTIONS},

@@ -15,7 +15,7 @@
 
 #define SYS_TREE_PREFIX	    "$SYS/broker/"
 #define SYS_TREE_TOPIC_SIZE 64
-#define SYS_TREE_NUMBERS    23
+#define SYS_TREE_NUMBERS    25
 #define SYS_TREE_LOADS	    9
 #define SYS_TREE_PERIODS    3
 

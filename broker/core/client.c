@@ -75,6 +75,7 @@ static void drop_partial(struct shard *shard, struct client *client)
 void client_free(struct shard *shard, struct client *client)
 {
 	timer_cancel(&shard->timers, &client->timer);
+	rate_remember(shard, client->link);
 	drop_partial(shard, client);
 	outbox_clear(&client->outbox, &shard->purse);
 	will_free(shard, client->will);

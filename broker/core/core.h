@@ -277,7 +277,8 @@ struct shard {
 
 	struct timer_wheel timers;
 
-	struct rate *rates; /* by link number; rate.h */
+	struct rate *rates;   /* by link number; rate.h */
+	struct habit *habits; /* a table; habit.h */
 	uint32_t rate_room;
 
 	struct charges charges;

@@ -14,10 +14,12 @@ enum happened_name {
 #define COUNTER(name, metric, help) HAPPENED_##name,
 #define LEVEL(name, metric, help)   HAPPENED_##name,
 #define DROPPED(name, reason)	    HAPPENED_##name,
+#define LOGIN(name, result)	    HAPPENED_##name,
 #include "broker/core/happened.def"
 #undef COUNTER
 #undef LEVEL
 #undef DROPPED
+#undef LOGIN
 	HAPPENED_NAMES
 };
 

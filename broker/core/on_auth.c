@@ -131,6 +131,27 @@ static struct slice client_id_of(const struct client *client)
 	return slice_of(client->connecting->client_id, client->connecting->client_id_len);
 }
 
+/* By what was said; never by whom. */
+static void count_login(struct shard *shard, enum mqtt_reason reason)
+{
+	static const struct {
+		enum mqtt_reason reason;
+		enum happened_name name;
+	} results[] = {
+	    {MQTT_SUCCESS, HAPPENED_LOGINS_ACCEPTED},
+	    {MQTT_BAD_USER_NAME_OR_PASSWORD, HAPPENED_LOGINS_WRONG},
+	    {MQTT_NOT_AUTHORIZED, HAPPENED_LOGINS_DENIED},
+	    {MQTT_QUOTA_EXCEEDED, HAPPENED_LOGINS_WAIT},
+	    {MQTT_SERVER_BUSY, HAPPENED_LOGINS_BUSY},
+	    {MQTT_BANNED, HAPPENED_LOGINS_BANNED},
+	};
+	enum happened_name name = HAPPENED_LOGINS_OTHER;
+	for (size_t i = 0; i < sizeof results / sizeof results[0]; i++)
+		if (results[i].reason == reason)
+			name = results[i].name;
+	happened_add(&shard->happened, name, 1);
+}
+
 static void on_verdict(struct shard *shard, struct client *client, enum auth_verdict verdict,
 		       const struct auth_answer *answer)
 {
@@ -138,6 +159,7 @@ static void on_verdict(struct shard *shard, struct client *client, enum auth_ver
 	client->connecting->token.came_with = answer->token;
 	switch (verdict) {
 	case AUTH_REFUSE: /* [MQTT-4.12.0-4] */
+		count_login(shard, answer->reason);
 		connect_refuse(shard, client, answer->reason, answer->text);
 		return;
 	case AUTH_WAIT:
@@ -150,6 +172,7 @@ static void on_verdict(struct shard *shard, struct client *client, enum auth_ver
 			connect_refuse(shard, client, MQTT_PACKET_TOO_LARGE, NULL);
 		return;
 	case AUTH_ALLOW:
+		count_login(shard, MQTT_SUCCESS);
 		if (of_client(client))
 			of_client(client)->data = answer->data;
 		connect_begin_session(shard, client);
@@ -193,6 +216,7 @@ void on_authenticated(struct shard *shard, struct client *client, const struct e
 	client->state = CLIENT_LOBBY;
 	client->connecting->grant = event->grant;
 	shard_effect(shard, EFFECT_READ, client->link)->on = true;
+	count_login(shard, event->reason);
 	if (event->reason != MQTT_SUCCESS) {
 		connect_refuse(shard, client, event->reason, NULL);
 		return;

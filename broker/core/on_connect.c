@@ -8,6 +8,7 @@
 #include "broker/core/core.h"
 #include "broker/core/crash.h"
 #include "broker/core/own_topic.h"
+#include "broker/core/rate.h"
 #include "broker/core/rights.h"
 
 /* ---- checking ---- */
@@ -292,6 +293,14 @@ void connect_begin_session(struct shard *shard, struct client *client)
 	if (!may_have(shard, connecting->grant, id)) {
 		connect_refuse(shard, client, MQTT_CLIENT_IDENTIFIER_NOT_VALID,
 			       "this client identifier is in use by another user");
+		return;
+	}
+	const struct session *before = session_find(shard, 0, id);
+	if (before && before->client)
+		rate_remember(shard, before->client->link);
+	if (!rate_admits(shard, client, id)) {
+		connect_refuse(shard, client, MQTT_CONNECTION_RATE_EXCEEDED,
+			       "this client connects too often");
 		return;
 	}
 	struct session *session = clear_the_way(shard, client, id, &changes);

@@ -1,7 +1,9 @@
 /* rate.c - see rate.h. */
 #include "broker/core/rate.h"
+#include "broker/core/habit.h"
 
 #define SECOND_US 1000000u
+#define MINUTE_US 60000000u
 
 static struct rate *rate_of(struct shard *shard, uint32_t link)
 {
@@ -23,6 +25,55 @@ void rate_forget(struct shard *shard, uint32_t link)
 	if (link < shard->rate_room)
 		shard->rates[link] = (struct rate){0};
 }
+
+/* ---- beyond a connection */
+
+static bool comes_too_often(struct shard *shard, struct habit *habit)
+{
+	uint64_t now_us = shard->now.ms * 1000;
+	uint64_t at_us = habit->connects_us > now_us ? habit->connects_us : now_us;
+	if (shard->settings->rate_reconnect == UINT32_MAX)
+		return false;
+	at_us += MINUTE_US / shard->settings->rate_reconnect;
+	if (at_us > now_us + MINUTE_US)
+		return true;
+	habit->connects_us = at_us;
+	habit_keep(shard, habit);
+	return false;
+}
+
+bool rate_admits(struct shard *shard, const struct client *client, struct slice client_id)
+{
+	const struct core_settings *settings = shard->settings;
+	bool publishing = settings->rate_publish_messages != UINT32_MAX ||
+			  settings->rate_publish_bytes != UINT32_MAX;
+	if (!publishing && settings->rate_reconnect == UINT32_MAX)
+		return true;
+	struct habit habit = habit_of(shard, habit_key(shard, client_id));
+	if (comes_too_often(shard, &habit)) {
+		COUNT(shard, FLAPPING);
+		return false;
+	}
+	if (publishing) {
+		struct rate *rate = rate_of(shard, client->link);
+		*rate = (struct rate){
+		    .messages_us = habit.messages_us, .bytes_us = habit.bytes_us, .key = habit.key};
+	}
+	return true;
+}
+
+void rate_remember(struct shard *shard, uint32_t link)
+{
+	if (link >= shard->rate_room || shard->rates[link].key == 0)
+		return;
+	const struct rate *rate = &shard->rates[link];
+	struct habit habit = habit_of(shard, rate->key);
+	habit.messages_us = rate->messages_us;
+	habit.bytes_us = rate->bytes_us;
+	habit_keep(shard, &habit);
+}
+
+/* ---- publishing */
 
 /* So much more at this rate; gives how far ahead of it that is, beyond a second, in milliseconds.
  */
@@ -49,11 +100,13 @@ bool rate_count(struct shard *shard, struct client *client, size_t bytes)
 {
 	const struct core_settings *settings = shard->settings;
 	struct rate *rate = rate_of(shard, client->link);
+	struct rate before = *rate;
 	uint64_t now_us = shard->now.ms * 1000;
 	uint64_t for_messages = add(&rate->messages_us, now_us, 1, settings->rate_publish_messages);
 	uint64_t for_bytes = add(&rate->bytes_us, now_us, bytes, settings->rate_publish_bytes);
 	uint64_t pause_ms = for_messages > for_bytes ? for_messages : for_bytes;
 	if (pause_ms > RATE_PAUSE_MAX_MS) {
+		*rate = before;
 		client_fail(shard, client, MQTT_MESSAGE_RATE_TOO_HIGH,
 			    "more than may be published in ten seconds");
 		return false;

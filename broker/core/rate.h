@@ -1,14 +1,17 @@
 /*
- * rate.h - how fast a client may publish: rate_publish_messages and rate_publish_bytes.
+ * rate.h - how fast a client may publish: rate_publish_messages and rate_publish_bytes; and how
+ * often it may come: rate_reconnect.
  *
  * Who is faster is not read until it is within its rate again, so that its own sending slows
  * down; a second's worth may come at once.  A message that would mean a pause of more than
- * RATE_PAUSE_MAX_MS ends the connection (0x96).  While it is not read, its keep alive stands still.
+ * RATE_PAUSE_MAX_MS ends the connection (0x96), and does not count.  While it is not read, its keep
+ * alive stands still.  Who comes too often is refused (0x9F), after it has shown who it is; a
+ * minute's worth may come at once.  A new connection goes on where the last one was (habit.h).
  *
  * Each limit is the time at which everything taken so far would have come at exactly the rate
  * (the generic cell rate algorithm of ITU-T I.371).
  *
- * Memory: 24 bytes for each link number, and none while there is no limit.
+ * Memory: 32 bytes for each link number, and none while there is no limit.
  * Thread: the shard's.
  */
 #ifndef BROKER_CORE_RATE_H
@@ -23,6 +26,7 @@ struct rate {
 	uint64_t messages_us; /* on the clock of struct moment, in microseconds */
 	uint64_t bytes_us;
 	uint64_t until_ms; /* not read until then; 0: it is read */
+	uint64_t key;	   /* of the client: habit.h; 0: not known yet */
 };
 
 /* Counts a PUBLISH that has not been taken yet; false: the connection is at its end. */
@@ -41,5 +45,11 @@ bool rate_pauses(const struct shard *shard, const struct client *client);
 
 /* The link number is a new connection's. */
 void rate_forget(struct shard *shard, uint32_t link);
+
+/* A client is let in; false: it comes too often. */
+bool rate_admits(struct shard *shard, const struct client *client, struct slice client_id);
+
+/* Its connection ends. */
+void rate_remember(struct shard *shard, uint32_t link);
 
 #endif

@@ -169,7 +169,8 @@ void shard_destroy(struct shard *shard)
 	index_finish(&shard->restore_index);
 	void *scratch[] = {shard->stale_rows,	shard->clients,	   shard->effects,
 			   shard->drained,	shard->matches,	   shard->match_identifiers,
-			   shard->match_groups, shard->party_turn, shard->rates};
+			   shard->match_groups, shard->party_turn, shard->rates,
+			   shard->habits};
 	for (size_t i = 0; i < sizeof scratch / sizeof scratch[0]; i++)
 		memory_free(scratch[i]);
 	memory_free(shard);

@@ -33,18 +33,22 @@ struct link {
 		struct listener *listener;
 		uint32_t next_free; /* LINK_FREE: the next free number */
 	};
-	uint32_t serial;  /* changes with each use of the number */
-	uint8_t state;	  /* enum link_state */
-	uint8_t held;	  /* LINK_HELD_*: reasons not to read */
-	bool unsent : 1;  /* the socket did not take all: waits to be writable */
-	bool opening : 1; /* its CONNECT is to come: what is read may hold a password */
-	uint8_t armed;	  /* what epoll waits for: LINK_ARMED_* */
+	uint32_t serial;    /* changes with each use of the number */
+	uint16_t half_open; /* while it is `counted`: half_open.h */
+	uint8_t held : 4;   /* LINK_HELD_*: reasons not to read */
+	uint8_t armed : 4;  /* what epoll waits for: LINK_ARMED_* */
+	uint8_t state : 4;  /* enum link_state */
+	bool unsent : 1;    /* the socket did not take all: waits to be writable */
+	bool opening : 1;   /* its CONNECT is to come: what is read may hold a password */
+	bool counted : 1;   /* among those whose CONNECT is to come */
 };
 
 #define LINK_HELD_CORE	   1u /* EFFECT_READ off */
 #define LINK_HELD_PRESSURE 2u /* too much mail of its making waits */
+#define LINK_HELD_ALL	   3u
 #define LINK_ARMED_IN	   1u
 #define LINK_ARMED_OUT	   2u
+#define LINK_ARMED_ALL	   3u
 
 /* Counted for each idle connection. */
 _Static_assert(sizeof(struct link) <= 48, "a link is small");

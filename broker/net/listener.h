@@ -18,6 +18,7 @@
 #include "broker/core/settings.h"
 #include <stdatomic.h>
 
+struct half_open;
 struct sockaddr;
 
 /* How many connections may be open: of one listener, or of all together. */
@@ -47,6 +48,8 @@ struct listener {
 	bool (*admit)(void *door, const uint8_t *address); /* peer.h; not asked if it has none */
 	void *door;
 	_Atomic bool asks;
+	struct half_open
+	    *half_open; /* borrowed; NULL: connections without CONNECT are not counted */
 	_Atomic uint64_t turned_away;
 	uint32_t number; /* in the configuration, from 0 */
 	uint16_t port;

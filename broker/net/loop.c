@@ -1,4 +1,5 @@
 /* loop.c - see loop.h. */
+#include "broker/net/half_open.h"
 #include "broker/net/loop_internal.h"
 #include "broker/net/listener.h"
 #include "broker/net/wipe.h"
@@ -37,6 +38,8 @@ void loop_finish(struct loop *loop)
 
 		if (link->state == LINK_FREE)
 			continue;
+		if (link->counted)
+			half_open_leave(link->listener->half_open, link->half_open);
 		link->stream.class->close(&link->stream);
 		connection_limit_leave(&link->listener->limit);
 		connection_limit_leave(link->listener->all);
@@ -71,7 +74,7 @@ static void arm(struct loop *loop, uint32_t number, struct link *link)
 	event.events = (want & LINK_ARMED_IN ? (uint32_t)EPOLLIN : 0u) |
 		       (want & LINK_ARMED_OUT ? (uint32_t)EPOLLOUT : 0u);
 	must(epoll_ctl(loop->epoll, EPOLL_CTL_MOD, link->stream.fd, &event) == 0);
-	link->armed = want;
+	link->armed = want & LINK_ARMED_ALL;
 }
 
 /* What the stream itself has to say did not fit into the socket. */
@@ -101,8 +104,17 @@ void loop_break_link(struct loop *loop, uint32_t number, struct link *link)
 	add_gone(loop, number);
 }
 
+/* CONNECT has come, or nothing comes any more. */
+static void count_out(struct link *link)
+{
+	if (link->counted)
+		half_open_leave(link->listener->half_open, link->half_open);
+	link->counted = false;
+}
+
 static void close_link(struct loop *loop, uint32_t number, struct link *link)
 {
+	count_out(link);
 	link->stream.class->close(&link->stream);
 	connection_limit_leave(&link->listener->limit);
 	connection_limit_leave(link->listener->all);
@@ -136,7 +148,7 @@ bool loop_add_link(struct loop *loop, struct stream stream, struct listener *lis
 
 static void pause_link(struct loop *loop, uint32_t number, struct link *link)
 {
-	link->held |= LINK_HELD_PRESSURE;
+	link->held = (link->held | LINK_HELD_PRESSURE) & LINK_HELD_ALL;
 	arm(loop, number, link);
 	patience_add(&loop->paused,
 		     (struct patience_entry){.until_ms = loop->now.ms + LOOP_PAUSE_MS,
@@ -161,6 +173,8 @@ static void give_bytes(struct loop *loop, uint32_t number, struct link *link, st
 	if (link->opening) {
 		wipe(bytes);
 		link->opening = shard_awaits_connect(loop->shard, number);
+		if (!link->opening)
+			count_out(link);
 	}
 }
 
@@ -312,9 +326,9 @@ void loop_read(struct loop *loop, uint32_t number, bool on)
 	if (!link || link->state != LINK_OPEN)
 		return;
 	if (on)
-		link->held &= (uint8_t)~LINK_HELD_CORE;
+		link->held = link->held & LINK_HELD_PRESSURE;
 	else
-		link->held |= LINK_HELD_CORE;
+		link->held = (link->held | LINK_HELD_CORE) & LINK_HELD_ALL;
 	arm(loop, number, link);
 }
 
@@ -330,6 +344,7 @@ struct moved_link *loop_release(struct loop *loop, uint32_t number, uint64_t ope
 	}
 	struct moved_link *moved = malloc(sizeof(*moved));
 
+	count_out(link);
 	must(moved && epoll_ctl(loop->epoll, EPOLL_CTL_DEL, link->stream.fd, NULL) == 0);
 	*moved = (struct moved_link){.stream = link->stream,
 				     .listener = link->listener,
@@ -436,7 +451,7 @@ static void read_again(struct loop *loop, struct patience_entry entry)
 
 	if (!link)
 		return;
-	link->held &= (uint8_t)~LINK_HELD_PRESSURE;
+	link->held = link->held & LINK_HELD_CORE;
 	arm(loop, entry.link, link);
 }
 

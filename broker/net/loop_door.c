@@ -1,4 +1,5 @@
 /* loop_door.c - listening sockets: connections are accepted, or turned away. */
+#include "broker/net/half_open.h"
 #include "broker/net/listener.h"
 #include "broker/net/loop_internal.h"
 #include "broker/net/peer.h"
@@ -120,27 +121,52 @@ static bool enter(struct listener *listener)
 	return false;
 }
 
+/* A connection on its way to a link. */
+struct visitor {
+	int fd;
+	bool counted; /* at half_open */
+	uint16_t half_open;
+};
+
+/* False when it was not taken: then the socket is still the caller's. */
+static bool open_link(struct loop *loop, struct listener *listener,
+		      const struct listener_settings *settings, const struct visitor *visitor)
+{
+	struct stream stream;
+	struct link *link;
+	uint32_t number;
+
+	if (!open_stream(settings, listener, visitor->fd, &stream)) {
+		connection_limit_leave(&listener->limit);
+		connection_limit_leave(listener->all);
+		atomic_fetch_add_explicit(&listener->not_opened, 1, memory_order_relaxed);
+		return false;
+	}
+	if (loop_add_link(loop, stream, listener, settings, loop->now.ms, &number)) {
+		link = link_table_at(&loop->links, number);
+		link->counted = visitor->counted;
+		link->half_open = visitor->half_open;
+	} else if (visitor->counted) {
+		half_open_leave(listener->half_open, visitor->half_open);
+	}
+	return true;
+}
+
 static void let_in(struct loop *loop, struct listener *listener, int fd)
 {
 	const struct listener_settings *settings =
 	    atomic_load_explicit(&listener->settings, memory_order_acquire);
-	struct stream stream;
-	uint32_t number;
+	struct visitor visitor = {.fd = fd};
 
 	if (atomic_load_explicit(&listener->tells, memory_order_relaxed))
 		tell(listener, fd);
-	bool admitted = transport_is_proxied(settings->transport) || peer_admitted(listener, fd);
-
-	if (!admitted || !enter(listener)) {
-		close(fd);
-	} else if (open_stream(settings, listener, fd, &stream)) {
-		loop_add_link(loop, stream, listener, settings, loop->now.ms, &number);
-	} else {
-		connection_limit_leave(&listener->limit);
-		connection_limit_leave(listener->all);
-		atomic_fetch_add_explicit(&listener->not_opened, 1, memory_order_relaxed);
-		close(fd);
-	}
+	if ((transport_is_proxied(settings->transport) ||
+	     peer_admitted(listener, fd, &visitor.counted, &visitor.half_open)) &&
+	    enter(listener) && open_link(loop, listener, settings, &visitor))
+		return;
+	if (visitor.counted)
+		half_open_leave(listener->half_open, visitor.half_open);
+	close(fd);
 }
 
 /* False when there is nothing more to accept now. */

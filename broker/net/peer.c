@@ -1,5 +1,6 @@
 /* peer.c - see peer.h. */
 #include "broker/net/peer.h"
+#include "broker/net/half_open.h"
 #include "broker/net/listener.h"
 #include "broker/net/loop.h"
 #include <netinet/in.h>
@@ -33,17 +34,34 @@ static bool is_loopback(const struct sockaddr *from)
 	return from->sa_family == AF_INET6 && IN6_IS_ADDR_LOOPBACK(&v6->sin6_addr);
 }
 
-bool peer_admitted(struct listener *listener, int fd)
+static bool is_asked_about(const struct listener *listener)
+{
+	return atomic_load_explicit(&listener->asks, memory_order_relaxed) ||
+	       (listener->half_open && atomic_load_explicit(&listener->half_open->max,
+							    memory_order_relaxed) != UINT32_MAX);
+}
+
+static bool admit(struct listener *listener, const uint8_t address[PEER_ADDRESS_SIZE],
+		  bool *counted, uint16_t *place)
+{
+	if (atomic_load_explicit(&listener->asks, memory_order_relaxed) &&
+	    !listener->admit(listener->door, address))
+		return false;
+	*counted = listener->half_open && half_open_enter(listener->half_open, address, place);
+	return !listener->half_open || *counted;
+}
+
+bool peer_admitted(struct listener *listener, int fd, bool *counted, uint16_t *place)
 {
 	static const uint8_t none[PEER_ADDRESS_SIZE];
 	uint8_t address[PEER_ADDRESS_SIZE];
 	struct sockaddr_storage storage = {0};
 	socklen_t len = sizeof storage;
-	if (!atomic_load_explicit(&listener->asks, memory_order_relaxed) ||
-	    getpeername(fd, (struct sockaddr *)&storage, &len) != 0)
+	*counted = false;
+	if (!is_asked_about(listener) || getpeername(fd, (struct sockaddr *)&storage, &len) != 0)
 		return true;
 	peer_address((const struct sockaddr *)&storage, address);
-	if (memcmp(address, none, sizeof none) == 0 || listener->admit(listener->door, address))
+	if (memcmp(address, none, sizeof none) == 0 || admit(listener, address, counted, place))
 		return true;
 	atomic_fetch_add_explicit(&listener->turned_away, 1, memory_order_relaxed);
 	return false;

@@ -27,8 +27,11 @@ struct peer_of_link {
 /* Of a link that is open at this loop. */
 struct peer_of_link peer_of_link(const struct loop *loop, uint32_t number);
 
-/* Does the listener admit a connection from where this one comes from? */
-bool peer_admitted(struct listener *listener, int fd);
+/*
+ * Does the listener admit a connection from where this one comes from?  If it counts those that
+ * have not sent CONNECT yet, *counted says that this one is, at *place of half_open.h.
+ */
+bool peer_admitted(struct listener *listener, int fd, bool *counted, uint16_t *place);
 
 void peer_address(const struct sockaddr *from, uint8_t address[PEER_ADDRESS_SIZE]);
 

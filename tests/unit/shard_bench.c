@@ -175,6 +175,7 @@ void bench_init(struct bench *bench, unsigned shards)
 		    .max_retained_bytes = MEBIBYTE,
 		    .rate_publish_messages = UINT32_MAX,
 		    .rate_publish_bytes = UINT32_MAX,
+		    .rate_reconnect = UINT32_MAX,
 		    .message_size_limit = MEBIBYTE,
 		    .max_packet_size = MEBIBYTE,
 		    .max_subscriptions = 1000,

@@ -100,6 +100,8 @@ static const struct key_case {
      "/usr/sbin/sendmail -t"},
     {"argon2_time", "2", "0", IN_CONFIG(argon2_passes), 2, NULL},
     {"rate_connect", "5", "0", IN_CONFIG(rate_connect), 5, NULL},
+    {"rate_reconnect", "5", "0", IN_CONFIG(core.rate_reconnect), 5, NULL},
+    {"max_half_open", "5", "0", IN_CONFIG(max_half_open), 5, NULL},
     {"auth_fail_ban", "20 2h", "20", IN_CONFIG(ban_ms), 7200000, NULL},
     {"auth_fail_ban", "20 60s", "0 60s", IN_CONFIG(ban_after), 20, NULL},
     {"auth_fail_ban", "never", "20 25h", IN_CONFIG(ban_after), UINT32_MAX, NULL},

@@ -89,8 +89,10 @@ static bool is_sample(const char *line)
 	if (name == 0)
 		return false;
 	line += name;
-	if (strncmp(line, "{reason=\"", 9) == 0 || strncmp(line, "{version=\"", 10) == 0)
-		line = strchr(line, '}') + 1;
+	static const char *const labels[] = {"{reason=\"", "{version=\"", "{result=\""};
+	for (size_t i = 0; i < sizeof(labels) / sizeof(labels[0]); i++)
+		if (strncmp(line, labels[i], strlen(labels[i])) == 0)
+			line = strchr(line, '}') + 1;
 	return sscanf(line, " %" SCNu64 "%n", &value, &end) == 1 && line[end] == '\0';
 }
 

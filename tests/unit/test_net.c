@@ -1,4 +1,5 @@
 /* The small parts of the network shell: numbers of links, deadlines, listeners, streams. */
+#include "broker/net/half_open.h"
 #include "broker/net/link.h"
 #include "broker/net/listener.h"
 #include "broker/net/patience.h"
@@ -99,6 +100,29 @@ START_TEST(patience_waits)
 	ck_assert(!patience_due(&patience, 199, &entry));
 	ck_assert_uint_eq(patience_next(&patience), 200);
 	patience_finish(&patience);
+}
+END_TEST
+
+/* ---- half open */
+
+START_TEST(half_open_by_address)
+{
+	static struct half_open half_open;
+	const uint8_t key[HASH_KEY_SIZE] = {1};
+	const uint8_t here[PEER_ADDRESS_SIZE] = {1}, there[PEER_ADDRESS_SIZE] = {2};
+	uint16_t place = 0, other = 0;
+
+	half_open_init(&half_open, key, 2);
+	ck_assert(half_open_enter(&half_open, here, &place));
+	ck_assert(half_open_enter(&half_open, here, &place));
+	ck_assert(!half_open_enter(&half_open, here, &place));
+	ck_assert(half_open_enter(&half_open, there, &other));
+	ck_assert_uint_ne(place, other);
+	half_open_leave(&half_open, place);
+	ck_assert(half_open_enter(&half_open, here, &place));
+	atomic_store(&half_open.max, 1);
+	half_open_leave(&half_open, place);
+	ck_assert(!half_open_enter(&half_open, here, &place));
 }
 END_TEST
 
@@ -301,6 +325,7 @@ Suite *net_suite(void)
 	tcase_add_test(tests, link_serial_changes);
 	tcase_add_test(tests, patience_in_order);
 	tcase_add_test(tests, patience_waits);
+	tcase_add_test(tests, half_open_by_address);
 	tcase_add_test(tests, listener_of_several_workers);
 	tcase_add_test(tests, listener_dual_stack);
 	tcase_add_test(tests, listener_port_in_use);

@@ -1,4 +1,5 @@
 /* How fast a client may publish: pauses in reading, and the end of who sends far too much. */
+#include "broker/core/habit.h"
 #include "tests/unit/shard_bench.h"
 
 static struct bench bench;
@@ -144,11 +145,138 @@ START_TEST(ends_who_sends_far_too_much)
 }
 END_TEST
 
+/* Who is not taken does not count, so a smaller one may follow at once. */
+START_TEST(what_is_refused_does_not_count)
+{
+	struct peer *peer = publisher(MQTT_VERSION_5_0, UINT32_MAX, 100);
+
+	for (int i = 0; i < 20; i++) {
+		struct mqtt_connect connect = connect_of(MQTT_VERSION_5_0, "fast", true);
+		char payload[1200];
+
+		memset(payload, 'x', sizeof payload - 1);
+		payload[sizeof payload - 1] = '\0';
+		peer_publish(peer, QOS(0), 0, "t", "", payload);
+		expect_end(peer, 0x96);
+		peer = come_up(&bench, 0, &connect, false);
+	}
+	publish_some(peer, 1);
+	ck_assert(peer->reading);
+	ck_assert_uint_eq(counted(&bench, PUBLISH_RECEIVED), 1);
+	bench_finish(&bench);
+}
+END_TEST
+
+/* 0: the connection is lost; 1: it is taken over. */
+START_TEST(a_new_connection_has_the_rate_of_the_last)
+{
+	struct peer *peer = publisher(MQTT_VERSION_3_1_1, 10, UINT32_MAX), *other;
+	struct mqtt_connect connect = connect_of(MQTT_VERSION_3_1_1, "fast", true);
+
+	publish_some(peer, 11);
+	ck_assert(!peer->reading);
+	if (_i == 0)
+		peer_lose(peer);
+	else
+		peer->reading = true;
+	peer = come_up(&bench, 0, &connect, false);
+	publish_some(peer, 1);
+	ck_assert(!peer->reading);
+	ck_assert_uint_eq(counted(&bench, RATE_PAUSES), 2);
+	/* Somebody else's is another one. */
+	other = new_peer(&bench, MQTT_VERSION_3_1_1, "other");
+	publish_some(other, 10);
+	ck_assert(other->reading);
+	/* And it is forgotten when it is worth nothing any more. */
+	peer_lose(peer);
+	bench_pass_ms(&bench, 2000);
+	peer = come_up(&bench, 0, &connect, false);
+	publish_some(peer, 10);
+	ck_assert(peer->reading);
+	bench_finish(&bench);
+}
+END_TEST
+
+/* However many there are, no more is remembered than there is room for; the worst longest. */
+START_TEST(many_clients_do_not_wash_it_away)
+{
+	static struct shard shard;
+	size_t kept = 0;
+
+	shard.now.ms = 1000;
+	const uint64_t fast = habit_key(&shard, SLICE_LITERAL("fast"));
+
+	habit_keep(&shard, &(struct habit){.key = fast, .messages_us = 1000000});
+	ck_assert_ptr_null(shard.habits); /* worth nothing: nothing is kept, and no memory needed */
+	habit_keep(&shard, &(struct habit){.key = fast, .messages_us = 9000000});
+	for (unsigned i = 0; i < 3 * HABITS; i++) {
+		struct slice id = slice_of(&i, sizeof i);
+
+		habit_keep(&shard, &(struct habit){.key = habit_key(&shard, id),
+						   .connects_us = 2000000 + i});
+	}
+	ck_assert_uint_eq(habit_of(&shard, fast).messages_us, 9000000);
+	for (unsigned i = 0; i < 3 * HABITS; i++)
+		kept += habit_of(&shard, habit_key(&shard, slice_of(&i, sizeof i))).connects_us > 0;
+	ck_assert_uint_eq(kept, HABITS - 1);
+	memory_free(shard.habits);
+}
+END_TEST
+
+static struct peer *come_again(enum mqtt_version version, const char *id, uint8_t answer)
+{
+	struct mqtt_connect connect = connect_of(version, id, true);
+	struct peer *peer;
+
+	if (answer == 0)
+		return come_up(&bench, 0, &connect, false);
+	peer = peer_open(&bench, 0, version);
+	peer_connect(peer, &connect);
+	expect_connack(peer, answer);
+	expect_closed(peer);
+	return NULL;
+}
+
+/* 0x9F, or 3 for those before 5.0; the others go on, and who waits may come again. */
+START_TEST(who_comes_too_often_is_refused)
+{
+	bench_init(&bench, 1);
+	bench.settings.rate_reconnect = 6;
+	bench_start(&bench);
+	struct peer *peer = NULL;
+
+	for (int i = 0; i < 6; i++) {
+		peer = come_again(MQTT_VERSION_5_0, "flaps", 0);
+		if (i < 5)
+			peer_lose(peer);
+	}
+	come_again(MQTT_VERSION_5_0, "flaps", 0x9f);
+	come_again(MQTT_VERSION_3_1_1, "flaps", 3);
+	ck_assert(peer->open); /* it is not taken over by who is refused */
+	ck_assert_uint_eq(counted(&bench, FLAPPING), 2);
+	peer_lose(come_again(MQTT_VERSION_5_0, "other", 0));
+	bench_pass_ms(&bench, 10000);
+	peer_lose(come_again(MQTT_VERSION_5_0, "flaps", 0));
+	come_again(MQTT_VERSION_5_0, "flaps", 0x9f);
+	bench_pass_ms(&bench, 60000);
+	for (int i = 0; i < 6; i++)
+		peer_lose(come_again(MQTT_VERSION_5_0, "flaps", 0));
+	bench_finish(&bench);
+}
+END_TEST
+
 Suite *shard_rate_suite(void)
 {
-	const TTest *const tests[] = {pauses_who_is_too_fast, lets_be_who_keeps_the_rate,
-				      a_pause_is_no_silence,  a_pause_is_no_silence_of_a_subscriber,
-				      pause_follows_on_pause, ends_who_sends_far_too_much};
+	const TTest *const tests[] = {
+	    pauses_who_is_too_fast,	    lets_be_who_keeps_the_rate,
+	    a_pause_is_no_silence,	    a_pause_is_no_silence_of_a_subscriber,
+	    pause_follows_on_pause,	    ends_who_sends_far_too_much,
+	    what_is_refused_does_not_count, many_clients_do_not_wash_it_away,
+	    who_comes_too_often_is_refused};
+	Suite *suite = suite_of("shard_rate", tests, COUNT_OF(tests));
+	TCase *beyond = tcase_create("beyond a connection");
 
-	return suite_of("shard_rate", tests, COUNT_OF(tests));
+	tcase_add_loop_test(beyond, a_new_connection_has_the_rate_of_the_last, 0, 2);
+	suite_add_tcase(suite, beyond);
+	return suite;
 }

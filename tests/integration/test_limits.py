@@ -1,0 +1,92 @@
+"""Limits of addresses and clients (docs/operations.md), and what is counted of logins."""
+
+import socket
+import time
+
+from harness import BrokerTest, OwnBrokerTest, eventually, free_port, own_only
+from test_door import another_address, metrino_passwd
+from test_household import get
+import wire
+
+
+@own_only("its own key")
+class HalfOpen(BrokerTest):
+    config = "max_half_open 5\nconnect_timeout 2"
+    workers = 2
+
+    def dial(self, source):
+        sock = socket.create_connection(("127.0.0.1", self.port), timeout=10, source_address=(source, 0))
+        self.addCleanup(sock.close)
+        return sock
+
+    def is_open(self, sock):
+        sock.settimeout(0.2)
+        try:
+            return sock.recv(1) != b""
+        except TimeoutError:
+            return True
+        except ConnectionError:
+            return False
+
+    def come_in(self, source):
+        client = wire.Client(0, self.name("c"), dial=lambda: self.dial(source), version=4)
+        self.addCleanup(client.cut)
+        return client
+
+    def test_some_may_wait_and_no_more(self):
+        here, there = another_address(), another_address()
+        waiting = [self.dial(here) for _ in range(8)]
+        self.assertEqual(sorted(map(self.is_open, waiting)), [False] * 3 + [True] * 5)
+        self.come_in(there).ping()
+        # Who has sent CONNECT does not count any more, nor who has gone, nor whose time is over.
+        for sock in waiting:
+            sock.close()
+        clients = [eventually(lambda: self.try_to_come(here)) for _ in range(12)]
+        for client in clients:
+            client.ping()
+        waiting = [self.dial(here) for _ in range(5)]
+        time.sleep(2.5)
+        eventually(lambda: self.try_to_come(here)).ping()
+
+    def try_to_come(self, source):
+        try:
+            return self.come_in(source)
+        except (ConnectionError, wire.Closed, AssertionError):
+            return None
+
+
+@own_only("its own key")
+class Reconnects(BrokerTest):
+    config = "rate_reconnect 10"
+    workers = 2
+
+    def test_who_flaps(self):
+        for _ in range(10):
+            self.client("flaps").disconnect()
+        refused = self.client("flaps", expect=0x9f)
+        self.assertIn("too often", refused.connack.get("reason_string"))
+        self.client("flaps", version=4, expect=3)
+        self.client("another").ping()
+
+
+@own_only("its own metrics")
+class LoginMetrics(OwnBrokerTest):
+    def test_by_result(self):
+        passwords, admin = self.broker.root / "passwords", free_port()
+        metrino_passwd("-c", "-b", passwords, "bob", "right")
+        self.broker.config = f"password_file {passwords}\nadmin_listener {admin}\nargon2_memory 256\nargon2_time 1\nsys_interval 1\n"
+        self.broker.start()
+
+        def counts():
+            lines = [line for line in get(admin, "/metrics")[1].splitlines() if line.startswith("metrino_logins_total{")]
+            return {line.split('"')[1]: int(line.split()[1]) for line in lines}
+        before = counts()
+        self.client(user_name="bob", password=b"right").ping()
+        for _ in range(3):
+            self.client(user_name="bob", password=b"wrong", expect=0x86)
+        self.client(user_name="bob", password=b"wrong", expect=0x97)  # it has to wait
+        more = {name: count - before[name] for name, count in counts().items()}
+        self.assertEqual(more, {"accepted": 1, "wrong": 3, "denied": 0, "wait": 1, "busy": 0, "banned": 0, "other": 0})
+        reader = self.client(user_name=None)
+        reader.subscribe("$SYS/broker/logins/+", 0)
+        self.assertEqual({message.topic.rsplit("/", 1)[1] for message in reader.messages(2)}, {"accepted", "refused"})
