@@ -1,0 +1,322 @@
+"""Accounts when something is wrong: nobody gets in who should not, nothing of them lies about, nothing is told by time."""
+
+import base64
+import contextlib
+import hashlib
+import signal
+import socket
+import time
+
+import harness
+from account import BAD_PASSWORD, NOT_AUTHORIZED, AccountTest
+
+
+def own_address():
+    """An address of this machine that is not loopback; None: there is none."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # nothing is sent
+            address = probe.getsockname()[0]
+        except OSError:
+            return None
+    return None if address.startswith("127.") else address
+
+
+@harness.own_only("accounts")
+class FailOpen(AccountTest):
+    """Whatever happens to the data: who has no account now does not get in."""
+
+    def stays_out(self, *others):
+        tries = [(None, None), ("", ""), ("", None), ("bob", "pw"), ("acct-0123456789abcdef", "pw"), ("acct-", "pw"),
+                 ("key-0123456789abcdef", "pw"), ("acct-0123456789abcdef", ""), *others]
+        for user, password in tries:
+            self.assertIn(self.knock(user, password), (BAD_PASSWORD, NOT_AUTHORIZED), (user, password))
+
+    def hup(self):
+        before = self.broker.log().count("was read again")
+        self.broker.signal(signal.SIGHUP)
+        harness.eventually(lambda: self.broker.log().count("was read again") > before, what="the reload")
+
+    def test_before_the_first_and_after_the_last_account(self):
+        self.broker.start()
+        self.stays_out()
+        name = self.create()
+        key, secret = self.add_key(name)
+        self.stays_out()
+        self.account("delete", name)
+        self.stays_out((name, "the password"), (key, secret))
+        self.hup()
+        self.stays_out((name, "the password"), (key, secret))
+        self.restart()
+        self.stays_out((name, "the password"), (key, secret))
+
+    def test_an_account_asks_for_its_password_also_where_anonymous_clients_come_in(self):
+        self.broker.config += "allow_anonymous true\n"
+        self.broker.start()
+        self.assertEqual(self.knock("acct-0123456789abcdef", "pw"), BAD_PASSWORD, "there is no account at all")
+        name = self.create()
+        for _ in range(2):
+            self.assertEqual(self.knock(name, "wrong"), BAD_PASSWORD)
+            self.assertEqual(self.knock(name, None), BAD_PASSWORD)
+            self.assertEqual(self.knock(name, "the password"), 0)
+            self.assertEqual(self.knock("bob", "whatever"), 0, "a name that nobody proved, as ever")
+            self.restart()
+        self.account("delete", name)
+        self.assertEqual(self.knock(name, "the password"), BAD_PASSWORD)
+
+    def test_a_lost_database(self):
+        self.broker.start()
+        name = self.create()
+        self.broker.stop()
+        (self.broker.data / "data.mdb").unlink()
+        self.broker.write_config()
+        self.refuses_or_admits_nobody((name, "the password"))
+
+    def refuses_or_admits_nobody(self, *others):
+        """Gives what it said when it refused to start, or None."""
+        before = len(self.broker.log())
+        with contextlib.suppress(AssertionError):
+            self.broker.start()
+        harness.eventually(lambda: self.broker.process.poll() is not None or "is ready" in self.broker.log()[before:],
+                           what="a start, or none")
+        if self.broker.process.poll() is not None:
+            self.broker.end_asked = True
+            self.assertEqual(self.broker.process.returncode, 1)
+            return self.broker.log()[before:]
+        self.stays_out(*others)
+        self.hup()
+        self.stays_out(*others)
+        self.broker.stop()
+        return None
+
+    def files(self):
+        """Of the data directory: a start after damage may change others than the damaged one."""
+        return {path: path.read_bytes() for path in self.broker.data.rglob("*") if path.is_file()}
+
+    def test_a_damaged_database_or_keys(self):
+        self.broker.start()
+        name = self.create()
+        self.broker.stop()
+        for file in ("data.mdb", "keys.slots"):
+            path, kept = self.broker.data / file, self.files()
+            whole = kept[path]
+            for damage in (b"", whole[:8192], b"acct-0123456789abcdef:pw\n" * 2000, bytes(len(whole)),
+                           whole[:8192] + bytes(len(whole) - 8192)):
+                path.write_bytes(damage)
+                with self.subTest(file=file, damage=damage[:20]):
+                    said = self.refuses_or_admits_nobody((name, "the password"))
+                    self.assertTrue(said is None or file in said, said)
+                    self.assertTrue(said or (file == "data.mdb" and not damage.strip(b"\0")), "only what is empty is begun anew")
+                for other, text in kept.items():
+                    other.write_bytes(text)
+        self.broker.start()
+        self.assertEqual(self.knock(name, "the password"), 0, "it was the damage that kept it out")
+
+    def test_cleartext_is_refused_unless_permitted(self):
+        """Off loopback; this machine's own address is as good as another's."""
+        host = own_address()
+        if host is None:
+            self.skipTest("this machine has no address but loopback")
+        for permitted in (False, True):
+            broker = harness.Broker(self.config + f"allow_cleartext_password {str(permitted).lower()}\n", host="0.0.0.0")
+            self.addCleanup(broker.finish)
+            self.broker = broker.start()
+            name = self.create()
+            key, secret = self.add_key(name)
+            for user, password in ((name, "the password"), (key, secret), (name, "wrong")):
+                expected = NOT_AUTHORIZED if not permitted else 0 if password != "wrong" else BAD_PASSWORD
+                self.assertEqual(self.knock(user, password, host=host, source=None), expected)
+            self.assertEqual(self.knock(name, "the password", host="127.0.0.1"), 0)
+            broker.stop()
+
+
+@harness.own_only("accounts")
+class Time(AccountTest):
+    """Refusing takes the same time whether there is such an account or not, and whether it may log in."""
+
+    config = "allow_anonymous false\nargon2_memory 16384\nargon2_time 1\nauth_threads 1\n"
+
+    def milliseconds(self, user, password):
+        begin = time.monotonic()
+        self.assertEqual(self.knock(user, password), BAD_PASSWORD)
+        return (time.monotonic() - begin) * 1000
+
+    def test_unknown_wrong_and_disabled(self):
+        self.broker.start()
+        name, disabled = self.create(), self.create("bob@example.org")
+        bare = self.account("create", "--no-address", "--no-password").strip()
+        self.account("disable", disabled)
+        tries = {"wrong": (name, "wrong"), "unknown": ("acct-0123456789abcdef", "wrong"), "disabled": (disabled, "the password"),
+                 "no password": (bare, "wrong")}
+        took = {what: [] for what in tries}
+        for _ in range(9):  # interleaved: the machine has other things to do
+            for what, (user, password) in tries.items():
+                took[what].append(self.milliseconds(user, password))
+        best = {what: min(times) for what, times in took.items()}
+        self.assertGreater(best["wrong"], 4, "so short that it tells nothing")
+        for what, least in best.items():
+            self.assertLess(abs(least - best["wrong"]), 0.4 * best["wrong"], best)
+
+    def test_device_keys(self):
+        self.broker.start()
+        name = self.create()
+        key, _ = self.add_key(name)
+        took = {user: [] for user in (key, "key-0123456789abcdef")}
+        for _ in range(15):
+            for user, times in took.items():
+                times.append(self.milliseconds(user, "wrong"))
+        known, unknown = map(min, took.values())
+        self.assertLess(abs(known - unknown), 0.5 * known, took)
+
+
+def forms_of(secret):
+    """Everything by which a text could be found in a file: itself, and what is derived from it without a key."""
+    raw = secret.encode()
+    forms = {raw, raw.hex().encode(), raw.hex().upper().encode()}
+    for before in range(3):  # base64 of it inside something longer: what does not depend on the neighbours
+        for encode in (base64.b64encode, base64.urlsafe_b64encode):
+            text = encode(bytes(before) + raw)
+            forms.add(text[(before * 8 + 5) // 6:(before * 8 + len(raw) * 8) // 6])
+    for name in ("md5", "sha1", "sha256", "sha512", "blake2b"):
+        digest = hashlib.new(name, raw).digest()
+        forms |= {digest, digest.hex().encode(), digest.hex().upper().encode(), base64.b64encode(digest)[:20]}
+    return forms
+
+
+@harness.own_only("accounts")
+class Bytes(AccountTest):
+    """Data directory and log, byte by byte."""
+
+    more = "log_type all\nconnection_messages true\n"
+    ADDRESS, PASSWORD, OTHER = "Ann.Canary@Example.Org", "canary password 1", "canary password 2"
+
+    def found(self, secrets):
+        texts = {str(path): path.read_bytes() for path in self.broker.root.rglob("*")
+                 if path.is_file() and path.name not in ("mail", "mailer")}
+        self.assertIn(str(self.broker.data / "data.mdb"), texts)
+        return {(secret, path) for secret in secrets for form in forms_of(secret) for path, text in texts.items()
+                if form in text or form.lower() in text}
+
+    def test_no_address_name_password_or_key(self):
+        mail, mailer = self.broker.root / "mail", self.broker.root / "mailer"
+        mailer.write_text(f"#!/bin/sh\ncat > {mail}.new && mv {mail}.new {mail}\n")
+        mailer.chmod(0o755)
+        self.broker.config += f"recovery_mailer {mailer}\n"
+        self.broker.start()
+        name = self.create(self.ADDRESS, self.PASSWORD, "--readwrite", "canary/topic/%c")
+        key, secret = self.add_key(name, "--write", "canary/scope/#")
+        self.assertEqual(self.knock(name, self.PASSWORD), 0)
+        self.assertEqual(self.knock(key, secret), 0)
+        self.assertEqual(self.knock(name, self.OTHER), BAD_PASSWORD)
+        self.account("recover", lines=[self.ADDRESS])
+        harness.eventually(mail.exists, what="the mail")
+        code = mail.read_text().split("The code is ")[1].split()[0]
+        self.account("recover", "--code", lines=[self.ADDRESS, code, self.OTHER])
+        self.account("disable", name)
+        secrets = [self.ADDRESS, self.ADDRESS.lower(), "Canary", name, self.PASSWORD, self.OTHER, key, secret, code,
+                   "canary/topic", "canary/scope"]
+        self.assertEqual(self.found(secrets), set())
+        self.broker.stop()
+        self.assertEqual(self.found(secrets), set())
+        self.broker.start()
+        self.account("delete", name)
+        self.assertEqual(self.found(secrets), set())
+        self.broker.stop()
+        self.assertEqual(self.found(secrets), set())
+        planted = self.broker.data / "planted"  # the same search finds what there is
+        for text in (secret, secret.encode().hex(), base64.b64encode(b"xy" + secret.encode()).decode(),
+                     hashlib.sha256(self.ADDRESS.lower().encode()).hexdigest()):
+            planted.write_text(f"something {text} something")
+            self.assertEqual(len({path for _, path in self.found(secrets)}), 1, text)
+
+
+@harness.own_only("accounts")
+class Recovery(AccountTest):
+    SAID = "If there is an account with this address, a mail with a code is on its way.\n"
+
+    def setUp(self):
+        super().setUp()
+        self.mail, mailer = self.broker.root / "mail", self.broker.root / "mailer"
+        mailer.write_text(f"#!/bin/sh\ntest \"$1 $2\" = '-t -i' || exit 1\ncat > {self.mail}.new && mv {self.mail}.new {self.mail}\n")
+        mailer.chmod(0o755)
+        self.broker.config += f"recovery_mailer {mailer} -t  -i\n"
+
+    def mailed_code(self):
+        harness.eventually(self.mail.exists, what="the mail")
+        text = self.mail.read_text()
+        self.mail.unlink()
+        self.assertTrue(text.startswith("To: <ann@example.org>\nSubject: "), text)
+        return text.split("The code is ")[1].split()[0]
+
+    def reset(self, code, password="a new one", address="ANN@example.org"):
+        return self.ask("recover", "--code", lines=[address, code, password])
+
+    def test_a_code_sets_the_password_once(self):
+        self.broker.start()
+        name = self.create()
+        old = self.enter(name, "the password")
+        self.assertEqual(self.account("recover", lines=["ann@example.org"]), self.SAID)
+        code = self.mailed_code()
+        wrong = self.reset(code[:-1] + ("0" if code[-1] != "0" else "1"))
+        self.assertEqual(wrong[0], 1)
+        self.assertEqual(self.knock(name, "the password"), 0)
+        self.assertEqual(self.reset(code), (0, "", ""))
+        self.assertEqual(old.ended(), NOT_AUTHORIZED)
+        self.assertEqual(self.knock(name, "the password"), BAD_PASSWORD)
+        self.assertEqual(self.knock(name, "a new one"), 0)
+        self.assertEqual(self.reset(code, "a third one"), wrong)
+        self.restart()
+        self.assertEqual(self.knock(name, "a new one"), 0)
+
+    def test_five_tries(self):
+        self.broker.start()
+        name = self.create()
+        self.account("recover", lines=["ann@example.org"])
+        code = self.mailed_code()
+        for _ in range(5):
+            self.assertEqual(self.reset("00000000")[0], 1)
+        self.assertEqual(self.reset(code)[0], 1)
+        self.assertEqual(self.knock(name, "the password"), 0)
+
+    def test_the_answer_does_not_tell_who_is_there(self):
+        self.broker.start()
+        self.create()
+        disabled = self.create("bob@example.org")
+        self.account("disable", disabled)
+        self.account("recover", lines=["ann@example.org"])
+        code = self.mailed_code()
+        took = {}
+        for address in ("ann@example.org", "eve@example.org", "bob@example.org", "no address"):
+            times = []
+            for _ in range(5):
+                begin = time.monotonic()
+                self.assertEqual(self.ask("recover", lines=[address]), (0, self.SAID, ""))
+                times.append(time.monotonic() - begin)
+            took[address] = min(times)
+        self.assertLess(max(took.values()), 2 * min(took.values()), took)
+        time.sleep(0.3)
+        self.assertFalse(self.mail.exists(), "another code only after a minute, and none for others")
+        self.assertEqual(self.reset(code, address="eve@example.org"), self.reset("00000000"))
+
+    def test_a_mailer_that_takes_its_time_is_not_waited_for(self):
+        self.broker.start()
+        self.create()
+        slow = self.broker.root / "mailer"
+        slow.write_text(f"#!/bin/sh\nsleep 3\ncat > {self.mail}.new && mv {self.mail}.new {self.mail}\n")
+        begin = time.monotonic()
+        self.account("recover", lines=["ann@example.org"])  # reads its output to the end
+        self.assertLess(time.monotonic() - begin, 2.5)
+        self.mailed_code()
+
+    def test_a_mailer_that_is_not_there(self):
+        self.broker.start()
+        self.create()
+        (self.broker.root / "mailer").unlink()
+        answers = {self.ask("recover", lines=[address])[:2] for address in ("ann@example.org", "eve@example.org")}
+        self.assertEqual(answers, {(1, "")})
+
+    def test_who_has_no_address_cannot_recover(self):
+        self.broker.start()
+        self.account("create", "--no-address", lines=["the password"])
+        code, _, errors = self.ask("recover", lines=[""])
+        self.assertEqual((code, errors), (1, "Error: the address is empty.\n"))
