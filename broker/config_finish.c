@@ -187,7 +187,9 @@ static void warn_about_cleartext(struct config_reader *reader)
 	const struct config *config = reader->config;
 	for (size_t i = 0; i < config->listener_count; i++) {
 		const struct config_listener *listener = &config->listeners[i];
-		if (!config->password_file || config->allow_cleartext_password || listener->path ||
+		bool asks = config->password_file ||
+			    (config->persistence && !listener->settings.allow_anonymous);
+		if (!asks || config->allow_cleartext_password || listener->path ||
 		    listener->transport.tls.certfile || listener->psk_hint ||
 		    config_listener_proves(listener) ||
 		    (listener->address && config_is_loopback(listener->address)))
