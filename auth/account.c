@@ -197,7 +197,7 @@ static void read_into(struct reader *r, uint8_t *at, size_t len)
 static void read_name(struct reader *r, bool (*is_one)(struct slice), char *name)
 {
 	struct slice text = read_binary(r);
-	if (!is_one(text)) {
+	if (text.at == NULL || !is_one(text)) {
 		reader_fail(r);
 		return;
 	}
