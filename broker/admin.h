@@ -1,10 +1,12 @@
 /*
- * admin.h - metrics and health over HTTP, on a thread of its own.
+ * admin.h - metrics, health and the privacy ledger over HTTP, on a thread of its own.
  *
  *	/metrics           Prometheus text
  *	/health            JSON: 200 while the broker serves, 503 when it does not
  *	/health/ping       200 "pong": this thread lives
  *	/health/listeners  JSON: each listener with its addresses and connections
+ *	/ledger            the privacy ledger as a page (ledger.h)
+ *	/ledger.json       the same as JSON
  *
  * With a token every request needs "Authorization: Bearer TOKEN"; off loopback there
  * has to be one.
@@ -17,6 +19,7 @@
 #ifndef BROKER_ADMIN_H
 #define BROKER_ADMIN_H
 
+#include "broker/ledger.h"
 #include "broker/metrics.h"
 
 struct admin;
@@ -25,6 +28,7 @@ struct listener;
 struct admin_source {
 	void *self;
 	void (*metrics)(void *self, struct metrics *metrics);
+	void (*ledger)(void *self, struct ledger *ledger);
 	/* NULL when the broker serves, else why not: a few words of ours. */
 	const char *(*trouble)(void *self);
 	const struct listener *listeners;

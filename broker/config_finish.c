@@ -260,9 +260,22 @@ static void check_admin_listener(struct config_reader *reader)
 	    config->admin_address);
 }
 
+static void check_log_listener(struct config_reader *reader)
+{
+	const struct config *config = reader->config;
+	if (!config->log_address || (config->audit_log && config->persistence))
+		return;
+	reader->at = reader->set[config_find_key("log_listener") - config_keys];
+	config_problem(reader, "log_listener",
+		       "there is no audit log to serve with `%s false`; right would be true, or no "
+		       "log_listener",
+		       config->audit_log ? "persistence" : "audit_log");
+}
+
 void config_finish(struct config_reader *reader, uint16_t command_line_port)
 {
 	check_admin_listener(reader);
+	check_log_listener(reader);
 	reader->at = (struct config_place){reader->config->file, 0};
 	settle_expiry(reader);
 	settle_data_directory(reader);

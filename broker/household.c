@@ -94,7 +94,9 @@ static bool start_admin(struct household *house, struct failure *failure)
 {
 	struct admin_source source = household_admin_source(house);
 
-	return !house->admin || admin_start(house->admin, &source, failure);
+	return (!house->admin || admin_start(house->admin, &source, failure)) &&
+	       (!house->log_server ||
+		log_server_start(house->log_server, house->directory, failure));
 }
 
 static bool start_control(struct household *house, struct failure *failure)
@@ -228,6 +230,7 @@ static void end(struct household *house)
 	if (any_worker_started(house))
 		stop_workers(house);
 	admin_destroy(house->admin);
+	log_server_destroy(house->log_server);
 	if (house->store_thread)
 		store_thread_destroy(house->store_thread);
 	door_stop(house->door);

@@ -91,18 +91,26 @@ static uint64_t count_descriptors(void)
 }
 
 /* Swap comes and goes while we run: it is looked for each time. */
-static void count_payload_memory(const struct household *house, struct metrics *metrics)
+bool household_memory_protected(const struct household *house, struct failure *failure)
 {
 	const struct payload_memory *memory = &house->payload_memory;
 	struct memory_powers powers = house->memory_powers;
+
+	powers.swap = atomic_load_explicit(&memory->locked_bytes, memory_order_relaxed) <
+			  atomic_load_explicit(&memory->bytes, memory_order_relaxed) &&
+		      memory_swap_reachable("");
+	return memory_protected(&powers, failure);
+}
+
+static void count_payload_memory(const struct household *house, struct metrics *metrics)
+{
+	const struct payload_memory *memory = &house->payload_memory;
 	struct failure failure;
 
 	metrics->payload_locked_bytes =
 	    atomic_load_explicit(&memory->locked_bytes, memory_order_relaxed);
 	metrics->payload_bytes = atomic_load_explicit(&memory->bytes, memory_order_relaxed);
-	powers.swap =
-	    metrics->payload_locked_bytes < metrics->payload_bytes && memory_swap_reachable("");
-	metrics->payload_protected = memory_protected(&powers, &failure);
+	metrics->payload_protected = household_memory_protected(house, &failure);
 }
 
 static void gather_for_admin(void *self, struct metrics *metrics)
@@ -129,6 +137,7 @@ struct admin_source household_admin_source(struct household *house)
 {
 	return (struct admin_source){.self = house,
 				     .metrics = gather_for_admin,
+				     .ledger = household_fill_ledger,
 				     .trouble = trouble_for_admin,
 				     .listeners = house->listeners,
 				     .listener_count = house->listener_count};

@@ -15,6 +15,7 @@
 #include "broker/core/budget.h"
 #include "broker/door.h"
 #include "broker/jobs.h"
+#include "broker/log_server.h"
 #include "broker/metrics.h"
 #include "broker/net/half_open.h"
 #include "broker/net/listener.h"
@@ -101,11 +102,12 @@ struct household {
 	struct worker *workers;
 	uint16_t worker_count;
 
-	struct admin *admin;	 /* NULL for none */
-	struct control *control; /* NULL for none */
-	struct audit *audit;	 /* NULL for none */
-	bool closed;		 /* nobody is let in, for want of an audit log */
-	enum audit_word cause;	 /* why it ends: AUDIT_WORD_CAUSE_ */
+	struct log_server *log_server; /* NULL for none */
+	struct admin *admin;	       /* NULL for none */
+	struct control *control;       /* NULL for none */
+	struct audit *audit;	       /* NULL for none */
+	bool closed;		       /* nobody is let in, for want of an audit log */
+	enum audit_word cause;	       /* why it ends: AUDIT_WORD_CAUSE_ */
 	struct jobs *jobs;
 
 	struct sys_tree sys_tree;
@@ -198,6 +200,10 @@ void household_update_sys_tree(struct household *house, uint64_t now_ms);
 void household_gather(struct household *house, struct metrics *metrics);
 struct admin_source household_admin_source(struct household *house);
 struct control_source household_control_source(struct household *house);
+/* household_ledger.c; `self` is the household.  Thread: any. */
+void household_fill_ledger(void *self, struct ledger *ledger);
+/* Is payload out of reach of swap and dumps now?  False: why not. */
+bool household_memory_protected(const struct household *house, struct failure *failure);
 /* Why the broker does not serve; NULL when it does. */
 const char *household_trouble(const struct household *house);
 

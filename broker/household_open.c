@@ -312,9 +312,23 @@ static bool open_admin(struct household *house, struct failure *failure)
 	house->admin = admin_open(config->admin_address, config->admin_port,
 				  config->admin_token_file, failure);
 	if (house->admin)
-		log_write(LOG_LEVEL_NOTICE, "listen", "metrics and health on port %u",
+		log_write(LOG_LEVEL_NOTICE, "listen", "metrics, health and the ledger on port %u",
 			  admin_port(house->admin));
 	return house->admin != NULL;
+}
+
+/* The folder is there already, or comes with the audit log; so it is opened when that is. */
+static bool open_log_server(struct household *house, struct failure *failure)
+{
+	const struct config *config = house->config;
+
+	if (!config->log_address)
+		return true;
+	house->log_server = log_server_open(config->log_address, config->log_port, failure);
+	if (house->log_server)
+		log_write(LOG_LEVEL_NOTICE, "listen", "the audit log on port %u",
+			  log_server_port(house->log_server));
+	return house->log_server != NULL;
 }
 
 /* ---- all of it */
@@ -379,8 +393,8 @@ bool household_open(struct household *house, struct failure *failure)
 	       household_prepare_keys(house, failure) &&
 	       household_make_transports(house->config, failure) &&
 	       open_listeners(house, failure) && open_admin(house, failure) &&
-	       write_pid_file(house, failure) && become_user(house, failure) &&
-	       find_way_to_directory(house, failure) &&
+	       open_log_server(house, failure) && write_pid_file(house, failure) &&
+	       become_user(house, failure) && find_way_to_directory(house, failure) &&
 	       household_find_way_to_keys(house, failure) && protect_memory(house, failure) &&
 	       household_restrict(house, failure) && household_open_keys(house, failure) &&
 	       open_store(house, failure) && open_audit(house, failure) &&

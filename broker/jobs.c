@@ -295,8 +295,10 @@ void jobs_destroy(struct jobs *jobs)
 void jobs_add(struct jobs *jobs, const struct job *job)
 {
 	must(jobs->count < JOBS_MAX);
-	jobs->entries[jobs->count++] = (struct entry){
-	    .job = *job, .worst = AUDIT_WORD_OUTCOME_DONE, .state = {.name = job->name}};
+	jobs->entries[jobs->count++] =
+	    (struct entry){.job = *job,
+			   .worst = AUDIT_WORD_OUTCOME_DONE,
+			   .state = {.name = job->name, .class = job->class}};
 }
 
 void jobs_know_time(struct jobs *jobs, uint64_t at_least_s)

@@ -53,6 +53,7 @@ uint64_t job_each_day(const void *self, uint64_t last_s);
 
 struct job_state {
 	const char *name;
+	enum audit_word class;
 	uint64_t last_s; /* when it ran last with success; 0: not yet */
 	uint64_t due_s;
 	uint64_t late_s; /* of the last run, or now while it is overdue */

@@ -1,5 +1,6 @@
 /* tile.c - see tile.h. */
 #include "storage/audit/tile.h"
+#include "storage/audit/text.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -37,6 +38,58 @@ size_t tile_path(const struct tile *tile, char path[TILE_PATH_SIZE])
 		len += (size_t)snprintf(path + len, size - len, ".p/%" PRIu32, tile->width);
 	must(len < size);
 	return len;
+}
+
+/* "x001/x234/067", as far as it goes; tile_parse() looks whether it was written so. */
+static bool take_tile_number(struct slice *text, uint64_t *number)
+{
+	*number = 0;
+	for (unsigned groups = 0; groups < 7; groups++) {
+		const bool more = text_begins(text, "x");
+
+		if (text->len < 3)
+			return false;
+		for (unsigned i = 0; i < 3; i++) {
+			const unsigned digit = (unsigned)text->at[i] - '0';
+
+			if (digit > 9 || *number > (UINT64_MAX - digit) / 10)
+				return false;
+			*number = *number * 10 + digit;
+		}
+		*text = slice_after(*text, 3);
+		if (!more)
+			return true;
+		if (!text_begins(text, "/"))
+			return false;
+	}
+	return false;
+}
+
+bool tile_parse(const char *path, struct tile *tile)
+{
+	struct slice text = slice_text(path);
+	struct slice level;
+	uint64_t number = 0;
+	uint64_t width = TILE_WIDTH;
+	char again[TILE_PATH_SIZE];
+
+	if (!text_begins(&text, "tile/") || !text_cut(&text, '/', &level))
+		return false;
+	tile->level = TILE_ENTRIES;
+	if (!slice_equal(level, SLICE_LITERAL("entries"))) {
+		if (!text_number(level, &number) || number >= TILE_LEVELS)
+			return false;
+		tile->level = (uint32_t)number;
+	}
+	if (!take_tile_number(&text, &tile->number))
+		return false;
+	if (text_begins(&text, ".p/") && (!text_number(text, &width) || width >= TILE_WIDTH))
+		return false;
+	tile->width = (uint32_t)width;
+	if (width == 0)
+		return false;
+	tile_path(tile, again);
+	return strcmp(path, again) == 0;
 }
 
 uint32_t tile_width(uint64_t size, uint32_t level, uint64_t number)

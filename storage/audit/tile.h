@@ -31,6 +31,9 @@ struct tile {
 /* "tile/0/x001/234.p/5"; gives its length. */
 size_t tile_path(const struct tile *tile, char path[TILE_PATH_SIZE]);
 
+/* Only what tile_path() writes. */
+bool tile_parse(const char *path, struct tile *tile);
+
 /* How many hashes tile `number` of a level has in a tree of `size` entries: 0 to TILE_WIDTH. */
 uint32_t tile_width(uint64_t size, uint32_t level, uint64_t number);
 

@@ -159,6 +159,7 @@ static const struct key_case {
     {"admin_listener", "8080", "8080 192.0.2.1", IN_CONFIG(admin_address), 0, "127.0.0.1"},
     {"admin_token_file", "/t", "", IN_CONFIG(admin_token_file), 0, "/t"},
     {"log_dest", "file /l o g", "file", IN_CONFIG(log_file), 0, "/l o g"},
+    {"log_listener", "8081 192.0.2.1", "0", IN_CONFIG(log_address), 0, "192.0.2.1"},
     {"region", "DE", "de", IN_CONFIG(region), 'D' | 'E' << 8, NULL},
     {"policy_version", "7", "0", IN_CONFIG(policy_version), 7, NULL},
     {"log_dest", "syslog", "topic", IN_CONFIG(log_syslog), 1, NULL},

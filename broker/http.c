@@ -1,0 +1,249 @@
+/* http.c - see http.h; the one file that knows libmicrohttpd. */
+#include "broker/http.h"
+#include "broker/net/listener.h"
+#include "broker/net/moment.h"
+#include <errno.h>
+#include <microhttpd.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#define TOKEN_MIN	16u
+#define TOKEN_MAX	512u
+#define CONNECTIONS_MAX 64u
+#define TIMEOUT_S	10u
+
+/* Beside messages, pages are for when there is time. */
+#define NICE 10
+
+struct http {
+	const char *name;
+	bool is_public;
+	struct listener listener;
+	struct connection_limit limit; /* what a listener wants; the server has its own */
+	http_page *page;
+	void *self;
+	struct MHD_Daemon *daemons[LISTENER_ADDRESSES_MAX];
+	_Atomic uint64_t second; /* of the answers that are counted */
+	_Atomic uint32_t answered;
+	size_t token_len;
+	char token[TOKEN_MAX + 1];
+};
+
+/* ---- the token */
+
+static bool check_token(const struct http *http, const char *file, struct failure *failure)
+{
+	if (http->token_len >= TOKEN_MIN && http->token_len <= TOKEN_MAX)
+		return true;
+	return failure_set(failure,
+			   "admin_token_file \"%s\": the first line must be a token of %u to %u "
+			   "characters; `openssl rand -hex 32` makes one",
+			   file, TOKEN_MIN, TOKEN_MAX);
+}
+
+static bool read_token(struct http *http, const char *file, struct failure *failure)
+{
+	FILE *in = fopen(file, "re");
+
+	if (!in)
+		return failure_set(failure, "cannot read admin_token_file \"%s\": %s", file,
+				   strerror(errno));
+	if (!fgets(http->token, sizeof(http->token), in))
+		http->token[0] = '\0';
+	fclose(in);
+	http->token_len = strcspn(http->token, "\r\n");
+	return check_token(http, file, failure);
+}
+
+/* Takes the same time wherever the first difference is. */
+static bool is_token(const struct http *http, const char *offered)
+{
+	size_t len = strlen(offered);
+	unsigned int difference = len != http->token_len;
+
+	for (size_t i = 0; i < http->token_len; i++)
+		difference |=
+		    (unsigned char)http->token[i] ^ (unsigned char)(i < len ? offered[i] : 0);
+	return difference == 0;
+}
+
+static bool may_ask(const struct http *http, struct MHD_Connection *connection)
+{
+	static const char scheme[] = "Bearer ";
+	const char *header =
+	    MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_AUTHORIZATION);
+
+	if (http->token_len == 0)
+		return true;
+	return header && strncmp(header, scheme, sizeof(scheme) - 1) == 0 &&
+	       is_token(http, header + sizeof(scheme) - 1);
+}
+
+/* ---- how much */
+
+/* A second has HTTP_ANSWERS_MAX answers, so that pages cannot take the time that messages need. */
+static bool has_time(struct http *http)
+{
+	const uint64_t second = moment_now().ms / 1000;
+
+	if (atomic_exchange(&http->second, second) != second)
+		atomic_store(&http->answered, 0);
+	return atomic_fetch_add(&http->answered, 1) < HTTP_ANSWERS_MAX;
+}
+
+static void step_back(void)
+{
+	static _Thread_local bool done;
+
+	if (done)
+		return;
+	done = true;
+	setpriority(PRIO_PROCESS, (id_t)gettid(), NICE); /* refused: then it is as it was */
+}
+
+/* ---- answers */
+
+struct http_answer http_text(unsigned status, const char *text)
+{
+	char *copy = strdup(text);
+
+	must(copy);
+	return (struct http_answer){.status = status,
+				    .type = "text/plain; charset=utf-8",
+				    .body = copy,
+				    .len = strlen(copy)};
+}
+
+static struct http_answer answer_of(struct http *http, struct MHD_Connection *connection,
+				    const char *url, const char *method)
+{
+	if (!has_time(http))
+		return http_text(MHD_HTTP_TOO_MANY_REQUESTS, "too many requests in this second\n");
+	if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)
+		return http_text(MHD_HTTP_METHOD_NOT_ALLOWED, "GET or HEAD\n");
+	if (!may_ask(http, connection))
+		return http_text(MHD_HTTP_UNAUTHORIZED,
+				 "Authorization: Bearer, with the token of admin_token_file\n");
+	return http->page(http->self, url);
+}
+
+static void add_headers(struct MHD_Response *response, const struct http_answer *answer)
+{
+	/* No page has a script, and nothing may put it into another one. */
+	static const char *const always[][2] = {
+	    {"X-Content-Type-Options", "nosniff"},
+	    {"Referrer-Policy", "no-referrer"},
+	    {"Content-Security-Policy",
+	     "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"}};
+
+	MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, answer->type);
+	MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL,
+				answer->cache ? answer->cache : "no-store");
+	for (size_t i = 0; i < sizeof(always) / sizeof(always[0]); i++)
+		MHD_add_response_header(response, always[i][0], always[i][1]);
+	if (answer->status == MHD_HTTP_UNAUTHORIZED)
+		MHD_add_response_header(response, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Bearer");
+	if (answer->status == MHD_HTTP_TOO_MANY_REQUESTS)
+		MHD_add_response_header(response, MHD_HTTP_HEADER_RETRY_AFTER, "1");
+}
+
+static enum MHD_Result respond(void *self, struct MHD_Connection *connection, const char *url,
+			       const char *method, const char *version, const char *upload,
+			       size_t *upload_len, void **request)
+{
+	static char seen;
+
+	(void)version;
+	(void)upload;
+	if (*upload_len != 0)
+		return MHD_NO;
+	/* Who answers before the request is whole loses the connection. */
+	if (*request == NULL) {
+		*request = &seen;
+		return MHD_YES;
+	}
+	step_back();
+	const struct http_answer answer = answer_of(self, connection, url, method);
+	struct MHD_Response *response =
+	    MHD_create_response_from_buffer(answer.len, answer.body, MHD_RESPMEM_MUST_FREE);
+
+	if (!response) {
+		free(answer.body);
+		return MHD_NO;
+	}
+	add_headers(response, &answer);
+	enum MHD_Result result = MHD_queue_response(connection, answer.status, response);
+
+	MHD_destroy_response(response);
+	return result;
+}
+
+/* ---- life */
+
+static bool open_listener(struct http *http, const struct http_options *options,
+			  struct failure *failure)
+{
+	struct listener_place place = {.port = options->port, .address = options->address};
+
+	if (!listener_open(&http->listener, &place, 1, failure))
+		return failure_context(failure, "%s", http->name);
+	if (!http->is_public && !http->listener.loopback && http->token_len == 0)
+		return failure_set(failure,
+				   "%s on %s can be reached from the network and needs "
+				   "admin_token_file; or give it the address 127.0.0.1",
+				   http->name, http->listener.names[0]);
+	return true;
+}
+
+struct http *http_open(const struct http_options *options, struct failure *failure)
+{
+	struct http *http = calloc(1, sizeof(*http));
+
+	must(http);
+	http->name = options->name;
+	http->is_public = options->is_public;
+	http->listener.all = &http->limit;
+	if ((!options->token_file || read_token(http, options->token_file, failure)) &&
+	    open_listener(http, options, failure))
+		return http;
+	http_destroy(http);
+	return NULL;
+}
+
+uint16_t http_port(const struct http *http)
+{
+	return http->listener.port;
+}
+
+bool http_start(struct http *http, http_page *page, void *self, struct failure *failure)
+{
+	http->page = page;
+	http->self = self;
+	for (size_t i = 0; i < http->listener.address_count; i++) {
+		http->daemons[i] = MHD_start_daemon(
+		    MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_AUTO, 0, NULL, NULL, respond, http,
+		    MHD_OPTION_LISTEN_SOCKET, listener_socket(&http->listener, i, 0),
+		    MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
+		    TIMEOUT_S, MHD_OPTION_END);
+		if (!http->daemons[i])
+			return failure_set(failure, "cannot start the thread of %s", http->name);
+		/* The server closes the socket from now on. */
+		http->listener.sockets[i] = -1;
+	}
+	return true;
+}
+
+void http_destroy(struct http *http)
+{
+	if (!http)
+		return;
+	for (size_t i = 0; i < LISTENER_ADDRESSES_MAX; i++)
+		if (http->daemons[i])
+			MHD_stop_daemon(http->daemons[i]);
+	listener_close(&http->listener);
+	explicit_bzero(http->token, sizeof(http->token));
+	free(http);
+}

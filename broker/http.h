@@ -1,0 +1,55 @@
+/*
+ * http.h - pages over HTTP, each server on a thread of its own: what admin.c and log_server.c
+ * share.
+ *
+ * Its threads step back behind those that serve clients, and a second has HTTP_ANSWERS_MAX answers;
+ * what is above that is answered 429.  Only GET and HEAD; no page may run a script.
+ *
+ * Ownership: http_open() gives, http_destroy() takes; it copies the token and borrows the rest.
+ * Failure: http_open() and http_start(), with the way out.
+ * Thread: opened, started and destroyed by the main thread; the page is made on the server's
+ * thread.
+ */
+#ifndef BROKER_HTTP_H
+#define BROKER_HTTP_H
+
+#include "proto/base.h"
+
+#define HTTP_ANSWERS_MAX 200u
+
+struct http;
+
+struct http_options {
+	const char *name; /* of the key, for failures */
+	const char *address;
+	uint16_t port;
+	const char *token_file; /* every request needs "Authorization: Bearer TOKEN"; NULL: none */
+	bool is_public;		/* may be reached from the network without a token */
+};
+
+/* The body is malloc'ed; the rest literals. */
+struct http_answer {
+	unsigned status;
+	const char *type;
+	const char *cache; /* Cache-Control; NULL: no-store */
+	char *body;
+	size_t len;
+};
+
+struct http_answer http_text(unsigned status, const char *text);
+
+typedef struct http_answer http_page(void *self, const char *path);
+
+/* Binds (before the user switch) and reads the token file.  NULL when that fails. */
+struct http *http_open(const struct http_options *options, struct failure *failure);
+
+/* The port that is served. */
+uint16_t http_port(const struct http *http);
+
+/* Begins to answer. */
+bool http_start(struct http *http, http_page *page, void *self, struct failure *failure);
+
+/* Answers no more; frees.  NULL is allowed. */
+void http_destroy(struct http *http);
+
+#endif

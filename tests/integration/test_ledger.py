@@ -1,0 +1,194 @@
+"""The audit log and the privacy ledger over HTTP: what is served, how it may be kept, what is not there, and what it costs others."""
+
+import json
+import pathlib
+import re
+import shutil
+import subprocess
+import tempfile
+import threading
+import time
+import urllib.error
+import urllib.request
+
+from harness import OwnBrokerTest, eventually, free_port, own_only, tool
+from test_audit import METRINO, go_verifier, run, verifier
+from test_audit_hours import ClockTest
+
+
+def get(port, path, headers=None):
+    """Gives status, headers and body."""
+    request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", headers=headers or {})
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return answer.status, answer.headers, answer.read()
+    except urllib.error.HTTPError as refused:
+        return refused.code, refused.headers, refused.read()
+
+
+class Served(OwnBrokerTest):
+    abstract = True
+    workers = 2
+    more = ""
+
+    def setUp(self):
+        super().setUp()
+        self.admin, self.public = free_port(), free_port()
+        self.broker.config = f"admin_listener {self.admin}\nlog_listener {self.public}\n{self.more}"
+        self.log = self.broker.data / "log"
+        self.broker.start()
+
+    def ledger(self):
+        status, _, body = get(self.admin, "/ledger.json")
+        self.assertEqual(status, 200)
+        return json.loads(body)
+
+
+@own_only("an audit log over HTTP")
+class Log(Served):
+    abstract = False
+
+    def test_files_and_how_they_are_kept(self):
+        status, headers, body = get(self.public, "/log/checkpoint")
+        self.assertEqual((status, headers["Content-Type"], headers["Cache-Control"]),
+                         (200, "text/plain; charset=utf-8", "public, max-age=5"))
+        self.assertEqual(body, (self.log / "checkpoint").read_bytes())
+        size = int(body.split(b"\n")[1])
+        for level in ("entries", "0"):
+            path = f"tile/{level}/000.p/{size}"
+            status, headers, body = get(self.public, f"/log/{path}")
+            self.assertEqual((status, headers["Content-Type"]), (200, "application/octet-stream"))
+            self.assertIn("immutable", headers["Cache-Control"])
+            self.assertEqual(body, (self.log / path).read_bytes())
+        self.assertEqual(get(self.public, "/log/vkey")[2], (self.log / "vkey").read_bytes())
+
+    def test_nothing_else(self):
+        (self.log / "key").write_text("secret")
+        for path in ("/", "/log", "/log/", "/log/key", "/log/audit.jsonl", "/log/tile", "/log/tile/0", "/log/../keys.slots",
+                     "/log/tile/0/../../key", "/log/%2e%2e/keys.slots", "/log/tile/0/000.p/0", "/log/tile/0/000.p/256",
+                     "/log/tile/0/000.p/05", "/log/tile/8/000", "/log/tile/entries/x000/000", "/log//checkpoint",
+                     "/ledger", "/metrics", "/log/tile/0/000.p/77"):
+            status, headers, body = get(self.public, path)
+            self.assertEqual(status, 404, path)
+            self.assertEqual(headers["Cache-Control"], "no-store", path)
+            self.assertNotIn(b"secret", body)
+        request = urllib.request.Request(f"http://127.0.0.1:{self.public}/log/checkpoint", method="POST", data=b"")
+        with self.assertRaises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(request, timeout=10)
+        self.assertEqual(refused.exception.code, 405)
+
+    def test_followed_over_http(self):
+        copy = pathlib.Path(tempfile.mkdtemp(prefix="metrino-copy-")) / "copy"
+        self.addCleanup(shutil.rmtree, copy.parent, ignore_errors=True)
+        follow = ("audit", "follow", f"http://127.0.0.1:{self.public}/log/", "--copy", copy)
+        done = run(METRINO, *follow, "--vkey", self.log / "vkey", "--max-age", "1")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        run(METRINO, "clients", "list", "--data", self.broker.data)
+        done = run(METRINO, *follow)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        size, _ = verifier.verify(copy)
+        self.assertEqual(run(go_verifier(), copy).returncode, 0)
+        self.assertEqual(json.loads((copy / "audit.jsonl").read_bytes().splitlines()[-1])["right"], "clients_list")
+        self.assertEqual(size, len((self.log / "audit.jsonl").read_bytes().splitlines()))
+
+
+@own_only("a privacy ledger")
+class Ledger(Served):
+    abstract = False
+    more = 'region DE\nprivacy_contact <b>dpo</b> & co <dpo@example.org>\npolicy_version 3'
+    CLASSES = ("payload", "session", "account", "guard", "audit")
+
+    def test_what_it_says(self):
+        ledger = self.ledger()
+        self.assertEqual((ledger["region"], ledger["policy_version"], ledger["payload_bytes_on_disk"]), ("DE", 3, 0))
+        self.assertIn("dpo@example.org", ledger["privacy_contact"])
+        self.assertEqual(ledger["audit_log"]["origin"], (self.log / "vkey").read_text().split("+")[0])
+        self.assertEqual(ledger["audit_log"]["size"], int((self.log / "checkpoint").read_text().split("\n")[1]))
+        self.assertEqual(ledger["audit_log"]["root"], (self.log / "checkpoint").read_text().split("\n")[2])
+        classes = {row["class"]: row for row in ledger["classes"]}
+        for name in self.CLASSES:
+            self.assertIn(name, classes)
+            self.assertFalse(classes[name]["late"])
+        self.assertEqual(classes["session"]["limit_seconds"], 30 * 86400)
+        self.assertIn(ledger["erase"]["level"], ("clear", "none"))
+
+    def test_counts_are_powers_of_two(self):
+        clients = [self.client(f"canary-{number}") for number in range(11)]
+        eventually(lambda: self.rows("session") == 8, what="eight")
+        clients.pop().disconnect()
+        self.assertEqual(self.rows("session"), 8)
+
+    def rows(self, name):
+        return next(row["rows_at_least"] for row in self.ledger()["classes"] if row["class"] == name)
+
+    def test_page(self):
+        client = self.client("canary-client")
+        client.publish("canary-topic", b"canary-payload", 1, retain=True)
+        status, headers, body = get(self.admin, "/ledger")
+        page = body.decode()
+        self.assertEqual((status, headers["Content-Type"], headers["Cache-Control"]), (200, "text/html; charset=utf-8", "no-store"))
+        self.assertIn("default-src 'none'", headers["Content-Security-Policy"])
+        self.assertIn("&lt;b&gt;dpo&lt;/b&gt; &amp; co", page)
+        self.assertNotRegex(page, r"(?i)<script|<b>|src=|@import|url\(|http://|https://")
+        self.assertIn('name="viewport"', page)
+        self.assertEqual(page.count("<section"), page.count("</section>"))
+        for text in (page, get(self.admin, "/ledger.json")[2].decode()):
+            self.assertNotIn("canary", text)
+
+    def test_in_a_browser(self):
+        """Headless Chromium lays it out at a phone's width without a sideways scroll, and asks for nothing else."""
+        browser = tool("chromium")
+        body = get(self.admin, "/ledger")[2]
+        probe = b"<script>document.title=document.documentElement.scrollWidth+' of '+innerWidth</script>"
+        folder = pathlib.Path(tempfile.mkdtemp(prefix="metrino-page-"))
+        self.addCleanup(shutil.rmtree, folder, ignore_errors=True)
+        (folder / "page.html").write_bytes(body.replace(b"</body>", probe + b"</body>"))
+        done = subprocess.run([browser, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder}/profile",
+                               "--window-size=390,844", "--dump-dom", f"file://{folder}/page.html"],
+                              capture_output=True, timeout=50, check=False)
+        found = re.search(r"<title>(\d+) of (\d+)</title>", done.stdout.decode(errors="replace"))
+        self.assertTrue(found, done.stderr[-500:])
+        self.assertLessEqual(int(found.group(1)), int(found.group(2)))
+
+
+@own_only("a privacy ledger")
+class Late(ClockTest):
+    abstract = False
+
+    def test_a_late_row_is_red(self):
+        """The broker is stopped while an hour passes, and asked before it has caught up; then it has."""
+        admin = free_port()
+        self.broker.config = f"sys_interval 1\nadmin_listener {admin}"
+        self.start()
+        before = get(admin, "/ledger")[2].decode()
+        self.assertNotIn('<section class="late">', before)
+        self.to_hour(5)
+        late = []
+        end = time.monotonic() + 3
+        while time.monotonic() < end and not late:
+            late = [row["class"] for row in json.loads(get(admin, "/ledger.json")[2])["classes"] if row["late"]]
+        self.assertTrue(late, "no row is late right after the clock went on")
+        eventually(lambda: '<section class="late">' not in get(admin, "/ledger")[2].decode(), what="the job")
+
+
+@own_only("a privacy ledger")
+class Crowd(Served):
+    abstract = False
+
+    def test_too_many_requests(self):
+        """Above so many in a second the answer is 429, and comes back a second later."""
+        statuses = []
+
+        def ask():
+            for _ in range(120):
+                statuses.append(get(self.admin, "/health/ping")[0])
+
+        threads = [threading.Thread(target=ask) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.assertEqual(set(statuses) - {200, 429}, set())
+        time.sleep(1.1)
+        status, headers, _ = get(self.admin, "/health/ping")
+        self.assertEqual(status, 200)
