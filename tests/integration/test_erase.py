@@ -149,7 +149,7 @@ class Ext4(ImageTest):
         level, _ = self.level(self.place)
         key = self.make_key()
         self.assertEqual(self.destroy("rename"), "clear")  # it believes so
-        self.assertNotIn(key.hex(), keys_tool(self.data, "list"))
+        self.assertNotIn(key.hex(), keys_tool(self.data, "settle"))
         with self.assertRaises(AssertionError):
             self.confirm(level, key)
 

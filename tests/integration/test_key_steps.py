@@ -60,8 +60,7 @@ class ToolTest(unittest.TestCase):
 
     def now(self, wrapped=False):
         """As the tool opens it, which must be what the other reader finds."""
-        self.run_tool(self.folder, "clear", wrapped=wrapped)
-        told, _ = self.run_tool(self.folder, "list", wrapped=wrapped)
+        told, _ = self.run_tool(self.folder, "settle", wrapped=wrapped)
         self.assertEqual(told, slots.keys(self.file, self.wrapping if wrapped else None))
         self.assertEqual([slot.number for slot in slots.read(self.file) if slot.form == slots.DAMAGED], [])
         self.assertLessEqual(INSTALLATION, set(told))
@@ -113,6 +112,9 @@ class Deaths(ToolTest):
             kept, gone = kept + there, gone + (not there)
         self.assertTrue(kept and gone)
 
+
+@own_only("keys.slots")
+class DeathsWhileWrapping(ToolTest):
     def test_wrapping(self):
         """All keys are there whenever it dies, and none of them in clear in the end."""
         before = [("make", "root", 7), ("make", "auth-day", 20000)]
@@ -121,6 +123,9 @@ class Deaths(ToolTest):
             raw = self.file.read_bytes()
             self.assertEqual([name for name, key in old.items() if key in raw], [])
 
+
+@own_only("keys.slots")
+class DeathsInARow(ToolTest):
     def test_churn(self):
         for _, told, _, now in self.each_death("churn", "auth-day", 20000, 3, before=[("open",)]):
             days = [epoch for word, epoch in now if word == "auth-day"]
@@ -132,24 +137,23 @@ class Deaths(ToolTest):
 
 @own_only("keys.slots")
 class LossesOfPower(ToolTest):
-    LOSSES = 60
+    LOSSES = 40
 
     def setUp(self):
         super().setUp()
         if not SHIM.exists():
             subprocess.run(["make", "-s", "-C", str(ROOT), "build/power.so"], check=True, capture_output=True)
 
-    def broken_promises(self, told, gone):
-        """Of a run of churn that told these keys before the power went away: the last one is durable. One was destroyed
-        when the second one after it was told; `gone` holds all that ever were."""
-        names = sorted(told)
+    def broken_promises(self, told, said, gone):
+        """Of a run of churn that told these keys before the power went away: the last one is durable, and those that it
+        said are gone are not in the file; `gone` holds all that ever were."""
         raw = self.file.read_bytes() if self.file.exists() else b""
         try:
             now = slots.keys(self.file) if raw else {}
         except ValueError:
             return 1
-        gone += [told[name] for name in names[:-2]]
-        return sum(now.get(name) != told[name] for name in names[-1:]) + sum(key in raw for key in gone)
+        gone += [told[word, int(epoch)] for word, epoch in re.findall(r"^gone (\S+) (\d+)$", said, re.M)]
+        return sum(now.get(name) != told[name] for name in sorted(told)[-1:]) + sum(key in raw for key in gone)
 
     def live(self, seed, losses=LOSSES, lies=False):
         """One folder through many losses; gives how often a promise was broken, and the disk."""
@@ -159,10 +163,10 @@ class LossesOfPower(ToolTest):
         gone, broken = [], 0
         for day in range(20000, 20000 + 4 * losses, 4):
             env = disk.environment(SHIM, journal, chance.randrange(1, 24), lies)
-            told, _ = self.run_tool(self.folder, "churn", "auth-day", day, 4, code=None, env=env)
+            told, said = self.run_tool(self.folder, "churn", "auth-day", day, 4, code=None, env=env)
             disk.lose(journal)
-            broken += self.broken_promises(told, gone)
-            self.run_tool(self.folder, "clear", code=None if lies else 0)
+            broken += self.broken_promises(told, said, gone)
+            self.run_tool(self.folder, "settle", code=None if lies else 0)
             for word, epoch in slots.keys(self.file) if not lies else ():
                 if word == "auth-day":
                     self.run_tool(self.folder, "destroy", word, epoch)

@@ -8,9 +8,8 @@
  *	make CLASS EPOCH       prints the key
  *	destroy CLASS EPOCH    says the erase level after it
  *	rename CLASS EPOCH     a destruction as it must not be: a new file is renamed into the place
- *	clear                  overwrites damaged slots
- *	list                   prints class, epoch and key of each
- *	churn CLASS FIRST N    makes N keys, each time destroying the one before
+ *	settle                 overwrites damaged slots; prints class, epoch and key of all others
+ *	churn CLASS FIRST N    makes N keys, each time destroying the one before, and says so
  *
  * CLASS is a word of key_class.def.  With -k N the process kills itself at the N-th call that
  * changes a file, which is done by half (-h) or not at all; with -f N that call and all after it
@@ -186,22 +185,14 @@ static bool run_rename(char **words)
 	return true;
 }
 
-static bool run_clear(char **words)
-{
-	unsigned count;
-
-	(void)words;
-	if (!keyring_clear_damaged(keyring, &count, &failure))
-		return false;
-	printf("cleared %u\n", count);
-	return true;
-}
-
-static bool run_list(char **words)
+static bool run_settle(char **words)
 {
 	uint64_t epochs[SLOT_COUNT];
+	unsigned damaged;
 
 	(void)words;
+	if (!keyring_clear_damaged(keyring, &damaged, &failure))
+		return false;
 	for (enum key_class class = KEY_NONE; class < KEY_CLASSES; class ++) {
 		if (key_class_kind(class) == KEY_KIND_NONE)
 			continue;
@@ -223,8 +214,12 @@ static bool run_churn(char **words)
 		if (!keyring_make(keyring, class, epoch, &failure))
 			return false;
 		print_key(class, epoch);
-		if (epoch > first && !keyring_destroy(keyring, class, epoch - 1, &failure))
+		if (epoch == first)
+			continue;
+		if (!keyring_destroy(keyring, class, epoch - 1, &failure))
 			return false;
+		printf("gone %s %" PRIu64 "\n", key_class_word(class), epoch - 1);
+		fflush(stdout);
 	}
 	print_level();
 	return true;
@@ -235,9 +230,8 @@ static const struct {
 	int words;
 	bool (*run)(char **words);
 } commands[] = {
-    {"open", 0, run_open},     {"make", 2, run_make},	{"destroy", 2, run_destroy},
-    {"rename", 2, run_rename}, {"clear", 0, run_clear}, {"list", 0, run_list},
-    {"churn", 3, run_churn},
+    {"open", 0, run_open},     {"make", 2, run_make},	  {"destroy", 2, run_destroy},
+    {"rename", 2, run_rename}, {"settle", 0, run_settle}, {"churn", 3, run_churn},
 };
 
 static bool run(int count, char **words)

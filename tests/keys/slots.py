@@ -15,12 +15,19 @@ WORDS = {1: "root", 2: "envelope", 3: "auth-day", 4: "aggregate-day", 5: "email-
          8: "audit-signing", 9: "recovery"}
 
 
+def crc32c_of_byte(value):
+    for _ in range(8):
+        value = value >> 1 ^ (0x82F63B78 if value & 1 else 0)  # 0x1EDC6F41, reflected
+    return value
+
+
+CRC = [crc32c_of_byte(byte) for byte in range(256)]
+
+
 def crc32c(data):
     value = 0xFFFFFFFF
     for byte in data:
-        value ^= byte
-        for _ in range(8):
-            value = value >> 1 ^ (0x82F63B78 if value & 1 else 0)  # 0x1EDC6F41, reflected
+        value = value >> 8 ^ CRC[(value ^ byte) & 255]
     return value ^ 0xFFFFFFFF
 
 

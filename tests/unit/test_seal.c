@@ -7,8 +7,11 @@
 #include "tests/unit/random.h"
 
 #include <check.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 Suite *seal_suite(void);
 
@@ -137,6 +140,55 @@ START_TEST(each_sealing_has_a_nonce_of_its_own)
 }
 END_TEST
 
+/* In threads, and in a child that began as a copy of us. */
+enum { BESIDES = 4, EACH = 200 };
+
+static uint8_t nonces[BESIDES * EACH][SEAL_NONCE_LEN];
+
+static void *draw(void *first)
+{
+	uint8_t sealed[SEAL_OVERHEAD];
+
+	for (size_t i = 0; i < EACH; i++) {
+		seal_bytes(some_key, SLICE_NONE, SLICE_NONE, sealed);
+		memcpy((uint8_t *)first + i * SEAL_NONCE_LEN, sealed, SEAL_NONCE_LEN);
+	}
+	return NULL;
+}
+
+static void draw_in_child(void *first)
+{
+	int ends[2];
+
+	ck_assert_int_eq(pipe(ends), 0);
+	const pid_t child = fork();
+
+	if (child == 0) {
+		draw(first);
+		_exit(write(ends[1], first, EACH * SEAL_NONCE_LEN) != EACH * SEAL_NONCE_LEN);
+	}
+	ck_assert_int_eq(read(ends[0], first, EACH * SEAL_NONCE_LEN), EACH * SEAL_NONCE_LEN);
+	ck_assert_int_eq(waitpid(child, NULL, 0), child);
+	close(ends[0]);
+	close(ends[1]);
+}
+
+START_TEST(nobody_besides_has_the_same_nonce)
+{
+	pthread_t threads[BESIDES - 1];
+
+	draw_in_child(nonces[0]);
+	for (size_t i = 0; i + 1 < BESIDES; i++)
+		ck_assert_int_eq(pthread_create(&threads[i], NULL, draw, nonces[(i + 1) * EACH]),
+				 0);
+	for (size_t i = 0; i + 1 < BESIDES; i++)
+		ck_assert_int_eq(pthread_join(threads[i], NULL), 0);
+	for (size_t i = 0; i < BESIDES * EACH; i++)
+		for (size_t j = 0; j < i; j++)
+			ck_assert(memcmp(nonces[i], nonces[j], SEAL_NONCE_LEN) != 0);
+}
+END_TEST
+
 /* ---- keys */
 
 static struct slice series(uint8_t *at, uint8_t first, size_t len)
@@ -246,6 +298,7 @@ Suite *seal_suite(void)
 	tcase_add_test(tcase, what_was_changed_does_not_open);
 	tcase_add_test(tcase, what_was_moved_does_not_open);
 	tcase_add_test(tcase, each_sealing_has_a_nonce_of_its_own);
+	tcase_add_test(tcase, nobody_besides_has_the_same_nonce);
 	tcase_add_loop_test(tcase, hkdf_is_that_of_the_rfc, 0, 3);
 	tcase_add_loop_test(tcase, hmac_is_that_of_the_rfc, 0, 4);
 	tcase_add_test(tcase, purpose_class_and_epoch_make_the_key);
