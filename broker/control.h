@@ -30,6 +30,8 @@
  *	{"command":"accounts.show","name":"acct-..."}  its line, and one for each right
  *	{"command":"accounts.find","address":"..."}    gives the name
  *	{"command":"accounts.disable","name":"..."}    likewise enable and delete
+ *	{"receipt":"..."}                              of delete: storage/audit/receipt.h; or
+ *	{"no_receipt":"a sentence"}
  *	{"command":"accounts.password","name":"...","password":"..."}
  *	{"command":"accounts.grant","name":"...","access":"read","filter":"a/#"}
  *	{"command":"accounts.withdraw","name":"...","filter":"a/#"}
@@ -60,7 +62,7 @@
 
 #include "broker/accounts.h"
 #include "broker/census.h"
-#include "storage/audit/event.h"
+#include "storage/audit/receipt.h"
 
 struct control;
 
@@ -83,6 +85,9 @@ struct control_source {
 	/* False when there is no such ban. */
 	bool (*lift)(void *self, const char *address);
 	struct accounts *accounts; /* NULL: there are none */
+	/* For what was erased; for the person alone.  NULL: there are none. */
+	bool (*receipt)(void *self, enum receipt_event event, struct slice subject,
+			char text[RECEIPT_SIZE], struct failure *failure);
 	/* Before the first one is made: whoever looks at passwords is there when it returns. */
 	bool (*expect_accounts)(void *self, struct failure *failure);
 	/* Answered later: all workers have looked anew at who may be here and do what. */

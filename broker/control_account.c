@@ -7,6 +7,7 @@
 #include "broker/control_internal.h"
 #include "auth/auth.h"
 #include "broker/net/moment.h"
+#include <stdlib.h>
 
 /* ---- requests ---- */
 
@@ -281,16 +282,35 @@ static void withdraw(const struct control_source *source, const json_t *request,
 	say_renewed(source, out, done, &failure);
 }
 
+/* The deletion is done whether there is one or not. */
+static void say_receipt(const struct control_source *source, FILE *out, struct slice name)
+{
+	char *text = malloc(RECEIPT_SIZE);
+	struct failure failure;
+
+	must(text);
+	if (!source->receipt)
+		control_say(out, json_pack("{s:s}", "no_receipt", "there are none here"));
+	else if (source->receipt(source->self, RECEIPT_ACCOUNT_ERASED, name, text, &failure))
+		control_say(out, json_pack("{s:s}", "receipt", text));
+	else
+		control_say(out, json_pack("{s:s}", "no_receipt", failure.text));
+	explicit_bzero(text, RECEIPT_SIZE);
+	free(text);
+}
+
 static void delete (const struct control_source *source, const json_t *request, FILE *out)
 {
 	struct failure failure;
 	uint64_t row;
 
 	if (has_texts(request, NEEDS("name"), &failure) &&
-	    accounts_delete(source->accounts, text_of(request, "name"), &row, &failure))
+	    accounts_delete(source->accounts, text_of(request, "name"), &row, &failure)) {
+		say_receipt(source, out, text_of(request, "name"));
 		say_when_done(out, source->expel(source->self, auth_owner(IDENTITY_ACCOUNT, row)));
-	else
+	} else {
 		control_say_error(out, failure.text);
+	}
 }
 
 /* ---- device keys ---- */

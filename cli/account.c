@@ -26,7 +26,9 @@ static const char usage[] =
     "  password NAME        another password, from standard input\n"
     "  grant NAME read|write|readwrite|deny FILTER\n"
     "  withdraw NAME FILTER\n"
-    "  delete NAME          it is gone when this returns: connections, sessions, keys, rows\n"
+    "  delete NAME          it is gone when this returns: connections, sessions, keys, rows; "
+    "prints\n"
+    "                       a receipt for the person (metrino subject check-receipt)\n"
     "  key add NAME         a new device key; id and secret are shown once, here\n"
     "    --expires 90d      good until then (s, m, h, d, w)\n"
     "    --read FILTER, --write, --readwrite, --deny, --publish-only, --subscribe-only\n"
@@ -100,6 +102,17 @@ static void print_secret(const struct account_request *request, const json_t *li
 	printf("id      %s\nsecret  %s\n", text_of(line, "id"), text_of(line, "secret"));
 }
 
+/* On standard output the receipt and nothing else, so that it can be kept as it is. */
+static void print_receipt(const struct account_request *request, const json_t *line)
+{
+	const char *missing = json_string_value(json_object_get(line, "no_receipt"));
+
+	(void)request;
+	fputs(text_of(line, "receipt"), stdout);
+	if (missing)
+		fprintf(stderr, "It is deleted; there is no receipt: %s.\n", missing);
+}
+
 const struct account_action account_actions[] = {
     {NULL,
      "create",
@@ -116,7 +129,7 @@ const struct account_action account_actions[] = {
     {NULL, "password", "accounts.password", {"name"}, {"password"}, 0, NULL},
     {NULL, "grant", "accounts.grant", {"name", "access", "filter"}, {0}, 0, NULL},
     {NULL, "withdraw", "accounts.withdraw", {"name", "filter"}, {0}, 0, NULL},
-    {NULL, "delete", "accounts.delete", {"name"}, {0}, 0, NULL},
+    {NULL, "delete", "accounts.delete", {"name"}, {0}, 0, print_receipt},
     {NULL, "recover", "accounts.recover", {0}, {"address"}, 0, NULL},
     {NULL,
      "recover",

@@ -16,6 +16,7 @@ static const struct {
     {"clients", command_clients, "count, list or disconnect the running broker's clients"},
     {"ban", command_ban, "list or lift the running broker's bans of addresses"},
     {"audit", command_audit, "read and verify the broker's audit log"},
+    {"subject", command_subject, "check the receipt of an erasure, without the broker"},
     {"bench", command_bench, "put load on any MQTT broker and measure it"},
 };
 
