@@ -124,8 +124,8 @@ static int knock(struct bench *b, struct failure *failure)
 		b->connect = link.settings.connect;
 		b->loop.events = &bench_client_events;
 		b->loop.self = b;
-		if (!bench_loop_init(&b->loop, link.client.fd, b->options->bind_address, packet_max,
-				     failure))
+		if (!bench_loop_init(&b->loop, link.client.channel.fd, b->options->bind_address,
+				     packet_max, failure))
 			status = command_failed(b->options, failure);
 		client_disconnect(&link.client);
 	}

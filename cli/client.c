@@ -58,7 +58,7 @@ static enum mqtt_version version_of(const struct client *c)
 static bool flush(struct client *c)
 {
 	while (c->out.len > 0) {
-		ssize_t n = send(c->fd, c->out.at, c->out.len, MSG_NOSIGNAL);
+		ssize_t n = channel_send(&c->channel, buffer_slice(&c->out));
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -439,23 +439,27 @@ static bool handle_input(struct client *c)
 	return true;
 }
 
-/* Reads once.  An end of the stream is the world's failure. */
+/* With TLS until there is no more: poll(2) does not see what was taken from the socket already. */
 static bool read_some(struct client *c)
 {
-	ssize_t n;
-
 	do {
-		n = recv(c->fd, buffer_reserve(&c->in, READ_SIZE), READ_SIZE, 0);
-	} while (n < 0 && errno == EINTR);
-	if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
-		return true;
-	if (n <= 0) {
-		c->connected = false;
-		return failure_set(c->failure, "The connection was lost%s%s.", n < 0 ? ": " : "",
-				   n < 0 ? strerror(errno) : "");
-	}
-	c->in.len += (size_t)n;
-	return handle_input(c);
+		const ssize_t n =
+		    channel_receive(&c->channel, buffer_reserve(&c->in, READ_SIZE), READ_SIZE);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+			return true;
+		if (n <= 0) {
+			c->connected = false;
+			return failure_set(c->failure, "The connection was lost%s%s.",
+					   n < 0 ? ": " : "", n < 0 ? strerror(errno) : "");
+		}
+		c->in.len += (size_t)n;
+		if (!handle_input(c))
+			return false;
+	} while (c->channel.tls != NULL && !c->stop);
+	return true;
 }
 
 /* ---- time ---- */
@@ -495,7 +499,7 @@ static int wait_ms(const struct client *c, int64_t now_ms, int64_t deadline_ms)
 
 bool client_step(struct client *c, int other_fd, int64_t deadline_ms, struct failure *failure)
 {
-	struct pollfd fds[2] = {{.fd = c->fd, .events = POLLIN},
+	struct pollfd fds[2] = {{.fd = c->channel.fd, .events = POLLIN},
 				{.fd = other_fd, .events = POLLIN}};
 	const int64_t now_ms = client_now_ms();
 
@@ -541,8 +545,7 @@ bool client_connect(struct client *c, const struct client_settings *settings,
 	memset(c->awaited, 0, UINT16_MAX + 1u);
 	set_name(c, settings->connect.client_id);
 	make_alias_room(c);
-	c->fd = dial(&settings->target, failure);
-	if (c->fd < 0)
+	if (!channel_open(&c->channel, &settings->target, settings->tls, failure))
 		return false;
 	c->last_sent_ms = client_now_ms();
 	deadline_ms = c->last_sent_ms + (int64_t)CONNACK_WAIT_S * 1000;
@@ -563,7 +566,7 @@ void client_disconnect(struct client *c)
 {
 	const struct mqtt_disconnect p = {.properties = own_properties(c, MQTT_DISCONNECT)};
 	const size_t room = 64 + p.properties.user.len;
-	struct pollfd pollfd = {.fd = c->fd, .events = POLLOUT};
+	struct pollfd pollfd = {.fd = c->channel.fd, .events = POLLOUT};
 	static struct failure ignored; /* it outlives this call in c->failure */
 
 	if (!c->connected)
@@ -573,7 +576,7 @@ void client_disconnect(struct client *c)
 	sent(c, mqtt_encode_disconnect(buffer_reserve(&c->out, room), room, version_of(c), &p));
 	while (flush(c) && c->out.len > 0 && poll(&pollfd, 1, 5000) > 0)
 		;
-	shutdown(c->fd, SHUT_WR);
+	channel_finish(&c->channel);
 	c->connected = false;
 }
 
@@ -592,7 +595,6 @@ void client_finish(struct client *c)
 	free(c->name);
 	buffer_finish(&c->in);
 	buffer_finish(&c->out);
-	if (c->fd >= 0)
-		close(c->fd);
-	*c = (struct client){.fd = -1};
+	channel_close(&c->channel);
+	*c = (struct client){.channel = {.fd = -1}};
 }

@@ -1,6 +1,6 @@
 /*
  * client.h - a small MQTT client, one connection, no reconnection: MQTT 3.1,
- * 3.1.1 and 5.0 over TCP, QoS 0, 1 and 2 in both directions, keep alive, flow
+ * 3.1.1 and 5.0 over TCP, Unix sockets and TLS, QoS 0, 1 and 2 in both directions, keep alive, flow
  * control by the server's receive maximum (5.0 section 4.9).
  *
  * The caller turns it with client_step(), which waits for the network; answers
@@ -17,7 +17,7 @@
 #define CLI_CLIENT_H
 
 #include "cli/buffer.h"
-#include "cli/dial.h"
+#include "cli/channel.h"
 #include "proto/packet.h"
 
 struct client;
@@ -32,6 +32,7 @@ struct client_events {
 
 struct client_settings {
 	struct dial_target target;
+	const struct tls_client_settings *tls; /* NULL: none */
 	struct mqtt_connect connect;
 	uint16_t inflight_max; /* our own limit on unacknowledged messages */
 	bool debug;	       /* show packets on the standard output */
@@ -40,7 +41,7 @@ struct client_settings {
 };
 
 struct client {
-	int fd;
+	struct channel channel;
 	const struct client_settings *settings;
 	const struct client_events *events;
 	void *user; /* the caller's, for its callbacks */

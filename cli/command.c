@@ -88,7 +88,9 @@ static void make_settings(struct command_link *link)
 	for (uint8_t i = 0; i < PACKET_TYPES; i++)
 		link->properties[i] = options_properties(o, i);
 	link->settings = (struct client_settings){
-	    .target = {o->host, o->port, o->bind_address, o->nodelay, CONNECT_TIMEOUT_MS},
+	    .target = {o->unix_path, o->host, o->port, o->bind_address, o->nodelay,
+		       CONNECT_TIMEOUT_MS},
+	    .tls = options_want_tls(o) ? &o->tls : NULL,
 	    .inflight_max = o->inflight_max,
 	    .debug = o->debug,
 	    .properties = link->properties,

@@ -1,12 +1,14 @@
 #include "cli/dial.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <stdio.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 static bool bind_local(int fd, const char *address, int family)
@@ -63,6 +65,28 @@ static int dial_address(const struct dial_target *target, const struct addrinfo 
 	return -1;
 }
 
+static int dial_path(const char *path, struct failure *failure)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	const size_t len = strlen(path);
+	int fd;
+
+	if (len >= sizeof(address.sun_path)) {
+		failure_set(failure, "The path of a Unix socket has at most %zu bytes.",
+			    sizeof(address.sun_path) - 1);
+		return -1;
+	}
+	memcpy(address.sun_path, path, len);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd >= 0 && connect(fd, (const struct sockaddr *)&address, sizeof(address)) == 0 &&
+	    fcntl(fd, F_SETFL, O_NONBLOCK) == 0)
+		return fd;
+	failure_set(failure, "%s", strerror(errno));
+	if (fd >= 0)
+		close(fd);
+	return -1;
+}
+
 int dial(const struct dial_target *target, struct failure *failure)
 {
 	const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG};
@@ -71,6 +95,8 @@ int dial(const struct dial_target *target, struct failure *failure)
 	int fd = -1;
 	int status;
 
+	if (target->unix_path != NULL)
+		return dial_path(target->unix_path, failure);
 	snprintf(port, sizeof(port), "%u", target->port);
 	status = getaddrinfo(target->host, port, &hints, &found);
 	if (status != 0) {

@@ -1,5 +1,5 @@
 /*
- * dial.h - opens a connection to a host: every address of a name is tried in
+ * dial.h - opens a connection to a Unix socket, or to a host: every address of a name is tried in
  * turn, IPv6 and IPv4, each with a time limit.  Blocking; the socket it gives is
  * non-blocking and closed on exec.
  */
@@ -9,6 +9,7 @@
 #include "proto/base.h"
 
 struct dial_target {
+	const char *unix_path; /* not NULL: a Unix socket, and nothing else counts */
 	const char *host;
 	uint16_t port;
 	const char *bind_address; /* NULL: any */

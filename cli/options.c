@@ -13,6 +13,7 @@
 
 static take_option take_list, take_password, take_version, take_session_expiry, take_url;
 static take_option take_payload, take_chance, take_delay, take_nothing, take_absent;
+static take_option take_psk, take_tls_version, take_key_form;
 
 #define AT(field) OPTION_AT(field)
 #define ABSENT	  take_absent, 0, 0, 0, NULL
@@ -52,7 +53,7 @@ static const struct flag flags[] = {
      "password; others on this computer may see it: prefer METRINO_PASSWORD or the "
      "options file"},
     {"-p", "--port", EVERY, "port", options_take_u16, AT(port), 1, 65535,
-     "the broker's port (1883)"},
+     "the broker's port (1883; with TLS 8883)"},
     {"-q", "--qos", EVERY, "QoS", options_take_u8, AT(qos), 0, 2, "quality of service (0)"},
     {"-R", NULL, SUB, NULL, options_take_true, AT(no_retained), 0, 0,
      "do not print retained messages"},
@@ -99,24 +100,34 @@ static const struct flag flags[] = {
      "the will shall be retained"},
     {NULL, "--will-topic", BOTH, "will topic", options_take_text, AT(will_topic), 0, 0,
      "have the broker publish a will here"},
+    {NULL, "--unix", BOTH, "socket path", options_take_text, AT(unix_path), 0, 0,
+     "connect to this Unix socket"},
+    {NULL, "--cafile", BOTH, "file", options_take_text, AT(tls.cafile), 0, 0,
+     "connect over TLS to a broker that authorities in this file vouch for"},
+    {NULL, "--capath", BOTH, "dir", options_take_text, AT(tls.capath), 0, 0,
+     "likewise, of files in this folder"},
+    {NULL, "--tls-use-os-certs", BOTH, NULL, options_take_true, AT(os_certificates), 0, 0,
+     "likewise, of this computer's authorities"},
+    {NULL, "--cert", BOTH, "file", options_take_text, AT(tls.certfile), 0, 0,
+     "our certificate; needs --key"},
+    {NULL, "--key", BOTH, "file", options_take_text, AT(tls.keyfile), 0, 0, "its private key"},
+    {NULL, "--keyform", BOTH, "keyform", take_key_form, 0, 0, 0, "pem"},
+    {NULL, "--ciphers", BOTH, "ciphers", options_take_text, AT(tls.ciphers), 0, 0,
+     "ciphers of TLS, in order of preference"},
+    {NULL, "--tls-alpn", BOTH, "protocol", options_take_text, AT(tls.alpn), 0, 0,
+     "ask for this protocol inside TLS"},
+    {NULL, "--tls-version", BOTH, "version", take_tls_version, 0, 0, 0, "tlsv1.2"},
+    {NULL, "--insecure", BOTH, NULL, options_take_true, AT(tls.insecure), 0, 0,
+     "do not look whether the broker's certificate is of its host"},
+    {NULL, "--psk", BOTH, "key", take_psk, 0, 0, 0,
+     "a pre-shared key in hexadecimal digits, instead of certificates; needs --psk-identity"},
+    {NULL, "--psk-identity", BOTH, "identity", options_take_text, AT(tls.psk_identity), 0, 0,
+     "whose key that is"},
     /* parts that do not exist yet */
     {"-S", NULL, BOTH, NULL, ABSENT},
-    {NULL, "--cafile", BOTH, "file", ABSENT},
-    {NULL, "--capath", BOTH, "dir", ABSENT},
-    {NULL, "--cert", BOTH, "file", ABSENT},
-    {NULL, "--ciphers", BOTH, "ciphers", ABSENT},
-    {NULL, "--insecure", BOTH, NULL, ABSENT},
-    {NULL, "--key", BOTH, "file", ABSENT},
-    {NULL, "--keyform", BOTH, "keyform", ABSENT},
     {NULL, "--proxy", BOTH, "proxy url", ABSENT},
-    {NULL, "--psk", BOTH, "key", ABSENT},
-    {NULL, "--psk-identity", BOTH, "identity", ABSENT},
-    {NULL, "--tls-alpn", BOTH, "protocol", ABSENT},
     {NULL, "--tls-engine", BOTH, "engine", ABSENT},
     {NULL, "--tls-engine-kpass-sha1", BOTH, "kpass sha1", ABSENT},
-    {NULL, "--tls-use-os-certs", BOTH, NULL, ABSENT},
-    {NULL, "--tls-version", BOTH, "version", ABSENT},
-    {NULL, "--unix", BOTH, "socket path", ABSENT},
 };
 
 #define FLAGS (sizeof(flags) / sizeof(flags[0]))
@@ -222,6 +233,35 @@ static bool take_password(struct options *o, const struct flag *flag, const char
 	return true;
 }
 
+/* Others on this computer see what stands on the command line: it is overwritten there. */
+static bool take_psk(struct options *o, const struct flag *flag, const char *value,
+		     struct failure *failure)
+{
+	(void)flag;
+	(void)failure;
+	o->tls.psk = options_keep(o, slice_text(value));
+	return true;
+}
+
+static bool take_tls_version(struct options *o, const struct flag *flag, const char *value,
+			     struct failure *failure)
+{
+	(void)o;
+	(void)flag;
+	return strcmp(value, "tlsv1.2") == 0 ||
+	       failure_set(failure, "--tls-version %.20s: not in this version. It must be tlsv1.2.",
+			   value);
+}
+
+static bool take_key_form(struct options *o, const struct flag *flag, const char *value,
+			  struct failure *failure)
+{
+	(void)o;
+	(void)flag;
+	return strcmp(value, "pem") == 0 ||
+	       failure_set(failure, "--keyform %.20s: not in this version. It must be pem.", value);
+}
+
 static bool take_version(struct options *o, const struct flag *flag, const char *value,
 			 struct failure *failure)
 {
@@ -319,10 +359,7 @@ static bool take_absent(struct options *o, const struct flag *flag, const char *
 {
 	(void)o;
 	(void)value;
-	return failure_set(failure,
-			   "%s: not in this version. Only plain TCP connections to a host "
-			   "and port are.",
-			   flag_name(flag));
+	return failure_set(failure, "%s: not in this version.", flag_name(flag));
 }
 
 /* user:password@, with %XX decoded. */
@@ -395,10 +432,11 @@ static bool take_url(struct options *o, const struct flag *flag, const char *val
 
 	(void)flag;
 	if (strncasecmp(value, "mqtts://", 8) == 0)
-		return failure_set(failure, "mqtts:// (TLS): not in this version.");
-	if (strncasecmp(value, "mqtt://", 7) != 0)
-		return failure_set(failure, "unsupported URL scheme. It must be mqtt://.");
-	rest = value + 7;
+		o->os_certificates = true;
+	else if (strncasecmp(value, "mqtt://", 7) != 0)
+		return failure_set(failure,
+				   "unsupported URL scheme. It must be mqtt:// or mqtts://.");
+	rest = strstr(value, "://") + 3;
 	slash = strchr(rest, '/');
 	if (slash == NULL)
 		return failure_set(failure,
@@ -502,7 +540,7 @@ bool options_read(struct options *o, int argc, char **argv, struct failure *fail
 		} else if (!f->take(o, f, used > 0 ? argv[i + 1] : NULL, failure)) {
 			return false;
 		}
-		if (f->take == take_password)
+		if (f->take == take_password || f->take == take_psk)
 			memset(argv[i + 1], '*', strlen(argv[i + 1]));
 		i += used;
 	}

@@ -5,8 +5,8 @@
  * environment (METRINO_USERNAME, METRINO_PASSWORD).  The command line wins over the file,
  * the file over the environment.
  *
- * Flags that need a part which does not exist yet (TLS, proxies, Unix sockets)
- * are refused, never ignored.
+ * Flags that need a part which does not exist yet (proxies, engines) are refused,
+ * never ignored.
  *
  * Ownership: options_finish() frees everything; texts given as arguments are
  * borrowed and must live as long.  A password is copied and its argument
@@ -15,6 +15,7 @@
 #ifndef CLI_OPTIONS_H
 #define CLI_OPTIONS_H
 
+#include "broker/net/tls_client.h"
 #include "cli/bench_options.h"
 #include "cli/buffer.h"
 #include "proto/packet.h"
@@ -50,7 +51,10 @@ struct options {
 	/* the connection */
 	const char *host;
 	const char *bind_address; /* NULL: any */
-	uint16_t port;
+	const char *unix_path;	  /* NULL: none */
+	uint16_t port;		  /* 0: not said yet */
+	struct tls_client_settings tls;
+	bool os_certificates; /* of the system's authorities */
 	bool nodelay;
 	enum mqtt_version version;
 	uint16_t keep_alive_s;
@@ -112,6 +116,12 @@ bool options_read_file(struct options *o, const char *path, struct failure *fail
  * fit together.  With `help` set nothing was checked.
  */
 bool options_gather(struct options *o, int argc, char **argv, struct failure *failure);
+
+/* Is the connection to be over TLS? */
+bool options_want_tls(const struct options *o);
+
+/* Do the flags for TLS fit together?  Also finds the port, if none was said. */
+bool options_finish_tls(struct options *o, struct failure *failure);
 
 /* Every flag of a program with what it does, for --help. */
 void options_print_help(enum option_program program);

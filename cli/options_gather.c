@@ -15,7 +15,6 @@ void options_init(struct options *o, enum option_program program)
 	*o = (struct options){
 	    .program = program,
 	    .host = "localhost",
-	    .port = 1883,
 	    .version = MQTT_VERSION_3_1_1,
 	    .keep_alive_s = 60,
 	    .inflight_max = 20,
@@ -249,5 +248,6 @@ bool options_gather(struct options *o, int argc, char **argv, struct failure *fa
 	return (o->program == OPTION_BENCH ? bench_options_check(o, failure)
 		: o->program == OPTION_PUB ? check_pub(o, failure)
 					   : check_sub(o, failure)) &&
-	       check_identity(o, failure) && check_will(o, failure);
+	       check_identity(o, failure) && check_will(o, failure) &&
+	       options_finish_tls(o, failure);
 }

@@ -210,7 +210,7 @@ class ExitStatus(CommandTest):
         self.assertEqual(self.pub("-p", "1", "-t", "a", "-m", "x", "--quiet").stderr, b"")
 
     def test_usage(self):
-        done = self.pub("-t", "a", "-m", "x", "--cafile", "ca.pem")
+        done = self.pub("-t", "a", "-m", "x", "--proxy", "socks5h://localhost")
         self.assertEqual(done.returncode, 1)
         self.assertIn(b"not in this version", done.stderr)
         done = self.pub("-t", "a", "--mesage", "x")
