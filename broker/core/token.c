@@ -18,9 +18,16 @@ void tokens_init(struct tokens *tokens)
 	slab_init(&tokens->slab, sizeof(struct token));
 }
 
+static struct token *token_at(const struct tokens *tokens, uint32_t slot)
+{
+	return slab_at(&tokens->slab, slot);
+}
+
 void tokens_finish(struct shard *shard)
 {
 	struct tokens *tokens = &shard->tokens;
+	for (uint32_t slot = 1; slot < tokens->slab.used; slot++)
+		timer_cancel(&shard->timers, &token_at(tokens, slot)->timer);
 	purse_give(&shard->purse, tokens->slab.count * TOKEN_COST);
 	slab_finish(&tokens->slab);
 	index_finish(&tokens->by_client);
@@ -34,7 +41,7 @@ static struct token *find(const struct shard *shard, uint64_t client)
 	struct index_probe probe;
 	uint32_t n = index_first(&tokens->by_client, client, &probe);
 	while (n != 0) {
-		struct token *token = slab_at(&tokens->slab, n);
+		struct token *token = token_at(tokens, n);
 		if (token->client == client)
 			return token;
 		n = index_next(&tokens->by_client, &probe);
@@ -55,7 +62,7 @@ static struct token *make_entry(struct shard *shard, const struct session *sessi
 {
 	struct tokens *tokens = &shard->tokens;
 	uint32_t slot = slab_add(&tokens->slab);
-	struct token *token = slab_at(&tokens->slab, slot);
+	struct token *token = token_at(tokens, slot);
 	token->slot = slot;
 	token->client = session_hash(shard, session);
 	token->session = session->number;
@@ -70,7 +77,8 @@ static void forget(struct shard *shard, struct token *token)
 	struct tokens *tokens = &shard->tokens;
 	uint32_t slot = token->slot;
 	timer_cancel(&shard->timers, &token->timer);
-	tokens->parted -= token->session == 0;
+	if (token->session == 0)
+		UNCOUNT(shard, TOKENS_PARTED);
 	index_remove(&tokens->by_client, token->client, slot);
 	*token = (struct token){0};
 	slab_remove(&tokens->slab, slot);
@@ -194,7 +202,8 @@ static struct token *take_over(struct shard *shard, const struct session *sessio
 	struct token *token = find(shard, session_hash(shard, session));
 	if (token == NULL)
 		return NULL;
-	shard->tokens.parted -= token->session == 0;
+	if (token->session == 0)
+		UNCOUNT(shard, TOKENS_PARTED);
 	token->session = session->number;
 	timer_cancel(&shard->timers, &token->timer);
 	return token;
@@ -286,13 +295,14 @@ void token_part(struct shard *shard, const struct session *session)
 	struct token *token = of_session(shard, session);
 	if (token == NULL)
 		return;
-	if (shard->tokens.parted >= TOKENS_PARTED_MAX || purse_tight(&shard->purse)) {
+	if (happened_get(&shard->happened, HAPPENED_TOKENS_PARTED) >= TOKENS_PARTED_MAX ||
+	    purse_tight(&shard->purse)) {
 		forget(shard, token);
 		return;
 	}
 	token->session = 0;
 	token->unsaved = false;
-	shard->tokens.parted++;
+	COUNT(shard, TOKENS_PARTED);
 	arm(shard, token, shard->settings->token_lifetime_s);
 }
 
@@ -320,9 +330,9 @@ void token_revoke(struct shard *shard, struct session *session)
 
 void tokens_expel(struct shard *shard, uint64_t owner)
 {
-	const struct slab *slab = &shard->tokens.slab;
-	for (uint32_t slot = 1; slot < slab->used; slot++) {
-		struct token *token = slab_at(slab, slot);
+	const struct tokens *tokens = &shard->tokens;
+	for (uint32_t slot = 1; slot < tokens->slab.used; slot++) {
+		struct token *token = token_at(tokens, slot);
 		if (token->slot == slot && token->owner == owner)
 			forget(shard, token);
 	}

@@ -60,7 +60,6 @@ struct token {
 struct tokens {
 	struct slab slab; /* of struct token */
 	struct index by_client;
-	uint32_t parted; /* without a session */
 };
 
 /* What is between a CONNECT and its CONNACK. */

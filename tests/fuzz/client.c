@@ -49,6 +49,7 @@ static void says_connect(struct client *c, enum mqtt_reason reason)
 		return;
 	if (mqtt_has(p, MQTT_PROPERTY_RECEIVE_MAXIMUM))
 		c->receive_maximum = p->receive_maximum;
+	c->method = mqtt_has(p, MQTT_PROPERTY_AUTHENTICATION_METHOD);
 	if (mqtt_has(p, MQTT_PROPERTY_MAXIMUM_PACKET_SIZE))
 		c->packet_maximum = p->maximum_packet_size;
 	if (mqtt_has(p, MQTT_PROPERTY_TOPIC_ALIAS_MAXIMUM))
@@ -235,7 +236,7 @@ static void told_suback(struct client *c)
 static void told(struct client *c)
 {
 	claim(!c->ended);
-	claim(c->connected || packet.type == MQTT_CONNACK);
+	claim(c->connected || packet.type == MQTT_CONNACK || packet.type == MQTT_AUTH);
 	switch (packet.type) {
 	case MQTT_CONNACK:
 		told_connack(c);
@@ -252,6 +253,11 @@ static void told(struct client *c)
 	case MQTT_SUBACK:
 	case MQTT_UNSUBACK:
 		told_suback(c);
+		break;
+	case MQTT_AUTH: /* [MQTT-4.12.0-6] */
+		claim(c->method &&
+		      mqtt_has(&packet.auth.properties, MQTT_PROPERTY_AUTHENTICATION_METHOD));
+		claim(packet.auth.reason == MQTT_CONTINUE_AUTHENTICATION || c->connected);
 		break;
 	case MQTT_PINGRESP:
 		claim(c->pings > 0);

@@ -24,6 +24,7 @@ struct client {
 	bool said_nonsense;	  /* no more books of what it says */
 	bool connecting;	  /* a CONNECT was said */
 	bool connected;		  /* CONNACK was told, with success */
+	bool method;		  /* CONNECT named one */
 	bool ended;		  /* nothing may come any more */
 	uint8_t version;	  /* 0: nothing that has one was said */
 	uint16_t receive_maximum;

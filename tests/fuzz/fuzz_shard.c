@@ -11,9 +11,23 @@
 static struct world world;
 static struct core_settings other_settings;
 
-static const char *const filters[] = {
-    "a",      "a/b",	 "a/+", "#", "+/b",	 "a/#", "$share/g/a", "$share/g/#", "$share/h/a/+",
-    "$SYS/#", "a/b/c/d", "+",	"/", "$share/g", "a+"};
+static const char *const filters[] = {"a",
+				      "a/b",
+				      "a/+",
+				      "#",
+				      "+/b",
+				      "a/#",
+				      "$share/g/a",
+				      "$share/g/#",
+				      "$share/h/a/+",
+				      "$SYS/#",
+				      "a/b/c/d",
+				      "+",
+				      "/",
+				      "$share/g",
+				      "a+",
+				      "$metrino/token",
+				      "$metrino/#"};
 static const char *const topics[] = {"a", "a/b", "a/c", "b", "a/b/c/d", "$x", "/", "a//b"};
 
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
@@ -38,6 +52,16 @@ static enum mqtt_version version_of(uint32_t link)
 static void send(uint32_t link, size_t n)
 {
 	link_send(&world, link, slice_of(out, n));
+}
+
+static void set_method(struct mqtt_properties *p, bool with_data)
+{
+	mqtt_set(p, MQTT_PROPERTY_AUTHENTICATION_METHOD);
+	p->authentication_method = slice_text("m");
+	if (!with_data)
+		return;
+	mqtt_set(p, MQTT_PROPERTY_AUTHENTICATION_DATA);
+	p->authentication_data = take_bytes(&input, 1);
 }
 
 static void set_will(struct mqtt_connect *connect)
@@ -75,6 +99,21 @@ static void set_limits(struct mqtt_properties *p)
 	}
 }
 
+/* A password, which may be a token; a wish for one; a method, and what it begins with. */
+static void set_proof(struct mqtt_connect *connect)
+{
+	uint8_t bits = take_u8(&input);
+
+	connect->has_user_name = connect->has_password = bits & 1;
+	connect->user_name = slice_text("u");
+	connect->password = take_bytes(&input, bits & 1);
+	if (bits & 2)
+		connect->properties.user = SLICE_LITERAL("\x26\0\15metrino-token\0\1"
+							 "1");
+	if (bits & 4)
+		set_method(&connect->properties, bits & 8);
+}
+
 static void send_connect(uint32_t link)
 {
 	static const char *const ids[] = {"", "c1", "c2", "c3", "c4", "c5", "c6", "c7"};
@@ -88,6 +127,8 @@ static void send_connect(uint32_t link)
 
 	if (connect.version == MQTT_VERSION_5_0)
 		set_limits(&connect.properties);
+	if (bits % 4 == 3)
+		set_proof(&connect);
 	if (bits & 16)
 		set_will(&connect);
 	send(link, mqtt_encode_connect(out, sizeof(out), &connect));
@@ -194,8 +235,8 @@ static void send_end(uint32_t link)
 		return;
 	}
 	if (bits & 4) {
-		mqtt_set(&auth.properties, MQTT_PROPERTY_AUTHENTICATION_METHOD);
-		auth.properties.authentication_method = slice_text("m");
+		set_method(&auth.properties, bits & 8);
+		auth.reason = bits & 16 ? 0x19 : 0x18;
 		send(link, mqtt_encode_auth(out, sizeof(out), &auth));
 		return;
 	}

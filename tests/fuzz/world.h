@@ -50,6 +50,10 @@ struct world {
 	struct auth auth; /* first: the shards get its address */
 	bool auth_waits;  /* answers come later */
 	bool auth_refuses;
+	struct auth_grant grant; /* of who came by an exchange */
+	unsigned grants;	 /* of it, that are not back */
+	unsigned exchanges;	 /* that are not ended */
+	unsigned tokens;	 /* that were made */
 	struct core_settings settings;
 	struct listener_settings listener;
 	struct shard_setup setup;

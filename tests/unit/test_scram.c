@@ -1,5 +1,6 @@
 /* test_scram.c - SCRAM-SHA-256: the vector of RFC 7677, and what is not to be taken. */
 #include "auth/scram.h"
+#include "storage/seal.h"
 
 #include "tests/unit/packets.h"
 #include <stdio.h>
@@ -17,6 +18,24 @@ static const uint8_t rfc_salt[SCRAM_SALT_SIZE] = {0x5b, 0x6d, 0x99, 0x68, 0x9d, 
 static void make_record(const char *secret, struct scram_record *record)
 {
 	scram_record_make(slice_text(secret), rfc_salt, SCRAM_ITERATIONS, record);
+}
+
+static void write_base64(char *out, const uint8_t bytes[SEAL_KEY_LEN])
+{
+	static const char digits[] =
+	    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+	for (size_t i = 0; i < 30; i += 3) {
+		uint32_t word = (uint32_t)(bytes[i] << 16 | bytes[i + 1] << 8 | bytes[i + 2]);
+
+		for (unsigned shift = 24; shift > 0; shift -= 6)
+			*out++ = digits[word >> (shift - 6) & 63];
+	}
+	*out++ = digits[bytes[30] >> 2];
+	*out++ = digits[(bytes[30] & 3) << 4 | bytes[31] >> 4];
+	*out++ = digits[(bytes[31] & 15) << 2];
+	*out++ = '=';
+	*out = 0;
 }
 
 /* Up to the challenge; false: the first message is refused. */
@@ -175,6 +194,47 @@ START_TEST(final_messages)
 }
 END_TEST
 
+/* Who has the secret signs whatever it likes, and has to sign our nonce and the header all the
+ * same. */
+static bool signs(const char *without)
+{
+	static const uint8_t pencil[SEAL_KEY_LEN] = "pencil";
+	uint8_t block[SCRAM_SALT_SIZE + 4] = {[SCRAM_SALT_SIZE + 3] = 1};
+	uint8_t salted[SEAL_KEY_LEN], key[SEAL_KEY_LEN], proof[SEAL_KEY_LEN];
+	char said[512], final[512], coded[64];
+	struct scram_record record;
+	struct scram scram;
+	struct slice name, challenge, answer;
+
+	scram_record_make(slice_text("pencil"), rfc_salt, 1, &record); /* one iteration: one HMAC */
+	memcpy(block, rfc_salt, sizeof rfc_salt);
+	seal_mac(pencil, slice_of(block, sizeof block), salted);
+	seal_mac(salted, slice_text("Client Key"), key);
+	ck_assert(scram_first(&scram, slice_text("n,,n=user,r=abc"), &name));
+	challenge = scram_challenge(&scram, &record, slice_text("xyz"));
+	snprintf(said, sizeof said, "n=user,r=abc,%.*s,%s", (int)challenge.len,
+		 (const char *)challenge.at, without);
+	seal_mac(record.stored_key, slice_text(said), proof);
+	for (size_t i = 0; i < sizeof proof; i++)
+		proof[i] ^= key[i];
+	write_base64(coded, proof);
+	snprintf(final, sizeof final, "%s,p=%s", without, coded);
+	return scram_final(&scram, slice_text(final), &answer);
+}
+
+START_TEST(what_has_to_be_signed)
+{
+	ck_assert(signs("c=biws,r=abcxyz"));
+	ck_assert(signs("c=biws,r=abcxyz,e=xtension"));
+	ck_assert(!signs("c=biws,r=abcxy"));
+	ck_assert(!signs("c=biws,r=abcxyzz"));
+	ck_assert(!signs("c=biws,r=abdxyz"));
+	ck_assert(!signs("c=eSws,r=abcxyz"));
+	ck_assert(!signs("r=abcxyz"));
+	ck_assert(!signs("c=biws"));
+}
+END_TEST
+
 START_TEST(who_does_not_exist_has_always_the_same_salt)
 {
 	static const uint8_t key[SCRAM_KEY_SIZE] = "a key", other[SCRAM_KEY_SIZE] = "another";
@@ -200,6 +260,7 @@ Suite *scram_suite(void)
 				      a_name_holds_no_zero,
 				      long_messages,
 				      final_messages,
+				      what_has_to_be_signed,
 				      who_does_not_exist_has_always_the_same_salt};
 
 	return suite_of("scram", tests, COUNT_OF(tests));

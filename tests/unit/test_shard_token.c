@@ -361,7 +361,9 @@ START_TEST(sessions_without_expiry)
 	peer_lose(up(comes_by(V3, "a", 0, 1, NULL), false, 0));
 	bench_pass_ms(&bench, LIFETIME_S * 1000 - 1000);
 	peer_lose(up(comes_by(V3, "a", 0, 1, NULL), false, 0));
+	ck_assert_uint_eq(counted(&bench, TOKENS_PARTED), 1);
 	bench_pass_ms(&bench, LIFETIME_S * 1000 + 1000);
+	ck_assert_uint_eq(counted(&bench, TOKENS_PARTED), 0);
 	expect_refused(comes_by(V3, "a", 0, 1, NULL));
 	ck_assert_uint_eq(bench.batches, 0); /* nothing of it was stored */
 	bench_finish(&bench);
@@ -376,6 +378,7 @@ START_TEST(a_take_over_keeps_it)
 	begin(1, false);
 	first = up(comes_by(V5, "a", 0, 0, "1"), false, 1);
 	up(comes_by(V5, "a", 0, 1, "1"), false, 0);
+	ck_assert_uint_eq(counted(&bench, TOKENS_PARTED), 0);
 	expect_end(first, MQTT_SESSION_TAKEN_OVER);
 	up(comes_by(V5, "a", 0, 1, "1"), false, 0);
 	bench_finish(&bench);
