@@ -92,8 +92,8 @@ struct control_source {
 	bool (*expect_accounts)(void *self, struct failure *failure);
 	/* Answered later: all workers have looked anew at who may be here and do what. */
 	struct census *(*renew)(void *self);
-	/* Likewise: the clients of this owner (auth_owner()) have gone, their sessions ended. */
-	struct census *(*expel)(void *self, uint64_t owner);
+	/* Likewise: the account of this name, its clients and sessions are gone; NULL: why not. */
+	struct census *(*erase)(void *self, struct slice name, struct failure *failure);
 	/* recovery_mailer; NULL: not configured. */
 	const char *(*mailer)(void *self);
 };

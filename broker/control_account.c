@@ -5,7 +5,6 @@
  * What takes a right away answers when the connections that had it are closed.
  */
 #include "broker/control_internal.h"
-#include "auth/auth.h"
 #include "broker/net/moment.h"
 #include <stdlib.h>
 
@@ -302,12 +301,14 @@ static void say_receipt(const struct control_source *source, FILE *out, struct s
 static void delete (const struct control_source *source, const json_t *request, FILE *out)
 {
 	struct failure failure;
-	uint64_t row;
+	struct census *census =
+	    has_texts(request, NEEDS("name"), &failure)
+		? source->erase(source->self, text_of(request, "name"), &failure)
+		: NULL;
 
-	if (has_texts(request, NEEDS("name"), &failure) &&
-	    accounts_delete(source->accounts, text_of(request, "name"), &row, &failure)) {
+	if (census) {
 		say_receipt(source, out, text_of(request, "name"));
-		say_when_done(out, source->expel(source->self, auth_owner(IDENTITY_ACCOUNT, row)));
+		say_when_done(out, census);
 	} else {
 		control_say_error(out, failure.text);
 	}

@@ -39,6 +39,23 @@ void household_renew_rights(struct household *house)
 		tell_all(house, COMMAND_RIGHTS, 0, NULL);
 }
 
+/*
+ * First the disk, then memory, then the workers: who logs in between is refused when its answer
+ * reaches a worker, or is there already when the command does.
+ */
+struct census *household_erase_account(struct household *house, struct slice name,
+				       struct failure *failure)
+{
+	struct census *census;
+	uint64_t row;
+
+	if (!accounts_delete(house->accounts, name, &row, failure))
+		return NULL;
+	census = census_create(house->worker_count);
+	tell_all(house, COMMAND_EXPEL, auth_owner(IDENTITY_ACCOUNT, row), census);
+	return census;
+}
+
 /* ---- the control socket */
 
 static bool expect_accounts(void *self, struct failure *failure)
@@ -57,13 +74,9 @@ static struct census *renew(void *self)
 	return census;
 }
 
-static struct census *expel(void *self, uint64_t owner)
+static struct census *erase(void *self, struct slice name, struct failure *failure)
 {
-	struct household *house = self;
-	struct census *census = census_create(house->worker_count);
-
-	tell_all(house, COMMAND_EXPEL, owner, census);
-	return census;
+	return household_erase_account(self, name, failure);
 }
 
 static const char *mailer(void *self)
@@ -78,6 +91,6 @@ void household_add_accounts(struct household *house, struct control_source *sour
 	source->accounts = house->accounts;
 	source->expect_accounts = expect_accounts;
 	source->renew = renew;
-	source->expel = expel;
+	source->erase = erase;
 	source->mailer = mailer;
 }

@@ -223,6 +223,13 @@ void household_adopt_config(struct household *house, struct config *config);
 bool household_open_accounts(struct household *house, struct failure *failure);
 /* Workers look anew at who may be here and do what. */
 void household_renew_rights(struct household *house);
+/*
+ * Erases an account: when it returns the key of its rows is destroyed; when the census is complete
+ * (the caller waits, or not, and releases it) its clients have gone and its sessions ended.  NULL:
+ * nothing has happened.  It syncs: for any thread but a worker.
+ */
+struct census *household_erase_account(struct household *house, struct slice name,
+				       struct failure *failure);
 /* What the control socket needs of accounts. */
 void household_add_accounts(struct household *house, struct control_source *source);
 

@@ -110,6 +110,11 @@ static bool differ_files(const struct config *a, const struct config *b)
 	       !same_text(a->acl_file, b->acl_file);
 }
 
+static bool differ_mailer(const struct config *a, const struct config *b)
+{
+	return !same_text(a->recovery_mailer, b->recovery_mailer);
+}
+
 static bool differ_argon2(const struct config *a, const struct config *b)
 {
 	return a->auth_threads != b->auth_threads || a->argon2_memory_kib != b->argon2_memory_kib ||
@@ -122,6 +127,7 @@ static const struct {
 } fixed[] = {
     {"password_file and acl_file (their names, not what is in them)", differ_files},
     {"auth_threads, argon2_memory and argon2_time", differ_argon2},
+    {"recovery_mailer", differ_mailer},
     {"workers", differ_workers},
     {"persistence and persistence_location", differ_data},
     {"durability", differ_durability},

@@ -101,13 +101,17 @@ class FailOpen(AccountTest):
             path, kept = self.broker.data / file, self.files()
             whole = kept[path]
             for damage in (b"", whole[:8192], b"acct-0123456789abcdef:pw\n" * 2000, bytes(len(whole)),
-                           whole[:8192] + bytes(len(whole) - 8192)):
-                path.write_bytes(damage)
-                with self.subTest(file=file, damage=damage[:20]):
+                           whole[:8192] + bytes(len(whole) - 8192), None):
+                if damage is None:
+                    path.chmod(0)  # and the broker does not serve as root
+                else:
+                    path.write_bytes(damage)
+                with self.subTest(file=file, damage=damage and damage[:20]):
                     said = self.refuses_or_admits_nobody((name, "the password"))
                     self.assertTrue(said is None or file in said, said)
-                    self.assertTrue(said or (file == "data.mdb" and not damage.strip(b"\0")), "only what is empty is begun anew")
+                    self.assertTrue(said or (file == "data.mdb" and not (damage or b"x" * (damage is None)).strip(b"\0")), "only what is empty is begun anew")
                 for other, text in kept.items():
+                    other.chmod(0o600)
                     other.write_bytes(text)
         self.broker.start()
         self.assertEqual(self.knock(name, "the password"), 0, "it was the damage that kept it out")
