@@ -12,6 +12,7 @@ static bool is_over(const struct recovery *recovery, uint64_t now_ms)
 static void forget(struct recovery **at)
 {
 	struct recovery *recovery = *at;
+	must(recovery);
 	*at = recovery->next;
 	explicit_bzero(recovery, sizeof *recovery);
 	free(recovery);
