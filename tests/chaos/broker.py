@@ -40,6 +40,7 @@ class Broker:
 
     def __init__(self, command, kind="metrino", config=(), strace=False, power=None):
         self.root = pathlib.Path(tempfile.mkdtemp(prefix="metrino-chaos-"))
+        self.root.chmod(0o755)  # the broker's user comes by
         self.data, self.log_path = self.root / "data", self.root / "stderr"
         self.data.mkdir(mode=0o700)
         self.port = harness.free_port()

@@ -4,6 +4,7 @@
 import os
 import pathlib
 import random
+import signal
 import subprocess
 import sys
 import unittest
@@ -17,6 +18,7 @@ from broker import Broker, Failure  # noqa: E402
 from newcomers import BROKEN, Sessions  # noqa: E402
 
 COMMAND = os.environ.get("METRINOD") or str(harness.ROOT / "build" / "metrinod")
+CUT = -signal.SIGILL    # how the shim ends a process
 CUTS = 60               # from the first write of a new folder on
 LOSSES = 12
 SESSIONS = 6            # that come before each loss
@@ -45,7 +47,7 @@ class Power(unittest.TestCase):
         try:
             self.up(broker, **how)
         except Failure:
-            self.assertEqual(broker.process.returncode, -9, broker.tail())
+            self.assertEqual(broker.process.returncode, CUT, broker.tail())
         self.come(broker, sessions)
         broker.kill()
 
