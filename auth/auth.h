@@ -76,6 +76,7 @@ struct auth_request {
 
 struct auth_grant {
 	bool restricted; /* there are rules: may() is to be asked; else every topic is allowed */
+	bool no_stats;	 /* objects to being counted: broker/core/tally.h */
 	uint64_t owner;	 /* whose its sessions are: auth_owner() */
 };
 

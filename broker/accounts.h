@@ -56,8 +56,9 @@ struct account_visitor {
 };
 
 /*
- * Is that the password of the account of this name, or the secret of the key of this id?  `name` is
- * of one of the two forms; unknown, disabled, ended and wrong take the same time.
+ * Is that the password of the account of this name, or the secret of the key of this id?  Whose it
+ * would be is in *visitor also when it is not; nobody's leaves it as it was.  `name` is of one of
+ * the two forms; unknown, disabled, ended and wrong take the same time.
  */
 bool accounts_check(struct accounts *accounts, struct password_arena *arena,
 		    const struct password_work *work, struct slice name, struct slice password,

@@ -85,7 +85,8 @@ static bool check_password(struct accounts *accounts, struct password_arena *are
 	bool in = right && !stored.disabled;
 	if (in && !same_cost(stored.hash.cost, accounts->setup.cost))
 		hash_anew(accounts, arena, &stored, password);
-	*visitor = stored.visitor;
+	if (stored.there)
+		*visitor = stored.visitor;
 	explicit_bzero(&stored, sizeof stored);
 	return in;
 }

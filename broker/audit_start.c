@@ -80,10 +80,12 @@ static struct audit_event settings_of(const struct config *config)
 		uint64_t value;
 	} settings[] = {
 	    {AUDIT_FIELD_CONFIG_ADMIN_LISTENER, reach_of(config->admin_address)},
+	    {AUDIT_FIELD_CONFIG_AGGREGATE_EXPIRY, config->aggregate_expiry_s},
 	    {AUDIT_FIELD_CONFIG_ALLOW_ANONYMOUS, switch_of(admits_anonymous(config))},
 	    {AUDIT_FIELD_CONFIG_ALLOW_CLEARTEXT_PASSWORD,
 	     switch_of(config->allow_cleartext_password)},
 	    {AUDIT_FIELD_CONFIG_AUDIT_LOG, switch_of(config->audit_log)},
+	    {AUDIT_FIELD_CONFIG_AUTH_EXPIRY, config->auth_expiry_s},
 	    {AUDIT_FIELD_CONFIG_CONNECTION_MESSAGES, switch_of(config->core.connection_messages)},
 	    {AUDIT_FIELD_CONFIG_IP_LOGGING, depths[config->ip_logging]},
 	    {AUDIT_FIELD_CONFIG_LOG_LISTENER, reach_of(config->log_address)},

@@ -2,6 +2,7 @@
 #include "broker/command.h"
 #include "broker/census.h"
 #include "broker/net/transport.h"
+#include "broker/tally_round.h"
 #include <stdlib.h>
 
 static struct slice copy(uint8_t *to, struct slice from)
@@ -28,6 +29,8 @@ void command_destroy(struct command *command)
 {
 	if (command->census)
 		census_done(command->census);
+	if (command->round)
+		tally_round_release(command->round);
 	transport_release(command->transport);
 	free(command);
 }

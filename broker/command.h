@@ -2,7 +2,7 @@
  * command.h - what the household tells a worker, by mailbox.
  *
  * Ownership: one allocation with its texts behind it; whoever carries it out
- * destroys it.  It owns a reference of its census and of its transport.
+ * destroys it.  It owns a reference of its census, its round and its transport.
  * Thread: made by one, destroyed by another.
  */
 #ifndef BROKER_COMMAND_H
@@ -12,6 +12,7 @@
 
 struct census;
 struct core_settings;
+struct tally_round;
 struct transport;
 
 enum command_type {
@@ -20,8 +21,9 @@ enum command_type {
 	COMMAND_RIGHTS,	  /* grants are to be renewed; census, or NULL: it was done */
 	COMMAND_EXPEL,	  /* owner, census: its clients go, its sessions end */
 	COMMAND_CENSUS,	  /* census: add all clients */
-	COMMAND_KICK, /* text = client id, census: add the client if it is connected; disconnect it
-		       */
+	COMMAND_KICK,  /* text = client id, census: add the client if it is connected; disconnect it
+			*/
+	COMMAND_TALLY, /* round: add what accounts published; the day is over */
 	COMMAND_RECHECK, /* listeners have other settings than before: loop_recheck() */
 	COMMAND_STOP,
 	COMMAND_TYPES
@@ -32,7 +34,8 @@ struct command {
 	struct slice text;
 	struct slice payload;
 	uint64_t owner;
-	struct census *census; /* NULL for none */
+	struct census *census;	   /* NULL for none */
+	struct tally_round *round; /* likewise */
 	const struct core_settings *settings;
 	struct transport *transport; /* owned, or NULL: one of before, of use until this is done */
 };

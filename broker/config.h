@@ -55,6 +55,9 @@ struct config {
 	enum store_durability durability;
 	enum memory_protection memory_protection;
 	struct residency residency;
+	uint32_t aggregate_expiry_s; /* releases of days are kept so long after the day */
+	uint32_t auth_expiry_s;	     /* rows of logins */
+	uint64_t auth_max_bytes;
 	const char *privacy_contact;	  /* NULL: none is named */
 	const char *persistence_location; /* absolute or as written; never NULL when persistence */
 	const char *keys_location;	  /* NULL: persistence_location */

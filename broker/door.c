@@ -39,6 +39,7 @@ static enum auth_verdict admit_proved(struct door *door, const struct auth_reque
 	pthread_mutex_lock(&door->lock);
 	answer->grant = grant_create(door, request->identity);
 	pthread_mutex_unlock(&door->lock);
+	auth_log_note(door->auth_log, request->identity->kind, 0, AUTH_LOG_RIGHT);
 	return AUTH_ALLOW;
 }
 
@@ -242,6 +243,7 @@ struct door *door_create(const struct config *config, const struct door_setup *s
 	door->thread_count = config->auth_threads;
 	door->workers = setup->workers;
 	door->accounts = setup->accounts;
+	door->auth_log = setup->auth_log;
 	atomic_init(&door->allow_cleartext, config->allow_cleartext_password);
 	atomic_init(&door->rate_connect, config->rate_connect);
 	must(pthread_mutex_init(&door->lock, NULL) == 0);

@@ -35,6 +35,7 @@
 #include "broker/config.h"
 
 struct door;
+struct auth_log;
 struct worker;
 
 /* Does the configuration need one, also without accounts?  Else auth_anonymous() will do. */
@@ -47,6 +48,7 @@ struct door_setup {
 	struct worker *workers;	   /* where they will be, one for each of config->workers */
 	struct accounts *accounts; /* borrowed; NULL: none, there is no data directory */
 	struct keyring *keyring;   /* likewise, while creating */
+	struct auth_log *auth_log; /* likewise, lasting */
 };
 
 /* Reads the files. */

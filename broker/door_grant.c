@@ -77,6 +77,7 @@ static struct auth_grant *create_from_view(const struct door *door,
 	const struct identity who = {IDENTITY_ACCOUNT, slice_text(view->name)};
 	struct grant *grant = begin(door, &who);
 	grant->base.owner = auth_owner(IDENTITY_ACCOUNT, visitor->account);
+	grant->base.no_stats = view->flags & ACCOUNT_NO_STATS;
 	grant->visitor = *visitor;
 	grant->granted = view->rights;
 	grant->scope = view->scope;

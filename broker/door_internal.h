@@ -8,6 +8,7 @@
 
 #include "auth/acl.h"
 #include "auth/password_file.h"
+#include "broker/auth_log.h"
 #include "broker/auth_thread.h"
 #include "broker/door.h"
 #include "storage/seal.h"
@@ -47,6 +48,7 @@ struct door {
 	uint32_t thread_count;
 	struct worker *workers;
 	struct accounts *accounts;	 /* NULL: none */
+	struct auth_log *auth_log;	 /* NULL: none */
 	uint8_t owner_key[SEAL_KEY_LEN]; /* of owners' numbers, */
 	uint8_t token_key[SEAL_KEY_LEN]; /* of what is kept of session tokens, */
 	uint8_t scram_key[SEAL_KEY_LEN]; /* and of records for keys that do not exist */

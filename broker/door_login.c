@@ -88,12 +88,22 @@ static bool check_user(struct door *door, struct password_arena *arena, const st
 	return right;
 }
 
+/* For the rows of logins: nobody's where the name is nobody's. */
+static void note_login(struct door *door, const struct stored *stored, uint64_t account,
+		       enum auth_log_result result)
+{
+	enum identity_kind kind = account	  ? IDENTITY_ACCOUNT
+				  : stored->found ? IDENTITY_FILE
+						  : IDENTITY_NOBODY;
+	auth_log_note(door->auth_log, kind, account, result);
+}
+
 /* NULL: refused. */
 static struct auth_grant *find_grant(struct door *door, struct password_arena *arena,
 				     const struct login *login)
 {
 	struct stored stored = {0};
-	struct account_visitor visitor;
+	struct account_visitor visitor = {0};
 	struct auth_grant *grant = NULL;
 	struct slice user = login_user(login);
 	bool account = door->accounts && door_is_account(user);
@@ -106,6 +116,10 @@ static struct auth_grant *find_grant(struct door *door, struct password_arena *a
 		grant = account ? grant_create_account(door, &visitor)
 				: grant_create(door, &(struct identity){IDENTITY_FILE, user});
 	pthread_mutex_unlock(&door->lock);
+	note_login(door, &stored, visitor.account,
+		   grant   ? AUTH_LOG_RIGHT
+		   : right ? AUTH_LOG_REFUSED
+			   : AUTH_LOG_WRONG);
 	explicit_bzero(&stored, sizeof stored);
 	return grant;
 }

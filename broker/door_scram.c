@@ -119,6 +119,12 @@ static enum auth_verdict final(struct door *door, const struct auth_request *req
 	if (right && (request->grant == NULL || is_who(request->grant, &exchange->visitor)))
 		grant = grant_create_account(door, &exchange->visitor);
 	pthread_mutex_unlock(&door->lock);
+	auth_log_note(door->auth_log,
+		      exchange->visitor.account ? IDENTITY_ACCOUNT : IDENTITY_NOBODY,
+		      exchange->visitor.account,
+		      grant   ? AUTH_LOG_RIGHT
+		      : right ? AUTH_LOG_REFUSED
+			      : AUTH_LOG_WRONG);
 	answer->grant = grant;
 	if (grant)
 		return AUTH_ALLOW;

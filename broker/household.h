@@ -8,6 +8,7 @@
  *	household_restore.c  shards are made and learn what the store kept
  *	household_watch.c    the main thread while others work: signals, $SYS, watchdog
  *	household_jobs.c     what is done because of the time
+ *	household_records.c  ... with what is on the disk
  *	household_count.c    numbers and clients, for whoever asks
  *	household_reload.c   the configuration is read again (HUP)
  *	household_transport.c  certificates and the like are read, and change

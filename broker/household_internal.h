@@ -9,7 +9,9 @@
 #define BROKER_HOUSEHOLD_INTERNAL_H
 
 #include "broker/admin.h"
+#include "broker/aggregate.h"
 #include "broker/audit.h"
+#include "broker/auth_log.h"
 #include "broker/config.h"
 #include "broker/control.h"
 #include "broker/core/budget.h"
@@ -109,6 +111,8 @@ struct household {
 	bool closed;		       /* nobody is let in, for want of an audit log */
 	enum audit_word cause;	       /* why it ends: AUDIT_WORD_CAUSE_ */
 	struct jobs *jobs;
+	struct aggregate *aggregate; /* NULL for no data directory */
+	struct auth_log *auth_log;
 
 	struct sys_tree sys_tree;
 	uint64_t sys_due_ms;
@@ -211,6 +215,26 @@ const char *household_trouble(const struct household *house);
 void household_begin_jobs(struct household *house);
 /* Thread: any. */
 void household_count_jobs(const struct household *house, struct metrics *metrics);
+
+/* household_records.c */
+bool household_open_records(struct household *house, struct failure *failure);
+void household_close_records(struct household *house);
+/* The configuration's: how long what is on the disk is kept. */
+void household_set_lifetimes(struct household *house, const struct config *config);
+uint64_t household_known_time_s(const struct household *house);
+/* Its lines in the table of household_jobs.c: `due` and `run` (jobs.h). */
+uint64_t household_root_due(const void *self, uint64_t last_s);
+enum job_result household_root_run(void *self, uint64_t now_s, struct failure *failure);
+uint64_t household_sessions_due(const void *self, uint64_t last_s);
+enum job_result household_sessions_run(void *self, uint64_t now_s, struct failure *failure);
+uint64_t household_release_due(const void *self, uint64_t last_s);
+enum job_result household_release_run(void *self, uint64_t now_s, struct failure *failure);
+uint64_t household_release_end_due(const void *self, uint64_t last_s);
+enum job_result household_release_end_run(void *self, uint64_t now_s, struct failure *failure);
+uint64_t household_logins_due(const void *self, uint64_t last_s);
+enum job_result household_logins_run(void *self, uint64_t now_s, struct failure *failure);
+uint64_t household_logins_end_due(const void *self, uint64_t last_s);
+enum job_result household_logins_end_run(void *self, uint64_t now_s, struct failure *failure);
 
 /* household_reload.c */
 void household_reload(struct household *house);

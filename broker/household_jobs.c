@@ -33,6 +33,16 @@ static enum job_result guard_run(void *self, uint64_t now_s, struct failure *fai
 
 static const struct job table[] = {
     {"guard", AUDIT_WORD_CLASS_GUARD, true, NULL, guard_due, guard_run},
+    {"root", AUDIT_WORD_CLASS_ACCOUNT, true, NULL, household_root_due, household_root_run},
+    {"sessions", AUDIT_WORD_CLASS_SESSION, true, NULL, household_sessions_due,
+     household_sessions_run},
+    {"aggregate_expiry", AUDIT_WORD_CLASS_AGGREGATE, true, NULL, household_release_end_due,
+     household_release_end_run},
+    {"aggregate", AUDIT_WORD_CLASS_AGGREGATE, false, NULL, household_release_due,
+     household_release_run},
+    {"auth_expiry", AUDIT_WORD_CLASS_AUTH, true, NULL, household_logins_end_due,
+     household_logins_end_run},
+    {"auth", AUDIT_WORD_CLASS_AUTH, false, NULL, household_logins_due, household_logins_run},
 };
 
 static void tell_late(void *self, const char *name, uint64_t late_s)
@@ -82,6 +92,7 @@ void household_begin_jobs(struct household *house)
 	const struct jobs_told told = {.self = house, .late = tell_late, .failed = tell_failed};
 
 	house->jobs = jobs_create(&told, moment_now());
+	jobs_know_time(house->jobs, household_known_time_s(house));
 	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
 		struct job job = table[i];
 

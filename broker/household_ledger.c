@@ -74,12 +74,22 @@ static void count_keys(struct household *house, struct ledger_row *row, enum key
 
 static void count_auth(struct household *house, struct ledger_row *row)
 {
-	count_keys(house, row, KEY_AUTH_DAY, DAY_S, 31);
+	uint64_t newest_s;
+	uint64_t oldest_s;
+
+	row->limit_s = house->config->auth_expiry_s;
+	if (!auth_log_span(house->auth_log, &oldest_s, &newest_s))
+		return;
+	row->oldest_s = oldest_s;
+	row->next_s = auth_log_expiry_due(house->auth_log);
 }
 
 static void count_aggregate(struct household *house, struct ledger_row *row)
 {
 	count_keys(house, row, KEY_AGGREGATE_DAY, DAY_S, 91);
+	row->limit_s = house->config->aggregate_expiry_s;
+	if (house->aggregate && row->oldest_s > 0)
+		row->next_s = aggregate_expiry_due(house->aggregate);
 }
 
 static void count_envelope(struct household *house, struct ledger_row *row)

@@ -397,14 +397,16 @@ bool household_open(struct household *house, struct failure *failure)
 	       become_user(house, failure) && find_way_to_directory(house, failure) &&
 	       household_find_way_to_keys(house, failure) && protect_memory(house, failure) &&
 	       household_restrict(house, failure) && household_open_keys(house, failure) &&
-	       open_store(house, failure) && open_audit(house, failure) &&
-	       household_settle_keys(house, failure) && household_open_accounts(house, failure);
+	       open_store(house, failure) && household_open_records(house, failure) &&
+	       open_audit(house, failure) && household_settle_keys(house, failure) &&
+	       household_open_accounts(house, failure);
 }
 
 void household_close(struct household *house)
 {
 	audit_destroy(house->audit, house->cause);
 	accounts_destroy(house->accounts);
+	household_close_records(house);
 	if (house->store)
 		store_close(house->store);
 	if (house->vault)

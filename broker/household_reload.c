@@ -233,6 +233,7 @@ static void change_all(struct household *house, struct config *next)
 	household_note_expiries(house);
 	household_adopt_config(house, next);
 	household_settle_core(house);
+	household_set_lifetimes(house, next);
 	if (next->sys_interval_s > 0)
 		house->sys_due_ms = moment_now().ms;
 	for (size_t i = 0; i < next->notice_count; i++)

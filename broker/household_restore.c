@@ -21,7 +21,8 @@ static bool fill_random(void *at, size_t len, struct failure *failure)
 
 static bool make_door(struct household *house, struct failure *failure)
 {
-	const struct door_setup setup = {house->workers, house->accounts, house->keys};
+	const struct door_setup setup = {house->workers, house->accounts, house->keys,
+					 house->auth_log};
 
 	if (!house->accounts && !door_needed(house->config))
 		return true;

@@ -102,6 +102,8 @@ static const struct {
      offsetof(struct metrics, store_commit_us)},
     {"argon2_runs_total", "counter", "Passwords hashed by Argon2, right or wrong",
      offsetof(struct metrics, argon2_runs)},
+    {"auth_rows_lost_total", "counter", "Rows of logins that could not be kept",
+     offsetof(struct metrics, logins.lost)},
     {"log_lost_lines_total", "counter", "Lines of the log that could not be written",
      offsetof(struct metrics, log_lost)},
 };
@@ -174,6 +176,23 @@ static void write_certificates(FILE *out, const struct metrics *metrics)
 	}
 }
 
+/* Whose they were, of those that were let in. */
+static void write_identities(FILE *out, const struct metrics *metrics)
+{
+	static const char *const kinds[IDENTITY_KINDS] = {[IDENTITY_ACCOUNT] = "account",
+							  [IDENTITY_FILE] = "password_file",
+							  [IDENTITY_CERTIFICATE] = "certificate",
+							  [IDENTITY_PSK] = "psk",
+							  [IDENTITY_UID] = "uid"};
+
+	fputs("# HELP metrino_identities_total Logins that were right, by the kind of identity\n"
+	      "# TYPE metrino_identities_total counter\n",
+	      out);
+	for (size_t kind = IDENTITY_NOBODY + 1; kind < IDENTITY_KINDS; kind++)
+		fprintf(out, "metrino_identities_total{identity=\"%s\"} %" PRIu64 "\n", kinds[kind],
+			metrics->logins.logins[kind][AUTH_LOG_RIGHT]);
+}
+
 static const struct {
 	const char *name;
 	const char *type;
@@ -233,6 +252,7 @@ char *metrics_text(const struct metrics *metrics, size_t *len)
 	write_drops(out, metrics);
 	write_logins(out, metrics);
 	write_certificates(out, metrics);
+	write_identities(out, metrics);
 	write_jobs(out, metrics);
 	for (size_t i = 0; i < COUNT(others); i++) {
 		uint64_t value;

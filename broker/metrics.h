@@ -9,6 +9,7 @@
 #ifndef BROKER_METRICS_H
 #define BROKER_METRICS_H
 
+#include "broker/auth_log.h"
 #include "broker/jobs.h"
 #include "broker/core/happened.h"
 
@@ -43,6 +44,7 @@ struct metrics {
 	uint64_t payload_protected;		     /* 0 or 1 */
 	uint64_t erase_clear, keys_wrapped;	     /* likewise */
 	uint64_t files_restricted, calls_restricted; /* likewise: sandbox.h */
+	struct auth_log_counts logins;
 	size_t job_count;
 	struct job_state jobs[JOBS_MAX];
 };

@@ -1,7 +1,6 @@
 /* worker.c - see worker.h. */
-#include "broker/worker.h"
+#include "broker/worker_internal.h"
 #include "broker/auth_thread.h"
-#include "broker/census.h"
 #include "broker/core/budget.h"
 #include "broker/core/crash.h"
 #include "broker/core/mail.h"
@@ -234,81 +233,10 @@ void worker_restore(struct worker *worker, const struct event *event)
 		finish_turn(worker);
 }
 
-/* ---- commands */
-
 static void handle(struct worker *worker, const struct event *event)
 {
 	shard_handle(worker->shard, worker->loop.now, event);
 }
-
-static void do_publish(struct worker *worker, const struct command *command)
-{
-	handle(worker, &(struct event){.type = EVENT_PUBLISH,
-				       .text = command->text,
-				       .bytes = command->payload,
-				       .retain = true});
-}
-
-static void do_settings(struct worker *worker, const struct command *command)
-{
-	handle(worker, &(struct event){.type = EVENT_SETTINGS, .settings = command->settings});
-}
-
-static void do_rights(struct worker *worker, const struct command *command)
-{
-	bool expels = command->type == COMMAND_EXPEL;
-
-	handle(worker, &(struct event){.type = expels ? EVENT_EXPEL : EVENT_RIGHTS,
-				       .owner = command->owner});
-}
-
-static void count_in(void *self, const struct client_info *client)
-{
-	census_add(self, client);
-}
-
-static void do_recheck(struct worker *worker, const struct command *command)
-{
-	(void)command;
-	loop_recheck(&worker->loop);
-}
-
-static void do_census(struct worker *worker, const struct command *command)
-{
-	shard_each_client(worker->shard, command->census, count_in);
-}
-
-static void count_in_if_meant(void *self, const struct client_info *client)
-{
-	const struct command *command = self;
-
-	if (client->connected && slice_equal(client->client_id, command->text))
-		census_add(command->census, client);
-}
-
-static void do_kick(struct worker *worker, const struct command *command)
-{
-	shard_each_client(worker->shard, (void *)(uintptr_t)command, count_in_if_meant);
-	handle(worker, &(struct event){.type = EVENT_KICK, .text = command->text});
-}
-
-static void do_stop(struct worker *worker, const struct command *command)
-{
-	(void)command;
-	loop_close_doors(&worker->loop);
-	worker->stopping = true;
-	worker->stop_until_ms = worker->loop.now.ms + WORKER_STOP_MS;
-	handle(worker, &(struct event){.type = EVENT_STOP});
-}
-
-typedef void command_doer(struct worker *worker, const struct command *command);
-
-static command_doer *const doers[COMMAND_TYPES] = {
-    [COMMAND_PUBLISH] = do_publish, [COMMAND_SETTINGS] = do_settings,
-    [COMMAND_RIGHTS] = do_rights,   [COMMAND_CENSUS] = do_census,
-    [COMMAND_KICK] = do_kick,	    [COMMAND_RECHECK] = do_recheck,
-    [COMMAND_STOP] = do_stop,	    [COMMAND_EXPEL] = do_rights,
-};
 
 /* ---- the turn */
 
@@ -343,7 +271,7 @@ static void open_parcel(struct worker *worker, const struct parcel *parcel)
 		loop_adopt(&worker->loop, parcel->link);
 		break;
 	case PARCEL_COMMAND:
-		doers[parcel->command->type](worker, parcel->command);
+		worker_obey(worker, parcel->command);
 		command_destroy(parcel->command);
 		break;
 	case PARCEL_LOGIN:

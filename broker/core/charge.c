@@ -1,5 +1,6 @@
 /* charge.c - see charge.h. */
 #include "broker/core/charge.h"
+#include "broker/core/rights.h"
 
 void charge_grow(struct shard *shard, uint32_t slot)
 {
@@ -14,7 +15,8 @@ void charge_grow(struct shard *shard, uint32_t slot)
 /* Nobody in particular is known by the client identifier. */
 static uint64_t account_of(const struct shard *shard, const struct session *session)
 {
-	return session_hash(shard, session) | 1;
+	uint64_t owner = rights_owner(shard, session);
+	return owner ? owner : session_hash(shard, session) | 1;
 }
 
 void charge_session(struct shard *shard, const struct session *session)
@@ -23,8 +25,12 @@ void charge_session(struct shard *shard, const struct session *session)
 	struct charges *charges = &shard->charges;
 	uint32_t slot = (uint32_t)session->number;
 	bool published = slot < charges->room;
-	tally_charge(&charges->day, account_of(shard, session),
-		     published ? &charges->sessions[slot] : &none);
+	const struct auth_grant *grant = rights_grant(shard, session);
+	if (grant && grant->no_stats)
+		tally_leave_out(&charges->day, account_of(shard, session));
+	else
+		tally_charge(&charges->day, account_of(shard, session),
+			     published ? &charges->sessions[slot] : &none);
 	if (published)
 		charges->sessions[slot] = none;
 }

@@ -89,7 +89,8 @@ static bool is_sample(const char *line)
 	if (name == 0)
 		return false;
 	line += name;
-	static const char *const labels[] = {"{reason=\"", "{version=\"", "{result=\""};
+	static const char *const labels[] = {"{reason=\"", "{version=\"", "{result=\"",
+					     "{identity=\""};
 	for (size_t i = 0; i < sizeof(labels) / sizeof(labels[0]); i++)
 		if (strncmp(line, labels[i], strlen(labels[i])) == 0)
 			line = strchr(line, '}') + 1;
