@@ -143,6 +143,24 @@ static void check_psk(struct config_reader *reader, struct config_draft *draft)
 		tls->psk_file = NULL;
 }
 
+static size_t lines_in(const char *list)
+{
+	size_t count = list ? 1 : 0;
+	for (; list && (list = strchr(list, '\n')); list++)
+		count++;
+	return count;
+}
+
+/* That the keys are of the certificates is seen when they are read. */
+static void check_pairs(struct config_reader *reader, const struct config_draft *draft)
+{
+	const struct tls_settings *tls = &draft->value.transport.tls;
+	if (tls->certfile && tls->keyfile && lines_in(tls->certfile) != lines_in(tls->keyfile))
+		complain(reader, draft, "keyfile",
+			 "is not there for each certfile; right would be as many of both, in the "
+			 "same order");
+}
+
 static void check_networks(struct config_reader *reader, const struct config_draft *draft)
 {
 	const char *from = draft->value.transport.proxy.from;
@@ -157,6 +175,7 @@ void config_finish_transport(struct config_reader *reader, struct config_draft *
 	struct config_listener *listener = &draft->value;
 	struct tls_settings *tls = &listener->transport.tls;
 	check_needs(reader, draft);
+	check_pairs(reader, draft);
 	check_psk(reader, draft);
 	check_networks(reader, draft);
 	if (listener->use_identity && listener->use_subject)

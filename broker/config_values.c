@@ -197,6 +197,21 @@ static bool set_word(struct config_reader *reader, const struct config_key *key,
 	return true;
 }
 
+/* Likewise; a path may hold spaces, so there are line ends between. */
+static bool set_paths(struct config_reader *reader, const struct config_key *key, char *value,
+		      void *field)
+{
+	const char *before = *(const char **)field;
+	const size_t len = strlen(value);
+	char *list = NULL;
+	if (len < key->min || len > key->max)
+		return config_wrong(reader, key, value);
+	must(asprintf(&list, "%s%s%s", before ? before : "", before ? "\n" : "", value) >= 0);
+	*(const char **)field = config_keep(reader->config, list);
+	free(list);
+	return true;
+}
+
 static bool set_slice(struct config_reader *reader, const struct config_key *key, char *value,
 		      void *field)
 {
@@ -447,6 +462,7 @@ static const struct config_type types[] = {
     [TYPE_PERIOD] = {.set = set_period, .form = "a number with s, min, h, d or w, up to 30d"},
     [TYPE_TEXT] = {.set = set_text, .form = "a text", .once = true},
     [TYPE_WORD] = {.set = set_word, .form = "a word; several in several lines"},
+    [TYPE_PATHS] = {.set = set_paths, .form = "a path; several in several lines"},
     [TYPE_SLICE] = {.set = set_slice, .form = "a text", .once = true},
     [TYPE_SOCKET_DOMAIN] = {.set = set_choice, .choices = socket_domains},
     [TYPE_QUEUE_POLICY] = {.set = set_choice, .choices = queue_policies},

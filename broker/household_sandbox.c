@@ -5,6 +5,7 @@
  */
 #include "broker/household_internal.h"
 #include "broker/log.h"
+#include <stdlib.h>
 #include <time.h>
 
 #define SANDBOX_ALL (SANDBOX_READ | SANDBOX_WRITE | SANDBOX_REMOVE | SANDBOX_MAKE)
@@ -19,10 +20,22 @@ static const struct {
     {"/dev/null", SANDBOX_READ | SANDBOX_WRITE},
 };
 
+/* Of a list with line ends between; NULL: none. */
+static void add_files(struct sandbox_folders *folders, const char *key, const char *list)
+{
+	char *paths = list ? strdup(list) : NULL;
+	char *rest = paths;
+
+	must(!list || paths);
+	for (char *path; (path = strsep(&rest, "\n"));)
+		sandbox_add_file(folders, key, path, SANDBOX_READ);
+	free(paths);
+}
+
 static void add_transport(struct sandbox_folders *folders, const struct tls_settings *tls)
 {
-	sandbox_add_file(folders, "certfile", tls->certfile, SANDBOX_READ);
-	sandbox_add_file(folders, "keyfile", tls->keyfile, SANDBOX_READ);
+	add_files(folders, "certfile", tls->certfile);
+	add_files(folders, "keyfile", tls->keyfile);
 	sandbox_add_file(folders, "cafile", tls->cafile, SANDBOX_READ);
 	sandbox_add_file(folders, "crlfile", tls->crlfile, SANDBOX_READ);
 	sandbox_add_file(folders, "psk_file", tls->psk_file, SANDBOX_READ);

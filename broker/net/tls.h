@@ -5,6 +5,9 @@
  * lists, pre-shared keys, the keys of session tickets.  It is immutable but for those,
  * and shared by all connections that were accepted with it; a reload makes a new one.
  *
+ * With several certificates that one is shown which is for the host that the client asks for (SNI),
+ * by its DNS names; the first to who asks for another one, or for none.
+ *
  * An identity is taken when the handshake ends, and only from a certificate whose
  * verification gave 0, also when a session is resumed; a peer that has none, where one
  * is asked for, is turned away.  Tickets carry the peer's certificate, sealed; where
@@ -33,7 +36,9 @@ enum tls_name {
 
 /* As the configuration has it; texts are borrowed for the call that makes a server. */
 struct tls_settings {
-	const char *certfile, *keyfile; /* both or none */
+	/* Both or none; several with line ends between, each key with the certificate at its place.
+	 */
+	const char *certfile, *keyfile;
 	const char *cafile, *capath, *crlfile;
 	const char *ciphers;
 	const char *psk_file; /* NULL: no pre-shared keys */
@@ -42,6 +47,8 @@ struct tls_settings {
 	enum tls_name name;
 	bool http; /* HTTP is spoken inside: another word for ALPN */
 };
+
+#define TLS_OWN_MAX 16u /* certificates of one listener */
 
 struct tls_server;
 

@@ -22,11 +22,17 @@
 #include <mbedtls/x509_crt.h>
 #include <stdatomic.h>
 
+/* A certificate of ours with those above it, the leaf first, and its key. */
+struct tls_own {
+	mbedtls_x509_crt chain;
+	mbedtls_pk_context key;
+};
+
 struct tls_server {
 	_Atomic uint32_t references;
 	mbedtls_ssl_config config;
-	mbedtls_x509_crt chain; /* ours, the leaf first */
-	mbedtls_pk_context key;
+	struct tls_own own[TLS_OWN_MAX]; /* the first is for who asks for no name that is ours */
+	size_t own_count;
 	mbedtls_x509_crt authorities;
 	size_t from_cafile; /* so many of them; the others are of capath */
 	uint8_t trust[32];  /* a digest of all authorities */
@@ -57,6 +63,15 @@ int tls_draw(void *unused, unsigned char *out, size_t len);
 
 /* tls.c: a link's part in a handshake with pre-shared keys; `self` is its server. */
 int tls_give_key(void *self, mbedtls_ssl_context *ssl, const unsigned char *identity, size_t len);
+
+/*
+ * tls_choose.c: the part of a handshake that chooses among several certificates by the name that
+ * the client asks for (SNI); `self` is the server.
+ */
+int tls_choose(void *self, mbedtls_ssl_context *ssl, const unsigned char *name, size_t len);
+
+/* Is it for that host: by a DNS name in it, or where it has none, by its Common Name? */
+bool tls_is_for_host(const mbedtls_x509_crt *certificate, struct slice host);
 
 /*
  * tls_name.c: the name in a verified certificate, in new memory.  SLICE_NONE when it

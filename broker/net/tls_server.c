@@ -70,14 +70,14 @@ static bool read_certificates(mbedtls_x509_crt *chain, const char *what, const c
 	return right;
 }
 
-static bool read_key(struct tls_server *server, const char *path, struct failure *failure)
+static bool read_key(struct tls_own *own, const char *path, struct failure *failure)
 {
 	struct slice bytes;
 
 	if (!whole_file_read("keyfile", path, &bytes, failure))
 		return false;
 	/* 3.x of the library wants a source of randomness here, and for the pair below. */
-	int error = mbedtls_pk_parse_key(&server->key, bytes.at, bytes.len + 1, NULL, 0);
+	int error = mbedtls_pk_parse_key(&own->key, bytes.at, bytes.len + 1, NULL, 0);
 
 	whole_file_free(bytes);
 	if (error == MBEDTLS_ERR_PK_PASSWORD_REQUIRED)
@@ -96,51 +96,84 @@ static bool read_key(struct tls_server *server, const char *path, struct failure
  * A key that is for signing only keeps the tables of its curve; one that may be for other
  * things, as keys are when they are read, is copied and makes them anew for each signature.
  */
-static bool keep_tables(struct tls_server *server)
+static bool keep_tables(struct tls_own *own)
 {
 	mbedtls_pk_context signer;
 
-	if (mbedtls_pk_get_type(&server->key) != MBEDTLS_PK_ECKEY)
+	if (mbedtls_pk_get_type(&own->key) != MBEDTLS_PK_ECKEY)
 		return true;
 	mbedtls_pk_init(&signer);
 	if (mbedtls_pk_setup(&signer, mbedtls_pk_info_from_type(MBEDTLS_PK_ECDSA)) != 0 ||
-	    mbedtls_ecdsa_from_keypair(mbedtls_pk_ec(signer), mbedtls_pk_ec(server->key)) != 0) {
+	    mbedtls_ecdsa_from_keypair(mbedtls_pk_ec(signer), mbedtls_pk_ec(own->key)) != 0) {
 		mbedtls_pk_free(&signer);
 		return false;
 	}
-	mbedtls_pk_free(&server->key);
-	server->key = signer;
+	mbedtls_pk_free(&own->key);
+	own->key = signer;
 	return true;
 }
 
 /* Signs once: tables that the library makes at the first use are there before threads are. */
-static bool can_sign(struct tls_server *server)
+static bool can_sign(struct tls_own *own)
 {
 	unsigned char hash[32] = {0};
 	unsigned char signature[MBEDTLS_PK_SIGNATURE_MAX_SIZE];
 	size_t len = 0;
 
-	return mbedtls_pk_sign(&server->key, MBEDTLS_MD_SHA256, hash, sizeof(hash), signature, &len,
+	return mbedtls_pk_sign(&own->key, MBEDTLS_MD_SHA256, hash, sizeof(hash), signature, &len,
 			       tls_draw, NULL) == 0;
+}
+
+static bool load_pair(struct tls_own *own, const char *certfile, const char *keyfile,
+		      struct failure *failure)
+{
+	if (!read_certificates(&own->chain, "certfile", certfile, failure) ||
+	    !read_key(own, keyfile, failure))
+		return false;
+	if (mbedtls_pk_check_pair(&own->chain.pk, &own->key) != 0)
+		return failure_set(failure,
+				   "keyfile \"%.160s\" is not the key of the first certificate in "
+				   "certfile \"%.160s\"",
+				   keyfile, certfile);
+	return (keep_tables(own) && can_sign(own)) ||
+	       failure_set(failure, "keyfile \"%.200s\": the key cannot sign", keyfile);
+}
+
+/* A path of a list; *list is behind it then, NULL at the end. */
+static char *next_path(const char **list)
+{
+	size_t len = strcspn(*list, "\n");
+	char *path = strndup(*list, len);
+
+	must(path);
+	*list = (*list)[len] ? *list + len + 1 : NULL;
+	return path;
 }
 
 static bool load_own(struct tls_server *server, const struct tls_settings *settings,
 		     struct failure *failure)
 {
-	if (!settings->certfile)
-		return true;
-	if (!read_certificates(&server->chain, "certfile", settings->certfile, failure) ||
-	    !read_key(server, settings->keyfile, failure))
-		return false;
-	if (mbedtls_pk_check_pair(&server->chain.pk, &server->key) != 0)
-		return failure_set(failure,
-				   "keyfile \"%.160s\" is not the key of the first certificate in "
-				   "certfile \"%.160s\"",
-				   settings->keyfile, settings->certfile);
-	if (!keep_tables(server) || !can_sign(server) ||
-	    mbedtls_ssl_conf_own_cert(&server->config, &server->chain, &server->key) != 0)
-		return failure_set(failure, "keyfile \"%.200s\": the key cannot sign",
-				   settings->keyfile);
+	const char *certfiles = settings->certfile, *keyfiles = settings->keyfile;
+	bool right = true;
+
+	while (right && certfiles && keyfiles) {
+		if (server->own_count == TLS_OWN_MAX)
+			return failure_set(failure, "certfile: %u are possible", TLS_OWN_MAX);
+		struct tls_own *own = &server->own[server->own_count++];
+		char *certfile = next_path(&certfiles), *keyfile = next_path(&keyfiles);
+
+		mbedtls_x509_crt_init(&own->chain);
+		mbedtls_pk_init(&own->key);
+		right = load_pair(own, certfile, keyfile, failure);
+		free(certfile);
+		free(keyfile);
+	}
+	if (!right || server->own_count == 0)
+		return right;
+	must(mbedtls_ssl_conf_own_cert(&server->config, &server->own[0].chain,
+				       &server->own[0].key) == 0);
+	if (server->own_count > 1)
+		mbedtls_ssl_conf_sni(&server->config, tls_choose, server);
 	return true;
 }
 
@@ -373,10 +406,8 @@ struct tls_server *tls_server_create(const struct tls_settings *settings, struct
 	must(server);
 	atomic_init(&server->references, 1);
 	mbedtls_ssl_config_init(&server->config);
-	mbedtls_x509_crt_init(&server->chain);
 	mbedtls_x509_crt_init(&server->authorities);
 	mbedtls_x509_crl_init(&server->revoked);
-	mbedtls_pk_init(&server->key);
 	mbedtls_ssl_ticket_init(&server->tickets);
 	if (load(server, settings, failure))
 		return server;
@@ -390,10 +421,12 @@ void tls_server_release(struct tls_server *server)
 		return;
 	mbedtls_ssl_config_free(&server->config);
 	mbedtls_ssl_ticket_free(&server->tickets);
-	mbedtls_x509_crt_free(&server->chain);
 	mbedtls_x509_crt_free(&server->authorities);
 	mbedtls_x509_crl_free(&server->revoked);
-	mbedtls_pk_free(&server->key);
+	for (size_t i = 0; i < server->own_count; i++) {
+		mbedtls_x509_crt_free(&server->own[i].chain);
+		mbedtls_pk_free(&server->own[i].key);
+	}
 	psk_destroy(server->psk);
 	free(server);
 }
@@ -436,8 +469,10 @@ size_t tls_server_expiries(const struct tls_server *server, struct tls_expiry *o
 	struct expiries list = {out, room, 0};
 	size_t i = 0;
 
-	for (const mbedtls_x509_crt *at = &server->chain; at && at->version; at = at->next)
-		add_expiry(&list, "certfile", i++, &at->valid_to);
+	for (size_t own = 0; own < server->own_count; own++)
+		for (const mbedtls_x509_crt *at = &server->own[own].chain; at && at->version;
+		     at = at->next)
+			add_expiry(&list, "certfile", i++, &at->valid_to);
 	i = 0;
 	for (const mbedtls_x509_crt *at = &server->authorities; at && at->version; at = at->next) {
 		bool file = i < server->from_cafile;

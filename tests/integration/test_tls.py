@@ -668,6 +668,44 @@ class Expiry(OwnBrokerTest):
         eventually(lambda: self.broker.log().count("has expired") == 2, what="the warning once more after a reload")
 
 
+class SeveralCertificates(TlsTest):
+    """The name that a client asks for chooses among them; [bad-inputs 70] for names that are nobody's."""
+
+    abstract = False
+
+    @classmethod
+    def keys(cls):
+        pairs = [(cls.certificate, cls.key)]
+        pairs.append(cls.authority.sign("one", "/CN=nobody", "DNS:one.example,DNS:*.many.example"))
+        pairs.append(cls.authority.sign("two", "/CN=two.example", kind=("rsa", "rsa_keygen_bits:2048")))
+        pairs.append(cls.authority.sign("three", "/CN=three", "DNS:one.example", kind=("rsa", "rsa_keygen_bits:2048")))
+        return "".join(f"certfile {certificate}\nkeyfile {key}\n" for certificate, key in pairs)
+
+    def shown(self, name, *args):
+        words = s_client(self.tls_port, "-tls1_2", *(["-servername", name] if name else ["-noservername"]), *args)[1]
+        return re.search(r"^subject=CN = (.*)$", words, re.M)[1]
+
+    def test_the_name_chooses(self):
+        for name, subject in ((None, "localhost"), ("localhost", "localhost"), ("somewhere.example", "localhost"),
+                              ("one.example", "nobody"), ("ONE.Example", "nobody"), ("nobody", "localhost"),
+                              ("a.many.example", "nobody"), ("many.example", "localhost"), ("a.b.many.example", "localhost"),
+                              ("two.example", "two.example"), ("x" * 200, "localhost")):
+            self.assertEqual(self.shown(name), subject, name)
+
+    def test_the_client_chooses_the_kind_of_key(self):
+        self.assertEqual(self.shown("one.example", "-sigalgs", "RSA+SHA256:ECDSA+SHA256", "-cipher", "ECDHE-RSA-AES128-GCM-SHA256"), "three")
+        self.assertEqual(self.shown("one.example", "-cipher", "ECDHE-ECDSA-AES128-GCM-SHA256"), "nobody")
+
+    def test_all_work_and_their_ends_are_seen(self):
+        context = self.authority.context()
+        for name in ("localhost", "one.example", "b.many.example"):
+            client = wire.Client(0, self.name(), dial=lambda name=name: handshake(self.tls_port, context, name))
+            self.addCleanup(client.cut)
+            client.ping()
+        with self.assertRaises(ssl.SSLCertVerificationError):
+            handshake(self.tls_port, context, "c.d.many.example")
+
+
 class Crowd(TlsTest):
     """Handshakes get a part of a worker's time, not all of it."""
 

@@ -61,6 +61,8 @@ static const struct key_case {
      "true\nenable_proxy_protocol 2\nproxy_protocol_from 192.0.2.1", "yes", PROXY(require_tls), 1,
      NULL},
     {"certfile", "/c c\nkeyfile /k", "", TLS(certfile), 0, "/c c"},
+    {"keyfile", "/k\ncertfile /c\nkeyfile /l\ncertfile /d", "/k\ncertfile /c\nkeyfile /l",
+     TLS(keyfile), 0, "/k\n/l"},
     {"keyfile", "/k k\ncertfile /c", "", TLS(keyfile), 0, "/k k"},
     {"cafile", "/a\n" OWN, "", TLS(cafile), 0, "/a"},
     {"capath", "/a\n" OWN, "", TLS(capath), 0, "/a"},
