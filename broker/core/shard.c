@@ -543,7 +543,8 @@ size_t shard_output(struct shard *shard, uint32_t link, struct slice *out, size_
 bool shard_awaits_connect(const struct shard *shard, uint32_t link)
 {
 	const struct client *client = client_of_link(shard, link);
-	return client && client->state == CLIENT_LOBBY;
+	return client == NULL || client->state == CLIENT_LOBBY ||
+	       client->state == CLIENT_EXCHANGING;
 }
 
 void shard_soon(struct shard *shard, struct client *client)

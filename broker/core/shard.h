@@ -158,7 +158,10 @@ size_t shard_output(struct shard *shard, uint32_t link, struct slice *out, size_
 /* `n` bytes of them were written.  True when nothing is left for this link. */
 bool shard_written(struct shard *shard, struct moment now, uint32_t link, size_t n);
 
-/* The link is known, and its CONNECT has not come whole: what it sends may hold a password. */
+/*
+ * Nobody knows yet who it is: its CONNECT has not come whole, or waits for what the client says by
+ * AUTH, here or, gone there, at its home.  What it sends may hold a secret.
+ */
 bool shard_awaits_connect(const struct shard *shard, uint32_t link);
 
 /* When EVENT_TIMERS is due, in the milliseconds of struct moment; UINT64_MAX for never. */

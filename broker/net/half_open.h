@@ -1,6 +1,7 @@
 /*
- * half_open.h - connections that have not sent CONNECT yet, by the address that they come from: all
- * workers count in one table, so that max_half_open is of the whole broker.
+ * half_open.h - connections that have not sent CONNECT yet, or still have to show by AUTH who they
+ * are, by the address that they come from: all workers count in one table, so that max_half_open
+ * is of the whole broker.
  *
  * An address counts at a place that a keyed hash gives it: two that meet there share the limit,
  * which nobody can bring about on purpose.
@@ -30,7 +31,7 @@ void half_open_init(struct half_open *half_open, const uint8_t key[HASH_KEY_SIZE
 bool half_open_enter(struct half_open *half_open, const uint8_t address[PEER_ADDRESS_SIZE],
 		     uint16_t *place);
 
-/* CONNECT has come, or the connection is over. */
+/* It is known who that is, or the connection is over. */
 void half_open_leave(struct half_open *half_open, uint16_t place);
 
 #endif

@@ -39,8 +39,8 @@ struct link {
 	uint8_t armed : 4;  /* what epoll waits for: LINK_ARMED_* */
 	uint8_t state : 4;  /* enum link_state */
 	bool unsent : 1;    /* the socket did not take all: waits to be writable */
-	bool opening : 1;   /* its CONNECT is to come: what is read may hold a password */
-	bool counted : 1;   /* among those whose CONNECT is to come */
+	bool opening : 1;   /* who it is is not known: what is read may hold a secret */
+	bool counted : 1;   /* among those, at half_open.h */
 };
 
 #define LINK_HELD_CORE	   1u /* EFFECT_READ off */

@@ -104,7 +104,7 @@ void loop_break_link(struct loop *loop, uint32_t number, struct link *link)
 	add_gone(loop, number);
 }
 
-/* CONNECT has come, or nothing comes any more. */
+/* It is known who it is, or nothing comes any more. */
 static void count_out(struct link *link)
 {
 	if (link->counted)
@@ -344,12 +344,13 @@ struct moved_link *loop_release(struct loop *loop, uint32_t number, uint64_t ope
 	}
 	struct moved_link *moved = malloc(sizeof(*moved));
 
-	count_out(link);
 	must(moved && epoll_ctl(loop->epoll, EPOLL_CTL_DEL, link->stream.fd, NULL) == 0);
 	*moved = (struct moved_link){.stream = link->stream,
 				     .listener = link->listener,
 				     .settings = link->settings,
 				     .opened_ms = opened_ms,
+				     .counted = link->counted,
+				     .half_open = link->half_open,
 				     .bytes = bytes};
 	link_table_free(&loop->links, number);
 	return moved;
@@ -361,9 +362,15 @@ void loop_adopt(struct loop *loop, struct moved_link *moved)
 
 	if (loop_add_link(loop, moved->stream, moved->listener, moved->settings, moved->opened_ms,
 			  &number)) {
+		struct link *link = link_table_at(&loop->links, number);
+
+		link->counted = moved->counted;
+		link->half_open = moved->half_open;
 		loop_recheck_link(loop, number);
 		if (moved->bytes.len > 0)
 			give_bytes(loop, number, link_table_at(&loop->links, number), moved->bytes);
+	} else if (moved->counted) {
+		half_open_leave(moved->listener->half_open, moved->half_open);
 	}
 	shard_free_bytes(loop->shard, moved->bytes);
 	free(moved);

@@ -87,6 +87,8 @@ struct moved_link {
 	struct listener *listener;
 	const struct listener_settings *settings;
 	uint64_t opened_ms;
+	bool counted;	    /* at half_open.h, */
+	uint16_t half_open; /* there */
 	struct slice bytes; /* owned (shard_free_bytes()): what it sent and nobody handled */
 };
 

@@ -5,6 +5,7 @@ import hashlib
 import hmac
 import os
 import subprocess
+import time
 
 import harness
 import wire
@@ -65,9 +66,9 @@ class Exchange(harness.OwnBrokerTest):
         lines = dict(line.split() for line in self.metrino("key", "add", self.account, *words).splitlines())
         return lines["id"], lines["secret"]
 
-    def begin(self, scram, client_id=None, properties=(), **args):
+    def begin(self, scram, client_id=None, properties=(), source=None, **args):
         """A connection that has sent CONNECT."""
-        client = wire.Client(self.port, greet=False, source=another_address())
+        client = wire.Client(self.port, greet=False, source=source or another_address())
         self.addCleanup(client.cut)
         client.send(wire.connect(client_id or self.name(), properties=[
             METHOD, ("authentication_data", scram.first()), *properties], **args))
@@ -126,6 +127,28 @@ class Exchange(harness.OwnBrokerTest):
         client.cut()
         client = wire.Client(self.port, "c", properties=[METHOD], expect=0x87)
         client.cut()
+
+    def test_who_has_not_shown_it_is_half_open(self):
+        """At whatever worker its home is; and the time for CONNECT is the time for all of it."""
+        self.broker.stop()
+        self.broker.config += "max_half_open 5\nconnect_timeout 2\n"
+        self.broker.start()
+        here = another_address()
+        waiting = []
+        for number in range(8):
+            try:
+                client = self.begin(Scram(self.key, self.secret), f"waits{number}", source=here)
+                self.challenged(client)
+                waiting.append(client)
+            except (AssertionError, ConnectionError):
+                continue
+        self.assertEqual(len(waiting), 5)
+        for client in waiting:
+            self.assertIsNone(client.ended(timeout=4))
+            client.cut()
+        time.sleep(0.2)
+        for number in range(8):
+            self.come_in(Scram(self.key, self.secret), client_id=f"comes{number}", source=here)
 
     def test_a_proof_is_good_once(self):
         scram = Scram(self.key, self.secret)

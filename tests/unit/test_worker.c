@@ -38,6 +38,7 @@ static const struct core_settings core_settings = {.connect_timeout_ms = 5000,
 						   .max_packet_size = 1 << 20,
 						   .rate_publish_messages = UINT32_MAX,
 						   .rate_publish_bytes = UINT32_MAX,
+						   .rate_reconnect = UINT32_MAX,
 						   .message_size_limit = 1 << 20,
 						   .max_subscriptions = 1000,
 						   .memory_limit = 1 << 28};
