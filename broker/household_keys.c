@@ -8,6 +8,7 @@
 #include "storage/keys/wrapping.h"
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -178,6 +179,9 @@ static void tell_change(void *self, const struct keyring_change *change)
 		audit_key_gone(house->audit, &key, word_of(change->level));
 	else
 		audit_key_new(house->audit, &key);
+	/* The main thread looks at once whether that is a reason to stop. */
+	if (change->gone && change->level == ERASE_NONE)
+		must(eventfd_write(house->bell, 1) == 0);
 }
 
 static size_t list_keys(struct keyring *keys, struct audit_key living[SLOT_COUNT])

@@ -7,10 +7,15 @@ import pathlib
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 import unittest
 
-from harness import BROKER_USER, COMMAND, Broker, as_broker, own_only, tool
+from account import METRINO
+from harness import BROKER_USER, COMMAND, ROOT, Broker, as_broker, own_only, tool
+
+sys.path[:0] = [str(ROOT / "tests" / "keys")]
+import slots  # noqa: E402
 
 TOOL = pathlib.Path(os.environ.get("METRINO") or pathlib.Path(COMMAND[0]).parent / "metrino").parent / "keys_tool"
 EPOCH = "123456"
@@ -126,12 +131,54 @@ class ImageTest(unittest.TestCase):
         self.confirm(level, key)
 
 
+class Accounts:
+    """A broker with accounts, by `metrino account`."""
+
+    def __init__(self, root, config=""):
+        self.broker = Broker(root=root, config="allow_anonymous false\nargon2_memory 256\nargon2_time 1\n" + config)
+
+    def ask(self, *words, lines=()):
+        done = subprocess.run([METRINO, "account", *words, "--data", str(self.broker.data)], timeout=30, text=True,
+                              input="".join(line + "\n" for line in lines), capture_output=True, check=False)
+        if done.returncode != 0:
+            raise AssertionError(done.stderr)
+        return done.stdout.strip()
+
+    def create(self, address):
+        self.name = self.ask("create", lines=(address, "the password"))
+
+    def delete(self):
+        self.ask("delete", self.name)
+
+
 @image_test
 class Ext4(ImageTest):
     abstract = False
 
     def test_overwritten(self):
         self.check("clear")
+
+    def test_root_of_a_broker(self):
+        """Deleting an account destroys the root that its key was wrapped under."""
+        accounts = Accounts(self.place)
+        self.addCleanup(accounts.broker.finish)
+        accounts.broker.start()
+        accounts.create("ann@example.org")
+        before = self.root_key(accounts)
+        accounts.broker.start()
+        accounts.delete()
+        after = self.root_key(accounts)
+        self.assertNotEqual(before, after)
+        self.unmount()
+        self.assertEqual([holds(self.image, key) for key in (before, after)], [False, True])
+
+    def root_key(self, accounts):
+        accounts.broker.stop()
+        found = [key for (word, _), key in slots.keys(accounts.broker.data / "keys.slots").items() if word == "root"]
+        self.assertEqual(len(found), 1)
+        run("sync", "-f", accounts.broker.data)
+        self.assertTrue(holds(self.image, found[0]))
+        return found[0]
 
     def test_many_keys(self):
         """None of those that were destroyed, one after another."""
@@ -235,14 +282,18 @@ class Xfs(ImageTest):
         self.confirm(level, key)
 
     def test_reflinked_while_it_runs(self):
-        """A broker that requires clear stops when it finds out."""
-        self.level(self.place)
-        key = self.make_key()
-        words = keys_tool(self.data, "open")
-        self.assertIn("level clear", words)
-        run("cp", "--reflink=always", self.data / "keys.slots", self.place / "copy")
-        self.assertEqual(self.destroy(), "none")
-        self.confirm("none", key)
+        """A broker that requires clear stops when a destruction shows that it is not."""
+        accounts = Accounts(self.place, "erase_level_required clear")
+        broker = accounts.broker
+        self.addCleanup(broker.finish)
+        broker.start()
+        accounts.create("ann@example.org")
+        self.assertIsNone(broker.process.poll())
+        run("cp", "--reflink=always", broker.data / "keys.slots", self.place / "copy")
+        with contextlib.suppress(AssertionError):  # it may end before it answers
+            accounts.delete()
+        self.assertEqual(broker.wait(), 1)
+        self.assertRegex(broker.log(), "error: keys: erase_level_required clear: the erase level is none: .*: stopping")
 
 
 @image_test

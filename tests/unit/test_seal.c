@@ -143,7 +143,12 @@ END_TEST
 /* In threads, and in a child that began as a copy of us. */
 enum { BESIDES = 4, EACH = 200 };
 
-static uint8_t nonces[BESIDES * EACH][SEAL_NONCE_LEN];
+static uint8_t nonces[BESIDES * EACH * SEAL_NONCE_LEN];
+
+static uint8_t *nonce(size_t i)
+{
+	return nonces + i * SEAL_NONCE_LEN;
+}
 
 static void *draw(void *first)
 {
@@ -177,15 +182,14 @@ START_TEST(nobody_besides_has_the_same_nonce)
 {
 	pthread_t threads[BESIDES - 1];
 
-	draw_in_child(nonces[0]);
+	draw_in_child(nonce(0));
 	for (size_t i = 0; i + 1 < BESIDES; i++)
-		ck_assert_int_eq(pthread_create(&threads[i], NULL, draw, nonces[(i + 1) * EACH]),
-				 0);
+		ck_assert_int_eq(pthread_create(&threads[i], NULL, draw, nonce((i + 1) * EACH)), 0);
 	for (size_t i = 0; i + 1 < BESIDES; i++)
 		ck_assert_int_eq(pthread_join(threads[i], NULL), 0);
 	for (size_t i = 0; i < BESIDES * EACH; i++)
 		for (size_t j = 0; j < i; j++)
-			ck_assert(memcmp(nonces[i], nonces[j], SEAL_NONCE_LEN) != 0);
+			ck_assert(memcmp(nonce(i), nonce(j), SEAL_NONCE_LEN) != 0);
 }
 END_TEST
 
