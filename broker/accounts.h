@@ -112,6 +112,10 @@ void accounts_each(struct accounts *accounts, void *self, accounts_teller *call)
 bool accounts_tell(struct accounts *accounts, struct slice name, void *self, accounts_teller *call,
 		   struct failure *failure);
 
+/* From a name to the row, and back; false: there is no such account (any more). */
+bool accounts_row(struct accounts *accounts, struct slice name, uint64_t *row);
+bool accounts_name(struct accounts *accounts, uint64_t row, char name[ACCOUNT_NAME_SIZE]);
+
 /* The name of the account with this address. */
 bool accounts_find(struct accounts *accounts, struct slice address, char name[ACCOUNT_NAME_SIZE],
 		   struct failure *failure);
@@ -119,6 +123,10 @@ bool accounts_find(struct accounts *accounts, struct slice address, char name[AC
 /* Of enum account_flag: ACCOUNT_DISABLED, ACCOUNT_NO_STATS, ACCOUNT_RESTRICTED. */
 bool accounts_set_flag(struct accounts *accounts, struct slice name, unsigned flag, bool on,
 		       struct failure *failure);
+
+/* False when another account has it. */
+bool accounts_set_address(struct accounts *accounts, struct slice name, struct slice address,
+			  struct failure *failure);
 
 /* Who logged in with the password of before has to do it again. */
 bool accounts_set_password(struct accounts *accounts, struct slice name, struct slice password,

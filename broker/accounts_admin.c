@@ -52,6 +52,26 @@ bool accounts_find(struct accounts *accounts, struct slice address, char name[AC
 	return account || failure_set(failure, "no account has this address");
 }
 
+bool accounts_row(struct accounts *accounts, struct slice name, uint64_t *row)
+{
+	pthread_mutex_lock(&accounts->lock);
+	const struct account *account = account_table_by_name(accounts->table, name);
+	if (account)
+		*row = account->row;
+	pthread_mutex_unlock(&accounts->lock);
+	return account != NULL;
+}
+
+bool accounts_name(struct accounts *accounts, uint64_t row, char name[ACCOUNT_NAME_SIZE])
+{
+	pthread_mutex_lock(&accounts->lock);
+	const struct account *account = account_table_by_row(accounts->table, row);
+	if (account)
+		memcpy(name, account->name, ACCOUNT_NAME_SIZE);
+	pthread_mutex_unlock(&accounts->lock);
+	return account != NULL;
+}
+
 /* ---- making and deleting ---- */
 
 /* What was asked for; the rights are taken. */
@@ -143,6 +163,39 @@ bool accounts_set_flag(struct accounts *accounts, struct slice name, unsigned fl
 		pthread_mutex_unlock(&accounts->lock);
 		explicit_bzero(&next, sizeof next);
 	}
+	pthread_mutex_unlock(&accounts->changing);
+	return changed;
+}
+
+/* Under `changing`; the row first, then what is found by. */
+static bool store_address(struct accounts *accounts, struct account *account,
+			  const uint8_t hash[ACCOUNT_HASH_SIZE], struct failure *failure)
+{
+	const struct account *other = account_table_by_address(accounts->table, hash);
+	if (other)
+		return other == account || failure_set(failure, "another account has this address");
+	struct account next = *account;
+	next.flags |= ACCOUNT_HAS_ADDRESS;
+	memcpy(next.address, hash, sizeof next.address);
+	bool stored = accounts_store(accounts, &next, failure);
+	if (stored) {
+		pthread_mutex_lock(&accounts->lock);
+		must(account_table_set_address(accounts->table, account, hash));
+		pthread_mutex_unlock(&accounts->lock);
+	}
+	explicit_bzero(&next, sizeof next);
+	return stored;
+}
+
+bool accounts_set_address(struct accounts *accounts, struct slice name, struct slice address,
+			  struct failure *failure)
+{
+	uint8_t hash[ACCOUNT_HASH_SIZE];
+	if (!hash_address(accounts, address, hash, failure))
+		return false;
+	pthread_mutex_lock(&accounts->changing);
+	struct account *account = find(accounts, name, failure);
+	bool changed = account && store_address(accounts, account, hash, failure);
 	pthread_mutex_unlock(&accounts->changing);
 	return changed;
 }

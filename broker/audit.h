@@ -15,8 +15,8 @@
  * Ownership: audit_open() gives, audit_destroy() takes.  NULL is a broker without the log: then
  * nothing is written and nothing refused.
  * Failure: a log that is damaged, or cannot be written, with the file.
- * Thread: audit_admin(), audit_alert(), audit_receipt(), audit_behind(), audit_standing() and the
- * hooks of keys any; the rest the main thread.
+ * Thread: audit_admin(), audit_alert(), audit_receipt(), audit_sign_text(), audit_behind(),
+ * audit_standing() and the hooks of keys any; the rest the main thread.
  */
 #ifndef BROKER_AUDIT_H
 #define BROKER_AUDIT_H
@@ -94,6 +94,12 @@ void audit_ask_jobs(struct audit *audit, const struct audit_jobs *jobs);
  */
 bool audit_receipt(struct audit *audit, enum receipt_event event, struct slice subject,
 		   char text[RECEIPT_SIZE], struct failure *failure);
+
+/*
+ * Signs a text in its place, as audit_log_sign() does; gives the new length, 0 where there is no
+ * log.
+ */
+size_t audit_sign_text(struct audit *audit, char *text, size_t len, size_t size);
 
 struct audit_standing {
 	struct checkpoint checkpoint;

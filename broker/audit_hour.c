@@ -53,6 +53,16 @@ void audit_schedule(struct audit *audit)
 	audit_draw_tickets(audit);
 }
 
+size_t audit_sign_text(struct audit *audit, char *text, size_t len, size_t size)
+{
+	if (!audit)
+		return 0;
+	pthread_mutex_lock(&audit->mutex);
+	len = audit_log_sign(audit->log, text, len, size);
+	pthread_mutex_unlock(&audit->mutex);
+	return len;
+}
+
 bool audit_receipt(struct audit *audit, enum receipt_event event, struct slice subject,
 		   char text[RECEIPT_SIZE], struct failure *failure)
 {

@@ -20,7 +20,7 @@ enum command_type {
 	COMMAND_SETTINGS, /* settings (borrowed, longer than any worker needs them) */
 	COMMAND_RIGHTS,	  /* grants are to be renewed; census, or NULL: it was done */
 	COMMAND_EXPEL,	  /* owner, census: its clients go, its sessions end */
-	COMMAND_CENSUS,	  /* census: add all clients */
+	COMMAND_CENSUS,	  /* census: add all clients, or those of an owner */
 	COMMAND_KICK,  /* text = client id, census: add the client if it is connected; disconnect it
 			*/
 	COMMAND_TALLY, /* round: add what accounts published; the day is over */

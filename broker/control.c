@@ -156,7 +156,8 @@ static const struct control_command commands[] = {
     {0},
 };
 
-static const struct control_command *const tables[] = {commands, control_account_commands};
+static const struct control_command *const tables[] = {commands, control_account_commands,
+						       control_subject_commands};
 
 #define TABLES (sizeof(tables) / sizeof(tables[0]))
 

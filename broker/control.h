@@ -42,6 +42,13 @@
  *	{"command":"keys.list","name":"..."}           one line for each key of the account
  *	{"command":"keys.revoke","id":"key-..."}
  *
+ *	{"command":"subject.export","name":"acct-..."} or with "address", as all of these:
+ *	{"ok":true,"export":"..."}                     a signed text: subject.h
+ *	{"command":"subject.rectify","name":"...","new_address":"..."}
+ *	{"command":"subject.restrict","name":"...","set":"on"}     or off; likewise object
+ *	{"command":"subject.erase","name":"..."}
+ *	{"ok":true,"receipt":"..."}                    for the person; not kept
+ *
  *	{"ok":false,"error":"a sentence"}
  *
  * "version" is 3 (MQTT 3.1), 4 (3.1.1) or 5 while connected, else 0; "connected_at"
@@ -65,6 +72,7 @@
 #include "storage/audit/receipt.h"
 
 struct control;
+struct subject_source;
 
 #define CONTROL_SOCKET_NAME "control.sock"
 
@@ -85,15 +93,11 @@ struct control_source {
 	/* False when there is no such ban. */
 	bool (*lift)(void *self, const char *address);
 	struct accounts *accounts; /* NULL: there are none */
-	/* For what was erased; for the person alone.  NULL: there are none. */
-	bool (*receipt)(void *self, enum receipt_event event, struct slice subject,
-			char text[RECEIPT_SIZE], struct failure *failure);
 	/* Before the first one is made: whoever looks at passwords is there when it returns. */
 	bool (*expect_accounts)(void *self, struct failure *failure);
 	/* Answered later: all workers have looked anew at who may be here and do what. */
 	struct census *(*renew)(void *self);
-	/* Likewise: the account of this name, its clients and sessions are gone; NULL: why not. */
-	struct census *(*erase)(void *self, struct slice name, struct failure *failure);
+	const struct subject_source *subject; /* borrowed; of use where there are accounts */
 	/* recovery_mailer; NULL: not configured. */
 	const char *(*mailer)(void *self);
 };

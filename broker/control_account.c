@@ -6,7 +6,7 @@
  */
 #include "broker/control_internal.h"
 #include "broker/net/moment.h"
-#include <stdlib.h>
+#include "broker/subject.h"
 
 /* ---- requests ---- */
 
@@ -126,19 +126,6 @@ static void tell_account(void *self, const struct account *account)
 			      account->rights != NULL, "keys", (json_int_t)count_keys(account)));
 }
 
-static json_t *describe_rights(const struct account_rights *rights)
-{
-	json_t *lines = json_array();
-	struct slice access, filter;
-	size_t at = 0;
-
-	while (account_rights_next(rights, &at, &access, &filter))
-		json_array_append_new(
-		    lines, json_pack("{s:s%, s:s%}", "access", (const char *)access.at, access.len,
-				     "filter", (const char *)filter.at, filter.len));
-	return lines;
-}
-
 static void tell_rights(void *self, const struct account *account)
 {
 	struct teller *teller = self;
@@ -146,7 +133,7 @@ static void tell_rights(void *self, const struct account *account)
 	tell_account(self, account);
 	if (account->rights)
 		control_say(teller->out,
-			    json_pack("{s:o}", "rights", describe_rights(account->rights)));
+			    json_pack("{s:o}", "rights", subject_rights(account->rights)));
 }
 
 static void tell_keys(void *self, const struct account *account)
@@ -158,7 +145,7 @@ static void tell_keys(void *self, const struct account *account)
 		    json_pack("{s:s, s:I}", "id", key->id, "ends_at", (json_int_t)key->ends_s);
 
 		if (key->scope)
-			json_object_set_new(line, "rights", describe_rights(key->scope));
+			json_object_set_new(line, "rights", subject_rights(key->scope));
 		control_say(teller->out, line);
 		teller->count++;
 	}
@@ -281,37 +268,37 @@ static void withdraw(const struct control_source *source, const json_t *request,
 	say_renewed(source, out, done, &failure);
 }
 
-/* The deletion is done whether there is one or not. */
-static void say_receipt(const struct control_source *source, FILE *out, struct slice name)
+/* A member of an answer as a line of its own. */
+static void say_apart(FILE *out, json_t *answer, const char *member)
 {
-	char *text = malloc(RECEIPT_SIZE);
-	struct failure failure;
+	json_t *value = json_object_get(answer, member);
 
-	must(text);
-	if (!source->receipt)
-		control_say(out, json_pack("{s:s}", "no_receipt", "there are none here"));
-	else if (source->receipt(source->self, RECEIPT_ACCOUNT_ERASED, name, text, &failure))
-		control_say(out, json_pack("{s:s}", "receipt", text));
-	else
-		control_say(out, json_pack("{s:s}", "no_receipt", failure.text));
-	explicit_bzero(text, RECEIPT_SIZE);
-	free(text);
+	if (value)
+		control_say(out, json_pack("{s:O}", member, value));
+	json_object_del(answer, member);
 }
 
+/* The deletion is done whether there is a receipt or not. */
 static void delete (const struct control_source *source, const json_t *request, FILE *out)
 {
+	struct slice name = text_of(request, "name");
 	struct failure failure;
-	struct census *census =
-	    has_texts(request, NEEDS("name"), &failure)
-		? source->erase(source->self, text_of(request, "name"), &failure)
-		: NULL;
+	uint64_t expel;
 
-	if (census) {
-		say_receipt(source, out, text_of(request, "name"));
-		say_when_done(out, census);
-	} else {
+	if (!has_texts(request, NEEDS("name"), &failure)) {
 		control_say_error(out, failure.text);
+		return;
 	}
+	json_t *answer = subject_do(source->subject, OWN_ERASE, name, name, &expel);
+
+	say_apart(out, answer, "receipt");
+	say_apart(out, answer, "no_receipt");
+	if (expel != 0 && !subject_expel(source->subject, expel))
+		control_say_error(out, "it is deleted, but a worker is too busy to say that the "
+				       "connections are closed");
+	else
+		control_say(out, json_incref(answer));
+	json_decref(answer);
 }
 
 /* ---- device keys ---- */

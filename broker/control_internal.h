@@ -26,6 +26,9 @@ struct control_command {
 /* control_account.c */
 extern const struct control_command control_account_commands[];
 
+/* control_subject.c */
+extern const struct control_command control_subject_commands[];
+
 extern const char control_too_busy[];
 
 /* Writes a line; the value is freed. */

@@ -78,6 +78,7 @@ static struct auth_grant *create_from_view(const struct door *door,
 	struct grant *grant = begin(door, &who);
 	grant->base.owner = auth_owner(IDENTITY_ACCOUNT, visitor->account);
 	grant->base.no_stats = view->flags & ACCOUNT_NO_STATS;
+	grant->base.account = visitor->key == 0;
 	grant->visitor = *visitor;
 	grant->granted = view->rights;
 	grant->scope = view->scope;

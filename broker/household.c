@@ -117,8 +117,10 @@ static bool start_door(struct household *house, struct failure *failure)
 
 static bool start_workers(struct household *house, struct failure *failure)
 {
-	struct worker_needs needs = {
-	    .store = house->store_thread, .jobs = house->jobs, .end_bell = house->bell};
+	struct worker_needs needs = {.store = house->store_thread,
+				     .jobs = house->jobs,
+				     .desk = house->desk,
+				     .end_bell = house->bell};
 
 	for (uint16_t i = 0; i < house->worker_count; i++)
 		if (!worker_start(&house->workers[i], &needs, failure))
@@ -130,8 +132,8 @@ static bool start_workers(struct household *house, struct failure *failure)
 static bool start_threads(struct household *house, struct failure *failure)
 {
 	return start_store_thread(house, failure) && start_admin(house, failure) &&
-	       start_control(house, failure) && start_door(house, failure) &&
-	       start_workers(house, failure);
+	       household_start_desk(house, failure) && start_control(house, failure) &&
+	       start_door(house, failure) && start_workers(house, failure);
 }
 
 /* ---- the order of life */
@@ -227,6 +229,7 @@ static void end(struct household *house)
 		jobs_end(house->jobs);
 	/* The control thread waits for workers, so it ends while they still answer. */
 	control_destroy(house->control);
+	desk_end(house->desk);
 	if (any_worker_started(house))
 		stop_workers(house);
 	admin_destroy(house->admin);
@@ -236,6 +239,7 @@ static void end(struct household *house)
 	door_stop(house->door);
 	for (uint16_t i = 0; i < house->worker_count; i++)
 		worker_finish(&house->workers[i]);
+	desk_destroy(house->desk);
 	door_destroy(house->door);
 	if (!budget_finish(&house->budget))
 		log_write(LOG_LEVEL_WARNING, "stop", "messages were left over at the end");

@@ -39,20 +39,11 @@ void household_renew_rights(struct household *house)
 		tell_all(house, COMMAND_RIGHTS, 0, NULL);
 }
 
-/*
- * First the disk, then memory, then the workers: who logs in between is refused when its answer
- * reaches a worker, or is there already when the command does.
- */
-struct census *household_erase_account(struct household *house, struct slice name,
-				       struct failure *failure)
+struct census *household_ask_all(struct household *house, enum command_type type, uint64_t owner)
 {
-	struct census *census;
-	uint64_t row;
+	struct census *census = census_create(house->worker_count);
 
-	if (!accounts_delete(house->accounts, name, &row, failure))
-		return NULL;
-	census = census_create(house->worker_count);
-	tell_all(house, COMMAND_EXPEL, auth_owner(IDENTITY_ACCOUNT, row), census);
+	tell_all(house, type, owner, census);
 	return census;
 }
 
@@ -67,16 +58,7 @@ static bool expect_accounts(void *self, struct failure *failure)
 
 static struct census *renew(void *self)
 {
-	struct household *house = self;
-	struct census *census = census_create(house->worker_count);
-
-	tell_all(house, COMMAND_RIGHTS, 0, census);
-	return census;
-}
-
-static struct census *erase(void *self, struct slice name, struct failure *failure)
-{
-	return household_erase_account(self, name, failure);
+	return household_ask_all(self, COMMAND_RIGHTS, 0);
 }
 
 static const char *mailer(void *self)
@@ -91,6 +73,6 @@ void household_add_accounts(struct household *house, struct control_source *sour
 	source->accounts = house->accounts;
 	source->expect_accounts = expect_accounts;
 	source->renew = renew;
-	source->erase = erase;
 	source->mailer = mailer;
+	source->subject = &house->subject;
 }

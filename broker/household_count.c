@@ -171,14 +171,6 @@ static bool record_use(void *self, enum audit_word right, struct failure *failur
 	return audit_admin(house->audit, right, failure);
 }
 
-static bool give_receipt(void *self, enum receipt_event event, struct slice subject,
-			 char text[RECEIPT_SIZE], struct failure *failure)
-{
-	const struct household *house = self;
-
-	return audit_receipt(house->audit, event, subject, text, failure);
-}
-
 static struct census *list_clients(void *self)
 {
 	const struct household *house = self;
@@ -235,7 +227,6 @@ struct control_source household_control_source(struct household *house)
 {
 	struct control_source source = {.self = house,
 					.record = record_use,
-					.receipt = give_receipt,
 					.count = count_clients,
 					.list = list_clients,
 					.kick = kick_client,

@@ -13,8 +13,10 @@
 #include "broker/audit.h"
 #include "broker/auth_log.h"
 #include "broker/config.h"
+#include "broker/command.h"
 #include "broker/control.h"
 #include "broker/core/budget.h"
+#include "broker/desk.h"
 #include "broker/door.h"
 #include "broker/jobs.h"
 #include "broker/log_server.h"
@@ -25,6 +27,7 @@
 #include "broker/payload_memory.h"
 #include "broker/sandbox.h"
 #include "broker/store_thread.h"
+#include "broker/subject.h"
 #include "broker/sys_tree.h"
 #include "broker/worker.h"
 #include "storage/keys/keyring.h"
@@ -98,6 +101,8 @@ struct household {
 
 	struct accounts *accounts;	    /* NULL: there is no data directory */
 	struct door *door;		    /* NULL: auth_anonymous() */
+	struct subject_source subject;	    /* where there are accounts */
+	struct desk *desk;		    /* likewise */
 	struct memory_powers memory_powers; /* as found at the start */
 	struct payload_memory payload_memory;
 	struct budget budget;
@@ -245,15 +250,13 @@ void household_adopt_config(struct household *house, struct config *config);
 
 /* household_accounts.c: the accounts of the data directory, if there is one. */
 bool household_open_accounts(struct household *house, struct failure *failure);
+/* Asks all workers with a command for this owner (0: none); to be waited for and released. */
+struct census *household_ask_all(struct household *house, enum command_type type, uint64_t owner);
 /* Workers look anew at who may be here and do what. */
 void household_renew_rights(struct household *house);
-/*
- * Erases an account: when it returns the key of its rows is destroyed; when the census is complete
- * (the caller waits, or not, and releases it) its clients have gone and its sessions ended.  NULL:
- * nothing has happened.  It syncs: for any thread but a worker.
- */
-struct census *household_erase_account(struct household *house, struct slice name,
-				       struct failure *failure);
+/* household_subject.c: the desk that answers persons, if there are accounts. */
+bool household_start_desk(struct household *house, struct failure *failure);
+
 /* What the control socket needs of accounts. */
 void household_add_accounts(struct household *house, struct control_source *source);
 

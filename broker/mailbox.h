@@ -25,6 +25,7 @@ struct store_batch;
 struct moved_link;
 struct command;
 struct login;
+struct own_request;
 
 enum parcel_type {
 	PARCEL_MAIL,	/* of another shard */
@@ -32,6 +33,7 @@ enum parcel_type {
 	PARCEL_LINK,	/* a link that found its home here */
 	PARCEL_COMMAND, /* of the household */
 	PARCEL_LOGIN,	/* a login with its answer */
+	PARCEL_ANSWER,	/* a request with its answer */
 };
 
 struct parcel {
@@ -42,6 +44,7 @@ struct parcel {
 		struct moved_link *link;
 		struct command *command;
 		struct login *login;
+		struct own_request *request;
 	};
 };
 

@@ -4,6 +4,8 @@
 #include "broker/core/budget.h"
 #include "broker/core/crash.h"
 #include "broker/core/mail.h"
+#include "broker/core/own_request.h"
+#include "broker/desk.h"
 #include "broker/jobs.h"
 #include "broker/log.h"
 #include "broker/net/listener.h"
@@ -104,6 +106,17 @@ static void tell(const struct effect *effect)
 						  : "normal disconnection");
 }
 
+static void ask_desk(struct worker *worker, struct own_request *request)
+{
+	const struct slice busy =
+	    SLICE_LITERAL("{\"ok\":false,\"error\":\"too many ask just now; again in a minute\"}");
+
+	if (worker->desk && desk_submit(worker->desk, request))
+		return;
+	own_request_answer(request, busy);
+	worker_post_answer(worker, request);
+}
+
 static void carry_out(struct worker *worker, const struct effect *effect)
 {
 	switch (effect->type) {
@@ -128,6 +141,9 @@ static void carry_out(struct worker *worker, const struct effect *effect)
 		break;
 	case EFFECT_TELL:
 		tell(effect);
+		break;
+	case EFFECT_REQUEST:
+		ask_desk(worker, effect->request);
 		break;
 	case EFFECT_ROUTES:
 		free(effect->block);
@@ -277,6 +293,9 @@ static void open_parcel(struct worker *worker, const struct parcel *parcel)
 	case PARCEL_LOGIN:
 		open_login(worker, parcel->login);
 		break;
+	case PARCEL_ANSWER:
+		handle(worker, &(struct event){.type = EVENT_ANSWER, .request = parcel->request});
+		break;
 	}
 }
 
@@ -413,6 +432,7 @@ bool worker_start(struct worker *worker, const struct worker_needs *needs, struc
 {
 	worker->store = needs->store;
 	worker->jobs = needs->jobs;
+	worker->desk = needs->desk;
 	worker->end_bell = needs->end_bell;
 	for (size_t i = 0; i < worker->early.count; i++)
 		store(worker, worker->early.at[i].batch);
@@ -444,6 +464,13 @@ void worker_post_stored(struct worker *worker, struct store_batch *batch)
 void worker_post_login(struct worker *worker, struct login *login)
 {
 	struct parcel parcel = {.type = PARCEL_LOGIN, .login = login};
+
+	mailbox_post(&worker->mailbox, &parcel, 1, 0);
+}
+
+void worker_post_answer(struct worker *worker, struct own_request *request)
+{
+	struct parcel parcel = {.type = PARCEL_ANSWER, .request = request};
 
 	mailbox_post(&worker->mailbox, &parcel, 1, 0);
 }
@@ -496,6 +523,9 @@ static void discard(struct worker *worker, const struct parcel *parcel)
 		break;
 	case PARCEL_LOGIN:
 		login_destroy(parcel->login);
+		break;
+	case PARCEL_ANSWER:
+		own_request_destroy(parcel->request);
 		break;
 	}
 }

@@ -22,7 +22,8 @@
  * Ownership: the worker owns its shard, loop and mailbox.
  * Failure: worker_init() and worker_start().
  * Thread: init, add_listener, restore, settle, start, finish: the main thread.
- * worker_tell(), worker_post_stored(), worker_post_login() and the readings: any.
+ * worker_tell(), worker_post_stored(), worker_post_login(), worker_post_answer() and the
+ * readings: any.
  */
 #ifndef BROKER_WORKER_H
 #define BROKER_WORKER_H
@@ -39,6 +40,8 @@ struct jobs;
 struct listener;
 struct login;
 struct store_thread;
+struct desk;
+struct own_request;
 
 /*
  * Memory that the peak of a load needed goes back to the system once WORKER_LOAD
@@ -67,6 +70,7 @@ struct worker {
 	uint16_t count;
 	struct store_thread *store; /* NULL before the start, and when nothing is durable */
 	struct jobs *jobs;	    /* NULL for none */
+	struct desk *desk;	    /* NULL: nobody answers requests */
 	struct parcels early;	    /* batches from before the start */
 	struct tray *trays;	    /* by party */
 	bool *pressed;		    /* by party: WORKER_MAIL_MAX waits there */
@@ -99,6 +103,7 @@ bool worker_settle(struct worker *worker);
 struct worker_needs {
 	struct store_thread *store; /* NULL when nothing is durable */
 	struct jobs *jobs;	    /* whose destructions go before us; NULL for none */
+	struct desk *desk;	    /* NULL for none */
 	int end_bell;		    /* an eventfd: rung when the worker's thread ends */
 };
 
@@ -113,6 +118,9 @@ void worker_post_stored(struct worker *worker, struct store_batch *batch);
 
 /* Takes a login that has its answer. */
 void worker_post_login(struct worker *worker, struct login *login);
+
+/* Takes the request, which the worker gave to the desk, with its answer. */
+void worker_post_answer(struct worker *worker, struct own_request *request);
 
 /* For how long its turn has gone on: more than some seconds means that it is stuck. */
 uint64_t worker_busy_ms(const struct worker *worker, uint64_t now_ms);

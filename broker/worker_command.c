@@ -29,20 +29,23 @@ static void do_rights(struct worker *worker, const struct command *command)
 				       .owner = command->owner});
 }
 
-static void count_in(void *self, const struct client_info *client)
-{
-	census_add(self, client);
-}
-
 static void do_recheck(struct worker *worker, const struct command *command)
 {
 	(void)command;
 	loop_recheck(&worker->loop);
 }
 
+static void count_in_if_owned(void *self, const struct client_info *client)
+{
+	const struct command *command = self;
+
+	if (command->owner == 0 || client->owner == command->owner)
+		census_add(command->census, client);
+}
+
 static void do_census(struct worker *worker, const struct command *command)
 {
-	shard_each_client(worker->shard, command->census, count_in);
+	shard_each_client(worker->shard, (void *)(uintptr_t)command, count_in_if_owned);
 }
 
 static void do_tally(struct worker *worker, const struct command *command)

@@ -13,10 +13,10 @@ static const struct {
     {"sub", command_sub, "subscribe and print messages, with the flags of mosquitto_sub"},
     {"passwd", command_passwd, "manage password files, with the flags of mosquitto_passwd"},
     {"account", command_account, "create, change and delete accounts of the running broker"},
+    {"subject", command_subject, "rights of the person behind an account: export, erase, ..."},
     {"clients", command_clients, "count, list or disconnect the running broker's clients"},
     {"ban", command_ban, "list or lift the running broker's bans of addresses"},
     {"audit", command_audit, "read and verify the broker's audit log"},
-    {"subject", command_subject, "check the receipt of an erasure, without the broker"},
     {"bench", command_bench, "put load on any MQTT broker and measure it"},
 };
 

@@ -1,111 +1,209 @@
-/* subject.c - `metrino subject`: what the person behind an account can check. */
-#include "cli/audit.h"
+/*
+ * subject.c - `metrino subject`: the rights of the person behind an account, for the operator
+ * (broker/subject.h).
+ */
 #include "cli/command.h"
-#include "storage/audit/receipt.h"
+#include "cli/control.h"
+#include "cli/secret.h"
+#include "cli/subject.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
+#include <jansson.h>
 #include <stdlib.h>
-#include <time.h>
-#include <unistd.h>
 
 static const char usage[] =
-    "What the person behind an account can check without the broker.\n\n"
-    "Usage: metrino subject check-receipt FILE --vkey KEY [--name NAME]\n\n"
-    "  check-receipt      that the broker gave this receipt for an erasure, and said so in its\n"
-    "                     audit log in that hour; FILE may be - for standard input\n\n"
-    "  --vkey KEY         the verifier key of the broker's audit log, or a file with it\n"
-    "  --name NAME        that it is about this account; needs the receipt's line `salt`\n";
+    "The rights of the person behind an account: access, rectification, restriction, objection\n"
+    "and erasure.\n\n"
+    "Usage: metrino subject ACTION NAME | --address [--data DIR | --socket PATH] [--json]\n\n"
+    "  export NAME          all that is kept of the account, as a signed text\n"
+    "  rectify NAME         another e-mail address, from standard input\n"
+    "  restrict NAME on|off no rows of its deliveries are kept\n"
+    "  object NAME on|off   it is in no statistics\n"
+    "  erase NAME           it is gone when this returns; prints a receipt for the person, which\n"
+    "                       the broker does not keep\n"
+    "  check-receipt FILE --vkey KEY [--name NAME]\n"
+    "                       that the broker gave this receipt, checked without the broker\n\n"
+    "  --address            in place of NAME: the account with the address on the first line of\n"
+    "                       standard input\n"
+    "  --data DIR           the broker's data directory, which holds control.sock\n"
+    "  --socket PATH        the socket itself\n"
+    "  --json               the broker's answer as it is, one JSON object\n";
 
-struct request {
-	const char *file;
-	const char *vkey;
+static const struct action {
 	const char *name;
-	bool help;
+	const char *command; /* of the control socket */
+	const char *text;    /* the member of the answer that is to be printed; NULL: none */
+	bool takes_address;
+	bool takes_set; /* on or off */
+} actions[] = {
+    {"export", "subject.export", "export", false, false},
+    {"rectify", "subject.rectify", NULL, true, false},
+    {"restrict", "subject.restrict", NULL, false, true},
+    {"object", "subject.object", NULL, false, true},
+    {"erase", "subject.erase", "receipt", false, false},
 };
 
-static bool read_arguments(struct request *r, int argc, char **argv, struct failure *failure)
+struct request {
+	const struct action *action;
+	const char *words[2]; /* the name, if there is one, and on or off */
+	size_t word_count;
+	bool by_address, json, help;
+	const char *data, *socket;
+	struct text address, new_address;
+};
+
+/* ---- arguments ---- */
+
+static const struct action *find_action(const char *name)
 {
-	const struct {
-		const char *name;
-		const char **value;
-	} options[] = {{"--vkey", &r->vkey}, {"--name", &r->name}};
+	for (size_t i = 0; i < sizeof(actions) / sizeof(actions[0]); i++)
+		if (strcmp(actions[i].name, name) == 0)
+			return &actions[i];
+	return NULL;
+}
 
-	if (argc < 1 || strcmp(argv[0], "check-receipt") != 0)
-		return failure_set(failure,
-				   argc < 1 ? "check-receipt is needed."
-					    : "Unknown command '%.80s'. It must be "
-					      "check-receipt.",
-				   argc < 1 ? "" : argv[0]);
-	for (int i = 1; i < argc; i++) {
-		const char **value = NULL;
-
-		for (size_t k = 0; k < sizeof(options) / sizeof(options[0]); k++)
-			if (strcmp(argv[i], options[k].name) == 0)
-				value = options[k].value;
-		if (value && i + 1 >= argc)
-			return failure_set(failure, "%s needs a value.", argv[i]);
-		if (value)
-			*value = argv[++i];
-		else if (argv[i][0] == '-' && argv[i][1] != '\0')
-			return failure_set(failure, "Unknown option '%.80s'.", argv[i]);
-		else if (r->file)
-			return failure_set(failure, "'%.80s' is too many.", argv[i]);
-		else
-			r->file = argv[i];
+static bool take_word(struct request *r, const char *word, struct failure *failure)
+{
+	if (r->action == NULL) {
+		r->action = find_action(word);
+		return r->action != NULL ||
+		       failure_set(failure,
+				   "Unknown action '%.80s'. It must be export, rectify, restrict, "
+				   "object, erase or check-receipt.",
+				   word);
 	}
-	if (!r->file || !r->vkey)
-		return failure_set(failure, "check-receipt needs %s.",
-				   r->file ? "--vkey KEY: the key that you were given proves it"
-					   : "a file with a receipt");
+	if (word[0] == '-' || r->word_count == 2)
+		return failure_set(failure, "Unknown argument '%.80s'.", word);
+	r->words[r->word_count++] = word;
 	return true;
 }
 
-static bool read_file(const char *path, struct audit_file *file, struct failure *failure)
+static bool check(const struct request *r, struct failure *failure)
 {
-	if (strcmp(path, "-") != 0)
-		return audit_file_read(AT_FDCWD, path, RECEIPT_SIZE, file, failure);
-	file->at = calloc(1, RECEIPT_SIZE + 1);
-	must(file->at);
-	file->len = fread(file->at, 1, RECEIPT_SIZE, stdin);
-	return !ferror(stdin) || failure_set(failure, "standard input: %s", strerror(errno));
+	if (r->action == NULL)
+		return failure_set(failure,
+				   "What is to be done? export, rectify, restrict, object, "
+				   "erase or check-receipt.");
+	size_t wanted = (r->by_address ? 0u : 1u) + (r->action->takes_set ? 1u : 0u);
+
+	if (r->word_count != wanted)
+		return failure_set(failure, "%s takes %s%s.", r->action->name,
+				   r->by_address ? "--address" : "the name of the account",
+				   r->action->takes_set ? ", and on or off" : "");
+	return true;
 }
 
-static void print_receipt(const struct receipt *receipt, const struct note_verifier *verifier,
-			  const char *name)
+static bool read_arguments(struct request *r, int argc, char **argv, struct failure *failure)
 {
-	const time_t time_s = (time_t)receipt->hour_s;
-	char hour[32] = "?";
-	struct tm utc;
+	for (int i = 0; i < argc; i++) {
+		const char *word = argv[i];
+		const char **value = strcmp(word, "--data") == 0     ? &r->data
+				     : strcmp(word, "--socket") == 0 ? &r->socket
+								     : NULL;
 
-	if (gmtime_r(&time_s, &utc))
-		strftime(hour, sizeof(hour), "%Y-%m-%d %H:00 UTC", &utc);
-	printf("the receipt is right: %s in the hour from %s; entry %llu of the log %s\n",
-	       receipt_event_told(receipt->event), hour, (unsigned long long)receipt->entry,
-	       verifier->name);
-	if (name)
-		printf("it is about %s\n", name);
+		if (value != NULL && i + 1 >= argc)
+			return failure_set(failure, "%s needs a word behind it.", word);
+		if (value != NULL)
+			*value = argv[++i];
+		else if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0)
+			r->help = true;
+		else if (strcmp(word, "--json") == 0)
+			r->json = true;
+		else if (strcmp(word, "--address") == 0)
+			r->by_address = true;
+		else if (!take_word(r, word, failure))
+			return false;
+	}
+	return r->help || check(r, failure);
+}
+
+static bool read_secrets(struct request *r, struct failure *failure)
+{
+	must(r->action);
+	return (!r->by_address ||
+		secret_read("E-mail address", SECRET_SHOWN, &r->address, failure)) &&
+	       (!r->action->takes_address ||
+		secret_read("New e-mail address", SECRET_SHOWN, &r->new_address, failure));
+}
+
+/* ---- asking ---- */
+
+static void set(json_t *object, const char *member, const char *text, size_t len)
+{
+	json_object_set_new(object, member, json_stringn(text, len));
+}
+
+static bool send_request(FILE *stream, const struct request *r, struct failure *failure)
+{
+	must(r->action && (r->by_address || r->words[0]));
+	json_t *object = json_pack("{s:s}", "command", r->action->command);
+
+	if (r->by_address)
+		set(object, "address", (const char *)r->address.at, r->address.len);
 	else
-		puts("whose it is was not looked at: --name NAME");
+		set(object, "name", r->words[0], strlen(r->words[0]));
+	if (r->action->takes_set)
+		set(object, "set", r->words[r->word_count - 1],
+		    strlen(r->words[r->word_count - 1]));
+	if (r->action->takes_address)
+		set(object, "new_address", (const char *)r->new_address.at, r->new_address.len);
+	bool good = json_dumpf(object, stream, JSON_COMPACT) == 0 && fputc('\n', stream) != EOF &&
+		    fflush(stream) == 0;
+
+	json_decref(object);
+	return good || failure_set(failure, "control socket: %s.", strerror(errno));
 }
 
-static bool check(const struct request *request, struct failure *failure)
+static void print(const struct request *r, const json_t *object)
 {
-	const struct slice name = request->name ? slice_text(request->name) : SLICE_NONE;
-	struct audit_file file = {0};
-	struct note_verifier verifier;
-	struct receipt receipt;
-	const bool ok =
-	    audit_vkey_given(request->vkey, &verifier, failure) &&
-	    read_file(request->file, &file, failure) &&
-	    (receipt_check(slice_of(file.at, file.len), &verifier, name, &receipt, failure) ||
-	     failure_context(failure, "%.200s", request->file));
+	const char *text =
+	    r->action->text ? json_string_value(json_object_get(object, r->action->text)) : NULL;
+	const char *no_receipt = json_string_value(json_object_get(object, "no_receipt"));
+	const char *warning = json_string_value(json_object_get(object, "warning"));
 
-	free(file.at);
-	if (ok)
-		print_receipt(&receipt, &verifier, request->name);
-	return ok;
+	if (text != NULL)
+		fputs(text, stdout);
+	if (no_receipt != NULL)
+		fprintf(stderr, "Erased; there is no receipt: %s\n", no_receipt);
+	if (warning != NULL)
+		fprintf(stderr, "Warning: %s\n", warning);
+}
+
+static bool take_line(const void *self, const char *line, size_t len, bool *done,
+		      struct failure *failure)
+{
+	const struct request *r = self;
+	json_t *object = json_loadb(line, len, 0, NULL);
+	const json_t *ok = json_object_get(object, "ok");
+	const char *error = json_string_value(json_object_get(object, "error"));
+	bool good = true;
+
+	*done = true;
+	if (ok == NULL)
+		good = failure_set(failure, "The broker's answer is not understood; is it another "
+					    "version?");
+	else if (!json_is_true(ok))
+		good = failure_set(failure, "%.400s", error != NULL ? error : "refused");
+	else if (r->json)
+		fwrite(line, len, 1, stdout);
+	else
+		print(r, object);
+	json_decref(object);
+	return good;
+}
+
+static bool ask(struct request *r, struct failure *failure)
+{
+	FILE *stream = control_open(r->data, r->socket, failure);
+	bool good = stream != NULL && read_secrets(r, failure) &&
+		    send_request(stream, r, failure) &&
+		    control_answer(stream, take_line, r, failure);
+
+	if (stream != NULL)
+		fclose(stream);
+	text_file_free(&r->address);
+	text_file_free(&r->new_address);
+	return good;
 }
 
 int command_subject(int argc, char **argv)
@@ -113,19 +211,18 @@ int command_subject(int argc, char **argv)
 	struct request request = {0};
 	struct failure failure;
 
-	for (int i = 0; i < argc && i < 2; i++)
-		request.help =
-		    request.help || strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0;
-	if (request.help) {
-		fputs(usage, stdout);
-		return 0;
-	}
+	if (argc > 0 && strcmp(argv[0], "check-receipt") == 0)
+		return subject_check_receipt(argc, argv);
 	if (!read_arguments(&request, argc, argv, &failure)) {
 		fprintf(stderr, "Error: %s\n\nUse 'metrino subject --help' to see usage.\n",
 			failure.text);
 		return 1;
 	}
-	if (check(&request, &failure))
+	if (request.help) {
+		fputs(usage, stdout);
+		return 0;
+	}
+	if (ask(&request, &failure))
 		return 0;
 	fprintf(stderr, "Error: %s\n", failure.text);
 	return 1;

@@ -318,6 +318,9 @@ void connect_begin_session(struct shard *shard, struct client *client)
 	bool changes_owner =
 	    rights_owner(shard, session) != (connecting->grant ? connecting->grant->owner : 0);
 	rights_take(shard, session, connecting->grant);
+	if (connecting->grant)
+		rights_of(shard, session)->own_password =
+		    connecting->grant->account && connecting->token.came_with == AUTH_TOKEN_NONE;
 	connecting->grant = NULL;
 	session_attach(shard, session, client);
 	bool tokens_changed = token_connected(shard, session, &connecting->token);

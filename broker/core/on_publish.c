@@ -113,6 +113,13 @@ void acknowledge(struct shard *shard, struct client *client, struct session *ses
 	send_ack(shard, client, qos == 1 ? MQTT_PUBACK : MQTT_PUBREC, packet_id, reason);
 }
 
+static struct slice correlation_of(const struct mqtt_publish *p)
+{
+	return mqtt_has(&p->properties, MQTT_PROPERTY_CORRELATION_DATA)
+		   ? p->properties.correlation_data
+		   : SLICE_NONE;
+}
+
 /* The properties that go on: as they came where nothing has to be left out. */
 static struct slice forwarded(struct shard *shard, const struct mqtt_properties *p, uint8_t **copy)
 {
@@ -345,7 +352,7 @@ static void take(struct shard *shard, struct client *client, struct session *ses
 		publication.gate = gate_for_session(shard, session, p->packet_id);
 	if (own_topic(in->topic))
 		go_now(shard, client, session, p, &publication,
-		       own_topic_publish(shard, session, &publication));
+		       own_topic_publish(shard, session, &publication, correlation_of(p)));
 	else if (!rights_allow(shard, session, AUTH_WRITE, in->topic))
 		go_now(shard, client, session, p, &publication, denied_to(client));
 	else if (!goes_later(shard, session, &publication))

@@ -1,6 +1,7 @@
 /* own_topic.c - see own_topic.h. */
 #include "broker/core/own_topic.h"
 #include "broker/core/core.h"
+#include "broker/core/own_me.h"
 #include "broker/core/token.h"
 
 #define PREFIX SLICE_LITERAL("$metrino/")
@@ -17,13 +18,21 @@ static const struct own {
 	const char *name;
 	enum mqtt_reason (*may_subscribe)(struct shard *shard, const struct client *client,
 					  const struct session *session);
-	/* What comes of a SUBSCRIBE. */
+	/* What comes of a SUBSCRIBE; NULL: there is nothing to subscribe to. */
 	void (*subscribed)(struct shard *shard, struct session *session);
 	/* What comes of a PUBLISH; NULL: it is no request. */
 	enum mqtt_reason (*requested)(struct shard *shard, struct session *session,
-				      const struct publication *publication);
+				      const struct publication *publication,
+				      struct slice correlation, enum own_action action);
+	enum own_action action;
 } topics[] = {
-    {TOKEN_TOPIC, may_have_tokens, token_subscribed, NULL},
+    {TOKEN_TOPIC, may_have_tokens, token_subscribed, NULL, 0},
+    {OWN_ANSWER_TOPIC, own_me_may_subscribe, own_me_subscribed, NULL, 0},
+    {"$metrino/me/export", NULL, NULL, own_me_requested, OWN_EXPORT},
+    {"$metrino/me/rectify", NULL, NULL, own_me_requested, OWN_RECTIFY},
+    {"$metrino/me/restrict", NULL, NULL, own_me_requested, OWN_RESTRICT},
+    {"$metrino/me/object", NULL, NULL, own_me_requested, OWN_OBJECT},
+    {"$metrino/me/erase", NULL, NULL, own_me_requested, OWN_ERASE},
 };
 
 static const struct own *find(struct slice topic)
@@ -47,22 +56,23 @@ enum mqtt_reason own_topic_subscribe(struct shard *shard, const struct client *c
 				     bool shared)
 {
 	const struct own *own = shared ? NULL : find(filter);
-	return own ? own->may_subscribe(shard, client, session) : MQTT_TOPIC_FILTER_INVALID;
+	return own && own->may_subscribe ? own->may_subscribe(shard, client, session)
+					 : MQTT_TOPIC_FILTER_INVALID;
 }
 
 void own_topic_subscribed(struct shard *shard, struct session *session, struct slice filter)
 {
 	const struct own *own = find(filter);
-	must(own);
+	must(own && own->subscribed);
 	own->subscribed(shard, session);
 }
 
 enum mqtt_reason own_topic_publish(struct shard *shard, struct session *session,
-				   const struct publication *publication)
+				   const struct publication *publication, struct slice correlation)
 {
 	const struct own *own = find(publication->topic);
 	if (own && own->requested)
-		return own->requested(shard, session, publication);
+		return own->requested(shard, session, publication, correlation, own->action);
 	COUNT(shard, DROPPED_DOLLAR);
 	return MQTT_SUCCESS;
 }
@@ -88,15 +98,17 @@ bool own_topic_wanted(const struct shard *shard, const struct session *session, 
  * the next one, whose link others may read.
  */
 void own_topic_send(struct shard *shard, struct session *session, struct slice topic,
-		    struct slice payload)
+		    struct slice properties, struct slice payload)
 {
 	struct client *client = session->client;
 	uint32_t n = subscription_to(shard, session, topic);
 	if (n == 0 || client == NULL || client->state != CLIENT_UP)
 		return;
 	uint32_t identifier = subscription_at(&shard->subscriptions, n)->identifier;
-	struct publication publication = {
-	    .expires_ms = EXPIRES_NEVER, .topic = topic, .payload = payload};
+	struct publication publication = {.expires_ms = EXPIRES_NEVER,
+					  .topic = topic,
+					  .properties = properties,
+					  .payload = payload};
 	size_t before = client->outbox.bytes;
 	if (send_publish(shard, client, &publication, 0, false, false, 0,
 			 (struct identifier_list){&identifier, identifier != 0}) != SENT)

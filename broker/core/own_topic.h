@@ -4,6 +4,7 @@
  * Nothing of it is routed, retained, shared or given to anybody else, and acl_file has no say.
  *
  *	$metrino/token   a new session token for this client (token.h)
+ *	$metrino/me/...  requests of the person behind an account (own_request.h)
  *
  * One may subscribe to what stands in the table of own_topic.c, one by one: a filter with a
  * wildcard, and a shared one, is refused.  A subscription is kept with the session as others are.
@@ -34,15 +35,15 @@ enum mqtt_reason own_topic_subscribe(struct shard *shard, const struct client *c
 /* SUBACK is out, and the client wants what is there. */
 void own_topic_subscribed(struct shard *shard, struct session *session, struct slice filter);
 
-/* A PUBLISH; what its acknowledgement says. */
+/* A PUBLISH, and its correlation data; what its acknowledgement says. */
 enum mqtt_reason own_topic_publish(struct shard *shard, struct session *session,
-				   const struct publication *publication);
+				   const struct publication *publication, struct slice correlation);
 
 /* Has the session subscribed to it? */
 bool own_topic_wanted(const struct shard *shard, const struct session *session, struct slice topic);
 
 /* A message from the session to its client, if that is there and has subscribed. */
 void own_topic_send(struct shard *shard, struct session *session, struct slice topic,
-		    struct slice payload);
+		    struct slice properties, struct slice payload);
 
 #endif

@@ -14,9 +14,9 @@ void rights_release(struct shard *shard, struct auth_grant *grant)
 }
 
 /* Of a session that has a grant. */
-static struct rights *rights_of(const struct shard *shard, const struct session *session)
+struct rights *rights_of(const struct shard *shard, const struct session *session)
 {
-	return slab_at(&shard->rights, session->rights);
+	return session->rights ? slab_at(&shard->rights, session->rights) : NULL;
 }
 
 const struct auth_grant *rights_grant(const struct shard *shard, const struct session *session)

@@ -27,9 +27,15 @@ struct rights {
 	uint32_t free;		  /* the slab's while the slot is free */
 	struct auth_grant *grant; /* NULL after a restart, until the client is back */
 	uint64_t owner;		  /* auth.h */
+	/* Of this connection: own_request.h. */
+	bool own_password; /* it came with the account's own */
+	bool asking;	   /* a request is under way */
 	/* With rules: hashes with the right and the answer in their low bits; 0 for none. */
 	uint64_t *answers;
 };
+
+/* NULL: nobody's, and nothing is known of it. */
+struct rights *rights_of(const struct shard *shard, const struct session *session);
 
 /* Whose it is; 0: nobody's. */
 uint64_t rights_owner(const struct shard *shard, const struct session *session);

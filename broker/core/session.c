@@ -81,6 +81,10 @@ void shard_each_client(const struct shard *shard, void *self,
 		    .queued = traffic_of(session)->queue.count,
 		    .inflight = traffic_of(session)->inflight.count,
 		    .connected_s = up ? client->connected_s : 0,
+		    .expiry_s = session->expiry_s,
+		    .owner = rights_owner(shard, session),
+		    .has_will =
+			(client && client->will) || (session->absence && session->absence->will),
 		};
 		call(self, &info);
 	}

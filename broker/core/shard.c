@@ -2,6 +2,7 @@
 #include "broker/core/core.h"
 #include "broker/core/charge.h"
 #include "broker/core/answer.h"
+#include "broker/core/own_me.h"
 #include "broker/core/rights.h"
 
 /*
@@ -106,6 +107,7 @@ static void free_effect(struct shard *shard, struct effect *effect)
 		shard_free_bytes(shard, effect->bytes);
 	memory_free(effect->batch);
 	memory_wipe_free(effect->block, sizeof *effect->block);
+	own_request_destroy(effect->request);
 }
 
 static void free_sessions(struct shard *shard)
@@ -465,6 +467,7 @@ void shard_handle(struct shard *shard, struct moment now, const struct event *ev
 	    [EVENT_PUBLISH] = on_own_publish,
 	    [EVENT_KICK] = on_kick,
 	    [EVENT_EXPEL] = on_expel,
+	    [EVENT_ANSWER] = on_answer,
 	    [EVENT_SETTINGS] = on_settings,
 	    [EVENT_TIMERS] = on_timers,
 	    [EVENT_ROUTES] = on_routes,

@@ -35,6 +35,7 @@ struct auth_grant;
 struct budget;
 struct route_block;
 struct route_name;
+struct own_request;
 struct store_batch;
 struct store_session;
 struct store_subscription;
@@ -58,6 +59,7 @@ enum event_type {
 	EVENT_PUBLISH,	     /* the broker's own message: topic, bytes = payload, retain; QoS 0 */
 	EVENT_KICK,	     /* text = client id: disconnect it (0x98); at its home shard */
 	EVENT_EXPEL,	     /* owner: its clients go (0x98), and its sessions end */
+	EVENT_ANSWER,	     /* request (taken): one of EFFECT_REQUEST, with its answer */
 	EVENT_SETTINGS,	     /* settings: in force from now on */
 	EVENT_TIMERS,	     /* it is `now` */
 	EVENT_ROUTES,	     /* EFFECT_ROUTES is wanted now */
@@ -88,6 +90,7 @@ struct event {
 	const struct store_step *step;
 	struct mail *mail;
 	struct store_batch *batch;
+	struct own_request *request;
 };
 
 enum effect_type {
@@ -98,8 +101,9 @@ enum effect_type {
 	EFFECT_READ,   /* read link (on) or leave its bytes in the socket (off) */
 	EFFECT_MAIL,
 	/* mail (gives) */ EFFECT_STORE, /* batch (gives): commit it and answer with EVENT_STORED */
-	EFFECT_TELL,   /* a client came (on) or went: pseudonym, listener, reason; for the log */
-	EFFECT_ROUTES, /* block (gives): rows of deliveries that are over (delivery_log.h) */
+	EFFECT_TELL,	/* a client came (on) or went: pseudonym, listener, reason; for the log */
+	EFFECT_REQUEST, /* request (gives): answer it with EVENT_ANSWER (own_request.h) */
+	EFFECT_ROUTES,	/* block (gives): rows of deliveries that are over (delivery_log.h) */
 };
 
 struct effect {
@@ -115,6 +119,7 @@ struct effect {
 	struct mail *mail;
 	struct store_batch *batch;
 	struct route_block *block;
+	struct own_request *request;
 };
 
 /* Who clients are in route rows.  Thread: any worker's; must not block. */
@@ -182,6 +187,9 @@ struct client_info {
 	uint32_t queued;
 	uint32_t inflight;
 	uint64_t connected_s; /* wall clock, 0 when away */
+	uint32_t expiry_s;    /* of the session */
+	uint64_t owner;	      /* auth_owner(), 0: nobody */
+	bool has_will;
 };
 void shard_each_client(const struct shard *shard, void *self,
 		       void (*call)(void *self, const struct client_info *client));

@@ -248,7 +248,7 @@ bool token_connected(struct shard *shard, struct session *session, struct token_
 void token_offered(struct shard *shard, struct session *session, struct token_offer *offer)
 {
 	if (offer->text)
-		own_topic_send(shard, session, slice_text(TOKEN_TOPIC),
+		own_topic_send(shard, session, slice_text(TOKEN_TOPIC), SLICE_NONE,
 			       slice_of(offer->text, AUTH_TOKEN_SIZE));
 }
 
@@ -266,7 +266,8 @@ static void give(struct shard *shard, struct session *session)
 	if (token == NULL)
 		return;
 	save(shard, token, session);
-	own_topic_send(shard, session, slice_text(TOKEN_TOPIC), slice_of(text, sizeof text));
+	own_topic_send(shard, session, slice_text(TOKEN_TOPIC), SLICE_NONE,
+		       slice_of(text, sizeof text));
 	explicit_bzero(text, sizeof text);
 }
 

@@ -238,6 +238,11 @@ bool audit_log_receipt(struct audit_log *log, uint64_t index, struct receipt_tic
 	return receipt_write(tickets, &wanted, text, failure);
 }
 
+size_t audit_log_sign(const struct audit_log *log, char *text, size_t len, size_t size)
+{
+	return note_sign(text, len, size, &log->verifier, &log->key);
+}
+
 struct search {
 	uint32_t types;
 	bool found;

@@ -66,6 +66,12 @@ bool audit_log_receipt(struct audit_log *log, uint64_t index, struct receipt_tic
 		       enum receipt_event event, struct slice subject, char text[RECEIPT_SIZE],
 		       struct failure *failure);
 
+/*
+ * Signs a text of `len` bytes, which ends with a newline and begins like nothing else that the key
+ * signs, in its place: note_sign().  Gives the new length.
+ */
+size_t audit_log_sign(const struct audit_log *log, char *text, size_t len, size_t size);
+
 /* The last entry whose type's bit (1 << type) is in `types`; *found is false when there is none. */
 bool audit_log_last(struct audit_log *log, uint32_t types, bool *found, struct audit_event *event,
 		    struct failure *failure);

@@ -1,5 +1,6 @@
 /* world.c - see world.h. */
 #include "tests/fuzz/world.h"
+#include "broker/core/own_request.h"
 #include "broker/core/state.h"
 #include "storage/mem_store.h"
 #include "storage/route/rows.h"
@@ -353,6 +354,9 @@ static void carry_out(struct world *world, const struct effect *effect)
 		parcels_add(&world->submitted, (struct parcel){.batch = effect->batch});
 		break;
 	case EFFECT_TELL:
+		break;
+	case EFFECT_REQUEST: /* nobody answers */
+		own_request_destroy(effect->request);
 		break;
 	case EFFECT_ROUTES:
 		must(route_rows_good(effect->block));

@@ -430,6 +430,10 @@ static void carry_out(struct bench *bench, const struct effect *effect)
 		break;
 	case EFFECT_TELL: /* the log's */
 		break;
+	case EFFECT_REQUEST:
+		ck_assert_ptr_null(bench->request);
+		bench->request = effect->request;
+		break;
 	case EFFECT_ROUTES:
 		gather_block(bench, effect->block);
 		break;

@@ -86,6 +86,7 @@ struct bench {
 	struct budget budget;
 	struct moment now;
 	struct store *store;
+	struct own_request *request; /* the last one; the test answers it */
 
 	bool hold_mail;
 	struct mail *mail, **mail_end;

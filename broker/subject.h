@@ -1,0 +1,64 @@
+/*
+ * subject.h - the rights of the person behind an account (docs/privacy.md): access and portability,
+ * rectification, restriction, objection, erasure.  The same for the operator, who asks over the
+ * control socket, and for the person, who asks over MQTT (own_request.h).
+ *
+ * An answer is one object of JSON, with "ok", and an "error" where that is false.
+ *
+ *   export    everything that is kept of the account and can be read; and a list of what is not
+ *             kept, or cannot be read by anybody.  Signed: see below
+ *   rectify   another e-mail address
+ *   restrict  on: no rows of its deliveries are kept from now on
+ *   object    on: it is in no statistics from now on
+ *   erase     connections, sessions, retained messages, wills, queues, tokens, keys, rows; the
+ *             answer comes when the key of the rows is destroyed, with a receipt
+ *
+ * An export is a signed note (c2sp.org/signed-note) by the key of the audit log: the line
+ * "metrino export v1", the document as JSON, an empty line, the signature.  Without an audit log
+ * it has no signature.
+ *
+ * Ownership: the source is borrowed; answers are given.
+ * Failure: in the answer.
+ * Thread: any but a worker's: it waits for them, and for the disk.
+ */
+#ifndef BROKER_SUBJECT_H
+#define BROKER_SUBJECT_H
+
+#include "broker/accounts.h"
+#include "broker/core/own_request.h"
+
+#include <jansson.h>
+
+struct census;
+
+struct subject_source {
+	void *self;
+	struct accounts *accounts;
+	const char *region;
+	const char *contact; /* privacy_contact; NULL: none */
+	/* Of all workers, to be waited for and released: sessions of an owner, */
+	struct census *(*sessions)(void *self, uint64_t owner);
+	/* the end of all of them, */
+	struct census *(*expel)(void *self, uint64_t owner);
+	/* another look at everybody's grant. */
+	struct census *(*renew)(void *self);
+	/* For who was erased; NULL with a failure: none can be given.  Freed by the caller. */
+	char *(*receipt)(void *self, const char *name, struct failure *failure);
+	/* The document as a signed text; freed by the caller. */
+	char *(*sign)(void *self, const char *document);
+};
+
+/*
+ * Does it.  *expel is set to the owner whose clients and sessions are to end (subject_expel), after
+ * the answer was told to who asked, if that is one of them; else 0.
+ */
+json_t *subject_do(const struct subject_source *source, enum own_action action, struct slice name,
+		   struct slice argument, uint64_t *expel);
+
+/* Rights as lines of {access, filter}; gives. */
+json_t *subject_rights(const struct account_rights *rights);
+
+/* True: all of it is gone. */
+bool subject_expel(const struct subject_source *source, uint64_t owner);
+
+#endif
