@@ -131,7 +131,9 @@ static const struct {
      "{\"ok\":false,\"error\":\"unknown command; known are clients.count clients.list "
      "clients.kick bans.list bans.lift accounts.create accounts.list accounts.show accounts.find "
      "accounts.disable accounts.enable accounts.delete accounts.password accounts.grant "
-     "accounts.withdraw accounts.recover accounts.reset keys.add keys.list keys.revoke\"}\n"},
+     "accounts.withdraw accounts.recover accounts.reset keys.add keys.list keys.revoke "
+     "subject.export subject.rectify subject.restrict "
+     "subject.object subject.erase\"}\n"},
     {"{\"command\":\"bans.list\"}\n",
      "{\"address\":\"192.0.2.7\",\"seconds_left\":2}\n{\"ok\":true,\"count\":1}\n"},
     {"{\"command\":\"bans.lift\",\"address\":\"192.0.2.7\"}\n", "{\"ok\":true,\"lifted\":1}\n"},
