@@ -130,6 +130,8 @@ struct auth {
 	/* Puts the one that is in force now in its place; false: the user may not be here any more.
 	 */
 	bool (*renew)(struct auth *auth, struct auth_grant **grant);
+	/* May who has this auth_owner() log in at all, as far as that can be told?  NULL: yes. */
+	bool (*may_log_in)(struct auth *auth, uint64_t owner);
 	/* Takes the grant back. */
 	void (*release)(struct auth *auth, struct auth_grant *grant);
 	void (*end_exchange)(struct auth *auth, struct auth_exchange *exchange);

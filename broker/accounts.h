@@ -89,6 +89,9 @@ struct account_view {
 bool accounts_view(struct accounts *accounts, const struct account_visitor *visitor,
 		   struct account_view *view);
 
+/* Is there such an account, and is it not disabled? */
+bool accounts_may_log_in(struct accounts *accounts, uint64_t row);
+
 /* Is there such an account? */
 bool accounts_has(struct accounts *accounts, uint64_t row);
 

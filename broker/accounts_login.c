@@ -171,6 +171,15 @@ bool accounts_view(struct accounts *accounts, const struct account_visitor *visi
 	return here;
 }
 
+bool accounts_may_log_in(struct accounts *accounts, uint64_t row)
+{
+	pthread_mutex_lock(&accounts->lock);
+	const struct account *account = account_table_by_row(accounts->table, row);
+	bool may = account && !(account->flags & ACCOUNT_DISABLED);
+	pthread_mutex_unlock(&accounts->lock);
+	return may;
+}
+
 bool accounts_has(struct accounts *accounts, uint64_t row)
 {
 	pthread_mutex_lock(&accounts->lock);

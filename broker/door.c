@@ -229,6 +229,14 @@ static bool make_keys(struct door *door, struct keyring *keyring, struct failure
 	return true;
 }
 
+/* Users of password_file are hashed names here: what became of one shows when it comes. */
+static bool may_log_in(struct auth *auth, uint64_t owner)
+{
+	const struct door *door = ((const struct worker_door *)auth)->door;
+	return auth_owner_kind(owner) != IDENTITY_ACCOUNT ||
+	       (door->accounts && accounts_may_log_in(door->accounts, auth_owner_number(owner)));
+}
+
 struct door *door_create(const struct config *config, const struct door_setup *setup,
 			 struct failure *failure)
 {
@@ -258,6 +266,7 @@ struct door *door_create(const struct config *config, const struct door_setup *s
 							       .may = grant_may,
 							       .renew = grant_renew,
 							       .release = grant_release,
+							       .may_log_in = may_log_in,
 							       .end_exchange = door_end_exchange,
 							       .has_tokens = door_has_tokens,
 							       .make_token = door_make_token},

@@ -115,6 +115,7 @@ bool rights_ask(struct shard *shard, struct session *session, enum auth_right ri
 void on_rights(struct shard *shard, const struct event *event)
 {
 	(void)event;
+	tokens_renew(shard);
 	for (uint32_t slot = 1; slot < shard->sessions.used; slot++) {
 		struct session *session = session_at(shard, slot);
 		if (session == NULL || session->rights == 0)

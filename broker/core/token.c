@@ -339,6 +339,21 @@ void tokens_expel(struct shard *shard, uint64_t owner)
 	}
 }
 
+void tokens_renew(struct shard *shard)
+{
+	const struct tokens *tokens = &shard->tokens;
+	struct auth *auth = shard->auth;
+	for (uint32_t slot = 1; auth->may_log_in && slot < tokens->slab.used; slot++) {
+		struct token *token = token_at(tokens, slot);
+		if (token->slot != slot || auth->may_log_in(auth, token->owner))
+			continue;
+		if (token->session)
+			token_revoke(shard, session_by_number(shard, token->session));
+		else
+			forget(shard, token);
+	}
+}
+
 void token_save(struct shard *shard, struct session *session)
 {
 	struct token *token = of_session(shard, session);

@@ -108,6 +108,9 @@ void token_session_ended(struct shard *shard, const struct session *session);
 /* All of an identity that is gone: EVENT_EXPEL. */
 void tokens_expel(struct shard *shard, uint64_t owner);
 
+/* Those whose owner may not log in any more end, with a session or without: EVENT_RIGHTS. */
+void tokens_renew(struct shard *shard);
+
 /* They are good no more. */
 void token_revoke(struct shard *shard, struct session *session);
 

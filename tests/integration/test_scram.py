@@ -57,9 +57,9 @@ class Exchange(harness.OwnBrokerTest):
         self.account = self.metrino("create", "--no-address", "--no-password").strip()
         self.key, self.secret = self.new_key()
 
-    def metrino(self, *words):
+    def metrino(self, *words, says=""):
         done = subprocess.run([METRINO, "account", *words, "--data", str(self.broker.root / "data")],
-                              stdout=subprocess.PIPE, check=True, timeout=30, stdin=subprocess.DEVNULL)
+                              stdout=subprocess.PIPE, check=True, timeout=30, input=says.encode())
         return done.stdout.decode()
 
     def new_key(self, *words):
@@ -221,3 +221,25 @@ class Exchange(harness.OwnBrokerTest):
         self.client("meter", expect=0x86, **args)
         self.metrino("delete", name)
         self.client("meter", expect=0x86, **args)
+
+    def test_tokens_of_an_account_with_another_password(self):
+        """Those that the password gave are good no more; those of a device key are."""
+        name = self.metrino("create", "--no-address", says="the password\n").strip()
+        lasting = {"clean": False, "properties": [*ASKING, ("session_expiry_interval", 3600)], "user_name": name}
+        token = token_of(self.client("phone", password=b"the password", **lasting).connack)
+        self.client("phone", password=token.encode(), **lasting).cut()
+        of_key = token_of(self.come_in(Scram(self.key, self.secret), client_id="meter", properties=ASKING).connack)
+        self.metrino("password", name, says="another one\n")
+        self.client("phone", password=token.encode(), expect=0x86, **lasting)
+        self.client("meter", user_name=self.key, password=of_key.encode()).cut()
+        token = token_of(self.client("phone", password=b"another one", **lasting).connack)
+        self.client("phone", password=token.encode(), **lasting).cut()
+        self.broker.kill()
+        self.broker.start()
+        self.client("phone", password=token.encode(), **lasting).cut()
+        self.broker.kill()
+        self.broker.start()
+        self.metrino("disable", name)
+        self.metrino("enable", name)
+        self.client("phone", password=token.encode(), expect=0x86, **lasting)
+        self.client("phone", password=b"another one", **lasting).cut()

@@ -3,11 +3,14 @@
 import base64
 import hashlib
 import re
+import socket
 import urllib.request
 
 import harness
+import pki
 import wire
 from test_door import DoorTest, knock, metrino_passwd
+from test_tls import handshake
 
 TOPIC = "$metrino/token"
 ASKING = [("user_property", ("metrino-token", "1"))]
@@ -103,6 +106,31 @@ class Tokens(TokenTest):
         stolen._greet(wire.connect("b", user_name="bob", password=token.encode()), 0x87)
         self.assertIn("token", stolen.connack.get("reason_string"))
         stolen.cut()
+
+    def test_links_that_nobody_else_reads(self):
+        """TLS and a Unix socket, besides loopback; a token of one is good on the others."""
+        home = self.broker.root / "links"
+        home.mkdir(mode=0o755)
+        authority = pki.Authority(home / "ca")
+        certificate, key = authority.server()
+        secure, path = harness.free_port(), home / "sock"
+        self.broker.config += (f"listener {secure} 127.0.0.1\ncertfile {certificate}\nkeyfile {key}\n"
+                               f"listener 0 {path}\n")
+        self.broker.start()
+
+        def unix():
+            link = socket.socket(socket.AF_UNIX)
+            link.connect(str(path))
+            return link
+
+        dials = (lambda: handshake(secure, authority.context()), unix)
+        for dial in dials:
+            token = self.ask("meter", "secret", dial=dial)
+            self.assertRegex(token, TOKEN)
+            before = self.passwords_hashed()
+            for other in (None, *dials):
+                self.assertEqual(self.reason("meter", token, **({"dial": other} if other else {})), 0)
+            self.assertEqual(self.passwords_hashed(), before)
 
     def test_restarts_and_revocation(self):
         self.broker.start()

@@ -550,6 +550,38 @@ START_TEST(it_ends_with_the_identity)
 }
 END_TEST
 
+static bool may_log_in(struct auth *auth, uint64_t owner)
+{
+	(void)auth;
+	return owner != 77;
+}
+
+/* An owner that may not log in for a while, when no session of it is there, or nobody came back
+ * yet. */
+START_TEST(it_ends_with_the_right_to_log_in)
+{
+	static struct bench_grant grant;
+	struct event rights = {.type = EVENT_RIGHTS};
+
+	begin(1, true);
+	grant = (struct bench_grant){.grant = {.owner = 77}, .bench = &bench};
+	bench.grant = bench.next_grant = &grant.grant;
+	peer_lose(up(comes_by(V5, "away", 1000000, 0, "1"), false, 1));
+	bench_restart(&bench);
+	peer_lose(up(comes_by(V5, "ended", 0, 0, "1"), false, 2));
+	bench_event(&bench, 0, &rights);
+	peer_lose(up(comes_by(V5, "ended", 0, 2, NULL), false, 0));
+	bench.auth.may_log_in = may_log_in;
+	bench_event(&bench, 0, &rights);
+	bench.auth.may_log_in = NULL;
+	expect_refused(comes_by(V5, "ended", 0, 2, NULL));
+	expect_refused(comes_by(V5, "away", 1000000, 1, NULL));
+	bench_restart(&bench);
+	expect_refused(comes_by(V5, "away", 1000000, 1, NULL));
+	bench_finish(&bench);
+}
+END_TEST
+
 /* ---- topics below $metrino/ ---- */
 
 START_TEST(filters)
@@ -636,6 +668,7 @@ Suite *shard_token_suite(void)
 	    the_disk_refuses,
 	    it_ends_with_the_grant,
 	    it_ends_with_the_identity,
+	    it_ends_with_the_right_to_log_in,
 	    filters,
 	    publishing_goes_nowhere,
 	};
