@@ -145,32 +145,32 @@ class Time(AccountTest):
         self.assertEqual(self.knock(user, password), BAD_PASSWORD)
         return (time.monotonic() - begin) * 1000
 
+    def all_the_same(self, tries):
+        """Tried in turn until the shortest times agree: what else the machine does only makes them longer."""
+        best = {}
+        for _ in range(60):
+            for user, password in tries:
+                best[user] = min(self.milliseconds(user, password), best.get(user, 1e9))
+            if max(best.values()) < 1.4 * min(best.values()):
+                return best
+        self.fail(f"refusing takes different times: {best}")
+
     def test_unknown_wrong_and_disabled(self):
         self.broker.start()
         name, disabled = self.create(), self.create("bob@example.org")
         bare = self.account("create", "--no-address", "--no-password").strip()
         self.account("disable", disabled)
-        tries = {"wrong": (name, "wrong"), "unknown": ("acct-0123456789abcdef", "wrong"), "disabled": (disabled, "the password"),
-                 "no password": (bare, "wrong")}
-        took = {what: [] for what in tries}
-        for _ in range(9):  # interleaved: the machine has other things to do
-            for what, (user, password) in tries.items():
-                took[what].append(self.milliseconds(user, password))
-        best = {what: min(times) for what, times in took.items()}
-        self.assertGreater(best["wrong"], 4, "so short that it tells nothing")
-        for what, least in best.items():
-            self.assertLess(abs(least - best["wrong"]), 0.4 * best["wrong"], best)
+        best = self.all_the_same(((name, "wrong"), ("acct-0123456789abcdef", "wrong"), (disabled, "the password"), (bare, "wrong")))
+        self.assertGreater(best[name], 4, "so short that it tells nothing")
 
     def test_device_keys(self):
         self.broker.start()
         name = self.create()
         key, _ = self.add_key(name)
-        took = {user: [] for user in (key, "key-0123456789abcdef")}
-        for _ in range(15):
-            for user, times in took.items():
-                times.append(self.milliseconds(user, "wrong"))
-        known, unknown = map(min, took.values())
-        self.assertLess(abs(known - unknown), 0.5 * known, took)
+        disabled = self.create("bob@example.org")
+        other, secret = self.add_key(disabled)
+        self.account("disable", disabled)
+        self.all_the_same(((key, "wrong"), ("key-0123456789abcdef", "wrong"), (other, secret)))
 
 
 def forms_of(secret):
@@ -296,16 +296,18 @@ class Recovery(AccountTest):
 
     def test_nor_does_its_time(self):
         self.broker.start()
-        known = [f"a{number}@example.org" for number in range(12)]
+        known = [f"a{number}@example.org" for number in range(30)]
         for address in known:
             self.create(address)
-        took = {True: [], False: []}
+        best = {True: 1e9, False: 1e9}
         for address in known:  # one that gets a mail, and one that does not, in turn
             for there in (True, False):
                 begin = time.monotonic()
                 self.assertEqual(self.ask("recover", lines=[address if there else f"x{address}"]), (0, self.SAID, ""))
-                took[there].append(time.monotonic() - begin)
-        self.assertLess(abs(min(took[True]) - min(took[False])), 0.5 * min(took[False]) + 0.005, took)
+                best[there] = min(best[there], time.monotonic() - begin)
+            if abs(best[True] - best[False]) < 0.4 * best[False] + 0.002:
+                return
+        self.fail(f"an address that is known takes another time: {best}")
 
     def test_a_mailer_that_takes_its_time_is_not_waited_for(self):
         self.broker.start()
