@@ -638,6 +638,10 @@ START_TEST(publishing_goes_nowhere)
 	expect(peer, 0x40, "0001");
 	peer_publish(peer, QOS(2), 2, "$metrino/me/export", "", "x");
 	expect(peer, 0x50, "0002 87"); /* no account: own_request.h */
+	peer_publish(peer, QOS(2), 3, "$metrino/other", "", "x");
+	expect(peer, 0x50, "0003");
+	peer_send(peer, 0x62, "0003");
+	expect(peer, 0x70, "0003");
 	expect_nothing(peer);
 	expect_nothing(all);
 	ck_assert_uint_eq(counted(&bench, DROPPED_DOLLAR), 3);
