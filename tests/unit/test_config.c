@@ -61,8 +61,7 @@ static const struct key_case {
      "true\nenable_proxy_protocol 2\nproxy_protocol_from 192.0.2.1", "yes", PROXY(require_tls), 1,
      NULL},
     {"certfile", "/c c\nkeyfile /k", "", TLS(certfile), 0, "/c c"},
-    {"keyfile", "/k\ncertfile /c\nkeyfile /l\ncertfile /d", "/k\ncertfile /c\nkeyfile /l",
-     TLS(keyfile), 0, "/k\n/l"},
+    {"keyfile", "/k\ncertfile /c\nkeyfile /l\ncertfile /d", "", TLS(keyfile), 0, "/k\n/l"},
     {"keyfile", "/k k\ncertfile /c", "", TLS(keyfile), 0, "/k k"},
     {"cafile", "/a\n" OWN, "", TLS(cafile), 0, "/a"},
     {"capath", "/a\n" OWN, "", TLS(capath), 0, "/a"},
@@ -222,6 +221,15 @@ START_TEST(test_key_takes_right_value)
 }
 END_TEST
 
+/* As many keys as certificates: an order that is not said cannot be guessed. */
+START_TEST(test_certificates_and_keys_in_pairs)
+{
+	read_wrong("listener 1\n" OWN "\nkeyfile /l\n",
+		   "main.conf:4: keyfile: is not there for each");
+	read_wrong("listener 1\n" OWN "\ncertfile /d\n", "keyfile: is not there for each certfile");
+}
+END_TEST
+
 START_TEST(test_key_refuses_wrong_value)
 {
 	const struct key_case *row = &key_cases[_i];
@@ -315,6 +323,7 @@ Suite *config_suite(void)
 	tcase_add_checked_fixture(keys, make_directory, remove_directory);
 	tcase_add_loop_test(keys, test_key_takes_right_value, 0, KEY_CASES);
 	tcase_add_loop_test(keys, test_key_refuses_wrong_value, 0, KEY_CASES);
+	tcase_add_test(keys, test_certificates_and_keys_in_pairs);
 	tcase_add_test(keys, test_every_working_key_has_a_case);
 	tcase_add_test(keys, test_keys_that_do_not_work_say_so);
 	tcase_add_test(keys, test_keys_stand_once);
