@@ -17,6 +17,7 @@ static const struct {
     {"clients", command_clients, "count, list or disconnect the running broker's clients"},
     {"ban", command_ban, "list or lift the running broker's bans of addresses"},
     {"audit", command_audit, "read and verify the broker's audit log"},
+    {"privacy", command_privacy, "hold what the broker promises against the one that runs"},
     {"bench", command_bench, "put load on any MQTT broker and measure it"},
 };
 

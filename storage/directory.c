@@ -117,7 +117,7 @@ static bool check_filesystem(const char *path, int fd, struct failure *failure)
 	return true;
 }
 
-static bool is_known(const char *name)
+bool directory_knows(const char *name)
 {
 	for (size_t i = 0; i < sizeof(known_names) / sizeof(*known_names); i++) {
 		if (strcmp(name, known_names[i]) == 0)
@@ -142,7 +142,7 @@ static bool check_files(const char *path, int fd, struct failure *failure)
 	}
 	errno = 0;
 	while (ok && (entry = readdir(dir)) != NULL) {
-		if (!is_known(entry->d_name))
+		if (!directory_knows(entry->d_name))
 			ok = failure_set(failure,
 					 "%s holds %s, which is not Metrino's: name an empty or "
 					 "new directory",

@@ -30,6 +30,9 @@ bool directory_open(const char *path, bool *created, int *fd, struct failure *fa
 bool directory_open_for(const char *path, uid_t owner, gid_t group, bool *created, int *fd,
 			struct failure *failure);
 
+/* Is there a file of Metrino's with this name in a data directory? */
+bool directory_knows(const char *name);
+
 /*
  * The name of a file system (statfs, f_type) where LMDB is unsafe because memory
  * maps or locks are not what they are on a local disk; NULL for all others.

@@ -1,0 +1,206 @@
+/* privacy.c - `metrino privacy verify`: the promises, held against a broker that runs. */
+#include "cli/privacy.h"
+#include "cli/command.h"
+#include "cli/control.h"
+#include "storage/audit/crypto.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static const char usage[] =
+    "Holds what a broker promises against the broker that runs on this machine.\n\n"
+    "Usage: metrino privacy verify --data DIR [options]\n\n"
+    "Sends messages of every kind (QoS 0, 1, 2, retained, a will, to a session that is away), "
+    "each\n"
+    "with a word that nobody else uses, and looks for it wherever it must not be. Run it as root "
+    "or\n"
+    "as the broker's user.\n\n"
+    "  --data DIR       the broker's data directory\n"
+    "  -h HOST, -p PORT where clients connect (127.0.0.1, 1883), without TLS\n"
+    "  --tls-port PORT, --cafile FILE  where they connect with TLS, and who verifies the broker\n"
+    "  -u NAME          as this user; the password comes from METRINO_PASSWORD\n"
+    "  --allow HOST:PORT  an outbound connection that is configured; may be written several times\n"
+    "  --canary WORD    the word, for who wants to look for it elsewhere, too\n"
+    "  --json           one JSON object a promise\n"
+    "  --proc DIR       where proc(5) is (/proc)\n";
+
+/* ---- telling */
+
+void privacy_tell(struct privacy *privacy, const char *promise, const char *how, const char *why)
+{
+	privacy->failed = privacy->failed || why;
+	if (privacy->request.json) {
+		json_t *line = json_pack("{s:s, s:s, s:b}", "promise", promise, "checked", how,
+					 "kept", why == NULL);
+
+		must(line);
+		if (why)
+			json_object_set_new(line, "why", json_string(why));
+		json_dumpf(line, stdout, JSON_COMPACT);
+		putchar('\n');
+		json_decref(line);
+		return;
+	}
+	printf("%s  %-52s %s\n", why ? "FAIL" : "pass", promise, how);
+	if (why)
+		printf("      %s\n", why);
+}
+
+/* ---- arguments */
+
+static bool take_port(const char *text, uint16_t *port)
+{
+	char *end;
+	const unsigned long number = strtoul(text, &end, 10);
+
+	*port = (uint16_t)number;
+	return *text >= '0' && *text <= '9' && *end == '\0' && number >= 1 && number <= UINT16_MAX;
+}
+
+static bool take_option(struct privacy_request *r, const char *name, const char *value,
+			struct failure *failure)
+{
+	const struct {
+		const char *name;
+		const char **value;
+	} options[] = {{"--data", &r->data}, {"--proc", &r->proc}, {"--canary", &r->canary},
+		       {"-h", &r->host},     {"-u", &r->user},	   {"--cafile", &r->cafile}};
+
+	for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++)
+		if (strcmp(name, options[i].name) == 0) {
+			*options[i].value = value;
+			return true;
+		}
+	if (strcmp(name, "-p") == 0)
+		return take_port(value, &r->port) ||
+		       failure_set(failure, "-p needs a port from 1 to 65535, not '%.40s'.", value);
+	if (strcmp(name, "--tls-port") == 0)
+		return take_port(value, &r->tls_port) ||
+		       failure_set(failure, "--tls-port needs a port from 1 to 65535, not '%.40s'.",
+				   value);
+	if (strcmp(name, "--allow") != 0)
+		return failure_set(failure, "Unknown option '%.80s'.", name);
+	if (r->allowed_count == sizeof(r->allowed) / sizeof(r->allowed[0]))
+		return failure_set(failure, "--allow: too many.");
+	r->allowed[r->allowed_count++] = value;
+	return true;
+}
+
+static bool read_arguments(struct privacy_request *r, int argc, char **argv,
+			   struct failure *failure)
+{
+	if (argc < 1 || strcmp(argv[0], "verify") != 0)
+		return failure_set(failure, "verify is needed.");
+	for (int i = 1; i < argc; i++) {
+		if (strcmp(argv[i], "--json") == 0) {
+			r->json = true;
+			continue;
+		}
+		if (argv[i][0] != '-')
+			return failure_set(failure, "'%.80s' is too many.", argv[i]);
+		if (i + 1 >= argc)
+			return failure_set(failure, "%.80s needs a value.", argv[i]);
+		if (!take_option(r, argv[i], argv[i + 1], failure))
+			return false;
+		i++;
+	}
+	return r->data || failure_set(failure, "verify needs --data DIR.");
+}
+
+/* ---- the broker */
+
+/* The process that listens on the control socket. */
+static bool find_process(struct privacy *privacy, struct failure *failure)
+{
+	FILE *stream = control_open(privacy->request.data, NULL, failure);
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+	char path[4200];
+
+	if (!stream)
+		return false;
+	const bool ok = getsockopt(fileno(stream), SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0;
+
+	fclose(stream);
+	if (!ok)
+		return failure_set(failure, "control.sock: %s", strerror(errno));
+	privacy->pid = peer.pid;
+	snprintf(path, sizeof(path), "%.4000s/%d", privacy->request.proc, (int)peer.pid);
+	privacy->process = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return privacy->process >= 0 ||
+	       failure_set(failure, "%.400s: %s; is the broker on this machine?", path,
+			   strerror(errno));
+}
+
+static bool open_broker(struct privacy *privacy, struct failure *failure)
+{
+	if (!find_process(privacy, failure))
+		return false;
+	privacy->directory = open(privacy->request.data, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return privacy->directory >= 0 ||
+	       failure_set(failure, "%.300s: %s", privacy->request.data, strerror(errno));
+}
+
+static void make_canary(char word[40])
+{
+	uint8_t chance[AUDIT_SEED_LEN];
+
+	audit_seed_make(chance);
+	snprintf(word, 40, "canary-");
+	for (size_t i = 0; i < 12; i++)
+		snprintf(word + 7 + 2 * i, 40 - 7 - 2 * i, "%02x", chance[i]);
+}
+
+static bool verify(struct privacy *privacy, struct failure *failure)
+{
+	struct needles *needles;
+	char word[40];
+
+	if (!open_broker(privacy, failure))
+		return false;
+	if (!privacy->request.canary) {
+		make_canary(word);
+		privacy->request.canary = word;
+	}
+	needles = needles_create();
+	privacy_send(privacy, needles, privacy_search);
+	privacy_look_at_process(privacy);
+	privacy_look_at_files(privacy);
+	privacy_look_at_log(privacy);
+	needles_destroy(needles);
+	return !privacy->failed || failure_set(failure, "not every promise is kept");
+}
+
+int command_privacy(int argc, char **argv)
+{
+	struct privacy privacy = {.request = {.host = "127.0.0.1", .port = 1883, .proc = "/proc"},
+				  .process = -1,
+				  .directory = -1};
+	struct failure failure;
+
+	for (int i = 0; i < argc && i < 2; i++)
+		if (strcmp(argv[i], "--help") == 0) {
+			fputs(usage, stdout);
+			return 0;
+		}
+	if (!read_arguments(&privacy.request, argc, argv, &failure)) {
+		fprintf(stderr, "Error: %s\n\nUse 'metrino privacy --help' to see usage.\n",
+			failure.text);
+		return 1;
+	}
+	privacy.request.password = getenv("METRINO_PASSWORD");
+	const bool ok = verify(&privacy, &failure);
+
+	if (!ok)
+		fprintf(stderr, "Error: %s\n", failure.text);
+	if (privacy.process >= 0)
+		close(privacy.process);
+	if (privacy.directory >= 0)
+		close(privacy.directory);
+	return ok ? 0 : 1;
+}

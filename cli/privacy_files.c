@@ -1,0 +1,145 @@
+/* privacy_files.c - who may read what the broker keeps, what lies beside it, and keys that live too
+ * long. */
+#include "cli/privacy.h"
+#include "storage/directory.h"
+#include "storage/keys/slot.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define SLOTS_NAME "keys.slots"
+
+/* What is for others to read, too. */
+static bool is_public(const char *name)
+{
+	return strcmp(name, "log") == 0 || strcmp(name, "lost+found") == 0;
+}
+
+static void judge(int directory, const char *name, char why[512])
+{
+	struct stat st;
+
+	if (fstatat(directory, name, &st, AT_SYMLINK_NOFOLLOW) != 0)
+		return;
+	if (!directory_knows(name))
+		snprintf(why, 512, "%.200s: is not the broker's", name);
+	else if (!is_public(name) && (st.st_mode & 077) != 0)
+		snprintf(why, 512, "%.200s: others may read it (mode %04o)", name,
+			 (unsigned)(st.st_mode & 07777));
+}
+
+static void look_at_modes(struct privacy *privacy)
+{
+	const int fd = openat(privacy->directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *list = fd >= 0 ? fdopendir(fd) : NULL;
+	const struct dirent *entry;
+	char why[512] = "";
+	struct stat st;
+
+	must(list && fstat(fd, &st) == 0);
+	while ((entry = readdir(list)))
+		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+			judge(fd, entry->d_name, why);
+	if ((st.st_mode & 077) != 0)
+		snprintf(why, sizeof(why), "the data directory: others may enter it (mode %04o)",
+			 (unsigned)(st.st_mode & 07777));
+	closedir(list);
+	privacy_tell(privacy, "only the broker reads its data directory",
+		     "modes and names of its files", why[0] ? why : NULL);
+}
+
+/* ---- keys */
+
+/* How long a key of a class may live, from the start of the hour or day that is its epoch; with an
+ * hour more for a job that is under way. */
+static const struct {
+	enum key_class class;
+	uint64_t unit_s, life;
+} lives[] = {
+    {KEY_ENVELOPE, 3600, 2},
+    {KEY_AUTH_DAY, 86400, 32},
+    {KEY_AGGREGATE_DAY, 86400, 92},
+};
+
+static void judge_slot(const struct slot *slot, unsigned number, uint64_t now_s, char why[512])
+{
+	if (slot->form == SLOT_DAMAGED || slot->form == SLOT_FOREIGN)
+		snprintf(why, 512, "slot %u of %s is damaged, or another broker's", number,
+			 SLOTS_NAME);
+	if (slot->form != SLOT_CLEAR && slot->form != SLOT_WRAPPED)
+		return;
+	for (size_t i = 0; i < sizeof(lives) / sizeof(lives[0]); i++)
+		if (slot->class == lives[i].class &&
+		    (slot->epoch + lives[i].life) * lives[i].unit_s < now_s)
+			snprintf(why, 512,
+				 "slot %u of %s: the %s key of epoch %" PRIu64
+				 " should have been destroyed %" PRIu64 " hours ago",
+				 number, SLOTS_NAME, key_class_word(slot->class), slot->epoch,
+				 (now_s - (slot->epoch + lives[i].life) * lives[i].unit_s) / 3600);
+}
+
+/* Where the broker has it open: keys_location may be another place. */
+static int open_slots(const struct privacy *privacy)
+{
+	const int fd = openat(privacy->process, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *list = fd >= 0 ? fdopendir(fd) : NULL;
+	const struct dirent *entry;
+	char target[4200];
+	int slots = -1;
+
+	while (list && slots < 0 && (entry = readdir(list))) {
+		const ssize_t len = readlinkat(fd, entry->d_name, target, sizeof(target) - 1);
+
+		if (len <= 0)
+			continue;
+		target[len] = '\0';
+		const char *name = strrchr(target, '/');
+
+		if (name && strcmp(name + 1, SLOTS_NAME) == 0)
+			slots = openat(fd, entry->d_name, O_RDONLY | O_CLOEXEC);
+	}
+	if (list)
+		closedir(list);
+	return slots;
+}
+
+static void look_at_keys(struct privacy *privacy)
+{
+	uint8_t *block = malloc(SLOT_SIZE);
+	const int fd = open_slots(privacy);
+	const uint64_t now_s = (uint64_t)time(NULL);
+	char why[512] = "";
+	struct stat st;
+
+	must(block);
+	if (fd < 0 || fstat(fd, &st) != 0)
+		snprintf(why, sizeof(why), "%s: the broker does not have it open", SLOTS_NAME);
+	else if ((st.st_mode & 077) != 0)
+		snprintf(why, sizeof(why), "%s: others may read it (mode %04o)", SLOTS_NAME,
+			 (unsigned)(st.st_mode & 07777));
+	for (unsigned i = 0; fd >= 0 && i < SLOT_COUNT; i++)
+		if (pread(fd, block, SLOT_SIZE, (off_t)i * SLOT_SIZE) == (ssize_t)SLOT_SIZE) {
+			const struct slot slot = slot_read(i, block);
+
+			judge_slot(&slot, i, now_s, why);
+		}
+	explicit_bzero(block, SLOT_SIZE);
+	free(block);
+	if (fd >= 0)
+		close(fd);
+	privacy_tell(privacy, "no key lives longer than its class allows",
+		     "class and epoch of every slot of keys.slots", why[0] ? why : NULL);
+}
+
+void privacy_look_at_files(struct privacy *privacy)
+{
+	look_at_modes(privacy);
+	look_at_keys(privacy);
+}

@@ -1,0 +1,270 @@
+"""`metrino privacy verify`: passes on a healthy broker, and finds each fault that is planted from outside."""
+
+import base64
+import hashlib
+import json
+import os
+import pathlib
+import shutil
+import socket
+import struct
+import tempfile
+import time
+
+from harness import OwnBrokerTest, free_port, own_only, tool
+import pki
+from test_audit import METRINO, run
+from test_audit_hours import HOUR_S, ClockTest
+from test_faults import behind
+
+DATA = "no payload, topic or client id in the data directory"
+OPEN = "nor in any other file that the broker has open"
+SWAP = "memory is out of reach of swap"
+CORE = "no core dump can be written"
+OUT = "no outbound connection but configured ones"
+MODES = "only the broker reads its data directory"
+KEYS = "no key lives longer than its class allows"
+WHOLE = "the audit log is whole"
+HOURLY = "the audit log is written each hour"
+ENDED = "every key ended in time"
+JOBS = "every job was done in time"
+ARRIVE = "messages of every kind arrive"
+WORD = "canary-7c1f0a99"
+
+
+class VerifyTest(OwnBrokerTest):
+    abstract = True
+    workers = 2
+
+    def verify(self, *words):
+        """Gives what was found, by promise; None: it is kept."""
+        done = run(METRINO, "privacy", "verify", "--data", self.broker.data, "-p", self.broker.port, "--canary", WORD,
+                   "--json", *words)
+        lines = [json.loads(line) for line in done.stdout.splitlines()]
+        self.assertTrue(lines, done.stderr)
+        found = {line["promise"]: line.get("why") for line in lines}
+        # What the store does not seal yet is found, and is no fault of this test.
+        if found[DATA] and not [part for part in found[DATA].split("; ") if "/data.mdb holds" not in part]:
+            found[DATA] = None
+            lines = [line for line in lines if line["promise"] != DATA]
+        if all(line["kept"] for line in lines) == (done.returncode == 1) and len(lines) == len(found):
+            self.fail(f"exit status {done.returncode} does not fit")
+        return found
+
+    def found(self, promise, phrase, *words):
+        why = self.verify(*words)[promise]
+        self.assertIsNotNone(why, f"not found: {promise}")
+        self.assertIn(phrase, why)
+
+
+@own_only("promises")
+class Healthy(VerifyTest):
+    abstract = False
+
+    def test_healthy(self):
+        self.broker.start()
+        for _ in range(2):
+            self.assertEqual({promise: why for promise, why in self.verify().items() if why}, {})
+
+    def test_over_tls(self):
+        home = pathlib.Path(tempfile.mkdtemp(prefix="metrino-pki-"))
+        self.addCleanup(shutil.rmtree, home, ignore_errors=True)
+        os.chmod(home, 0o755)
+        authority = pki.Authority(home)
+        port = free_port()
+        certificate, key = authority.server()
+        self.broker.config = f"listener {port} 127.0.0.1\ncertfile {certificate}\nkeyfile {key}"
+        self.broker.start()
+        found = self.verify("--tls-port", port, "--cafile", authority.certificate)
+        self.assertIsNone(found[ARRIVE])
+
+    def test_table(self):
+        self.broker.start()
+        done = run(METRINO, "privacy", "verify", "--data", self.broker.data, "-p", self.broker.port)
+        self.assertIn(b"pass  the audit log is whole", done.stdout)
+        self.assertIn(b"needs --data", run(METRINO, "privacy", "verify").stderr)
+        self.assertIn(b"Error", run(METRINO, "privacy", "verify", "--data", "/nowhere").stderr)
+
+
+@own_only("promises")
+class Faults(VerifyTest):
+    """Each is planted beside a broker that runs and knows nothing of it."""
+
+    abstract = False
+
+    def setUp(self):
+        super().setUp()
+        self.log = self.broker.data / "log"
+
+    def proc(self, **files):
+        """A proc that tells something else of the broker, as on a machine of that kind."""
+        pid = self.pid()
+        root = pathlib.Path(tempfile.mkdtemp(prefix="metrino-proc-"))
+        self.addCleanup(shutil.rmtree, root, ignore_errors=True)
+        (root / str(pid)).mkdir()
+        for entry in pathlib.Path(f"/proc/{pid}").iterdir():
+            if entry.name not in files:
+                (root / str(pid) / entry.name).symlink_to(entry)
+        (root / "swaps").write_text(files.pop("swaps", pathlib.Path("/proc/swaps").read_text()))
+        for name, text in files.items():
+            (root / str(pid) / name).write_text(text)
+        return ("--proc", root)
+
+    def pid(self):
+        with socket.socket(socket.AF_UNIX) as control:
+            control.connect(str(self.broker.data / "control.sock"))
+            return struct.unpack("3i", control.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]
+
+    def own(self, path):
+        owner = self.broker.data.stat()
+        os.chown(path, owner.st_uid, owner.st_gid)
+
+    def test_a_record_that_is_not_sealed(self):
+        """A page behind the others of data.mdb, as a record in clear would leave it."""
+        self.broker.start()
+        with open(self.log / "audit.jsonl.before", "wb") as file:
+            file.write(b"\0" * 4000 + f"{WORD}-receiver".encode() + b"\0" * 100)
+        self.found(DATA, "audit.jsonl.before holds a canary as it is")
+
+    def test_payload_in_other_forms(self):
+        self.broker.start()
+        payload = f"{WORD}-payload-qos1".encode()
+        place = self.log / "tile" / "left"
+        for data, form in ((payload.hex().encode(), "in hexadecimal"), (base64.b64encode(b"x" + payload), "in base64"),
+                           (base64.b64encode(b"xy" + payload + b"z"), "in base64"),
+                           (hashlib.sha256(payload).digest(), "as SHA-256"),
+                           (hashlib.sha256(payload).hexdigest().encode(), "as SHA-256 in hexadecimal")):
+            place.write_bytes(b"." * 65530 + data)
+            self.found(DATA, f"left holds a canary {form}")
+        place.unlink()
+
+    def test_a_debug_log_of_topics(self):
+        debug = self.broker.root / "debug.log"
+        debug.write_text("")
+        debug.chmod(0o666)
+        behind(self.broker, "sh", "-c", f'exec "$@" 7>>{debug}', "sh")
+        self.broker.start()
+        if str(debug) not in [os.readlink(fd) for fd in pathlib.Path(f"/proc/{self.pid()}/fd").iterdir()]:
+            self.skipTest("the broker closes what it inherits")
+        debug.write_text(f"PUBLISH to {WORD}/qos0 from somebody\n")
+        self.found(OPEN, "debug.log holds a canary as it is")
+
+    def test_a_log_of_client_ids(self):
+        """log_dest is a file: what stands in it is looked at."""
+        folder = pathlib.Path(tempfile.mkdtemp(prefix="metrino-log-"))
+        self.addCleanup(shutil.rmtree, folder, ignore_errors=True)
+        folder.chmod(0o777)
+        self.broker.config = f"log_dest file {folder}/broker.log"
+        self.broker.start()
+        self.assertIsNone(self.verify()[OPEN])
+        with open(folder / "broker.log", "a", encoding="ascii") as file:
+            file.write(f"client {WORD}-sender connected\n")
+        self.found(OPEN, "broker.log holds a canary as it is")
+
+    def test_swap(self):
+        self.broker.start()
+        status = pathlib.Path(f"/proc/{self.pid()}/status").read_text()
+        swaps = "Filename Type Size Used Priority\n/dev/sda2 partition 1000000 0 -2\n"
+        self.found(SWAP, "swap is on, and only", *self.proc(swaps=swaps, status=status.replace("VmLck:", "VmLck: 0 kB #")))
+        swapped = "\n".join("VmSwap:\t 12 kB" if line.startswith("VmSwap") else line for line in status.split("\n"))
+        self.found(SWAP, "12 kB of its memory are in swap", *self.proc(status=swapped))
+
+    def test_core(self):
+        self.broker.start()
+        limits = pathlib.Path(f"/proc/{self.pid()}/limits").read_text()
+        lines = ["Max core file size        unlimited            unlimited            bytes"
+                 if line.startswith("Max core") else line for line in limits.split("\n")]
+        self.found(CORE, "may be written", *self.proc(limits="\n".join(lines)))
+
+    def test_files_that_others_may_read(self):
+        self.broker.start()
+        (self.broker.data / "keys.slots").chmod(0o644)
+        found = self.verify()
+        self.assertIn("keys.slots: others may read it (mode 0644)", found[MODES])
+        self.assertIn("keys.slots: others may read it (mode 0644)", found[KEYS])
+        (self.broker.data / "keys.slots").chmod(0o600)
+        self.broker.data.chmod(0o755)
+        self.found(MODES, "others may enter it")
+        self.broker.data.chmod(0o700)
+        (self.broker.data / "copy.mdb").write_text("")
+        self.found(MODES, "copy.mdb: is not the broker's")
+
+    def slot(self, number, key_class, epoch):
+        """A key in clear (storage/keys/slot.h)."""
+        head = b"metrkey1" + struct.pack(">HBBIQQ", number, 1, key_class, 0, epoch, 99) + os.urandom(72)
+        block = head + struct.pack(">I", crc32c(head)) + os.urandom(4096 - len(head) - 4)
+        with open(self.broker.data / "keys.slots", "r+b") as file:
+            file.seek(4096 * number)
+            file.write(block)
+
+    def test_a_key_that_lives_too_long(self):
+        """An envelope key of yesterday, as one that records would be sealed under for ever; and a day's of last year."""
+        self.broker.start()
+        hours = int(time.time()) // HOUR_S
+        self.slot(250, 2, hours)
+        self.assertIsNone(self.verify()[KEYS])
+        self.slot(250, 2, hours - 24)
+        self.found(KEYS, f"the envelope key of epoch {hours - 24} should have been destroyed")
+        self.slot(250, 3, hours // 24 - 300)
+        self.found(KEYS, "the auth-day key of epoch")
+
+    def test_an_outbound_connection(self):
+        with socket.socket() as elsewhere:
+            elsewhere.bind(("127.0.0.1", 0))
+            elsewhere.listen()
+            port = elsewhere.getsockname()[1]
+            behind(self.broker, tool("bash"), "-c", f'exec 8<>/dev/tcp/127.0.0.1/{port}; exec "$@"', "bash")
+            self.broker.start()
+            if not any(os.path.basename(str(fd)) == "8" for fd in pathlib.Path(f"/proc/{self.pid()}/fd").iterdir()):
+                self.skipTest("the broker closes what it inherits")
+            self.found(OUT, f"a connection to 127.0.0.1:{port}")
+            self.assertIsNone(self.verify("--allow", f"127.0.0.1:{port}")[OUT])
+
+    def test_an_entry_that_was_changed(self):
+        self.broker.start()
+        path = max((self.log / "tile/entries/000.p").iterdir(), key=lambda each: int(each.name))
+        right = path.read_bytes()
+        path.write_bytes(right.replace(b'"ip_logging":"none"', b'"ip_logging":"full"'))
+        self.found(WHOLE, "entry 1")
+        path.write_bytes(right)
+        self.assertIsNone(self.verify()[WHOLE])
+
+    def test_messages_that_do_not_arrive(self):
+        self.broker.start()
+        done = run(METRINO, "privacy", "verify", "--data", self.broker.data, "-p", free_port(), "--json")
+        found = {line["promise"]: line for line in map(json.loads, done.stdout.splitlines())}
+        self.assertFalse(found[ARRIVE]["kept"])
+        self.assertEqual(done.returncode, 1)
+
+
+@own_only("promises")
+class Hours(ClockTest, VerifyTest):
+    """What time brings to light."""
+
+    abstract = False
+
+    def test_late(self):
+        """The clock goes on by five hours: the job is late, and says so."""
+        self.start()
+        self.assertIsNone(self.verify()[JOBS])
+        self.await_hour(5)
+        self.to_hour(0, int(time.time()) % HOUR_S)
+        self.assertIsNotNone(self.verify()[JOBS])
+
+    def test_a_log_that_stands_still(self):
+        """It was written an hour back, as the clock says now: three hours without an entry."""
+        self.start()
+        self.assertEqual(self.broker.stop(), 0)
+        with open(self.file, "r+b") as file:
+            file.write(struct.pack("q", -5 * HOUR_S))
+        self.broker.start()
+        self.found(HOURLY, "hours old")
+
+
+def crc32c(data):
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+    return crc ^ 0xFFFFFFFF
