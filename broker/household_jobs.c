@@ -6,6 +6,7 @@
  */
 #include "broker/household_internal.h"
 #include "broker/log.h"
+#include "storage/lmdb_store.h"
 #include <inttypes.h>
 
 /* ---- guard: what is known of addresses that failed to log in */
@@ -29,9 +30,64 @@ static enum job_result guard_run(void *self, uint64_t now_s, struct failure *fai
 	return JOB_DONE;
 }
 
+/* ---- root, ended, envelope: keys that go (storage/vault.h, storage/lmdb_store.h) */
+
+#define ENDED_PERIOD_S 30u /* the key of what ended outlives it by a minute at most */
+
+static uint64_t root_due(const void *self, uint64_t last_s)
+{
+	const struct household *house = self;
+
+	return house->vault ? job_each_hour(self, last_s) : JOB_NEVER;
+}
+
+static enum job_result root_run(void *self, uint64_t now_s, struct failure *failure)
+{
+	const struct household *house = self;
+
+	(void)now_s;
+	return vault_turn_root(house->vault, failure) ? JOB_DONE : JOB_FAILED;
+}
+
+static uint64_t ended_due(const void *self, uint64_t last_s)
+{
+	const struct household *house = self;
+
+	if (house->vault == NULL)
+		return JOB_NEVER;
+	return last_s == 0 ? 0 : last_s + ENDED_PERIOD_S;
+}
+
+static enum job_result ended_run(void *self, uint64_t now_s, struct failure *failure)
+{
+	const struct household *house = self;
+
+	if (!vault_turn_is_due(house->vault))
+		return JOB_DONE;
+	return root_run(self, now_s, failure);
+}
+
+static uint64_t envelope_due(const void *self, uint64_t last_s)
+{
+	const struct household *house = self;
+
+	(void)last_s;
+	return house->store ? lmdb_store_envelope_end_s(house->store) : JOB_NEVER;
+}
+
+static enum job_result envelope_run(void *self, uint64_t now_s, struct failure *failure)
+{
+	const struct household *house = self;
+
+	return lmdb_store_renew_envelopes(house->store, now_s, failure) ? JOB_DONE : JOB_FAILED;
+}
+
 /* ---- the table */
 
 static const struct job table[] = {
+    {"root", AUDIT_WORD_CLASS_ROOT, true, NULL, root_due, root_run},
+    {"ended", AUDIT_WORD_CLASS_SESSION, true, NULL, ended_due, ended_run},
+    {"envelope", AUDIT_WORD_CLASS_ENVELOPE, true, NULL, envelope_due, envelope_run},
     {"guard", AUDIT_WORD_CLASS_GUARD, true, NULL, guard_due, guard_run},
     {"root", AUDIT_WORD_CLASS_ACCOUNT, true, NULL, household_root_due, household_root_run},
     {"sessions", AUDIT_WORD_CLASS_SESSION, true, NULL, household_sessions_due,

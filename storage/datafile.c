@@ -21,21 +21,20 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define FORMAT_VERSION 2u
-#define FORMAT_OLDEST  1u /* without a journal */
-#define FORMAT_LEN     12u
-#define FORMAT_MAGIC   "metrino\0"
-#define MAP_FIRST      ((size_t)1 << 20)
-#define MAP_MAX	       ((size_t)1 << (sizeof(size_t) > 4 ? 36 : 30))
+#define FORMAT_OLDEST 1u /* without a journal */
+#define FORMAT_LEN    12u
+#define FORMAT_MAGIC  "metrino\0"
+#define MAP_FIRST     ((size_t)1 << 20)
+#define MAP_MAX	      ((size_t)1 << (sizeof(size_t) > 4 ? 36 : 30))
 
 /* The row "format" of the table "meta": whose file it is, and which version. */
-static int put_format(const struct datafile *file, MDB_txn *txn)
+int datafile_put_format(struct datafile *file, MDB_txn *txn)
 {
 	uint8_t bytes[FORMAT_LEN] = FORMAT_MAGIC;
 	MDB_val key = {6, (void *)"format"};
 	MDB_val value = {sizeof(bytes), bytes};
 
-	bytes[FORMAT_LEN - 1] = FORMAT_VERSION;
+	bytes[FORMAT_LEN - 1] = DATAFILE_FORMAT;
 	return mdb_put(txn, file->tables[TABLE_META], &key, &value, 0);
 }
 
@@ -56,11 +55,11 @@ static uint32_t format_of(const struct datafile *file, MDB_txn *txn, struct fail
 				   file->path);
 	for (unsigned i = 8; i < FORMAT_LEN; i++)
 		version = version << 8 | ((const uint8_t *)value.mv_data)[i];
-	if (version < FORMAT_OLDEST || version > FORMAT_VERSION)
+	if (version < FORMAT_OLDEST || version > DATAFILE_FORMAT)
 		return failure_set(failure,
 				   "%s has format %u, but this version of Metrino reads formats "
 				   "%u to %u: start the version that wrote it",
-				   file->path, version, FORMAT_OLDEST, FORMAT_VERSION);
+				   file->path, version, FORMAT_OLDEST, DATAFILE_FORMAT);
 	return version;
 }
 
@@ -97,19 +96,22 @@ static bool open_meta(struct datafile *file, MDB_txn *txn, bool *empty, struct f
 static const struct {
 	const char *name; /* in LMDB */
 	const char *row;  /* in sentences: "session row 17" */
-	uint32_t since;	  /* the format that has it; 0: made where it is missing */
+	uint32_t since;	  /* the format that has it first... */
+	uint32_t until;	  /* ...and the one that has it no more; 0 for none */
 } tables[TABLES] = {
-    [TABLE_META] = {"meta", "meta", 1},
-    [TABLE_SESSIONS] = {"sessions", "session", 1},
-    [TABLE_SUBSCRIPTIONS] = {"subscriptions", "subscription", 1},
-    [TABLE_JOURNAL] = {"journal", "journal", 2},
-    [TABLE_KEYS] = {"keys", "key", 0},
-    [TABLE_ACCOUNTS] = {"accounts", "account", 0},
-    [TABLE_DEVICE_KEYS] = {"device keys", "device key", 0},
-    [TABLE_TOKENS] = {"tokens", "token", 0},
-    [TABLE_SESSION_TOKENS] = {"session tokens", "session token", 0},
-    [TABLE_AUTH] = {"auth", "auth", 0},
-    [TABLE_AGGREGATES] = {"aggregates", "aggregate", 0},
+    [TABLE_META] = {"meta", "meta", 1, 0},
+    [TABLE_SESSIONS] = {"session", "session", 3, 0},
+    [TABLE_SUBSCRIPTIONS] = {"subscription", "subscription", 3, 0},
+    [TABLE_JOURNAL] = {"envelope", "journal", 3, 0},
+    [TABLE_KEYS] = {"keys", "key", 3, 0},
+    [TABLE_ACCOUNTS] = {"accounts", "account", 3, 0},
+    [TABLE_DEVICE_KEYS] = {"device keys", "device key", 3, 0},
+    [TABLE_TOKENS] = {"tokens", "token", 3, 0},
+    [TABLE_AUTH] = {"auth", "auth", 3, 0},
+    [TABLE_AGGREGATES] = {"aggregates", "aggregate", 3, 0},
+    [TABLE_CLEAR_SESSIONS] = {"sessions", "session", 1, 3},
+    [TABLE_CLEAR_SUBSCRIPTIONS] = {"subscriptions", "subscription", 1, 3},
+    [TABLE_CLEAR_JOURNAL] = {"journal", "journal", 2, 3},
 };
 
 const char *datafile_row_name(enum data_table table)
@@ -117,27 +119,40 @@ const char *datafile_row_name(enum data_table table)
 	return tables[table].row;
 }
 
-/* Opens the tables, making them in a new file, and what an older format has not got. */
+/* Opens the tables that a file of this format has, and makes those of the newest that it has not.
+ */
+static int open_all_tables(struct datafile *file, MDB_txn *txn, bool empty)
+{
+	int code = 0;
+
+	for (int i = TABLE_META + 1; i < TABLES && code == 0; i++) {
+		const bool old = tables[i].until != 0;
+		const bool has = !empty && file->format >= tables[i].since &&
+				 (!old || file->format < tables[i].until);
+
+		if (has || !old)
+			code =
+			    open_table(txn, tables[i].name, has ? 0 : MDB_CREATE, &file->tables[i]);
+	}
+	return code;
+}
+
 static bool open_tables(struct datafile *file, MDB_txn *txn, struct failure *failure)
 {
 	bool empty;
-	uint32_t version = 0;
 	int code = 0;
 
 	if (!open_meta(file, txn, &empty, failure))
 		return false;
-	if (!empty && (version = format_of(file, txn, failure)) == 0)
+	if (empty)
+		code = datafile_put_format(file, txn);
+	file->format = code == 0 ? format_of(file, txn, failure) : 0;
+	if (code == 0 && file->format == 0)
 		return false;
-	if (version < FORMAT_VERSION)
-		code = put_format(file, txn);
-	for (int i = TABLE_META + 1; i < TABLES && code == 0; i++) {
-		const bool make = version < tables[i].since || tables[i].since == 0;
-
-		code = open_table(txn, tables[i].name, make ? MDB_CREATE : 0, &file->tables[i]);
-		if (code != 0)
-			return datafile_fail(file, tables[i].name, code, failure);
-	}
-	return code == 0 || datafile_fail(file, "cannot be written", code, failure);
+	if (code == 0)
+		code = open_all_tables(file, txn, empty);
+	return code == 0 ||
+	       datafile_fail(file, "has not got the tables that it should have", code, failure);
 }
 
 bool datafile_set_len(struct datafile *file, size_t len, struct failure *failure)

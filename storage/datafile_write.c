@@ -82,6 +82,11 @@ int datafile_delete(struct datafile *file, MDB_txn *txn, enum data_table table, 
 	return code == MDB_NOTFOUND ? 0 : code;
 }
 
+int datafile_drop(struct datafile *file, MDB_txn *txn, enum data_table table)
+{
+	return mdb_drop(txn, file->tables[table], 1);
+}
+
 /* ---- writing ---- */
 
 /*

@@ -120,17 +120,36 @@ static void leave(struct journal *journal)
 		collect_survivors(journal);
 }
 
-struct journal_write journal_prepare(struct journal *journal, struct store_batch *const *batches,
-				     size_t count)
+static void begin(struct journal *journal, uint64_t first)
 {
-	const struct value *oldest = journal->values;
-	size_t steps = 0;
-
 	must(!journal->replaying);
+	journal->begin = first;
 	journal->out_len = 0;
 	journal->end_count = 0;
 	journal->survivors.count = 0;
 	journal->stays = journal->values;
+}
+
+static struct journal_write finish_writing(struct journal *journal)
+{
+	const struct value *oldest = journal->values;
+
+	if (journal->out_len > row_begin(journal, journal->end_count))
+		end_row(journal);
+	return (struct journal_write){
+	    .first = journal->begin,
+	    .count = journal->end_count,
+	    .oldest = oldest != NULL ? oldest->first : journal->next,
+	    .stay = journal->stays != NULL ? journal->stays->first : journal->next,
+	};
+}
+
+struct journal_write journal_prepare(struct journal *journal, struct store_batch *const *batches,
+				     size_t count)
+{
+	size_t steps = 0;
+
+	begin(journal, journal->next);
 	for (size_t b = 0; b < count; b++)
 		steps += batches[b]->step_count;
 	if (steps > 0)
@@ -138,14 +157,17 @@ struct journal_write journal_prepare(struct journal *journal, struct store_batch
 	for (size_t b = 0; b < count; b++)
 		for (size_t i = 0; i < batches[b]->step_count; i++)
 			write_step(journal, &batches[b]->steps[i]);
-	if (journal->out_len > row_begin(journal, journal->end_count))
-		end_row(journal);
-	return (struct journal_write){
-	    .first = journal->next,
-	    .count = journal->end_count,
-	    .oldest = oldest != NULL ? oldest->first : journal->next,
-	    .stay = journal->stays != NULL ? journal->stays->first : journal->next,
-	};
+	return finish_writing(journal);
+}
+
+struct journal_write journal_prepare_anew(struct journal *journal, uint64_t first)
+{
+	begin(journal, first);
+	for (struct value *value = journal->values; value != NULL; value = value->next)
+		value->leaves = true;
+	journal->stays = NULL;
+	collect_survivors(journal);
+	return finish_writing(journal);
 }
 
 struct slice journal_row(const struct journal *journal, uint64_t place)
@@ -178,9 +200,9 @@ static void take_leave(struct journal *journal, struct value *into)
 	for (;;) {
 		struct value *value = journal->values;
 
-		must(value != NULL);
 		if (value == journal->stays || value == into)
 			return;
+		must(value != NULL);
 		must(value->alive == 0);
 		journal->bytes -= value->bytes;
 		DL_DELETE(journal->values, value);
@@ -202,12 +224,15 @@ void journal_finish(struct journal *journal, struct store_batch *const *batches,
 {
 	struct value *value = NULL;
 
-	if (!committed)
+	if (!committed) {
+		DL_FOREACH(journal->values, value)
+		value->leaves = false;
 		return;
-	if (journal->end_count > 0) {
-		value = add_value(journal, journal->end_count, journal->out_len);
-		take_leave(journal, value);
 	}
+	journal->next = journal->begin;
+	if (journal->end_count > 0)
+		value = add_value(journal, journal->end_count, journal->out_len);
+	take_leave(journal, value);
 	for (size_t b = 0; b < count; b++)
 		apply(journal, batches[b], value);
 }

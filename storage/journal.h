@@ -3,11 +3,10 @@
  * writes the steps of all shards as one value, however many there are, and RAM is the
  * index.  A tree with one record a step would cost thirty times the CPU.
  *
- * Values are numbered, and leave from the front: when all that the oldest one holds
- * has ended or was written again later, it goes.  When what is kept is much more than
- * what is alive, the survivors of the oldest value are written again behind the new
- * steps' front, and it goes, too.  So a step that ends something stays as long as the
- * one that began it.
+ * Rows are numbered from some number on, and leave from the front: when all that the oldest one
+ * holds has ended or was written again later, it goes.  When what is kept is much more than what is
+ * alive, the survivors of the oldest value are written again behind the new steps' front, and it
+ * goes, too.  So a step that ends something stays as long as the one that began it.
  *
  * A step says all that is known of its exchange, so that none before it is needed
  * (step.h).
@@ -47,6 +46,12 @@ struct journal_write {
 /* What the next commit has to write and delete, for the steps of these batches. */
 struct journal_write journal_prepare(struct journal *journal, struct store_batch *const *batches,
 				     size_t count);
+
+/*
+ * The same for a commit in which every row leaves, and what is alive is written again, under
+ * numbers from `first` on: to be kept under another key.  Without batches.
+ */
+struct journal_write journal_prepare_anew(struct journal *journal, uint64_t first);
 
 /* The new row with this place, 0 to count - 1; borrowed until journal_finish(). */
 struct slice journal_row(const struct journal *journal, uint64_t place);

@@ -68,6 +68,7 @@ struct journal {
 	size_t out_len, out_room;
 	size_t *ends; /* of the rows in `out` */
 	uint64_t end_count, end_room;
+	uint64_t begin;		  /* number of the first new row */
 	struct value *stays;	  /* the first value that does; NULL for none */
 	struct records survivors; /* of those that leave */
 };

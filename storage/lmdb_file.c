@@ -62,6 +62,7 @@ struct check {
 	size_t page_len;
 	size_t page_count;
 	uint8_t *seen;	/* a bit for each page */
+	uint8_t *free;	/* likewise, of those that are listed as free */
 	uint8_t *pages; /* one buffer for each level */
 	bool in_free;	/* walking the tree of free pages */
 };
@@ -154,6 +155,7 @@ static bool check_free_list(struct check *check, size_t page, const uint8_t *lis
 		before = number;
 		if (!claim(check, number, 1))
 			return false;
+		check->free[number / 8] |= (uint8_t)(1u << (number & 7));
 	}
 	return true;
 }
@@ -377,35 +379,111 @@ static bool check_trees(struct check *check, const struct meta *meta)
 	bool ok;
 
 	check->seen = calloc(check->page_count / 8 + 1, 1);
+	check->free = calloc(check->page_count / 8 + 1, 1);
 	check->pages = malloc(LEVELS_MAX * check->page_len);
-	must(check->seen != NULL && check->pages != NULL);
+	must(check->seen != NULL && check->free != NULL && check->pages != NULL);
 	ok = check_tree(check, &meta->main, 0);
 	check->in_free = true;
-	ok = ok && check_tree(check, &meta->free, 0);
+	return ok && check_tree(check, &meta->free, 0);
+}
+
+static void finish_check(struct check *check)
+{
 	free(check->seen);
+	free(check->free);
 	free(check->pages);
-	return ok;
+}
+
+/* Checks all of it, and leaves `check` as it is then, to be finished. */
+static bool check_all(struct check *check, size_t file_len)
+{
+	struct meta meta;
+
+	if (!newest_meta(check, &meta))
+		return false;
+	if (meta.last_page >= file_len / check->page_len)
+		return failure_set(check->failure,
+				   "%s is cut short: it has %zu bytes, but should have at least "
+				   "%zu pages of %zu; " LMDB_FILE_ADVICE,
+				   check->path, file_len, meta.last_page, check->page_len);
+	check->page_count = meta.last_page + 1;
+	return check_trees(check, &meta);
 }
 
 bool lmdb_file_check(int fd, const char *path, struct failure *failure)
 {
 	struct check check = {.fd = fd, .path = path, .failure = failure};
-	struct meta meta;
 	struct stat st;
+	bool ok;
 
 	if (fstat(fd, &st) != 0)
 		return failure_set(failure, "%s: %s", path, strerror(errno));
 	if (st.st_size == 0)
 		return true;
-	if (!newest_meta(&check, &meta))
-		return false;
-	if (meta.last_page >= (size_t)st.st_size / check.page_len)
-		return failure_set(failure,
-				   "%s is cut short: it has %lld bytes, but should have at least "
-				   "%zu pages of %zu; " LMDB_FILE_ADVICE,
-				   path, (long long)st.st_size, meta.last_page, check.page_len);
-	check.page_count = meta.last_page + 1;
-	return check_trees(&check, &meta);
+	ok = check_all(&check, (size_t)st.st_size);
+	finish_check(&check);
+	return ok;
+}
+
+/* ---- what is not in use ---- */
+
+static bool wipe(struct check *check, size_t offset, size_t len)
+{
+	static const uint8_t zeros[65536];
+
+	while (len > 0) {
+		const size_t part = len < sizeof(zeros) ? len : sizeof(zeros);
+		const ssize_t n = pwrite(check->fd, zeros, part, (off_t)offset);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return failure_set(check->failure,
+					   "%s: a free page cannot be overwritten: %s", check->path,
+					   strerror(errno));
+		offset += (size_t)n;
+		len -= (size_t)n;
+	}
+	return true;
+}
+
+/* What was written behind the last page, if anything was: the file is sparse there. */
+static bool wipe_rest(struct check *check, size_t file_len)
+{
+	off_t at = (off_t)(check->page_count * check->page_len);
+
+	while ((at = lseek(check->fd, at, SEEK_DATA)) >= 0) {
+		off_t end = lseek(check->fd, at, SEEK_HOLE);
+
+		if (end < 0)
+			end = (off_t)file_len;
+		if (!wipe(check, (size_t)at, (size_t)(end - at)))
+			return false;
+		at = end;
+	}
+	if (errno == ENXIO)
+		return true;
+	return failure_set(check->failure, "%s: cannot be searched: %s", check->path,
+			   strerror(errno));
+}
+
+bool lmdb_file_wipe_free(int fd, const char *path, struct failure *failure)
+{
+	struct check check = {.fd = fd, .path = path, .failure = failure};
+	struct stat st;
+	bool ok;
+
+	if (fstat(fd, &st) != 0)
+		return failure_set(failure, "%s: %s", path, strerror(errno));
+	ok = check_all(&check, (size_t)st.st_size);
+	for (size_t i = 0; i < check.page_count && ok; i++)
+		if ((check.free[i / 8] & 1u << (i & 7)) != 0)
+			ok = wipe(&check, i * check.page_len, check.page_len);
+	ok = ok && wipe_rest(&check, (size_t)st.st_size);
+	if (ok && fdatasync(fd) != 0)
+		ok = failure_set(failure, "%s: cannot be synced: %s", path, strerror(errno));
+	finish_check(&check);
+	return ok;
 }
 
 static bool is_zero(const uint8_t *at, size_t len)

@@ -30,6 +30,12 @@ bool lmdb_file_is_unborn(int fd);
 /* Checks the file that `fd` is open on; `path` is for the sentence.  An empty file is new: true. */
 bool lmdb_file_check(int fd, const char *path, struct failure *failure);
 
+/*
+ * Overwrites with zeros what is in the file and not in use: the free pages, and all behind the last
+ * page.  LMDB may have the file open, if no transaction is under way.
+ */
+bool lmdb_file_wipe_free(int fd, const char *path, struct failure *failure);
+
 /* For every sentence about damage: what the operator can do. */
 #define LMDB_FILE_ADVICE                                                                           \
 	"nothing was changed; put a good copy in its place, or move the file away to start "       \

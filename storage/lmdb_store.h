@@ -1,8 +1,10 @@
 /*
  * lmdb_store.h - the contract of store.h kept in data.mdb.
  *
- * Sessions, subscriptions and the journal (journal.h) of open QoS 2 exchanges are
- * records (record.h) in tables of the vault's file (datafile.h), beside its own rows.
+ * A session is an owner of the vault: its row and its subscriptions (record.h) are sealed
+ * under a leaf key of its own, which goes within a minute after the session ended.  Rows of
+ * the journal (journal.h) of open QoS 2 exchanges are sealed under the envelope key, one
+ * for each commit, however many steps are in it.
  *
  * Failure: as datafile.h says; lmdb_store_poisoned() when the process must end.
  * Thread: as store.h says; lmdb_store_poisoned() any.  Not across fork().
@@ -19,7 +21,15 @@
  */
 struct store *lmdb_store_open(struct vault *vault, struct failure *failure);
 
+/*
+ * Takes a new envelope key into use, that of the hour of now_s: what is open is written again under
+ * it, that is synced, and the old key destroyed.  Due at the end of the hour that the key is for.
+ * Thread: one at a time, beside store_commit().
+ */
+bool lmdb_store_renew_envelopes(struct store *head, uint64_t now_s, struct failure *failure);
+uint64_t lmdb_store_envelope_end_s(const struct store *head); /* since 1970 */
+
 /* The store must not be trusted any more: end the process and start it again. */
-bool lmdb_store_poisoned(const struct store *store);
+bool lmdb_store_poisoned(const struct store *head);
 
 #endif

@@ -12,7 +12,7 @@ struct mem_row {
 	UT_hash_handle hh;
 	uint64_t row;
 	size_t len;
-	uint8_t record[];
+	uint8_t body[];
 };
 
 struct mem_store {
@@ -25,7 +25,7 @@ struct mem_store {
 	uint64_t rewritten; /* by journals that are gone */
 	uint32_t refusals;  /* commits still to be refused */
 	char refusal[sizeof(((struct failure *)0)->text)];
-	uint8_t scratch[RECORD_MAX];
+	uint8_t scratch[RECORD_BODY_MAX];
 };
 
 static void row_delete(struct mem_row **table, uint64_t row)
@@ -39,15 +39,15 @@ static void row_delete(struct mem_row **table, uint64_t row)
 	free(found);
 }
 
-static void row_put(struct mem_row **table, uint64_t row, struct slice record)
+static void row_put(struct mem_row **table, uint64_t row, struct slice body)
 {
-	struct mem_row *made = malloc(sizeof(*made) + record.len);
+	struct mem_row *made = malloc(sizeof(*made) + body.len);
 	struct mem_row *old;
 
 	must(made != NULL);
 	made->row = row;
-	made->len = record.len;
-	memcpy(made->record, record.at, record.len);
+	made->len = body.len;
+	memcpy(made->body, body.at, body.len);
 	HASH_REPLACE(hh, *table, row, sizeof(row), made, old);
 	free(old);
 }
@@ -55,19 +55,15 @@ static void row_put(struct mem_row **table, uint64_t row, struct slice record)
 static void apply(struct mem_store *store, const struct store_op *op)
 {
 	uint8_t *out = store->scratch;
-	struct failure failure;
-	size_t len;
 
 	switch (op->type) {
 	case STORE_PUT_SESSION:
-		must(record_encode_session(&record_clear, op->row, &op->session, out, &len,
-					   &failure));
-		row_put(&store->sessions, op->row, slice_of(out, len));
+		row_put(&store->sessions, op->row,
+			slice_of(out, record_write_session(&op->session, out)));
 		break;
 	case STORE_PUT_SUBSCRIPTION:
-		must(record_encode_subscription(&record_clear, op->row, &op->subscription, out,
-						&len, &failure));
-		row_put(&store->subscriptions, op->row, slice_of(out, len));
+		row_put(&store->subscriptions, op->row,
+			slice_of(out, record_write_subscription(&op->subscription, out)));
 		break;
 	case STORE_DELETE_SESSION:
 		row_delete(&store->sessions, op->row);
@@ -81,15 +77,9 @@ static void apply(struct mem_store *store, const struct store_op *op)
 static void commit_steps(struct mem_store *store, struct store_batch *const *batches, size_t count)
 {
 	struct journal_write write = journal_prepare(store->journal, batches, count);
-	uint8_t *out = store->scratch;
-	struct failure failure;
-	size_t len;
 
-	for (uint64_t i = 0; i < write.count; i++) {
-		must(record_encode_journal(&record_clear, write.first + i,
-					   journal_row(store->journal, i), out, &len, &failure));
-		row_put(&store->steps, write.first + i, slice_of(out, len));
-	}
+	for (uint64_t i = 0; i < write.count; i++)
+		row_put(&store->steps, write.first + i, journal_row(store->journal, i));
 	for (uint64_t number = write.oldest; number < write.stay; number++)
 		row_delete(&store->steps, number);
 	journal_finish(store->journal, batches, count, true);
@@ -131,11 +121,8 @@ static bool load_steps(struct mem_store *store, const struct store_visitor *visi
 	if (store->slack_bytes > 0)
 		journal_set_slack(store->journal, store->slack_bytes);
 	for (struct mem_row *row = store->steps; row != NULL; row = row->hh.next) {
-		struct slice body;
-
-		if (!record_decode_journal(&record_clear, row->row, slice_of(row->record, row->len),
-					   store->scratch, &body, failure) ||
-		    !journal_replay(store->journal, row->row, body, failure))
+		if (!journal_replay(store->journal, row->row, slice_of(row->body, row->len),
+				    failure))
 			return failure_context(failure, "journal in memory");
 	}
 	journal_settle(store->journal, store, session_lives);
@@ -152,17 +139,15 @@ static bool mem_load(struct store *head, const struct store_visitor *visitor,
 	for (struct mem_row *row = store->sessions; row != NULL; row = row->hh.next) {
 		struct store_session session;
 
-		if (!record_decode_session(&record_clear, row->row, slice_of(row->record, row->len),
-					   store->scratch, &session, failure))
+		if (!record_read_session(slice_of(row->body, row->len), &session, failure))
 			return failure_context(failure, "session in memory");
 		visitor->session(visitor->self, row->row, &session);
 	}
 	for (struct mem_row *row = store->subscriptions; row != NULL; row = row->hh.next) {
 		struct store_subscription subscription;
 
-		if (!record_decode_subscription(&record_clear, row->row,
-						slice_of(row->record, row->len), store->scratch,
-						&subscription, failure))
+		if (!record_read_subscription(slice_of(row->body, row->len), &subscription,
+					      failure))
 			return failure_context(failure, "subscription in memory");
 		visitor->subscription(visitor->self, row->row, &subscription);
 	}

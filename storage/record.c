@@ -2,7 +2,6 @@
 #include "storage/record.h"
 
 #include "storage/bytes.h"
-#include "storage/crc32c.h"
 
 #define SESSION_FIXED_LEN      19u
 #define OWNER_LEN	       8u
@@ -18,85 +17,6 @@ static uint8_t *put_text(uint8_t *at, struct slice text)
 	if (text.len > 0)
 		memcpy(at, text.at, text.len);
 	return at + text.len;
-}
-
-static uint32_t check_value(const struct record_scope *scope, struct slice body)
-{
-	uint8_t row[8];
-	uint32_t crc;
-
-	bytes_put(row, scope->row, sizeof(row));
-	crc = crc32c(0, scope->header, RECORD_HEADER_LEN);
-	crc = crc32c(crc, row, sizeof(row));
-	return crc32c(crc, body.at, body.len);
-}
-
-static bool clear_seal(void *self, const struct record_scope *scope, uint8_t *body, size_t body_len,
-		       uint8_t *trailer, struct failure *failure)
-{
-	(void)self;
-	(void)failure;
-	bytes_put(trailer, check_value(scope, slice_of(body, body_len)), 4);
-	return true;
-}
-
-static bool clear_open(void *self, const struct record_scope *scope, struct slice *body,
-		       const uint8_t *trailer, uint8_t *scratch, struct failure *failure)
-{
-	(void)self;
-	(void)scratch;
-	if (bytes_get(trailer, 4) != check_value(scope, *body))
-		return failure_set(failure, "its check value does not fit: it was changed since "
-					    "it was written, or belongs to another row");
-	return true;
-}
-
-const struct record_seal record_clear = {
-    .version = 1,
-    .trailer_len = 4,
-    .seal = clear_seal,
-    .open = clear_open,
-};
-
-static uint8_t *begin(const struct record_seal *seal, enum record_class class, uint8_t *out)
-{
-	out = bytes_put(out, seal->version, 1);
-	out = bytes_put(out, class, 1);
-	return bytes_put(out, seal->key_epoch, 4);
-}
-
-/* Closes the record whose body ends at `end`. */
-static bool finish(const struct record_seal *seal, uint64_t row, uint8_t *out, uint8_t *end,
-		   size_t *len, struct failure *failure)
-{
-	const struct record_scope scope = {row, out};
-	uint8_t *body = out + RECORD_HEADER_LEN;
-
-	must(seal->trailer_len <= RECORD_TRAILER_MAX);
-	*len = (size_t)(end - out) + seal->trailer_len;
-	return seal->seal(seal->self, &scope, body, (size_t)(end - body), end, failure);
-}
-
-/* Checks header and trailer and gives the body. */
-static bool open_body(const struct record_seal *seal, enum record_class class, uint64_t row,
-		      struct slice bytes, uint8_t *scratch, struct slice *body,
-		      struct failure *failure)
-{
-	const struct record_scope scope = {row, bytes.at};
-
-	if (bytes.len < RECORD_HEADER_LEN + seal->trailer_len || bytes.len > RECORD_MAX)
-		return failure_set(failure, "it is %zu bytes long, a record has %u to %u",
-				   bytes.len, RECORD_HEADER_LEN + seal->trailer_len, RECORD_MAX);
-	if (bytes.at[0] != seal->version)
-		return failure_set(failure, "its format version is %u, expected %u", bytes.at[0],
-				   seal->version);
-	if (bytes.at[1] != class)
-		return failure_set(failure, "it is of class %u, expected %u", bytes.at[1],
-				   (unsigned)class);
-	*body = slice_of(bytes.at + RECORD_HEADER_LEN,
-			 bytes.len - RECORD_HEADER_LEN - seal->trailer_len);
-	return seal->open(seal->self, &scope, body, bytes.at + bytes.len - seal->trailer_len,
-			  scratch, failure);
 }
 
 /*
@@ -124,11 +44,9 @@ static bool options_valid(uint8_t options)
 	return (options & 0xc0) == 0 && (options >> 4 & 3) != 3 && (options & 3) != 3;
 }
 
-bool record_encode_session(const struct record_seal *seal, uint64_t row,
-			   const struct store_session *session, uint8_t *out, size_t *len,
-			   struct failure *failure)
+size_t record_write_session(const struct store_session *session, uint8_t *out)
 {
-	uint8_t *at = begin(seal, RECORD_SESSION, out);
+	uint8_t *at = out;
 
 	must(session->client_id.len <= STORE_CLIENT_ID_MAX);
 	at = bytes_put(at, session->realm, 4);
@@ -142,16 +60,11 @@ bool record_encode_session(const struct record_seal *seal, uint64_t row,
 	must(session->tokens.len <= STORE_TOKENS_MAX);
 	if (session->tokens.len > 0)
 		memcpy(at, session->tokens.at, session->tokens.len);
-	return finish(seal, row, out, at + session->tokens.len, len, failure);
+	return (size_t)(at - out) + session->tokens.len;
 }
 
-bool record_decode_session(const struct record_seal *seal, uint64_t row, struct slice bytes,
-			   uint8_t *scratch, struct store_session *session, struct failure *failure)
+bool record_read_session(struct slice body, struct store_session *session, struct failure *failure)
 {
-	struct slice body;
-
-	if (!open_body(seal, RECORD_SESSION, row, bytes, scratch, &body, failure))
-		return false;
 	unsigned flags = body.len > FLAGS_AT ? body.at[FLAGS_AT] : 0;
 	size_t owner_len = flags & HAS_OWNER ? OWNER_LEN : 0;
 
@@ -165,14 +78,14 @@ bool record_decode_session(const struct record_seal *seal, uint64_t row, struct 
 	session->connected = (flags & CONNECTED) != 0;
 	session->since_s = bytes_get(body.at + 9, 8);
 	session->owner = bytes_get(body.at + 17, (unsigned)owner_len);
+	if (owner_len > 0 && session->owner == 0)
+		return failure_set(failure, "its flags say that it has an owner, but it has none");
 	return true;
 }
 
-bool record_encode_subscription(const struct record_seal *seal, uint64_t row,
-				const struct store_subscription *subscription, uint8_t *out,
-				size_t *len, struct failure *failure)
+size_t record_write_subscription(const struct store_subscription *subscription, uint8_t *out)
 {
-	uint8_t *at = begin(seal, RECORD_SUBSCRIPTION, out);
+	uint8_t *at = out;
 
 	must(subscription->filter.len >= 1 && subscription->filter.len <= STORE_FILTER_MAX);
 	must(subscription->identifier <= IDENTIFIER_MAX);
@@ -181,17 +94,15 @@ bool record_encode_subscription(const struct record_seal *seal, uint64_t row,
 	at = bytes_put(at, subscription->identifier, 4);
 	at = bytes_put(at, subscription->options, 1);
 	at = put_text(at, subscription->filter);
-	return finish(seal, row, out, at, len, failure);
+	return (size_t)(at - out);
 }
 
-bool record_decode_subscription(const struct record_seal *seal, uint64_t row, struct slice bytes,
-				uint8_t *scratch, struct store_subscription *subscription,
-				struct failure *failure)
+bool record_read_subscription(struct slice body, struct store_subscription *subscription,
+			      struct failure *failure)
 {
-	struct slice body, rest;
+	struct slice rest;
 
-	if (!open_body(seal, RECORD_SUBSCRIPTION, row, bytes, scratch, &body, failure) ||
-	    !open_text(body, SUBSCRIPTION_FIXED_LEN, &subscription->filter, &rest, 0, failure))
+	if (!open_text(body, SUBSCRIPTION_FIXED_LEN, &subscription->filter, &rest, 0, failure))
 		return false;
 	subscription->session = bytes_get(body.at, 8);
 	subscription->identifier = (uint32_t)bytes_get(body.at + 8, 4);
@@ -205,20 +116,4 @@ bool record_decode_subscription(const struct record_seal *seal, uint64_t row, st
 		return failure_set(failure, "its options byte 0x%02x is none of MQTT",
 				   subscription->options);
 	return true;
-}
-
-bool record_encode_journal(const struct record_seal *seal, uint64_t row, struct slice body,
-			   uint8_t *out, size_t *len, struct failure *failure)
-{
-	uint8_t *at = begin(seal, RECORD_JOURNAL, out);
-
-	must(body.len >= 1 && body.len <= RECORD_BODY_MAX);
-	memcpy(at, body.at, body.len);
-	return finish(seal, row, out, at + body.len, len, failure);
-}
-
-bool record_decode_journal(const struct record_seal *seal, uint64_t row, struct slice bytes,
-			   uint8_t *scratch, struct slice *body, struct failure *failure)
-{
-	return open_body(seal, RECORD_JOURNAL, row, bytes, scratch, body, failure);
 }

@@ -21,7 +21,7 @@
 #define SEALED_VERSION	2u
 #define SEALED_HEAD_LEN 6u
 #define SEALED_OVERHEAD (SEALED_HEAD_LEN + SEAL_OVERHEAD)
-#define SEALED_BODY_MAX 65600u /* the longest of all classes */
+#define SEALED_BODY_MAX 65664u /* of all classes */
 #define SEALED_MAX	(SEALED_BODY_MAX + SEALED_OVERHEAD)
 
 /* Written to the disk: numbers are never given twice. */
@@ -33,9 +33,8 @@ enum sealed_class {
 	SEALED_ACCOUNT = 5,
 	SEALED_DEVICE_KEY = 6,
 	SEALED_TOKEN = 7,
-	SEALED_SESSION_TOKEN = 8,
-	SEALED_AUTH = 9,
-	SEALED_AGGREGATE = 10,
+	SEALED_AUTH = 8,
+	SEALED_AGGREGATE = 9,
 };
 
 /* What stands outside of the body. */

@@ -7,7 +7,6 @@ static const struct vault_kind kinds[VAULT_CLASSES] = {
     [VAULT_ACCOUNT] = {TABLE_ACCOUNTS, SEALED_ACCOUNT, UNDER_ITSELF, 0, true},
     [VAULT_DEVICE_KEY] = {TABLE_DEVICE_KEYS, SEALED_DEVICE_KEY, UNDER_ACCOUNT, 0, true},
     [VAULT_TOKEN] = {TABLE_TOKENS, SEALED_TOKEN, UNDER_ACCOUNT, 0, false},
-    [VAULT_SESSION_TOKEN] = {TABLE_SESSION_TOKENS, SEALED_SESSION_TOKEN, UNDER_SESSION, 0, false},
     [VAULT_AUTH] = {TABLE_AUTH, SEALED_AUTH, UNDER_DAY, KEY_AUTH_DAY, false},
     [VAULT_AGGREGATE] = {TABLE_AGGREGATES, SEALED_AGGREGATE, UNDER_DAY, KEY_AGGREGATE_DAY, false},
 };
@@ -35,11 +34,12 @@ uint64_t vault_new_row(struct vault *vault)
 /* ---- one row ---- */
 
 int vault_put_sealed(struct vault *vault, MDB_txn *txn, enum data_table table,
-		     struct sealed_place place, const uint8_t key[SEAL_KEY_LEN], struct slice body)
+		     struct sealed_place place, const uint8_t key[SEAL_KEY_LEN], struct slice body,
+		     unsigned flags)
 {
 	sealed_record_make(place, key, body, vault->record);
 	return datafile_put(&vault->file, txn, table, place.row,
-			    slice_of(vault->record, body.len + SEALED_OVERHEAD), 0);
+			    slice_of(vault->record, body.len + SEALED_OVERHEAD), flags);
 }
 
 int vault_put_under_leaf(struct vault *vault, MDB_txn *txn, enum data_table table,
@@ -49,7 +49,7 @@ int vault_put_under_leaf(struct vault *vault, MDB_txn *txn, enum data_table tabl
 	int code = key_tree_key(&vault->tree, txn, place.key_number, key, failure);
 
 	if (code == 0)
-		code = vault_put_sealed(vault, txn, table, place, key, body);
+		code = vault_put_sealed(vault, txn, table, place, key, body, 0);
 	explicit_bzero(key, sizeof(key));
 	return code;
 }
@@ -152,18 +152,17 @@ static int change_owned(struct vault *vault, MDB_txn *txn, const struct vault_op
 			struct failure *failure)
 {
 	const struct vault_kind *kind = &kinds[op->class];
-	const bool account = kind->under == UNDER_ACCOUNT;
 	const struct owned owned = {op->row, (uint8_t)op->class};
-	struct owner *owner =
-	    owners_find(&vault->owners, account ? OWNER_ACCOUNT : OWNER_SESSION, op->owner);
+	struct owner *owner = owners_find(&vault->owners, OWNER_ACCOUNT, op->owner);
 	bool known;
 	int code = 0;
 
 	if (owner == NULL && op->type == VAULT_DELETE)
 		return 0;
 	if (owner == NULL)
-		return told(failure_set(failure, "%s: the %s that the row belongs to is not there",
-					vault->file.path, account ? "account" : "session"));
+		return told(failure_set(failure,
+					"%s: the account that the row belongs to is not there",
+					vault->file.path));
 	if (op->type == VAULT_DELETE) {
 		known = owners_remove_row(&vault->owners, owner, owned);
 		code = datafile_delete(&vault->file, txn, kind->table, op->row);
@@ -193,7 +192,7 @@ static int change_of_day(struct vault *vault, MDB_txn *txn, const struct vault_o
 					key_class_word(kind->day), (unsigned long long)op->owner));
 	code = vault_put_sealed(vault, txn, kind->table,
 				(struct sealed_place){kind->class, (uint32_t)op->owner, op->row},
-				key, op->body);
+				key, op->body, 0);
 	explicit_bzero(key, sizeof(key));
 	return code;
 }
@@ -211,7 +210,6 @@ static int apply(void *self, MDB_txn *txn, struct failure *failure)
 				     struct failure *) = {
 	    [UNDER_ITSELF] = change_account,
 	    [UNDER_ACCOUNT] = change_owned,
-	    [UNDER_SESSION] = change_owned,
 	    [UNDER_DAY] = change_of_day,
 	};
 	const struct writing *writing = self;
@@ -225,14 +223,20 @@ static int apply(void *self, MDB_txn *txn, struct failure *failure)
 	return code;
 }
 
+void vault_finish(struct vault *vault, bool committed)
+{
+	if (committed)
+		owners_keep(&vault->owners);
+	else
+		owners_undo(&vault->owners);
+	atomic_store(&vault->turn_due, vault->tree.doomed_count > 0);
+}
+
 static void finish(void *self, bool committed)
 {
 	const struct writing *writing = self;
 
-	if (committed)
-		owners_keep(&writing->vault->owners);
-	else
-		owners_undo(&writing->vault->owners);
+	vault_finish(writing->vault, committed);
 }
 
 bool vault_commit(struct vault *vault, const struct vault_op *ops, size_t count,

@@ -56,12 +56,11 @@ void vault_set_ceiling(struct vault *vault, size_t bytes);
 /* ---- rows ---- */
 
 enum vault_class {
-	VAULT_ACCOUNT,	     /* owns a leaf key: its row number names it as an owner */
-	VAULT_DEVICE_KEY,    /* of an account */
-	VAULT_TOKEN,	     /* of an account */
-	VAULT_SESSION_TOKEN, /* of a session: its row number in store.h */
-	VAULT_AUTH,	     /* of a day (auth_day) */
-	VAULT_AGGREGATE,     /* of a day (aggregate_day) */
+	VAULT_ACCOUNT,	  /* owns a leaf key: its row number names it as an owner */
+	VAULT_DEVICE_KEY, /* of an account */
+	VAULT_TOKEN,	  /* of an account */
+	VAULT_AUTH,	  /* of a day (auth_day) */
+	VAULT_AGGREGATE,  /* of a day (aggregate_day) */
 	VAULT_CLASSES
 };
 
@@ -131,7 +130,7 @@ bool vault_forget_day(struct vault *vault, enum vault_class class, uint64_t day,
 /* ---- the root ---- */
 
 /* Are there keys that the next turn of the root will destroy?  Within a minute it is due. */
-bool vault_turn_is_due(struct vault *vault);
+bool vault_turn_is_due(const struct vault *vault);
 
 /*
  * Turns the root now, for all deletions that were committed before the call; returns when the old

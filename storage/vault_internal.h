@@ -5,6 +5,8 @@
  *	vault_load.c   opens them
  *	vault_open.c   opens the file, and finds who owns what
  *	vault_turn.c   turns the root
+ *	vault_envelope.c  the key of the journal
+ *	vault_clear.c  seals what earlier versions kept
  */
 #ifndef STORAGE_VAULT_INTERNAL_H
 #define STORAGE_VAULT_INTERNAL_H
@@ -28,6 +30,9 @@ struct vault {
 	struct keyring *keyring;
 	struct key_tree tree;
 	uint32_t generation; /* of the root */
+	bool begun;	     /* by this process: nothing is in it yet */
+	uint32_t envelope;   /* epoch of the key that the journal is under */
+	atomic_bool turn_due;
 	struct owners owners;
 	struct vault_turns turns;
 	uint8_t record[SEALED_MAX];
@@ -60,9 +65,10 @@ struct vault_rows {
 	size_t count, room;
 };
 
-/* Seals a row and puts it; `key_number` is that of a leaf, or an epoch. */
+/* Seals a row and puts it; `key_number` is that of a leaf, or an epoch, flags are LMDB's. */
 int vault_put_sealed(struct vault *vault, MDB_txn *txn, enum data_table table,
-		     struct sealed_place place, const uint8_t key[SEAL_KEY_LEN], struct slice body);
+		     struct sealed_place place, const uint8_t key[SEAL_KEY_LEN], struct slice body,
+		     unsigned flags);
 
 /* The same under a leaf. */
 int vault_put_under_leaf(struct vault *vault, MDB_txn *txn, enum data_table table,
@@ -88,6 +94,20 @@ bool vault_open_rows(struct vault *vault, MDB_txn *txn, const struct vault_kind 
 
 /* Deletes the rows of days whose key is destroyed. */
 bool vault_sweep(struct vault *vault, enum vault_class class, struct failure *failure);
+
+/* vault_envelope.c: at open: under which key the journal is; makes one where there is none. */
+bool vault_settle_envelope(struct vault *vault, struct failure *failure);
+/* A key to be taken into use by setting vault->envelope to its epoch... */
+bool vault_make_envelope(struct vault *vault, uint64_t now_s, uint32_t *epoch,
+			 struct failure *failure);
+/* ...and then the end of all others. */
+bool vault_destroy_envelopes(struct vault *vault, struct failure *failure);
+
+/* vault_clear.c: makes a file of an older format one of the newest, and forgets what it was. */
+bool vault_seal_clear(struct vault *vault, struct failure *failure);
+
+/* After each apply() that changes owners: keeps or undoes what it did to them. */
+void vault_finish(struct vault *vault, bool committed);
 
 /* vault_turn.c: at open, before there are others: the root that the file says lives, or a new one.
  */

@@ -40,7 +40,9 @@ static int by_key(const void *a, const void *b)
 	const struct vault_row *x = a;
 	const struct vault_row *y = b;
 
-	return (x->key_number > y->key_number) - (x->key_number < y->key_number);
+	if (x->key_number != y->key_number)
+		return x->key_number < y->key_number ? -1 : 1;
+	return (x->row > y->row) - (x->row < y->row);
 }
 
 bool vault_collect(struct vault *vault, MDB_txn *txn, enum data_table table,
@@ -146,9 +148,8 @@ static bool load(void *self, MDB_txn *txn, struct failure *failure)
 	bool ok;
 
 	if (kind->under != UNDER_DAY)
-		loading->by_leaf = owners_by_leaf(
-		    &loading->vault->owners,
-		    kind->under == UNDER_SESSION ? OWNER_SESSION : OWNER_ACCOUNT, &loading->end);
+		loading->by_leaf =
+		    owners_by_leaf(&loading->vault->owners, OWNER_ACCOUNT, &loading->end);
 	ok = vault_collect(loading->vault, txn, kind->table, kind->class, &rows, failure) &&
 	     vault_open_rows(loading->vault, txn, kind, &rows, &reader, failure);
 	vault_rows_free(&rows);

@@ -52,8 +52,13 @@ static bool find_owners(struct vault *vault, MDB_txn *txn, struct failure *failu
 				   .owner = OWNER_ACCOUNT,
 				   .table = TABLE_ACCOUNTS,
 				   .class = SEALED_ACCOUNT};
+	struct finding sessions = {.vault = vault,
+				   .owner = OWNER_SESSION,
+				   .table = TABLE_SESSIONS,
+				   .class = SEALED_SESSION};
 
-	return datafile_walk(&vault->file, txn, TABLE_ACCOUNTS, &accounts, find_owner, failure);
+	return datafile_walk(&vault->file, txn, TABLE_ACCOUNTS, &accounts, find_owner, failure) &&
+	       datafile_walk(&vault->file, txn, TABLE_SESSIONS, &sessions, find_owner, failure);
 }
 
 static bool find_rows(struct vault *vault, MDB_txn *txn, enum vault_class class,
@@ -64,10 +69,9 @@ static bool find_rows(struct vault *vault, MDB_txn *txn, enum vault_class class,
 	    .vault = vault, .table = kind->table, .class = kind->class, .vault_class = class};
 	bool ok;
 
-	if (kind->under != UNDER_ACCOUNT && kind->under != UNDER_SESSION)
+	if (kind->under != UNDER_ACCOUNT)
 		return true;
-	finding.owner = kind->under == UNDER_ACCOUNT ? OWNER_ACCOUNT : OWNER_SESSION;
-	finding.by_leaf = owners_by_leaf(&vault->owners, finding.owner, &finding.end);
+	finding.by_leaf = owners_by_leaf(&vault->owners, OWNER_ACCOUNT, &finding.end);
 	ok = datafile_walk(&vault->file, txn, kind->table, &finding, find_owned, failure);
 	free(finding.by_leaf);
 	return ok;
@@ -126,9 +130,12 @@ struct vault *vault_open(const struct vault_options *options, bool *put_aside,
 	must(pthread_cond_init(&vault->turns.ended, NULL) == 0);
 	if (datafile_open(&vault->file, options->directory, options->durability, put_aside,
 			  failure) &&
-	    vault_settle_root(vault, failure) &&
-	    datafile_read(&vault->file, vault, find_all, failure) && sweep(vault, failure))
+	    vault_settle_root(vault, failure) && vault_settle_envelope(vault, failure) &&
+	    datafile_read(&vault->file, vault, find_all, failure) &&
+	    vault_seal_clear(vault, failure) && sweep(vault, failure)) {
+		atomic_store(&vault->turn_due, vault->tree.doomed_count > 0);
 		return vault;
+	}
 	vault_close(vault);
 	return NULL;
 }

@@ -27,6 +27,7 @@ static void finish(void *self, bool committed)
 	struct turning *turning = self;
 
 	key_tree_finish_turn(&turning->vault->tree, committed);
+	atomic_store(&turning->vault->turn_due, turning->vault->tree.doomed_count > 0);
 	if (committed)
 		turning->vault->generation = turning->generation;
 }
@@ -73,14 +74,9 @@ static bool turn(struct vault *vault, struct failure *failure)
 	       destroy_others(vault, turning.generation, failure);
 }
 
-bool vault_turn_is_due(struct vault *vault)
+bool vault_turn_is_due(const struct vault *vault)
 {
-	bool due;
-
-	must(pthread_mutex_lock(&vault->file.mutex) == 0);
-	due = vault->tree.doomed_count > 0;
-	must(pthread_mutex_unlock(&vault->file.mutex) == 0);
-	return due;
+	return atomic_load(&vault->turn_due);
 }
 
 /* The caller has the mutex of the turns, which is free while the root is being turned. */
@@ -154,6 +150,7 @@ static bool begin_tree(struct vault *vault, struct failure *failure)
 	must(keyring_get(vault->keyring, KEY_ROOT, vault->generation, root));
 	written = datafile_write(&vault->file, &work, failure);
 	explicit_bzero(root, sizeof(root));
+	vault->begun = true;
 	return written && datafile_sync(&vault->file, failure) &&
 	       destroy_others(vault, vault->generation, failure);
 }

@@ -3,6 +3,7 @@
  * lost write and a second opener each end in a sentence.  Damage: test_lmdb_file.c.
  */
 #include "tests/lib/store_on_disk.h"
+#include "tests/unit/syncs.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -10,24 +11,10 @@
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 Suite *lmdb_store_suite(void);
-
-/* Stands before libc's, for LMDB too: the next so many calls say that a write was lost. */
-static int lost_syncs;
-
-int fdatasync(int fd)
-{
-	if (lost_syncs > 0) {
-		lost_syncs--;
-		errno = EIO;
-		return -1;
-	}
-	return (int)syscall(SYS_fdatasync, fd);
-}
 
 START_TEST(rows_are_there_after_reopening)
 {
@@ -238,7 +225,7 @@ START_TEST(lost_write_poisons)
 
 	ck_assert(put_one(store, 1, SLICE_LITERAL("a")));
 	ck_assert(!lmdb_store_poisoned(store));
-	lost_syncs = 2;
+	syncs_lost = 2;
 	ck_assert(!put_one(store, 2, SLICE_LITERAL("b")));
 	says("a write was lost");
 	ck_assert(lmdb_store_poisoned(store));
