@@ -86,8 +86,9 @@ sim: $(OUT)/sim ## simulated worlds: SEEDS=n of them, or the one of SEED=n; and 
 integration: $(programs) $(OUT)/audit_append $(OUT)/keys_tool ## real clients against the real broker
 	METRINOD=$(CURDIR)/$(OUT)/metrinod METRINO=$(CURDIR)/$(OUT)/metrino $(RUN) tests/integration/run
 
-hostile: $(programs) ## a broker that is stopped for a whole minute
+hostile: $(programs) ## a broker that is stopped for a whole minute, and one with 2,000 wrong logins a second for another
 	STOP_S=60 METRINOD=$(CURDIR)/$(OUT)/metrinod METRINO=$(CURDIR)/$(OUT)/metrino tests/integration/run -v test_hostile_load.Stopped
+	STORM_S=60 STORM_RATE=2000 METRINOD=$(CURDIR)/$(OUT)/metrinod METRINO=$(CURDIR)/$(OUT)/metrino tests/integration/run -v test_login_storm
 
 conformance-tests: $(programs)
 	METRINOD=$(CURDIR)/$(OUT)/metrinod METRINO=$(CURDIR)/$(OUT)/metrino $(RUN) tests/conformance/run
