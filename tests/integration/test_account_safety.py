@@ -8,7 +8,7 @@ import socket
 import time
 
 import harness
-from account import BAD_PASSWORD, NOT_AUTHORIZED, AccountTest
+from account import BAD_PASSWORD, LASTING, NOT_AUTHORIZED, AccountTest
 
 
 def own_address():
@@ -209,7 +209,7 @@ class Bytes(AccountTest):
         self.broker.start()
         name = self.create(self.ADDRESS, self.PASSWORD, "--readwrite", "canary/topic/%c")
         key, secret = self.add_key(name, "--write", "canary/scope/#")
-        self.assertEqual(self.knock(name, self.PASSWORD), 0)
+        self.enter(name, self.PASSWORD, "canary-client", properties=LASTING).cut()
         self.assertEqual(self.knock(key, secret), 0)
         self.assertEqual(self.knock(name, self.OTHER), BAD_PASSWORD)
         self.account("recover", lines=[self.ADDRESS])
@@ -218,7 +218,7 @@ class Bytes(AccountTest):
         self.account("recover", "--code", lines=[self.ADDRESS, code, self.OTHER])
         self.account("disable", name)
         secrets = [self.ADDRESS, self.ADDRESS.lower(), "Canary", name, self.PASSWORD, self.OTHER, key, secret, code,
-                   "canary/topic", "canary/scope"]
+                   "canary/topic", "canary/scope", "canary-client"]
         self.assertEqual(self.found(secrets), set())
         self.broker.stop()
         self.assertEqual(self.found(secrets), set())
