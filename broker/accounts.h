@@ -92,6 +92,13 @@ bool accounts_view(struct accounts *accounts, const struct account_visitor *visi
 /* Is there such an account, and is it not disabled? */
 bool accounts_may_log_in(struct accounts *accounts, uint64_t row);
 
+/*
+ * Who a client of this account is in route rows (hour_keys.h).  False: there is no such account, or
+ * its person objected or restricted: no row is to be about it.
+ */
+bool accounts_identify(struct accounts *accounts, uint64_t row, struct slice client_id,
+		       uint8_t identity[SEAL_KEY_LEN]);
+
 /* Is there such an account? */
 bool accounts_has(struct accounts *accounts, uint64_t row);
 

@@ -21,10 +21,12 @@ enum command_type {
 	COMMAND_RIGHTS,	  /* grants are to be renewed; census, or NULL: it was done */
 	COMMAND_EXPEL,	  /* owner, census: its clients go, its sessions end */
 	COMMAND_CENSUS,	  /* census: add all clients, or those of an owner */
+	COMMAND_FIND,	  /* text = client id, census: add the client if it has a session */
 	COMMAND_KICK,  /* text = client id, census: add the client if it is connected; disconnect it
 			*/
 	COMMAND_TALLY, /* round: add what accounts published; the day is over */
 	COMMAND_RECHECK, /* listeners have other settings than before: loop_recheck() */
+	COMMAND_ROUTES,	 /* census: the rows of deliveries that there are go out first */
 	COMMAND_STOP,
 	COMMAND_TYPES
 };

@@ -53,6 +53,8 @@ struct config {
 	bool persistence;
 	bool audit_log;
 	enum store_durability durability;
+	uint32_t route_expiry_s;
+	uint64_t route_max_bytes;
 	enum memory_protection memory_protection;
 	struct residency residency;
 	uint32_t aggregate_expiry_s; /* releases of days are kept so long after the day */

@@ -3,6 +3,7 @@
  * opened, which limit wins, what would surprise.
  */
 #include "broker/config_internal.h"
+#include "storage/route/hour_keys.h"
 
 #include <arpa/inet.h>
 #include <stdlib.h>
@@ -283,6 +284,7 @@ void config_finish(struct config_reader *reader, uint16_t command_line_port)
 	warn_about_locked_doors(reader);
 	warn_about_open_doors(reader);
 	warn_about_cleartext(reader);
+	reader->config->core.route_epoch_s = hour_keys_epoch_s(reader->config->route_expiry_s);
 	reader->config->closed_core = reader->config->core;
 	reader->config->closed_core.lets_nobody_in = true;
 }

@@ -460,6 +460,7 @@ static const struct config_type types[] = {
     [TYPE_SECONDS_AS_MS] = {.set = set_number, .unit = "seconds", .factor = 1000},
     [TYPE_KEEP_ALIVE] = {.set = set_keep_alive, .unit = "seconds", .unlimited = true},
     [TYPE_PERIOD] = {.set = set_period, .form = "a number with s, min, h, d or w, up to 30d"},
+    [TYPE_PART_OF_DAY] = {.set = set_period, .form = "a number with s, min or h, 10s to 24h"},
     [TYPE_TEXT] = {.set = set_text, .form = "a text", .once = true},
     [TYPE_WORD] = {.set = set_word, .form = "a word; several in several lines"},
     [TYPE_PATHS] = {.set = set_paths, .form = "a path; several in several lines"},

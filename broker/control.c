@@ -156,8 +156,8 @@ static const struct control_command commands[] = {
     {0},
 };
 
-static const struct control_command *const tables[] = {commands, control_account_commands,
-						       control_subject_commands};
+static const struct control_command *const tables[] = {
+    commands, control_account_commands, control_subject_commands, control_traffic_commands};
 
 #define TABLES (sizeof(tables) / sizeof(tables[0]))
 

@@ -49,6 +49,25 @@
  *	{"command":"subject.erase","name":"..."}
  *	{"ok":true,"receipt":"..."}                    for the person; not kept
  *
+ *	{"command":"traffic.summary","hours":24}       what became of all deliveries
+ *	{"hour":1700000400,"delivered":[9,4,1],"undelivered":{"queue_full":2},"publishers":3,
+ *	 "subscribers":5}                               one line for each hour; delivered: by QoS
+ *	{"outcome":"queue_full","meaning":"...","rows":2,"last_at_ms":1700000401000}
+ *	{"ok":true,"delivered":14,"undelivered":2,"hour_seconds":3600,"kept_seconds":86400,
+ *	 "since":1700000000,"lost_rows":0}              since: the start of the broker
+ *
+ *	{"command":"traffic.client","client_id":"a","account":"acct-...","hours":24,"last":20}
+ *	{"hour":1700000400,"role":"publisher","delivered":[9,4,1],"undelivered":{},"clients":5,
+ *	 "last_delivered_at_ms":1700000401000}          role: publisher, subscriber
+ *	{"at_ms":1700000401000,"role":"publisher","qos":1,"outcome":"delivered",
+ *	 "other":"0123456789abcdef"}                    "other" is null where nobody is known
+ *	{"outcome":"queue_full","role":"publisher","meaning":"...","rows":2,"last_at_ms":1700000401000}
+ *	{"ok":true,"delivered":14,"undelivered":2,...}  the rest as above
+ *
+ *	{"command":"traffic.busiest","hours":24,"count":10}
+ *	{"hour":1700000400,"pseudonym":"0123456789abcdef","published":7,"received":0}
+ *	{"ok":true,"count":1,...}
+ *
  *	{"ok":false,"error":"a sentence"}
  *
  * "version" is 3 (MQTT 3.1), 4 (3.1.1) or 5 while connected, else 0; "connected_at"
@@ -56,6 +75,9 @@
  *
  * Who may ask: root and the user that the broker runs as (SO_PEERCRED); the socket
  * has mode 0600.
+ *
+ * A pseudonym is given by its first 8 bytes, and means nothing in another hour.  An hour is shorter
+ * where route_expiry is ("hour_seconds").
  *
  * Every use is recorded first, in the audit log.  What shows or changes clients is refused when
  * that fails; counting is not.
@@ -70,11 +92,29 @@
 #include "broker/accounts.h"
 #include "broker/census.h"
 #include "storage/audit/receipt.h"
+#include "storage/route/traffic.h"
 
 struct control;
 struct subject_source;
 
 #define CONTROL_SOCKET_NAME "control.sock"
+
+/* What to know of answers about deliveries. */
+struct control_traffic_facts {
+	uint32_t epoch_s;  /* length of an hour */
+	uint32_t expiry_s; /* route_expiry */
+	uint64_t started_s;
+	uint64_t rows_dropped; /* since then */
+};
+
+/* A question about deliveries; the results go to question.self. */
+struct control_traffic {
+	struct slice client_id; /* not there: about everybody */
+	struct slice account;	/* that it may have been of; not there: the session says whose */
+	struct traffic_question question;
+	void (*row)(void *self, const struct traffic_row *row);
+	struct control_traffic_facts *facts; /* filled in before anything is told */
+};
 
 typedef void control_ban(void *caller, const char *address, uint64_t left_ms);
 
@@ -100,6 +140,8 @@ struct control_source {
 	const struct subject_source *subject; /* borrowed; of use where there are accounts */
 	/* recovery_mailer; NULL: not configured. */
 	const char *(*mailer)(void *self);
+	/* Calls back until all is told; false, and why, when it cannot be. */
+	bool (*traffic)(void *self, const struct control_traffic *asked, struct failure *failure);
 };
 
 /* Listens in `directory`; the source is copied.  NULL when that fails. */

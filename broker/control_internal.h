@@ -29,6 +29,9 @@ extern const struct control_command control_account_commands[];
 /* control_subject.c */
 extern const struct control_command control_subject_commands[];
 
+/* control_traffic.c */
+extern const struct control_command control_traffic_commands[];
+
 extern const char control_too_busy[];
 
 /* Writes a line; the value is freed. */

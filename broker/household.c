@@ -120,6 +120,7 @@ static bool start_workers(struct household *house, struct failure *failure)
 	struct worker_needs needs = {.store = house->store_thread,
 				     .jobs = house->jobs,
 				     .desk = house->desk,
+				     .routes = household_route_thread(house),
 				     .end_bell = house->bell};
 
 	for (uint16_t i = 0; i < house->worker_count; i++)
@@ -131,9 +132,10 @@ static bool start_workers(struct household *house, struct failure *failure)
 /* Who asks comes before who serves, so that a failure here meets no client. */
 static bool start_threads(struct household *house, struct failure *failure)
 {
-	return start_store_thread(house, failure) && start_admin(house, failure) &&
-	       household_start_desk(house, failure) && start_control(house, failure) &&
-	       start_door(house, failure) && start_workers(house, failure);
+	return start_store_thread(house, failure) && household_start_routes(house, failure) &&
+	       start_admin(house, failure) && household_start_desk(house, failure) &&
+	       start_control(house, failure) && start_door(house, failure) &&
+	       start_workers(house, failure);
 }
 
 /* ---- the order of life */
@@ -241,6 +243,7 @@ static void end(struct household *house)
 		worker_finish(&house->workers[i]);
 	desk_destroy(house->desk);
 	door_destroy(house->door);
+	household_close_routes(house);
 	if (!budget_finish(&house->budget))
 		log_write(LOG_LEVEL_WARNING, "stop", "messages were left over at the end");
 	payload_memory_finish(&house->payload_memory);

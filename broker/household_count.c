@@ -55,6 +55,7 @@ void household_gather(struct household *house, struct metrics *metrics)
 		metrics->store_batches = store.batches;
 		metrics->store_commit_us = store.commit_us;
 	}
+	household_count_routes(house, metrics);
 	raise_maximum(house, metrics_level(metrics, HAPPENED_CLIENTS_CONNECTED));
 	metrics->clients_maximum =
 	    atomic_load_explicit(&house->clients_maximum, memory_order_relaxed);
@@ -231,7 +232,8 @@ struct control_source household_control_source(struct household *house)
 					.list = list_clients,
 					.kick = kick_client,
 					.bans = list_bans,
-					.lift = lift_ban};
+					.lift = lift_ban,
+					.traffic = household_traffic};
 
 	household_add_accounts(house, &source);
 	return source;

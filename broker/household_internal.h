@@ -25,6 +25,7 @@
 #include "broker/net/listener.h"
 #include "broker/options.h"
 #include "broker/payload_memory.h"
+#include "broker/route_thread.h"
 #include "broker/sandbox.h"
 #include "broker/store_thread.h"
 #include "broker/subject.h"
@@ -118,6 +119,7 @@ struct household {
 	struct jobs *jobs;
 	struct aggregate *aggregate; /* NULL for no data directory */
 	struct auth_log *auth_log;
+	struct household_routes *routes; /* NULL: deliveries are not recorded */
 
 	struct sys_tree sys_tree;
 	uint64_t sys_due_ms;
@@ -240,6 +242,23 @@ uint64_t household_logins_due(const void *self, uint64_t last_s);
 enum job_result household_logins_run(void *self, uint64_t now_s, struct failure *failure);
 uint64_t household_logins_end_due(const void *self, uint64_t last_s);
 enum job_result household_logins_end_run(void *self, uint64_t now_s, struct failure *failure);
+
+/* household_routes.c: rows of what became of deliveries (route_thread.h). */
+bool household_open_routes(struct household *house, struct failure *failure);
+bool household_start_routes(struct household *house, struct failure *failure);
+void household_close_routes(struct household *house);
+/* NULL for both: deliveries are not recorded. */
+struct pseudonyms *household_pseudonyms(struct household *house);
+struct route_thread *household_route_thread(const struct household *house);
+/* Other settings are in force. */
+void household_settle_routes(struct household *house);
+/* Of the job that destroys keys: jobs.h. */
+uint64_t household_routes_due(const void *self, uint64_t last_s);
+enum job_result household_routes_run(void *self, uint64_t now_s, struct failure *failure);
+/* Thread: any. */
+void household_count_routes(const struct household *house, struct metrics *metrics);
+/* Thread: the control socket's. */
+bool household_traffic(void *self, const struct control_traffic *asked, struct failure *failure);
 
 /* household_reload.c */
 void household_reload(struct household *house);

@@ -88,6 +88,7 @@ static const struct job table[] = {
     {"root", AUDIT_WORD_CLASS_ROOT, true, NULL, root_due, root_run},
     {"ended", AUDIT_WORD_CLASS_SESSION, true, NULL, ended_due, ended_run},
     {"envelope", AUDIT_WORD_CLASS_ENVELOPE, true, NULL, envelope_due, envelope_run},
+    {"route", AUDIT_WORD_CLASS_ROUTE, true, NULL, household_routes_due, household_routes_run},
     {"guard", AUDIT_WORD_CLASS_GUARD, true, NULL, guard_due, guard_run},
     {"root", AUDIT_WORD_CLASS_ACCOUNT, true, NULL, household_root_due, household_root_run},
     {"sessions", AUDIT_WORD_CLASS_SESSION, true, NULL, household_sessions_due,

@@ -398,8 +398,8 @@ bool household_open(struct household *house, struct failure *failure)
 	       household_find_way_to_keys(house, failure) && protect_memory(house, failure) &&
 	       household_restrict(house, failure) && household_open_keys(house, failure) &&
 	       open_store(house, failure) && household_open_records(house, failure) &&
-	       open_audit(house, failure) && household_settle_keys(house, failure) &&
-	       household_open_accounts(house, failure);
+	       open_audit(house, failure) && household_open_routes(house, failure) &&
+	       household_settle_keys(house, failure) && household_open_accounts(house, failure);
 }
 
 void household_close(struct household *house)

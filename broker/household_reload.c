@@ -67,6 +67,11 @@ static bool differ_log_listener(const struct config *a, const struct config *b)
 	return !same_text(a->log_address, b->log_address) || a->log_port != b->log_port;
 }
 
+static bool differ_recording(const struct config *a, const struct config *b)
+{
+	return (a->route_max_bytes == 0) != (b->route_max_bytes == 0);
+}
+
 static bool differ_durability(const struct config *a, const struct config *b)
 {
 	return a->durability != b->durability;
@@ -131,6 +136,7 @@ static const struct {
     {"workers", differ_workers},
     {"persistence and persistence_location", differ_data},
     {"durability", differ_durability},
+    {"route_max_bytes, to 0 or from 0", differ_recording},
     {"user", differ_user},
     {"pid_file", differ_pid_file},
     {"admin_listener and admin_token_file", differ_admin},
@@ -234,6 +240,7 @@ static void change_all(struct household *house, struct config *next)
 	household_adopt_config(house, next);
 	household_settle_core(house);
 	household_set_lifetimes(house, next);
+	household_settle_routes(house);
 	if (next->sys_interval_s > 0)
 		house->sys_due_ms = moment_now().ms;
 	for (size_t i = 0; i < next->notice_count; i++)

@@ -62,6 +62,7 @@ bool household_make_workers(struct household *house, struct failure *failure)
 	struct shard_setup setup = {.parties = (uint16_t)config->workers,
 				    .durable = house->store != NULL,
 				    .settings = &config->core,
+				    .pseudonyms = household_pseudonyms(house),
 				    .budget = &house->budget};
 
 	budget_init(&house->budget, config->core.memory_limit);

@@ -104,6 +104,13 @@ static const struct {
      offsetof(struct metrics, argon2_runs)},
     {"auth_rows_lost_total", "counter", "Rows of logins that could not be kept",
      offsetof(struct metrics, logins.lost)},
+    {"route_rows_total", "counter", "Rows of what became of deliveries that were kept",
+     offsetof(struct metrics, routes.rows)},
+    {"route_rows_dropped_total", "counter",
+     "Those that were not, because the disk was slow or failed",
+     offsetof(struct metrics, routes.rows_dropped)},
+    {"route_bytes", "gauge", "What they take on the disk now",
+     offsetof(struct metrics, routes.bytes)},
     {"log_lost_lines_total", "counter", "Lines of the log that could not be written",
      offsetof(struct metrics, log_lost)},
 };

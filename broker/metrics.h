@@ -11,6 +11,7 @@
 
 #include "broker/auth_log.h"
 #include "broker/jobs.h"
+#include "broker/route_thread.h"
 #include "broker/core/happened.h"
 
 /* A certificate or a revocation list of a listener, and when it ends. */
@@ -34,6 +35,7 @@ struct metrics {
 	uint64_t no_descriptor;	      /* connections closed for want of a file descriptor */
 	uint64_t not_opened;	      /* connections that failed before MQTT began */
 	uint64_t store_commits, store_batches, store_commit_us;
+	struct route_counters routes;
 	uint64_t log_lost;
 	uint64_t argon2_runs;
 	uint64_t open_descriptors;

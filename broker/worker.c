@@ -1,6 +1,7 @@
 /* worker.c - see worker.h. */
 #include "broker/worker_internal.h"
 #include "broker/auth_thread.h"
+#include "broker/census.h"
 #include "broker/core/budget.h"
 #include "broker/core/crash.h"
 #include "broker/core/mail.h"
@@ -9,6 +10,7 @@
 #include "broker/jobs.h"
 #include "broker/log.h"
 #include "broker/net/listener.h"
+#include "broker/route_thread.h"
 #include "broker/store_thread.h"
 #include "proto/reason.h"
 #include <inttypes.h>
@@ -117,6 +119,14 @@ static void ask_desk(struct worker *worker, struct own_request *request)
 	worker_post_answer(worker, request);
 }
 
+static void hand_over_rows(const struct worker *worker, struct route_block *block)
+{
+	if (worker->routes)
+		route_thread_submit(worker->routes, block);
+	else /* not yet: a client that could ask is not there either */
+		free(block);
+}
+
 static void carry_out(struct worker *worker, const struct effect *effect)
 {
 	switch (effect->type) {
@@ -146,7 +156,7 @@ static void carry_out(struct worker *worker, const struct effect *effect)
 		ask_desk(worker, effect->request);
 		break;
 	case EFFECT_ROUTES:
-		free(effect->block);
+		hand_over_rows(worker, effect->block);
 		break;
 	}
 }
@@ -232,11 +242,19 @@ static void feel_pressure(struct worker *worker)
 	worker->loop.pressed = any ? worker->pressed : NULL;
 }
 
+void worker_answer_asked(struct worker *worker)
+{
+	if (worker->asked)
+		census_done(worker->asked);
+	worker->asked = NULL;
+}
+
 static void finish_turn(struct worker *worker)
 {
 	carry_out_all(worker);
 	post_answers(worker);
 	feel_pressure(worker);
+	worker_answer_asked(worker);
 }
 
 void worker_restore(struct worker *worker, const struct event *event)
@@ -433,6 +451,7 @@ bool worker_start(struct worker *worker, const struct worker_needs *needs, struc
 	worker->store = needs->store;
 	worker->jobs = needs->jobs;
 	worker->desk = needs->desk;
+	worker->routes = needs->routes;
 	worker->end_bell = needs->end_bell;
 	for (size_t i = 0; i < worker->early.count; i++)
 		store(worker, worker->early.at[i].batch);
@@ -543,6 +562,7 @@ void worker_finish(struct worker *worker)
 	for (size_t i = 0; i < worker->early.count; i++)
 		discard(worker, &worker->early.at[i]);
 	parcels_finish(&worker->early);
+	worker_answer_asked(worker);
 	loop_finish(&worker->loop);
 	shard_destroy(worker->shard);
 	mailbox_finish(&worker->mailbox);

@@ -39,6 +39,7 @@
 struct jobs;
 struct listener;
 struct login;
+struct route_thread;
 struct store_thread;
 struct desk;
 struct own_request;
@@ -68,14 +69,16 @@ struct worker {
 	party_id party;
 	struct worker *all; /* every worker, by party */
 	uint16_t count;
-	struct store_thread *store; /* NULL before the start, and when nothing is durable */
-	struct jobs *jobs;	    /* NULL for none */
-	struct desk *desk;	    /* NULL: nobody answers requests */
-	struct parcels early;	    /* batches from before the start */
-	struct tray *trays;	    /* by party */
-	bool *pressed;		    /* by party: WORKER_MAIL_MAX waits there */
-	uint64_t load;		    /* events since memory was last given back */
-	uint64_t period_load;	    /* of those, since period_ms */
+	struct store_thread *store;  /* NULL before the start, and when nothing is durable */
+	struct jobs *jobs;	     /* NULL for none */
+	struct desk *desk;	     /* NULL: nobody answers requests */
+	struct route_thread *routes; /* NULL before the start, or when nothing is recorded */
+	struct census *asked; /* of COMMAND_ROUTES, until the end of the turn; NULL for none */
+	struct parcels early; /* batches from before the start */
+	struct tray *trays;   /* by party */
+	bool *pressed;	      /* by party: WORKER_MAIL_MAX waits there */
+	uint64_t load;	      /* events since memory was last given back */
+	uint64_t period_load; /* of those, since period_ms */
 	uint64_t period_ms;
 	uint32_t late_turns; /* in a row, in which timers were due and links came first */
 	bool stopping;
@@ -101,10 +104,11 @@ bool worker_settle(struct worker *worker);
 
 /* What is needed to run; borrowed until the worker has ended. */
 struct worker_needs {
-	struct store_thread *store; /* NULL when nothing is durable */
-	struct jobs *jobs;	    /* whose destructions go before us; NULL for none */
-	struct desk *desk;	    /* NULL for none */
-	int end_bell;		    /* an eventfd: rung when the worker's thread ends */
+	struct store_thread *store;  /* NULL when nothing is durable */
+	struct jobs *jobs;	     /* whose destructions go before us; NULL for none */
+	struct desk *desk;	     /* NULL for none */
+	struct route_thread *routes; /* NULL when deliveries are not recorded */
+	int end_bell;		     /* an eventfd: rung when the worker's thread ends */
 };
 
 /* All workers are made, restored and settled. */

@@ -48,6 +48,26 @@ static void do_census(struct worker *worker, const struct command *command)
 	shard_each_client(worker->shard, (void *)(uintptr_t)command, count_in_if_owned);
 }
 
+static void count_in_any(void *self, const struct client_info *client)
+{
+	census_add(self, client);
+}
+
+static void do_find(struct worker *worker, const struct command *command)
+{
+	shard_find_client(worker->shard, command->text, command->census, count_in_any);
+}
+
+static void do_routes(struct worker *worker, const struct command *command)
+{
+	struct command *mine = (void *)(uintptr_t)command;
+
+	worker_answer_asked(worker); /* of one who asked before, and waits no more */
+	worker->asked = mine->census;
+	mine->census = NULL;
+	handle(worker, &(struct event){.type = EVENT_ROUTES});
+}
+
 static void do_tally(struct worker *worker, const struct command *command)
 {
 	struct tally day = shard_take_tally(worker->shard);
@@ -85,7 +105,8 @@ static command_doer *const doers[COMMAND_TYPES] = {
     [COMMAND_RIGHTS] = do_rights,   [COMMAND_CENSUS] = do_census,
     [COMMAND_KICK] = do_kick,	    [COMMAND_RECHECK] = do_recheck,
     [COMMAND_STOP] = do_stop,	    [COMMAND_EXPEL] = do_rights,
-    [COMMAND_TALLY] = do_tally,
+    [COMMAND_TALLY] = do_tally,	    [COMMAND_ROUTES] = do_routes,
+    [COMMAND_FIND] = do_find,
 };
 
 void worker_obey(struct worker *worker, const struct command *command)

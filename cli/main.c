@@ -16,6 +16,7 @@ static const struct {
     {"subject", command_subject, "rights of the person behind an account: export, erase, ..."},
     {"clients", command_clients, "count, list or disconnect the running broker's clients"},
     {"ban", command_ban, "list or lift the running broker's bans of addresses"},
+    {"traffic", command_traffic, "ask the running broker what became of deliveries"},
     {"audit", command_audit, "read and verify the broker's audit log"},
     {"privacy", command_privacy, "hold what the broker promises against the one that runs"},
     {"bench", command_bench, "put load on any MQTT broker and measure it"},

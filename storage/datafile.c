@@ -109,6 +109,7 @@ static const struct {
     [TABLE_TOKENS] = {"tokens", "token", 3, 0},
     [TABLE_AUTH] = {"auth", "auth", 3, 0},
     [TABLE_AGGREGATES] = {"aggregates", "aggregate", 3, 0},
+    [TABLE_ROUTES] = {"route", "route", 3, 0},
     [TABLE_CLEAR_SESSIONS] = {"sessions", "session", 1, 3},
     [TABLE_CLEAR_SUBSCRIPTIONS] = {"subscriptions", "subscription", 1, 3},
     [TABLE_CLEAR_JOURNAL] = {"journal", "journal", 2, 3},

@@ -40,6 +40,7 @@ enum data_table {
 	TABLE_TOKENS,
 	TABLE_AUTH,
 	TABLE_AGGREGATES,
+	TABLE_ROUTES, /* route/route_file.h */
 	/* of formats 1 and 2, in clear: gone once vault_clear.c has sealed them */
 	TABLE_CLEAR_SESSIONS,
 	TABLE_CLEAR_SUBSCRIPTIONS,

@@ -35,6 +35,7 @@ enum sealed_class {
 	SEALED_TOKEN = 7,
 	SEALED_AUTH = 8,
 	SEALED_AGGREGATE = 9,
+	SEALED_ROUTE = 10, /* route/route_record.h */
 };
 
 /* What stands outside of the body. */

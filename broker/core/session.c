@@ -64,6 +64,24 @@ struct session *session_by_number(const struct shard *shard, uint64_t number)
 	return session && session->number == number ? session : NULL;
 }
 
+static struct client_info describe(const struct shard *shard, const struct session *session)
+{
+	const struct client *client = session->client;
+	bool up = client && client->state == CLIENT_UP;
+	return (struct client_info){
+	    .client_id = session_client_id(session),
+	    .connected = up,
+	    .version = up ? client->version : 0,
+	    .subscriptions = session->subscription_count,
+	    .queued = traffic_of(session)->queue.count,
+	    .inflight = traffic_of(session)->inflight.count,
+	    .connected_s = up ? client->connected_s : 0,
+	    .expiry_s = session->expiry_s,
+	    .owner = rights_owner(shard, session),
+	    .has_will = (client && client->will) || (session->absence && session->absence->will),
+	};
+}
+
 void shard_each_client(const struct shard *shard, void *self,
 		       void (*call)(void *self, const struct client_info *client))
 {
@@ -71,23 +89,19 @@ void shard_each_client(const struct shard *shard, void *self,
 		const struct session *session = session_at(shard, slot);
 		if (session == NULL)
 			continue;
-		const struct client *client = session->client;
-		bool up = client && client->state == CLIENT_UP;
-		struct client_info info = {
-		    .client_id = session_client_id(session),
-		    .connected = up,
-		    .version = up ? client->version : 0,
-		    .subscriptions = session->subscription_count,
-		    .queued = traffic_of(session)->queue.count,
-		    .inflight = traffic_of(session)->inflight.count,
-		    .connected_s = up ? client->connected_s : 0,
-		    .expiry_s = session->expiry_s,
-		    .owner = rights_owner(shard, session),
-		    .has_will =
-			(client && client->will) || (session->absence && session->absence->will),
-		};
+		struct client_info info = describe(shard, session);
 		call(self, &info);
 	}
+}
+
+void shard_find_client(const struct shard *shard, struct slice client_id, void *self,
+		       void (*call)(void *self, const struct client_info *client))
+{
+	const struct session *session = session_find(shard, 0, client_id);
+	if (session == NULL)
+		return;
+	struct client_info info = describe(shard, session);
+	call(self, &info);
 }
 
 /* ---- making and freeing ---- */

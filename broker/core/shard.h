@@ -194,6 +194,10 @@ struct client_info {
 void shard_each_client(const struct shard *shard, void *self,
 		       void (*call)(void *self, const struct client_info *client));
 
+/* Likewise of the one with this client id, if there is one, connected or away. */
+void shard_find_client(const struct shard *shard, struct slice client_id, void *self,
+		       void (*call)(void *self, const struct client_info *client));
+
 /* Did the last event send a publication to one of these, by party? */
 bool shard_published_to(const struct shard *shard, const bool parties[]);
 

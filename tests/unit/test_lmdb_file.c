@@ -253,7 +253,7 @@ START_TEST(lost_rows_are_noticed)
 	make_filled();
 	bytes = read_file(&len);
 	write_at(newest_meta(bytes) + 120, &five, sizeof(five));
-	refused("a table has 10 rows, but should have 5");
+	refused("a table has 11 rows, but should have 5");
 	free(bytes);
 }
 END_TEST
