@@ -85,6 +85,7 @@ bool household_start_desk(struct household *house, struct failure *failure)
 	house->subject = (struct subject_source){
 	    .self = house,
 	    .accounts = house->accounts,
+	    .auth_log = house->auth_log,
 	    .region = house->config->region,
 	    .contact = house->config->privacy_contact,
 	    .sessions = sessions,

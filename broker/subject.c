@@ -113,6 +113,23 @@ static bool export_sessions(const struct subject_source *source, uint64_t owner,
 	return done;
 }
 
+static void export_login(void *self, const struct auth_log_row *row)
+{
+	json_array_append_new(self, json_pack("{s:I, s:s}", "minute", (json_int_t)row->minute_s,
+					      "result", auth_log_result_text(row->result)));
+}
+
+static bool export_logins(const struct subject_source *source, uint64_t account, json_t *document,
+			  struct failure *failure)
+{
+	json_t *lines = json_array();
+	bool good = source->auth_log == NULL ||
+		    auth_log_each(source->auth_log, account, lines, export_login, failure);
+
+	json_object_set_new(document, "logins", lines);
+	return good;
+}
+
 static void export_circumstances(const struct subject_source *source, json_t *document)
 {
 	json_object_set_new(document, "made_at", json_integer((json_int_t)moment_now().wall_s));
@@ -149,6 +166,8 @@ static json_t *do_export(const struct subject_source *source, struct slice name)
 
 	if (!accounts_tell(source->accounts, name, document, export_account, &failure) ||
 	    !accounts_row(source->accounts, name, &row)) {
+		answer = refused(failure.text);
+	} else if (!export_logins(source, row, document, &failure)) {
 		answer = refused(failure.text);
 	} else if (!export_sessions(source, auth_owner(IDENTITY_ACCOUNT, row), document)) {
 		answer = refused("the broker is too busy to list the sessions; again in a minute");

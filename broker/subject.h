@@ -25,6 +25,7 @@
 #define BROKER_SUBJECT_H
 
 #include "broker/accounts.h"
+#include "broker/auth_log.h"
 #include "broker/core/own_request.h"
 
 #include <jansson.h>
@@ -34,6 +35,7 @@ struct census;
 struct subject_source {
 	void *self;
 	struct accounts *accounts;
+	struct auth_log *auth_log; /* NULL: no rows of logins are kept */
 	const char *region;
 	const char *contact; /* privacy_contact; NULL: none */
 	/* Of all workers, to be waited for and released: sessions of an owner, */

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import subprocess
+import time
 
 import harness
 import wire
@@ -38,6 +39,7 @@ class Subjects(AccountTest):
         self.enter(name, "the password", "mine", properties=LASTING)
         self.enter(key, secret, "mine-too", properties=LASTING).cut()
         self.enter(other, "the password", "not-mine", properties=LASTING)
+        self.until_written(name)
         note = self.subject("export", name)
         document = self.document(note)
         self.assertEqual(document["account"]["name"], name)
@@ -45,12 +47,22 @@ class Subjects(AccountTest):
         self.assertEqual([key], [line["id"] for line in document["device_keys"]])
         self.assertEqual({(line["client_id"], line["connected"]) for line in document["sessions"]},
                          {("mine", True), ("mine-too", False)})
+        self.assertTrue(document["logins"])
+        for row in document["logins"]:
+            self.assertEqual((row["minute"] % 60, row["result"]), (0, "right"))
         self.assertEqual((document["region"], document["privacy_contact"]), ("EU", "dpo@example.org"))
         for word in (other, "not-mine", "ann@", secret):
             self.assertNotIn(word, note)
         self.assertEqual(self.document(self.subject("export", "--address", lines=["ANN@example.org"]))["account"],
                          document["account"])
         self.check_signature(note)
+
+    def until_written(self, name):
+        """Rows of logins are written every ten seconds."""
+        end = time.monotonic() + 30
+        while not self.document(self.subject("export", name))["logins"]:
+            self.assertLess(time.monotonic(), end)
+            time.sleep(0.5)
 
     def check_signature(self, note):
         """By the verifier's key that lies in the log, with a library of others."""
