@@ -81,6 +81,25 @@ class Cadence(ClockTest):
         self.assertEqual(self.shape(self.await_hour(3)), self.shape(quiet))
         self.assertIsNone(complaint_of(self.log))
 
+    def test_the_same_whether_accounts_come_and_go(self):
+        """Each deletion turns the root; the log has one turn an hour all the same, and the use of a right once."""
+        self.start()
+        self.await_hour(1)
+        quiet = self.await_hour(2)
+        for _ in range(12):
+            done = run(METRINO, "account", "create", "--no-address", "--no-password", "--data", self.broker.data)
+            name = done.stdout.decode().strip()
+            self.assertEqual(run(METRINO, "account", "delete", name, "--data", self.broker.data).returncode, 0, done.stderr)
+        busy = self.await_hour(3)
+        scheduled = [entry for entry in busy if entry["event"] != "admin"]
+        self.assertEqual(self.shape(scheduled), self.shape(quiet))
+        self.assertIn(("key.gone", "root", self.hour + 2), [(entry["event"], entry.get("class"), entry.get("epoch")) for entry in busy])
+        rights = [entry["right"] for entry in self.entries() if entry["event"] == "admin"]
+        self.assertEqual(rights, ["account_create", "account_delete"])
+        done = run(METRINO, "audit", "schedule", self.broker.data)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.assertNotIn(b" 0 destroyed in time", done.stdout)
+
     def test_not_before_it_is_due(self):
         self.start()
         self.to_hour(1, DUE_S - 20)
