@@ -147,6 +147,10 @@ $(OUT)/bench_micro: $(OUT)/tests/bench/micro.o $(archives)
 $(OUT)/attacks: $(OUT)/tests/privacy/attacks.o $(archives)
 	$(link) $(LDLIBS)
 
+# Reads what can still be read from raw bytes.
+$(OUT)/carve: $(OUT)/tests/privacy/carve.o $(archives)
+	$(link) $(LDLIBS)
+
 # Makes audit logs, and dies or fails where it is told to: tests/audit.
 $(OUT)/audit_append: $(OUT)/tests/audit/append.o $(archives)
 	$(link) $(LDLIBS)
@@ -206,6 +210,11 @@ power: $(OUT)/metrinod build/power.so ## the same, and the power goes away each 
 
 chaos-compare: $(OUT)/metrinod
 	tests/chaos/compare --broker $(CURDIR)/$(OUT)/metrinod --kills $(or $(KILLS),100) $(if $(SEED),--seed $(SEED))
+
+.PHONY: days
+days: $(OUT)/carve all-chaos ## virtual days, DAYS=4 of them, and what can be read of each from the raw bytes (100 take minutes)
+	CARVE=$(CURDIR)/$(OUT)/carve METRINOD=$(CURDIR)/build/chaos/metrinod METRINO=$(CURDIR)/build/chaos/metrino \
+		DAYS=$(or $(DAYS),4) tests/privacy/run
 
 .PHONY: attacks
 attacks: $(OUT)/attacks ## what can be found out from the releases of days, in ATTACKS=40000 runs of each attack

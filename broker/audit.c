@@ -123,7 +123,7 @@ bool audit_admin(struct audit *audit, enum audit_word right, struct failure *fai
 void audit_alert(struct audit *audit, enum audit_word alert)
 {
 	if (audit)
-		atomic_fetch_or(&audit->alerts, UINT64_C(1) << alert);
+		atomic_fetch_or(&audit->alerts, UINT64_C(1) << (alert - AUDIT_ALERT_FIRST));
 }
 
 /* Nobody is let in after an hour of which nothing could be written, until it can be. */
@@ -148,9 +148,9 @@ void audit_tend(struct audit *audit)
 	const uint64_t alerts = atomic_exchange(&audit->alerts, 0);
 
 	pthread_mutex_lock(&audit->mutex);
-	for (unsigned i = 0; i < AUDIT_WORDS; i++)
+	for (unsigned i = 0; i < 64; i++)
 		if ((alerts >> i & 1) != 0)
-			audit_wait_with_alert(audit, (enum audit_word)i);
+			audit_wait_with_alert(audit, (enum audit_word)(AUDIT_ALERT_FIRST + i));
 	audit_schedule(audit);
 	if (audit->waiting.count > 0 && (!audit->unwritable || moment_now().ms >= audit->retry_ms))
 		audit_write_out(audit, NULL, &failure);

@@ -11,7 +11,9 @@
 
 #define AUDIT_HOUR_S 3600u
 
-_Static_assert(AUDIT_WORDS <= 64, "alerts that were left are bits of 64");
+/* Alerts that were left are bits of 64, from the first one on: the first line of its list. */
+#define AUDIT_ALERT_FIRST AUDIT_WORD_ALERT_AUDIT_UNWRITABLE
+_Static_assert(AUDIT_WORDS - AUDIT_ALERT_FIRST <= 64, "and words behind them");
 
 /* Events in a row; `at` is the heap's. */
 struct audit_queue {
@@ -30,7 +32,7 @@ struct audit_inbox {
 };
 
 struct audit {
-	_Atomic uint64_t alerts; /* bits of enum audit_word: left by any thread */
+	_Atomic uint64_t alerts; /* bits, left by any thread: AUDIT_ALERT_FIRST */
 	_Atomic bool behind;
 	struct audit_inbox inbox;
 

@@ -157,7 +157,8 @@ static const struct control_command commands[] = {
 };
 
 static const struct control_command *const tables[] = {
-    commands, control_account_commands, control_subject_commands, control_traffic_commands};
+    commands, control_account_commands, control_subject_commands, control_traffic_commands,
+    control_record_commands};
 
 #define TABLES (sizeof(tables) / sizeof(tables[0]))
 

@@ -48,6 +48,12 @@
  *	{"command":"subject.restrict","name":"...","set":"on"}     or off; likewise object
  *	{"command":"subject.erase","name":"..."}
  *	{"ok":true,"receipt":"..."}                    for the person; not kept
+ *	{"command":"aggregate.list"}
+ *	{"day":"2026-11-25","kept":true,"accounts":300,"qos0":1,"qos1":2,"qos2":3}
+ *							one line for each day
+ *	{"day":"2026-11-25","kept":false}		of which nothing is kept
+ *	{"command":"logins.list","account":"acct-..."}
+ *	{"minute":"2026-11-25T12:34Z","result":"right"}  one line for each minute and result
  *
  *	{"command":"traffic.summary","hours":24}       what became of all deliveries
  *	{"hour":1700000400,"delivered":[9,4,1],"undelivered":{"queue_full":2},"publishers":3,
@@ -90,6 +96,8 @@
 #define BROKER_CONTROL_H
 
 #include "broker/accounts.h"
+#include "broker/aggregate.h"
+#include "broker/auth_log.h"
 #include "broker/census.h"
 #include "storage/audit/receipt.h"
 #include "storage/route/traffic.h"
@@ -132,7 +140,9 @@ struct control_source {
 	void (*bans)(void *self, void *caller, control_ban *call);
 	/* False when there is no such ban. */
 	bool (*lift)(void *self, const char *address);
-	struct accounts *accounts; /* NULL: there are none */
+	struct accounts *accounts;   /* NULL: there are none */
+	struct aggregate *aggregate; /* likewise */
+	struct auth_log *auth_log;   /* likewise */
 	/* Before the first one is made: whoever looks at passwords is there when it returns. */
 	bool (*expect_accounts)(void *self, struct failure *failure);
 	/* Answered later: all workers have looked anew at who may be here and do what. */

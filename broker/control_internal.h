@@ -25,6 +25,8 @@ struct control_command {
 
 /* control_account.c */
 extern const struct control_command control_account_commands[];
+/* control_records.c */
+extern const struct control_command control_record_commands[];
 
 /* control_subject.c */
 extern const struct control_command control_subject_commands[];

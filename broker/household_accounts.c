@@ -71,6 +71,8 @@ static const char *mailer(void *self)
 void household_add_accounts(struct household *house, struct control_source *source)
 {
 	source->accounts = house->accounts;
+	source->aggregate = house->aggregate;
+	source->auth_log = house->auth_log;
 	source->expect_accounts = expect_accounts;
 	source->renew = renew;
 	source->mailer = mailer;

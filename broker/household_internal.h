@@ -230,10 +230,6 @@ void household_close_records(struct household *house);
 void household_set_lifetimes(struct household *house, const struct config *config);
 uint64_t household_known_time_s(const struct household *house);
 /* Its lines in the table of household_jobs.c: `due` and `run` (jobs.h). */
-uint64_t household_root_due(const void *self, uint64_t last_s);
-enum job_result household_root_run(void *self, uint64_t now_s, struct failure *failure);
-uint64_t household_sessions_due(const void *self, uint64_t last_s);
-enum job_result household_sessions_run(void *self, uint64_t now_s, struct failure *failure);
 uint64_t household_release_due(const void *self, uint64_t last_s);
 enum job_result household_release_run(void *self, uint64_t now_s, struct failure *failure);
 uint64_t household_release_end_due(const void *self, uint64_t last_s);

@@ -1,52 +1,8 @@
 /*
- * household_records.c - jobs about what is on the disk: the root turns, releases of days are
- * made and end, rows of logins are written and end.
+ * household_records.c - jobs about what is on the disk: releases of days are made and end, rows
+ * of logins are written and end.
  */
 #include "broker/household_internal.h"
-
-/* ---- the root of the tree of keys: storage/vault.h */
-
-#define TURN_S 60u
-
-static enum job_result result_of(bool done)
-{
-	return done ? JOB_DONE : JOB_FAILED;
-}
-
-uint64_t household_root_due(const void *self, uint64_t last_s)
-{
-	const struct household *house = self;
-
-	return house->vault ? job_each_hour(NULL, last_s) : JOB_NEVER;
-}
-
-/* Also when nothing was deleted, so that nobody sees from outside whether something was. */
-enum job_result household_root_run(void *self, uint64_t now_s, struct failure *failure)
-{
-	const struct household *house = self;
-
-	(void)now_s;
-	return result_of(vault_turn_root(house->vault, failure));
-}
-
-uint64_t household_sessions_due(const void *self, uint64_t last_s)
-{
-	const struct household *house = self;
-
-	if (!house->vault)
-		return JOB_NEVER;
-	return last_s == 0 ? 0 : last_s + TURN_S;
-}
-
-/* Keys of sessions that ended share a turn. */
-enum job_result household_sessions_run(void *self, uint64_t now_s, struct failure *failure)
-{
-	const struct household *house = self;
-
-	(void)now_s;
-	return result_of(!vault_turn_is_due(house->vault) ||
-			 vault_turn_root(house->vault, failure));
-}
 
 /* ---- releases of days */
 

@@ -19,6 +19,9 @@ static const struct {
     {"traffic", command_traffic, "ask the running broker what became of deliveries"},
     {"audit", command_audit, "read and verify the broker's audit log"},
     {"privacy", command_privacy, "hold what the broker promises against the one that runs"},
+    {"aggregate", command_aggregate, "show what the running broker keeps of the last days"},
+    {"logins", command_logins, "show when an account of the running broker logged in"},
+    {"compact", command_compact, "make the data file of a stopped broker smaller"},
     {"bench", command_bench, "put load on any MQTT broker and measure it"},
 };
 
@@ -28,7 +31,7 @@ static void print_usage(FILE *out)
 {
 	fputs("Usage: metrino COMMAND [arguments]\n\n", out);
 	for (size_t i = 0; i < COMMANDS; i++)
-		fprintf(out, "  %-8s %s\n", commands[i].name, commands[i].help);
+		fprintf(out, "  %-9s %s\n", commands[i].name, commands[i].help);
 	fputs("\n'metrino COMMAND --help' tells more; --version says which version this is.\n",
 	      out);
 }

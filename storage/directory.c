@@ -1,5 +1,6 @@
 /* directory.c - see directory.h. */
 #include "storage/directory.h"
+#include "storage/compact.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -15,6 +16,7 @@
 static const char *const known_names[] = {
     ".",	  "..",	 "data.mdb",	 "lock.mdb",   "unsynced",   "data.mdb.unsynced",
     "keys.slots", "log", "control.sock", "lost+found", "audit.seen", "audit.seen.new",
+    COMPACT_NAME,
 };
 
 /* Numbers from statfs(2) and linux/magic.h. */

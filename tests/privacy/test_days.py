@@ -1,0 +1,202 @@
+"""Virtual days of traffic, and what can be read of them from raw bytes at every step.
+
+DAYS   how many (4): after the 31st rows of logins end, after the 91st releases of days do. With few days the limits
+       are shorter instead, and everything else is the same.
+CARVE  the program that reads raw bytes (build/carve)
+
+Where the machine lets us, the data directory lies on an ext4 image of its own, and it is the image that is read: what
+was deleted and is still there is found. Else the files themselves are.
+"""
+
+import base64
+import contextlib
+import json
+import os
+import pathlib
+import shutil
+import struct
+import subprocess
+import tempfile
+import time
+import urllib.request
+
+import wire
+from account import METRINO, AccountTest
+from harness import BUILD, ROOT, Broker, free_port, own_only
+
+DAYS = int(os.environ.get("DAYS") or 4)
+CARVE = os.environ.get("CARVE") or str(ROOT / "build" / "carve")
+DAY_S, MINUTE_S = 86400, 60
+LONG = DAYS > 91
+AUTH_S, AGGREGATE_S = (30 * DAY_S, 90 * DAY_S) if LONG else (DAY_S, 2 * DAY_S)
+STEP_S = 6 * 3600
+CLIENTS = 300
+CANARY = b"canary-0f3a"
+
+
+class Image:
+    """A folder on an ext4 image of its own, where that is possible."""
+
+    def __init__(self, folder):
+        self.folder, self.file, self.mounted = folder, folder / "image", False
+        self.root = folder / "root"
+        self.root.mkdir()
+        with contextlib.suppress(OSError, subprocess.CalledProcessError):
+            with open(self.file, "wb") as file:
+                file.truncate(256 << 20)
+            subprocess.run(["mkfs.ext4", "-q", "-F", str(self.file)], check=True, capture_output=True)
+            subprocess.run(["mount", "-o", "loop", str(self.file), str(self.root)], check=True, capture_output=True)
+            self.mounted = True
+            (self.root / "lost+found").rmdir()
+
+    def parts(self):
+        os.sync()
+        return [self.file] if self.mounted else [path for path in (self.root / "data").rglob("*") if path.is_file()]
+
+    def finish(self):
+        if self.mounted:
+            subprocess.run(["umount", str(self.root)], check=False)
+
+
+def hidden(canary):
+    """The forms in which it may not be on the disk."""
+    return [canary, canary.hex().encode(), base64.b64encode(canary)[:-2]]
+
+
+@own_only("jobs, and a clock that can be set")
+class Days(AccountTest):
+    timeout_s = 3600 if LONG else 240
+    alone = True
+    config = "argon2_memory 256\nargon2_time 1\n"
+
+    def setUp(self):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="metrino-days-"))
+        self.addCleanup(shutil.rmtree, self.folder, True)
+        self.image = Image(self.folder)
+        self.addCleanup(self.image.finish)
+        self.clock = self.folder / "clock"
+        self.clock.write_bytes(bytes(16))
+        self.folder.chmod(0o755)
+        self.clock.chmod(0o644)
+        os.environ["METRINO_CLOCK"] = str(self.clock)
+        self.ahead_s, self.admin = 0, free_port()
+        self.broker = Broker(self.config + f"admin_listener {self.admin}\nmax_keepalive unlimited\n"
+                             f"auth_expiry {AUTH_S}s\naggregate_expiry {AGGREGATE_S}s\n", 2, root=self.image.root)
+        self.addCleanup(self.broker.finish)
+
+    # --- time
+
+    def now_s(self):
+        return time.time() + self.ahead_s
+
+    def jobs(self):
+        text = urllib.request.urlopen(f"http://127.0.0.1:{self.admin}/metrics", timeout=5).read().decode()
+        return {line.split('"')[1]: int(line.split()[-1]) for line in text.splitlines()
+                if line.startswith("metrino_job_last_run")}
+
+    def pass_time(self, seconds):
+        """All at once; then the jobs that are due have run."""
+        self.ahead_s += seconds
+        with open(self.clock, "r+b") as file:  # it is mapped: never shorter
+            file.write(struct.pack("<qq", self.ahead_s * 1000, self.ahead_s * 1000))
+        due = int(self.now_s()) - 20
+        end = time.monotonic() + 20
+        while True:
+            last = self.jobs()
+            if last["auth"] >= due and (int(self.now_s()) % DAY_S > 300 or last["aggregate"] >= due):
+                return
+            self.assertLess(time.monotonic(), end, last)
+            time.sleep(0.02)
+
+    # --- what can be read
+
+    def carve(self):
+        done = subprocess.run([CARVE, *map(str, self.image.parts())], capture_output=True, text=True, timeout=600,
+                              check=False)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    def complaints(self, found):
+        """Of keys and rows that are past their time."""
+        now = self.now_s() - 30  # the carving took a moment
+        ends = {"auth-day": lambda epoch: epoch * (DAY_S if epoch < 1000000 else MINUTE_S) + AUTH_S,
+                "aggregate-day": lambda epoch: (epoch + 1) * DAY_S + AGGREGATE_S,
+                "envelope": lambda epoch: (epoch + 2) * 3600}
+        late = []
+        for line in found:
+            if line.get("key") in ends and ends[line["key"]](line["epoch"]) < now:
+                late.append(line)
+            if line.get("row") == "auth" and line["minute"] * MINUTE_S + AUTH_S < now:
+                late.append(line)
+            if line.get("row") == "aggregate" and (line["day"] + 1) * DAY_S + AGGREGATE_S < now:
+                late.append(line)
+            if line.get("row") == "envelope" and (line["epoch"] + 2) * 3600 < now:
+                late.append(line)
+        return late
+
+    def canaries(self):
+        found = []
+        for part in self.image.parts():
+            content = part.read_bytes()
+            found += [form for form in hidden(CANARY) if form in content]
+        return found
+
+    # --- traffic
+
+    def traffic(self, name, day):
+        """Of one step: some hundred clients, an account, none whose session outlives its connection."""
+        clients = [wire.Client(self.port, f"{CANARY.decode()}-{day}-{i}", keep_alive=0) for i in range(CLIENTS)]
+        for client in clients:
+            client.publish(f"{CANARY.decode()}/t", b"x", 0)
+        for client in clients:
+            client.disconnect()
+        self.assertEqual(self.knock(name, "the password", client_id=f"{CANARY.decode()}-account"), 0)
+        self.assertNotEqual(self.knock(name, "another password"), 0)
+
+    def one_day(self, name, day):
+        for _ in range(DAY_S // STEP_S):
+            self.traffic(name, day)
+            self.pass_time(STEP_S - int(self.now_s()) % STEP_S + 2)  # just after midnight is soon enough for a release
+            found = self.carve()
+            self.assertEqual(self.complaints(found), [], f"day {day}")
+        return found
+
+    def listed(self, *words):
+        done = subprocess.run([METRINO, *words, "--json", "--data", str(self.broker.data)], capture_output=True, text=True,
+                              timeout=30, check=True)
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    def test_days(self):
+        self.broker.start()
+        name = self.create(f"{CANARY.decode()}@example.org")
+        self.pass_time(DAY_S - int(self.now_s()) % DAY_S + 2)
+        for day in range(DAYS):
+            found = self.one_day(name, day)
+            rows = [line["row"] for line in found if "row" in line]
+            self.assertIn("auth", rows)  # what may be read is read: the carving sees
+            self.assertIn("aggregate", rows)
+        days = self.listed("aggregate")[:-1]
+        self.assertTrue(any(line["kept"] for line in days), days)
+        self.assertLessEqual(len(days), AGGREGATE_S // DAY_S + 1)
+        logins = self.listed("logins", name)[:-1]
+        self.assertEqual({line["result"] for line in logins}, {"right", "wrong"})
+        self.assertEqual(self.broker.stop(), 0)
+        holders = [path.name for path in self.image.root.rglob("*") if path.is_file() and CANARY in path.read_bytes()]
+        self.assertEqual((self.canaries(), holders), ([], []))
+        self.planted()
+
+    def planted(self):
+        """Would it be seen? A key file that was replaced by rename leaves its keys; a row in clear is a row in clear."""
+        slots = self.broker.data / "keys.slots"
+        old, new = slots.read_bytes(), self.broker.data / "new"
+        if self.image.mounted:
+            self.assertEqual(self.complaints(self.carve()), [])
+            new.write_bytes(bytes(len(old)))
+            os.sync()
+            new.rename(slots)
+        else:
+            (self.image.root / "data" / "lost").write_bytes(old)
+        self.ahead_s += AGGREGATE_S + 2 * DAY_S
+        self.assertNotEqual(self.complaints(self.carve()), [])
+        (self.broker.data / "clear").write_bytes(b"id " + CANARY)
+        self.assertNotEqual(self.canaries(), [])
