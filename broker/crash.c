@@ -40,7 +40,7 @@ static bool is_now(enum crash_step step)
 
 static void die(void)
 {
-	kill(getpid(), SIGKILL);
+	raise(SIGKILL); /* tgkill(2), which the sandbox allows */
 	for (;;)
 		pause();
 }
