@@ -64,6 +64,7 @@ class ToolTest(unittest.TestCase):
         told, _ = self.run_tool(self.folder, "settle", wrapped=wrapped)
         self.assertEqual(told, slots.keys(self.file, self.wrapping if wrapped else None))
         self.assertEqual([slot.number for slot in slots.read(self.file) if slot.form == slots.DAMAGED], [])
+        self.assertEqual(sum(slot.form in (slots.CLEAR, slots.WRAPPED) for slot in slots.read(self.file)), len(told), "twice")
         self.assertLessEqual(INSTALLATION, set(told))
         return told
 
