@@ -144,13 +144,14 @@ class Days(AccountTest):
     # --- traffic
 
     def traffic(self, name, day):
-        """Of one step: some hundred clients, an account, none whose session outlives its connection."""
+        """Of one step: some hundred clients, an account, a session that outlives its connection."""
         clients = [wire.Client(self.port, f"{CANARY.decode()}-{day}-{i}", keep_alive=0) for i in range(CLIENTS)]
         for client in clients:
             client.publish(f"{CANARY.decode()}/t", b"x", 0)
         for client in clients:
             client.disconnect()
-        self.assertEqual(self.knock(name, "the password", client_id=f"{CANARY.decode()}-account"), 0)
+        self.assertEqual(self.knock(name, "the password", client_id=f"{CANARY.decode()}-account",
+                                    properties=[("session_expiry_interval", 3600)]), 0)
         self.assertNotEqual(self.knock(name, "another password"), 0)
 
     def one_day(self, name, day):
