@@ -11,7 +11,7 @@
 #include <time.h>
 
 /* Blocks of one transaction. */
-#define GROUP_MAX 64u
+#define GROUP_MAX 256u
 
 #define GATHER_MS 1000u
 #define TELL_S	  60u

@@ -60,6 +60,7 @@ void delivery_log_clock(struct shard *shard)
 	    (log->epoch_s == epoch_s && shard->now.wall_s - begun_s < epoch_s))
 		return;
 	delivery_log_flush(shard);
+	log->publisher.session = 0;
 	log->epoch_s = epoch_s;
 	log->epoch = (uint32_t)(shard->now.wall_s / epoch_s);
 }
@@ -99,6 +100,7 @@ void delivery_log_forget(struct shard *shard, struct session *session)
 {
 	if (session->name == 0)
 		return;
+	shard->log.publisher.session = 0;
 	slab_remove(&shard->log.names, session->name);
 	purse_give(&shard->purse, sizeof(struct session_name));
 	session->name = 0;
@@ -106,13 +108,17 @@ void delivery_log_forget(struct shard *shard, struct session *session)
 
 struct publisher delivery_log_publisher(struct shard *shard, struct session *session)
 {
+	struct delivery_log *log = &shard->log;
+	/* Whoever publishes does so several times in a row. */
+	if (log->publisher.session == session->number)
+		return log->publisher;
 	struct publisher publisher = {.party = shard->party, .session = session->number};
-	if (shard->log.pseudonyms) {
+	if (log->pseudonyms) {
 		const struct session_name *name = name_of(shard, session);
 		publisher.unrecorded = !name->recorded;
 		publisher.name = name->name;
 	}
-	return publisher;
+	return log->publisher = publisher;
 }
 
 static bool same(const struct route_name *a, const struct route_name *b)

@@ -41,7 +41,8 @@ struct delivery_log {
 	uint32_t serial;	       /* of the block; never 0 */
 	uint32_t epoch;		       /* it is this one, of so many seconds */
 	uint32_t epoch_s;
-	uint64_t last_ms; /* of the last row */
+	uint64_t last_ms;	    /* of the last row */
+	struct publisher publisher; /* the last one that was asked for; session 0: none */
 	struct route_name last_source_name;
 	uint16_t last_source;		    /* its place in the block, 0: nobody */
 	uint16_t slots[DELIVERY_LOG_SLOTS]; /* places of names, by their first bytes; 0: free */

@@ -221,7 +221,7 @@ START_TEST(bounded_while_slow)
 		submit(EPOCH, "x");
 	struct route_counters counters = route_thread_counters(thread);
 
-	ck_assert_uint_ge(counters.rows_dropped, ROUTE_WAITING_MAX - 64); /* 64 were taken */
+	ck_assert_uint_ge(counters.rows_dropped, ROUTE_WAITING_MAX - 256); /* 256 were taken */
 	ck_assert_uint_le(counters.rows_dropped, ROUTE_WAITING_MAX);
 	must(pthread_mutex_unlock(&vault->file.mutex) == 0);
 	ck_assert(route_thread_settle(thread, 10000));
