@@ -93,6 +93,7 @@ static void reset_connection(struct world *world, struct device *client)
 	memset(client->alias_out, 0, sizeof(client->alias_out));
 	client->phase = DEVICE_CONNECTING;
 	client->last_sent_ms = world->now_ms;
+	client->met_restart = world->oracle->restart_seq;
 }
 
 void device_connect(struct world *world, struct device *client)

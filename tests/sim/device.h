@@ -99,7 +99,8 @@ struct device {
 	uint16_t next_packet_id;
 	struct device_in in_qos2[DEVICE_OPEN_MAX];
 	size_t in_qos2_count;
-	uint64_t known_restart;	   /* of the broker, seen by this session */
+	uint64_t met_restart;	   /* of the broker, the latest before this CONNECT */
+	uint64_t known_restart;	   /* likewise, seen by this session */
 	uint32_t subscribed_epoch; /* of the session: a steady client subscribed in it */
 	bool broker_forgot;	   /* exchanges of QoS 2 that were open when it died */
 

@@ -89,9 +89,8 @@ static void on_connack(struct world *world, struct device *client, const struct 
 	client->phase = DEVICE_ON;
 	client->connack_ms = world->now_ms;
 	oracle_connack(world, client, connack.session_present);
-	if (client->known_restart != world->oracle->restart_seq &&
-	    world->oracle->restart_seq < client->connect_seq) {
-		client->known_restart = world->oracle->restart_seq;
+	if (client->known_restart != client->met_restart) {
+		client->known_restart = client->met_restart;
 		client->broker_forgot = true;
 		if (!oracle_records(world)) /* then they do not outlive the broker's process */
 			client->in_qos2_count = 0;
