@@ -386,6 +386,7 @@ static void on_pubrel(struct world *world, struct device *client, const struct m
 		fault(world, client, "pubrel", "PUBREL before PUBREC", ack->packet_id);
 	if (in_earlier_life(world, client, ack->packet_id))
 		world->tally.released_only++;
+	oracle_released(world, client->index, ack->packet_id, known);
 	if (known)
 		*in = client->in_qos2[--client->in_qos2_count];
 	owe_ack(world, client, MQTT_PUBCOMP, ack->packet_id,

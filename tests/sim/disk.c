@@ -5,7 +5,7 @@
  */
 #include "storage/mem_store.h"
 #include "storage/store.h"
-#include "tests/sim/world.h"
+#include "tests/sim/device.h"
 #include <stdio.h>
 
 /* So little that journals of short worlds are written again, too. */
@@ -168,6 +168,7 @@ void disk_finish(struct world *world)
 struct home_of_row {
 	uint64_t row;
 	uint16_t shard;
+	unsigned client; /* whose session it is; client_count: nobody's that the oracle watches */
 };
 
 struct loading {
@@ -177,13 +178,23 @@ struct loading {
 	uint64_t inbound, outbound;
 };
 
+static unsigned client_named(const struct world *world, struct slice id)
+{
+	unsigned client = 0;
+	while (client < world->client_count &&
+	       !slice_equal(slice_text(world->clients[client].id), id))
+		client++;
+	return client;
+}
+
 static void load_session(void *self, uint64_t row, const struct store_session *session)
 {
 	struct loading *loading = self;
 	struct world *world = loading->world;
 	uint16_t shard = shard_home(world->shards[0].core, session->client_id);
 	must(loading->count < 256);
-	loading->homes[loading->count++] = (struct home_of_row){row, shard};
+	loading->homes[loading->count++] =
+	    (struct home_of_row){row, shard, client_named(world, session->client_id)};
 	struct event event = {.type = EVENT_RESTORE_SESSION, .row = row, .session = session};
 	shard_handle(world->shards[shard].core, world_moment(world), &event);
 }
@@ -240,6 +251,9 @@ static void load_step(void *self, const struct store_step *step)
 	for (size_t i = 0; i < loading->count; i++) {
 		if (loading->homes[i].row != step->row)
 			continue;
+		if (step->type == STEP_OUTBOUND_SENT &&
+		    loading->homes[i].client < world->client_count)
+			oracle_begun(world, loading->homes[i].client, step->packet_id);
 		shard_handle(world->shards[loading->homes[i].shard].core, world_moment(world),
 			     &event);
 		return;

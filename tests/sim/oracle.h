@@ -111,7 +111,9 @@ struct oracle_session {
 	uint64_t may_lose;    /* deliveries in RAM that deaths of the broker took, at most */
 	uint64_t told_lost;   /* what CONNACKs said of it */
 	uint64_t told_ms, told_last; /* the latest of them */
-	bool untold;		     /* a CONNACK may have been lost */
+	uint64_t told_by_pubrel; /* deliveries of QoS 2 that a PUBREL without a PUBLISH told of */
+	uint8_t begun[8192];	 /* bits: identifiers that the store had as sent, no PUBREL since */
+	bool untold;		 /* a CONNACK may have been lost */
 };
 
 struct oracle {
@@ -175,6 +177,10 @@ void oracle_custody_death(struct world *world);
 void oracle_custody_back(struct world *world);
 /* CONNACK said that so many queued deliveries were lost. */
 void oracle_told_lost(struct world *world, const struct device *client, uint32_t lost);
+/* The store says at a start: PUBLISH with this identifier went, and nothing came back. */
+void oracle_begun(struct world *world, unsigned client, uint16_t packet_id);
+/* PUBREL came, and the client had the PUBLISH, or not. */
+void oracle_released(struct world *world, unsigned client, uint16_t packet_id, bool had_it);
 void oracle_check_told(struct world *world);
 
 /* ---- deliveries (oracle_delivery.c) ---- */

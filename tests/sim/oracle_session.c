@@ -184,6 +184,7 @@ void oracle_connack(struct world *world, struct device *client, bool present)
 		end_must(world, client->index);
 		end_may(world, client->index);
 		session->epoch++;
+		memset(session->begun, 0, sizeof(session->begun));
 		session->connections = 0;
 	}
 	session->connections++;
