@@ -80,6 +80,13 @@ static bool could_queue_live(const struct oracle_sub *sub, const struct oracle_m
 	return sub->may_end_seq > m->sent_seq && (!late || m->will || sub->group != 0);
 }
 
+/* A client that did not read for a while had it so late that the broker had no answer yet. */
+static bool read_late(const struct world *world, unsigned client, const struct oracle_got *got)
+{
+	uint64_t due_ms = got->last_ms + world->clients[client].ack_delay_ms + ACK_MS;
+	return got->retained > 0 && due_ms >= world->oracle->sessions[client].gone_ms;
+}
+
 /* Retained ones of a SUBSCRIBE wait for a place in the window for a while. */
 static bool could_queue_retained(const struct world *world, const struct oracle_sub *sub,
 				 const struct oracle_message *m)
@@ -88,7 +95,8 @@ static bool could_queue_retained(const struct world *world, const struct oracle_
 	bool slow = client->receive_maximum > 0 || world->settings.max_inflight_messages < 20;
 	uint64_t scan_ms = slow || client->ack_delay_ms > 0 ? 20000 : 2000;
 	return m->retain && sub->group == 0 && sub->handling != 2 &&
-	       sub->sent_ms + scan_ms > world->oracle->sessions[sub->client].gone_ms;
+	       (sub->sent_ms + scan_ms > world->oracle->sessions[sub->client].gone_ms ||
+		read_late(world, sub->client, &m->got[sub->client]));
 }
 
 /* How many deliveries of it may this session have had in RAM? */
