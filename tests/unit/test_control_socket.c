@@ -133,7 +133,8 @@ static const struct {
      "accounts.disable accounts.enable accounts.delete accounts.password accounts.grant "
      "accounts.withdraw accounts.recover accounts.reset keys.add keys.list keys.revoke "
      "subject.export subject.rectify subject.restrict "
-     "subject.object subject.erase traffic.summary traffic.client traffic.busiest\"}\n"},
+     "subject.object subject.erase traffic.summary traffic.client traffic.busiest "
+     "aggregate.list logins.list\"}\n"},
     {"{\"command\":\"bans.list\"}\n",
      "{\"address\":\"192.0.2.7\",\"seconds_left\":2}\n{\"ok\":true,\"count\":1}\n"},
     {"{\"command\":\"bans.lift\",\"address\":\"192.0.2.7\"}\n", "{\"ok\":true,\"lifted\":1}\n"},
