@@ -203,14 +203,16 @@ static void say_unknown(FILE *out)
 /* Passwords and addresses do not stay in freed memory. */
 static void wipe(json_t *value)
 {
-	const char *key;
-	json_t *inner;
+	const char *key = NULL;
+	json_t *inner = NULL;
 
 	if (json_is_string(value))
 		explicit_bzero((void *)(uintptr_t)json_string_value(value),
 			       json_string_length(value));
 	else
-		json_object_foreach(value, key, inner) wipe(inner);
+		json_object_foreach (value, key, inner) {
+			wipe(inner);
+		}
 }
 
 static void answer(struct control *control, const char *text, FILE *out)

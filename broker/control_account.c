@@ -55,8 +55,7 @@ static bool read_rights(const json_t *request, struct account_rights **rights,
 	if (lines && !json_is_array(lines))
 		return failure_set(failure, "\"rights\" is an array of objects with \"access\" and "
 					    "\"filter\"");
-	json_array_foreach(lines, i, line)
-	{
+	json_array_foreach (lines, i, line) {
 		if (add_right(rights, line, failure))
 			continue;
 		account_rights_leave(*rights);

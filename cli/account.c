@@ -64,8 +64,9 @@ static void print_rights(const char *before, const json_t *rights)
 
 	if (rights && json_array_size(rights) == 0)
 		printf("%snothing\n", before);
-	json_array_foreach(rights, i, right)
-	    printf("%s%s %s\n", before, text_of(right, "access"), text_of(right, "filter"));
+	json_array_foreach (rights, i, right) {
+		printf("%s%s %s\n", before, text_of(right, "access"), text_of(right, "filter"));
+	}
 }
 
 static void print_account(const struct account_request *request, const json_t *line)

@@ -114,8 +114,7 @@ static void write_array(struct jsonout_writer *w, json_t *array)
 
 	buffer_add_byte(w->out, '[', 1);
 	w->depth++;
-	json_array_foreach(array, i, value)
-	{
+	json_array_foreach (array, i, value) {
 		if (i > 0)
 			buffer_add_text(w->out, w->pretty ? ", " : ",");
 		write_value(w, value);

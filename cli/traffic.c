@@ -185,8 +185,9 @@ static long long all_undelivered(const json_t *line)
 	json_t *count;
 	long long sum = 0;
 
-	json_object_foreach(json_object_get(line, "undelivered"), reason, count) sum +=
-	    json_integer_value(count);
+	json_object_foreach (json_object_get(line, "undelivered"), reason, count) {
+		sum += json_integer_value(count);
+	}
 	return sum;
 }
 

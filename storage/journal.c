@@ -225,8 +225,9 @@ void journal_finish(struct journal *journal, struct store_batch *const *batches,
 	struct value *value = NULL;
 
 	if (!committed) {
-		DL_FOREACH(journal->values, value)
-		value->leaves = false;
+		DL_FOREACH (journal->values, value) {
+			value->leaves = false;
+		}
 		return;
 	}
 	journal->next = journal->begin;

@@ -260,16 +260,17 @@ bool audit_event_read(struct slice line, struct audit_event *event)
 static void put_named(struct out *out, const struct audit_event *event, const char *name,
 		      size_t len)
 {
-	size_t i = 0;
-
-	while (i < AUDIT_FIELDS && (fields[i].event != event->type ||
-				    !slice_equal(slice_text(fields[i].text), slice_of(name, len))))
-		i++;
-	must(i < AUDIT_FIELDS); /* a sentence names fields of its event */
-	if (is_absent(event, i))
-		put(out, "none");
-	else
-		put_value(out, event, i, "");
+	for (size_t i = 0; i < AUDIT_FIELDS; i++) {
+		if (fields[i].event != event->type ||
+		    !slice_equal(slice_text(fields[i].text), slice_of(name, len)))
+			continue;
+		if (is_absent(event, i))
+			put(out, "none");
+		else
+			put_value(out, event, i, "");
+		return;
+	}
+	must(false); /* a sentence names fields of its event */
 }
 
 size_t audit_event_tell(const struct audit_event *event, char text[AUDIT_LINE_SIZE])
