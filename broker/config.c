@@ -145,6 +145,7 @@ struct config *config_create_default(uint16_t port, struct failure *failure)
 	reader.shared.settings.allow_anonymous = true;
 	port = port ? port : 1883;
 	config_open_loopback(&reader, port);
+	config_settle_core(config);
 	config->persistence_location = config_state_directory(config);
 	config_notice(&reader, (struct config_place){NULL, 0},
 		      "no configuration file: port %u on loopback only, anonymous clients, data in "

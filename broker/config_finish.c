@@ -273,6 +273,13 @@ static void check_log_listener(struct config_reader *reader)
 		       config->audit_log ? "persistence" : "audit_log");
 }
 
+void config_settle_core(struct config *config)
+{
+	config->core.route_epoch_s = hour_keys_epoch_s(config->route_expiry_s);
+	config->closed_core = config->core;
+	config->closed_core.lets_nobody_in = true;
+}
+
 void config_finish(struct config_reader *reader, uint16_t command_line_port)
 {
 	check_admin_listener(reader);
@@ -284,7 +291,5 @@ void config_finish(struct config_reader *reader, uint16_t command_line_port)
 	warn_about_locked_doors(reader);
 	warn_about_open_doors(reader);
 	warn_about_cleartext(reader);
-	reader->config->core.route_epoch_s = hour_keys_epoch_s(reader->config->route_expiry_s);
-	reader->config->closed_core = reader->config->core;
-	reader->config->closed_core.lets_nobody_in = true;
+	config_settle_core(reader->config);
 }

@@ -171,6 +171,9 @@ void config_text_add(struct config_text *text, const char *format, ...)
 
 /* config_finish.c: what only the whole file can tell; notes problems and notices. */
 void config_finish(struct config_reader *reader, uint16_t command_line_port);
+
+/* What the core is told, of settings that are all known; with a file and without one. */
+void config_settle_core(struct config *config);
 /* The two listeners of an embedded default, or of a file that opens none. */
 void config_open_loopback(struct config_reader *reader, uint16_t port);
 

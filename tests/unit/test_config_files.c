@@ -100,6 +100,8 @@ START_TEST(test_embedded_default)
 	ck_assert_uint_eq(config->listeners[1].settings.number, 1);
 	ck_assert(config->listeners[0].settings.allow_anonymous);
 	ck_assert(has_notice(config, "no configuration file"));
+	ck_assert_uint_gt(config->core.route_epoch_s, 0); /* what is worked out from others */
+	ck_assert(config->closed_core.lets_nobody_in);
 	config_destroy(config);
 	config = config_create_default(1999, &failure);
 	ck_assert_uint_eq(config->listeners[0].port, 1999);
