@@ -214,7 +214,7 @@ chaos-compare: $(OUT)/metrinod
 .PHONY: days
 days: $(OUT)/carve all-chaos ## virtual days, DAYS=4 of them, and what can be read of each from the raw bytes (100 take minutes)
 	CARVE=$(CURDIR)/$(OUT)/carve METRINOD=$(CURDIR)/build/chaos/metrinod METRINO=$(CURDIR)/build/chaos/metrino \
-		DAYS=$(or $(DAYS),4) tests/privacy/run
+		DAYS=$(or $(DAYS),4) CLASS_TIMEOUT_S=3600 tests/privacy/run
 
 .PHONY: attacks
 attacks: $(OUT)/attacks ## what can be found out from the releases of days, in ATTACKS=40000 runs of each attack
