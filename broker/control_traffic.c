@@ -61,7 +61,7 @@ static bool is_empty(const struct traffic_epoch *epoch, int role)
 
 static json_int_t hour_of(const struct telling *telling, const struct traffic_epoch *epoch)
 {
-	return (json_int_t)((uint64_t)epoch->epoch * telling->facts.epoch_s);
+	return (json_int_t)epoch->epoch * telling->facts.epoch_s;
 }
 
 static json_int_t count_of(const struct traffic_epoch *epoch, int role)

@@ -223,25 +223,42 @@ static bool fetch_away(const struct privacy *privacy, const struct words *words,
 	return ok;
 }
 
+enum { RECEIVER, SENDER, SECOND, PARTIES };
+
+static bool play_as(struct privacy *privacy, struct party parties[PARTIES],
+		    const struct needles *needles,
+		    void (*look)(struct privacy *privacy, const struct needles *needles),
+		    struct failure *failure)
+{
+	const struct words *words = parties[RECEIVER].words;
+	struct party *receiver = &parties[RECEIVER];
+	struct party *second = &parties[SECOND];
+
+	if (!enter(privacy, receiver, words->receiver, true, true, failure) ||
+	    !subscribe(receiver, failure) ||
+	    !send_all(privacy, receiver, &parties[SENDER], failure) ||
+	    !send_away(privacy, receiver, second, failure))
+		return false;
+	look(privacy, needles);
+	const bool ok = fetch_away(privacy, words, failure) &&
+			publish(second, KIND_RETAINED, true, failure) && await(second, 0, failure);
+
+	client_disconnect(&second->client);
+	return ok;
+}
+
 static bool play(struct privacy *privacy, const struct words *words, const struct needles *needles,
 		 void (*look)(struct privacy *privacy, const struct needles *needles),
 		 struct failure *failure)
 {
-	struct party receiver = {.words = words};
-	struct party sender = {.words = words};
-	struct party second = {.words = words};
+	struct party parties[PARTIES];
 
-	if (!enter(privacy, &receiver, words->receiver, true, true, failure) ||
-	    !subscribe(&receiver, failure) || !send_all(privacy, &receiver, &sender, failure) ||
-	    !send_away(privacy, &receiver, &second, failure))
-		return false;
-	look(privacy, needles);
-	const bool ok = fetch_away(privacy, words, failure) &&
-			publish(&second, KIND_RETAINED, true, failure) &&
-			await(&second, 0, failure);
+	for (unsigned i = 0; i < PARTIES; i++)
+		parties[i] = (struct party){.words = words, .client.channel.fd = -1};
+	const bool ok = play_as(privacy, parties, needles, look, failure);
 
-	client_disconnect(&second.client);
-	client_finish(&second.client);
+	for (unsigned i = 0; i < PARTIES; i++) /* wherever it ended */
+		client_finish(&parties[i].client);
 	return ok;
 }
 

@@ -14,14 +14,20 @@ void rights_release(struct shard *shard, struct auth_grant *grant)
 }
 
 /* Of a session that has a grant. */
+/* Of a session that has one. */
+static struct rights *row_of(const struct shard *shard, const struct session *session)
+{
+	return slab_at(&shard->rights, session->rights);
+}
+
 struct rights *rights_of(const struct shard *shard, const struct session *session)
 {
-	return session->rights ? slab_at(&shard->rights, session->rights) : NULL;
+	return session->rights ? row_of(shard, session) : NULL;
 }
 
 const struct auth_grant *rights_grant(const struct shard *shard, const struct session *session)
 {
-	return session->rights ? rights_of(shard, session)->grant : NULL;
+	return session->rights ? row_of(shard, session)->grant : NULL;
 }
 
 #define ANSWERS_SIZE (RIGHTS_CACHE * sizeof(uint64_t))
@@ -51,7 +57,7 @@ static void rights_end(struct shard *shard, struct session *session)
 	delivery_log_forget(shard, session); /* it may be somebody else's now */
 	if (session->rights == 0)
 		return;
-	struct rights *rights = rights_of(shard, session);
+	struct rights *rights = row_of(shard, session);
 	forget_answers(shard, rights);
 	rights_release(shard, rights->grant);
 	slab_remove(&shard->rights, session->rights);
@@ -65,7 +71,7 @@ static void rights_begin(struct shard *shard, struct session *session, struct au
 {
 	session->rights = slab_add(&shard->rights);
 	purse_force(&shard->purse, sizeof(struct rights));
-	struct rights *rights = rights_of(shard, session);
+	struct rights *rights = row_of(shard, session);
 	rights->grant = grant;
 	rights->owner = owner;
 	begin_answers(shard, session, rights);
@@ -87,7 +93,7 @@ void rights_restore(struct shard *shard, struct session *session, uint64_t owner
 
 uint64_t rights_owner(const struct shard *shard, const struct session *session)
 {
-	return session->rights ? rights_of(shard, session)->owner : 0;
+	return session->rights ? row_of(shard, session)->owner : 0;
 }
 
 static bool counted(struct shard *shard, bool allowed)
@@ -102,7 +108,7 @@ bool rights_ask(struct shard *shard, struct session *session, enum auth_right ri
 		struct slice topic)
 {
 	uint64_t hash = hash_keyed(shard->hash_key, topic) & ~(uint64_t)ENTRY_BITS;
-	const struct rights *rights = rights_of(shard, session);
+	const struct rights *rights = row_of(shard, session);
 	uint64_t *entry = &rights->answers[(hash >> 8 ^ (unsigned)right) & (RIGHTS_CACHE - 1)];
 	if ((*entry & ~(uint64_t)ENTRY_ALLOWED) == (hash | (unsigned)right))
 		return counted(shard, (*entry & ENTRY_ALLOWED) != 0);
@@ -118,10 +124,8 @@ void on_rights(struct shard *shard, const struct event *event)
 	tokens_renew(shard);
 	for (uint32_t slot = 1; slot < shard->sessions.used; slot++) {
 		struct session *session = session_at(shard, slot);
-		if (session == NULL || session->rights == 0)
-			continue;
-		struct rights *rights = rights_of(shard, session);
-		if (rights->grant == NULL)
+		struct rights *rights = session && session->rights ? row_of(shard, session) : NULL;
+		if (rights == NULL || rights->grant == NULL)
 			continue;
 		bool stays = shard->auth->renew(shard->auth, &rights->grant);
 		delivery_log_forget(shard, session);
