@@ -76,7 +76,7 @@ static bool read_chunk(struct route_thread *thread, const struct route_reader *r
 		       const struct place *places, size_t count, struct chunk *chunk,
 		       struct failure *failure)
 {
-	uint64_t rows[CHUNK];
+	uint64_t rows[CHUNK] = {0};
 
 	for (size_t i = 0; i < count; i++) {
 		rows[i] = places[i].row;

@@ -95,7 +95,8 @@ static json_t *describe_session(const struct client_info *client)
 			 (int)client->inflight, "has_will", client->has_will);
 }
 
-static bool export_sessions(const struct subject_source *source, uint64_t owner, json_t *document)
+static bool export_sessions(const struct subject_source *source, uint64_t owner, json_t *document,
+			    struct failure *failure)
 {
 	struct census *census = source->sessions(source->self, owner);
 	bool done = census_wait(census, PATIENCE_MS);
@@ -110,7 +111,8 @@ static bool export_sessions(const struct subject_source *source, uint64_t owner,
 		json_object_set_new(document, "sessions", lines);
 	}
 	census_release(census);
-	return done;
+	return done || failure_set(failure, "the broker is too busy to list the sessions; again "
+					    "in a minute");
 }
 
 static void export_login(void *self, const struct auth_log_row *row)
@@ -158,22 +160,27 @@ static json_t *sign(const struct subject_source *source, const json_t *document)
 	return answer;
 }
 
+static bool find_row(const struct subject_source *source, struct slice name, uint64_t *row,
+		     struct failure *failure)
+{
+	return accounts_row(source->accounts, name, row) ||
+	       failure_set(failure, "there is no account of this name");
+}
+
 static json_t *do_export(const struct subject_source *source, struct slice name)
 {
 	json_t *document = json_object(), *answer;
 	uint64_t row = 0;
 	struct failure failure;
 
-	if (!accounts_tell(source->accounts, name, document, export_account, &failure) ||
-	    !accounts_row(source->accounts, name, &row)) {
-		answer = refused(failure.text);
-	} else if (!export_logins(source, row, document, &failure)) {
-		answer = refused(failure.text);
-	} else if (!export_sessions(source, auth_owner(IDENTITY_ACCOUNT, row), document)) {
-		answer = refused("the broker is too busy to list the sessions; again in a minute");
-	} else {
+	if (accounts_tell(source->accounts, name, document, export_account, &failure) &&
+	    find_row(source, name, &row, &failure) &&
+	    export_logins(source, row, document, &failure) &&
+	    export_sessions(source, auth_owner(IDENTITY_ACCOUNT, row), document, &failure)) {
 		export_circumstances(source, document);
 		answer = sign(source, document);
+	} else {
+		answer = refused(failure.text);
 	}
 	json_decref(document);
 	return answer;
