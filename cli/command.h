@@ -14,7 +14,7 @@ typedef int run_command(int argc, char **argv);
 
 run_command command_pub, command_sub, command_clients, command_bench, command_passwd, command_ban,
     command_audit, command_subject, command_privacy, command_account, command_traffic,
-    command_aggregate, command_logins, command_compact;
+    command_aggregate, command_logins, command_compact, command_backup;
 
 /*
  * Reads the options of pub, sub or bench.  True: go on; false: leave with *status, help or

@@ -21,6 +21,7 @@ static const struct {
     {"privacy", command_privacy, "hold what the broker promises against the one that runs"},
     {"aggregate", command_aggregate, "show what the running broker keeps of the last days"},
     {"logins", command_logins, "show when an account of the running broker logged in"},
+    {"backup", command_backup, "copy the audit log and the configuration of a broker"},
     {"compact", command_compact, "make the data file of a stopped broker smaller"},
     {"bench", command_bench, "put load on any MQTT broker and measure it"},
 };
