@@ -29,6 +29,7 @@ static void teardown(void)
 static void put(const char *name, size_t len, mode_t mode)
 {
 	snprintf(path, sizeof(path), "%s/%s", base.path, name);
+	unlink(path); /* one of before may be for reading only */
 	int fd = open(path, O_CREAT | O_WRONLY | O_TRUNC, 0600);
 
 	ck_assert_int_ge(fd, 0);
