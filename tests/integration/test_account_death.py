@@ -7,6 +7,8 @@ import harness
 from account import LASTING, AccountTest
 from test_faults import behind
 
+not_under = ("tsan",)
+
 
 @harness.own_only("accounts")
 class Death(AccountTest):

@@ -11,6 +11,8 @@ import time
 import harness
 from account import BAD_PASSWORD, LASTING, NOT_AUTHORIZED, AccountTest
 
+not_under = ("tsan",)
+
 
 def own_address():
     """An address of this machine that is not loopback; None: there is none."""

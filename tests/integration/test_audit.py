@@ -25,6 +25,8 @@ import wire
 sys.path.insert(0, str(ROOT / "tests" / "audit"))
 import verifier  # noqa: E402
 
+not_under = ("tsan",)
+
 METRINO = os.environ.get("METRINO") or str(pathlib.Path(COMMAND[0]).parent / "metrino")
 APPEND = str(pathlib.Path(METRINO).parent / "audit_append")
 SIZES = (0, 1, 255, 256, 257, 65535, 65536, 65537, 70000)

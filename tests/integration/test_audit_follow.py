@@ -14,6 +14,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from harness import own_only
 from test_audit import METRINO, SIZES, LogTest, complaint_of, run, verifier
 
+not_under = ("tsan",)
+
 
 class Handler(http.server.SimpleHTTPRequestHandler):
     asked = []

@@ -8,6 +8,8 @@ import threading
 from harness import ROOT, OwnBrokerTest, own_only
 from test_audit import METRINO, LogTest, append, complaint_of, run, verifier
 
+not_under = ("tsan",)
+
 
 def contents(folder):
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}

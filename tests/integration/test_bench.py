@@ -12,6 +12,8 @@ import unittest
 from harness import BrokerTest, ROOT, free_port
 from test_cli import METRINO
 
+not_under = ("tsan",)
+
 SHORT = ["--duration", "0.25", "--warm-up", "0.05", "--json"]
 TIMEOUT_S = 40
 LOST, DUPLICATED, OUT_OF_ORDER = 33, 34, 36

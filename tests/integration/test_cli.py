@@ -11,6 +11,8 @@ import time
 
 from harness import BrokerTest, ROOT, tool
 
+not_under = ("tsan",)
+
 METRINO = shlex.split(os.environ.get("METRINO") or shlex.quote(str(ROOT / "build" / "metrino")))
 STAMP = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z?[+-]\d{4}|\d{10}\.\d{9}")
 FORMATS = [

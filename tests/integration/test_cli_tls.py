@@ -9,6 +9,8 @@ from harness import free_port, own_only
 from test_cli import CommandTest
 import pki
 
+not_under = ("tsan",)
+
 IDENTITY, KEY = "device-1", "5a" * 16
 
 

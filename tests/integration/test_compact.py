@@ -5,6 +5,8 @@ import subprocess
 
 from harness import ROOT, OwnBrokerTest, own_only
 
+not_under = ("tsan",)
+
 METRINO = os.environ.get("METRINO") or str(ROOT / "build" / "metrino")
 
 

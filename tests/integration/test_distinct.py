@@ -17,6 +17,8 @@ sys.path[:0] = [str(ROOT / "tests" / "keys")]
 import carve  # noqa: E402
 import slots  # noqa: E402
 
+not_under = ("tsan",)
+
 COPIES = 3
 
 

@@ -17,6 +17,8 @@ from harness import BROKER_USER, COMMAND, ROOT, Broker, as_broker, own_only, too
 sys.path[:0] = [str(ROOT / "tests" / "keys")]
 import slots  # noqa: E402
 
+not_under = ("tsan",)
+
 TOOL = pathlib.Path(os.environ.get("METRINO") or pathlib.Path(COMMAND[0]).parent / "metrino").parent / "keys_tool"
 EPOCH = "123456"
 

@@ -19,6 +19,8 @@ sys.path[:0] = [str(ROOT / "tests" / "keys"), str(ROOT / "tests" / "power")]
 import image  # noqa: E402
 import slots  # noqa: E402
 
+not_under = ("tsan",)
+
 INSTALLATION = {("email-index", 0), ("token", 0), ("device-key", 0), ("recovery", 0)}
 SANITIZED = any(f"/{variant}/" in word for word in COMMAND for variant in ("asan", "tsan"))
 SHIM = ROOT / "build" / "power.so"

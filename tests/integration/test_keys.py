@@ -10,6 +10,8 @@ import unittest
 from harness import BROKER_USER, OwnBrokerTest, eventually, free_port, own_only
 from test_household import get, metric
 
+not_under = ("tsan",)
+
 CLEAR = "erase level clear: a key that is destroyed is overwritten where it lies"
 NONE = "erase level none: what was deleted may still be read"
 REQUIRED = "erase_level_required clear: the erase level is none"

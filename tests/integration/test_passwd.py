@@ -8,6 +8,8 @@ import unittest
 
 import harness
 
+not_under = ("tsan",)
+
 METRINO = os.environ.get("METRINO") or str(harness.ROOT / "build" / "metrino")
 
 

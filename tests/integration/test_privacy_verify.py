@@ -17,6 +17,8 @@ from test_audit import METRINO, run
 from test_audit_hours import HOUR_S, ClockTest
 from test_faults import behind
 
+not_under = ("tsan",)
+
 DATA = "no payload, topic or client id in the data directory"
 OPEN = "nor in any other file that the broker has open"
 SWAP = "memory is out of reach of swap"

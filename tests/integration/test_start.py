@@ -11,6 +11,8 @@ import unittest
 from harness import COMMAND, Broker, BrokerTest, OwnBrokerTest, answers, free_port, listening_addresses, own_only
 import wire
 
+not_under = ("tsan",)
+
 LOOPBACK, LOOPBACK6 = "0100007F", "00000000000000000000000001000000"  # as /proc/net/tcp has them, little endian
 
 

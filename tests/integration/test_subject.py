@@ -10,6 +10,8 @@ import harness
 import wire
 from account import ADMINISTRATIVE, BAD_PASSWORD, LASTING, METRINO, NOT_AUTHORIZED, AccountTest
 
+not_under = ("tsan",)
+
 ANSWER = "$metrino/me/answer"
 
 
