@@ -6,7 +6,6 @@
 #include "cli/command.h"
 #include "cli/control.h"
 
-#include <errno.h>
 #include <time.h>
 
 static const char usage[] =
@@ -153,21 +152,6 @@ const struct account_action account_actions[] = {
 
 /* ---- asking ---- */
 
-static bool send_request(FILE *stream, const struct account_request *request,
-			 struct failure *failure)
-{
-	json_t *object = account_request_json(request);
-
-	if (object == NULL)
-		return failure_set(failure,
-				   "an argument or a line of standard input is not UTF-8.");
-	const bool good = json_dumpf(object, stream, JSON_COMPACT) == 0 &&
-			  fputc('\n', stream) != EOF && fflush(stream) == 0;
-
-	json_decref(object);
-	return good || failure_set(failure, "control socket: %s.", strerror(errno));
-}
-
 /* Of `recover`: the broker says which mailer, and the code where there is one to be sent. */
 static bool send_mail(const struct account_request *request, const json_t *line,
 		      struct failure *failure)
@@ -181,52 +165,32 @@ static bool send_mail(const struct account_request *request, const json_t *line,
 	return true;
 }
 
-static bool take_answer(const struct account_request *request, const char *line, size_t len,
-			const json_t *object, struct failure *failure)
+static bool take(void *self, const json_t *line, struct slice text, struct failure *failure)
 {
-	const bool last = json_object_get(object, "ok") != NULL;
-	const bool counts = json_object_get(object, "count") != NULL;
+	const struct account_request *request = self;
+	const bool counts = json_object_get(line, "count") != NULL;
 
-	if (json_object_get(object, "mailer"))
-		return send_mail(request, object, failure);
+	if (json_object_get(line, "mailer"))
+		return send_mail(request, line, failure);
 	if (request->json)
-		fwrite(line, len, 1, stdout);
-	else if (request->action->print && !(last && counts))
-		request->action->print(request, object);
+		fwrite(text.at, text.len, 1, stdout);
+	else if (request->action->print && !(control_is_last(line) && counts))
+		request->action->print(request, line);
 	return true;
-}
-
-static bool take_line(const void *self, const char *line, size_t len, bool *done,
-		      struct failure *failure)
-{
-	json_t *object = json_loadb(line, len, 0, NULL);
-	const json_t *ok = json_object_get(object, "ok");
-	const char *error = json_string_value(json_object_get(object, "error"));
-	bool good;
-
-	*done = ok != NULL;
-	if (!json_is_object(object))
-		good = failure_set(failure, "The broker's answer is not understood; is it another "
-					    "version?");
-	else if (ok != NULL && !json_is_true(ok))
-		good = failure_set(failure, "%.400s", error != NULL ? error : "refused");
-	else
-		good = take_answer(self, line, len, object, failure);
-	json_decref(object);
-	return good;
 }
 
 static bool ask(struct account_request *request, struct failure *failure)
 {
-	FILE *stream = NULL;
-	bool good = account_request_ask(request, failure) &&
-		    (stream = control_open(request->data, request->socket, failure)) != NULL &&
-		    send_request(stream, request, failure) &&
-		    control_answer(stream, take_line, request, failure);
-
-	if (stream != NULL)
-		fclose(stream);
-	return good;
+	return account_request_ask(request, failure) &&
+	       control_ask(
+		   &(struct control_question){
+		       .data = request->data,
+		       .socket = request->socket,
+		       .request = account_request_json(request),
+		       .self = request,
+		       .take = take,
+		   },
+		   failure);
 }
 
 int command_account(int argc, char **argv)
@@ -240,10 +204,8 @@ int command_account(int argc, char **argv)
 			failure.text);
 	else if (request.help)
 		status = fputs(usage, stdout) < 0;
-	else if (ask(&request, &failure))
-		status = 0;
 	else
-		fprintf(stderr, "Error: %s\n", failure.text);
+		status = control_exit(ask(&request, &failure), &failure);
 	account_request_finish(&request);
 	return status;
 }

@@ -4,7 +4,6 @@
 #include "cli/command.h"
 #include "cli/control.h"
 
-#include <errno.h>
 #include <jansson.h>
 #include <stdlib.h>
 
@@ -51,59 +50,39 @@ static bool read_arguments(struct request *r, int argc, char **argv, struct fail
 	return true;
 }
 
-static bool send_request(FILE *stream, const struct request *r, struct failure *failure)
+static bool print(void *self, const json_t *line, struct slice text, struct failure *failure)
 {
-	json_t *object = json_pack("{s:s, s:s*}", "command", r->address ? "bans.lift" : "bans.list",
-				   "address", r->address);
-	bool good;
+	const char *address = json_string_value(json_object_get(line, "address"));
 
-	if (object == NULL)
-		return failure_set(failure, "The address is not UTF-8.");
-	good = json_dumpf(object, stream, JSON_COMPACT) == 0 && fputc('\n', stream) != EOF &&
-	       fflush(stream) == 0;
-	json_decref(object);
-	return good || failure_set(failure, "control socket: %s.", strerror(errno));
-}
-
-/* One line of the answer; *done when it was the last one. */
-static bool take_line(const void *self, const char *line, size_t len, bool *done,
-		      struct failure *failure)
-{
-	const struct request *r = self;
-	json_t *object = json_loadb(line, len, 0, NULL);
-	const json_t *ok = json_object_get(object, "ok");
-	const char *error = json_string_value(json_object_get(object, "error"));
-	const char *address = json_string_value(json_object_get(object, "address"));
-	bool good = true;
-
-	*done = ok != NULL;
-	if (ok != NULL && !json_is_true(ok))
-		good = failure_set(failure, "%.400s", error != NULL ? error : "refused");
-	else if (ok == NULL && address == NULL)
-		good = failure_set(failure, "The broker's answer is not understood; is it another "
-					    "version?");
-	else if (r->json)
-		fwrite(line, len, 1, stdout);
-	else if (address != NULL)
+	(void)self;
+	(void)text;
+	if (address != NULL)
 		printf("%s %lld\n", address,
-		       (long long)json_integer_value(json_object_get(object, "seconds_left")));
-	json_decref(object);
-	return good;
+		       (long long)json_integer_value(json_object_get(line, "seconds_left")));
+	else if (!control_is_last(line))
+		return failure_set(failure, "The broker's answer is not understood; is it another "
+					    "version?");
+	return true;
 }
 
-static bool ask(const struct request *r, FILE *stream, struct failure *failure)
+static bool ask(const struct request *r, struct failure *failure)
 {
-	if (!send_request(stream, r, failure))
-		return false;
-	return control_answer(stream, take_line, r, failure);
+	return control_ask(
+	    &(struct control_question){
+		.data = r->data,
+		.socket = r->socket,
+		.request = json_pack("{s:s, s:s*}", "command",
+				     r->address ? "bans.lift" : "bans.list", "address", r->address),
+		.json = r->json,
+		.take = print,
+	    },
+	    failure);
 }
 
 int command_ban(int argc, char **argv)
 {
 	struct request request = {0};
 	struct failure failure;
-	FILE *stream;
-	bool good;
 
 	if (!read_arguments(&request, argc, argv, &failure)) {
 		fprintf(stderr, "Error: %s\n\nUse 'metrino ban --help' to see usage.\n",
@@ -114,11 +93,5 @@ int command_ban(int argc, char **argv)
 		fputs(usage, stdout);
 		return 0;
 	}
-	stream = control_open(request.data, request.socket, &failure);
-	good = stream != NULL && ask(&request, stream, &failure);
-	if (stream != NULL)
-		fclose(stream);
-	if (!good)
-		fprintf(stderr, "Error: %s\n", failure.text);
-	return good ? 0 : 1;
+	return control_exit(ask(&request, &failure), &failure);
 }

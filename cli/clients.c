@@ -6,7 +6,6 @@
 #include "cli/command.h"
 #include "cli/control.h"
 
-#include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -69,22 +68,6 @@ static bool read_arguments(struct request *r, int argc, char **argv, struct fail
 	return true;
 }
 
-static bool send_request(FILE *stream, const struct request *r, struct failure *failure)
-{
-	char command[32];
-	json_t *object;
-	bool good;
-
-	snprintf(command, sizeof(command), "clients.%s", r->command);
-	object = json_pack("{s:s, s:s*}", "command", command, "client_id", r->client_id);
-	if (object == NULL)
-		return failure_set(failure, "The client id is not UTF-8.");
-	good = json_dumpf(object, stream, JSON_COMPACT) == 0 && fputc('\n', stream) != EOF &&
-	       fflush(stream) == 0;
-	json_decref(object);
-	return good || failure_set(failure, "control socket: %s.", strerror(errno));
-}
-
 /* A client identifier is anybody's text: nothing in it may steer the terminal. */
 static void print_escaped(struct slice text)
 {
@@ -137,47 +120,49 @@ static void print_result(const struct request *r, const json_t *answer)
 		printf("%lld disconnected\n", number_in(answer, "kicked"));
 }
 
-/* One line of the answer; *done when it was the last one. */
-static bool take_line(const void *self, const char *line, size_t len, bool *done,
-		      struct failure *failure)
-{
-	const struct request *r = self;
-	json_t *object = json_loadb(line, len, JSON_ALLOW_NUL, NULL);
-	const json_t *ok = json_object_get(object, "ok");
-	const char *error = json_string_value(json_object_get(object, "error"));
-	bool good = true;
+struct printing {
+	const struct request *request;
+	bool begun;
+};
 
-	*done = ok != NULL;
-	if (!json_is_object(object))
-		good = failure_set(failure, "The broker's answer is not understood; is it another "
-					    "version?");
-	else if (ok != NULL && !json_is_true(ok))
-		good = failure_set(failure, "%.400s", error != NULL ? error : "refused");
-	else if (r->json)
-		fwrite(line, len, 1, stdout);
-	else if (ok == NULL)
-		print_client(object);
+static bool print(void *self, const json_t *line, struct slice text, struct failure *failure)
+{
+	struct printing *printing = self;
+
+	(void)text;
+	(void)failure;
+	if (!printing->begun && strcmp(printing->request->command, "list") == 0)
+		puts("ON  MQTT   SUBS  QUEUED INFLIGHT SINCE                CLIENT ID");
+	printing->begun = true;
+	if (control_is_last(line))
+		print_result(printing->request, line);
 	else
-		print_result(r, object);
-	json_decref(object);
-	return good;
+		print_client(line);
+	return true;
 }
 
-static bool ask(const struct request *r, FILE *stream, struct failure *failure)
+static bool ask(const struct request *r, struct failure *failure)
 {
-	if (!send_request(stream, r, failure))
-		return false;
-	if (!r->json && strcmp(r->command, "list") == 0)
-		puts("ON  MQTT   SUBS  QUEUED INFLIGHT SINCE                CLIENT ID");
-	return control_answer(stream, take_line, r, failure);
+	struct printing printing = {.request = r};
+	char command[32];
+
+	snprintf(command, sizeof(command), "clients.%s", r->command);
+	return control_ask(
+	    &(struct control_question){
+		.data = r->data,
+		.socket = r->socket,
+		.request = json_pack("{s:s, s:s*}", "command", command, "client_id", r->client_id),
+		.json = r->json,
+		.self = &printing,
+		.take = print,
+	    },
+	    failure);
 }
 
 int command_clients(int argc, char **argv)
 {
 	struct request request = {0};
 	struct failure failure;
-	FILE *stream;
-	bool good;
 
 	if (!read_arguments(&request, argc, argv, &failure)) {
 		fprintf(stderr, "Error: %s\n\nUse 'metrino clients --help' to see usage.\n",
@@ -188,11 +173,5 @@ int command_clients(int argc, char **argv)
 		fputs(usage, stdout);
 		return 0;
 	}
-	stream = control_open(request.data, request.socket, &failure);
-	good = stream != NULL && ask(&request, stream, &failure);
-	if (stream != NULL)
-		fclose(stream);
-	if (!good)
-		fprintf(stderr, "Error: %s\n", failure.text);
-	return good ? 0 : 1;
+	return control_exit(ask(&request, &failure), &failure);
 }

@@ -84,17 +84,68 @@ FILE *control_open(const char *data, const char *socket, struct failure *failure
 	return stream;
 }
 
-bool control_answer(FILE *stream, control_taker *take, const void *self, struct failure *failure)
+static bool send_request(FILE *stream, const json_t *request, struct failure *failure)
 {
-	char *line = NULL;
+	return (json_dumpf(request, stream, JSON_COMPACT) == 0 && fputc('\n', stream) != EOF &&
+		fflush(stream) == 0) ||
+	       failure_set(failure, "control socket: %s.", strerror(errno));
+}
+
+static bool take_line(const struct control_question *question, struct slice text, bool *done,
+		      struct failure *failure)
+{
+	json_t *line = json_loadb((const char *)text.at, text.len, JSON_ALLOW_NUL, NULL);
+	const char *error = json_string_value(json_object_get(line, "error"));
+	bool good = true;
+
+	*done = control_is_last(line);
+	if (!json_is_object(line))
+		good = failure_set(failure, "The broker's answer is not understood; is it another "
+					    "version?");
+	else if (*done && !json_is_true(json_object_get(line, "ok")))
+		good = failure_set(failure, "%.400s", error != NULL ? error : "refused");
+	else if (question->json)
+		fwrite(text.at, text.len, 1, stdout);
+	else
+		good = question->take(question->self, line, text, failure);
+	json_decref(line);
+	return good;
+}
+
+static bool read_answer(FILE *stream, const struct control_question *question,
+			struct failure *failure)
+{
+	char *text = NULL;
 	size_t room = 0;
 	ssize_t len;
 	bool done = false, good = true;
 
-	while (good && !done && (len = getline(&line, &room, stream)) > 0)
-		good = take(self, line, (size_t)len, &done, failure);
+	while (good && !done && (len = getline(&text, &room, stream)) > 0)
+		good = take_line(question, slice_of(text, (size_t)len), &done, failure);
 	if (good && !done)
 		good = failure_set(failure, "The broker closed the connection without an answer.");
-	free(line);
+	free(text);
 	return good;
+}
+
+bool control_ask(const struct control_question *question, struct failure *failure)
+{
+	if (question->request == NULL)
+		return failure_set(failure,
+				   "An argument, or a line of standard input, is not UTF-8.");
+	FILE *stream = control_open(question->data, question->socket, failure);
+	bool good = stream != NULL && send_request(stream, question->request, failure) &&
+		    read_answer(stream, question, failure);
+
+	if (stream != NULL)
+		fclose(stream);
+	json_decref(question->request);
+	return good;
+}
+
+int control_exit(bool good, const struct failure *failure)
+{
+	if (!good)
+		fprintf(stderr, "Error: %s\n", failure->text);
+	return good ? 0 : 1;
 }

@@ -8,6 +8,7 @@
 #define CLI_CONTROL_H
 
 #include "proto/base.h"
+#include <jansson.h>
 #include <stdio.h>
 
 /*
@@ -16,12 +17,29 @@
  */
 FILE *control_open(const char *data, const char *socket, struct failure *failure);
 
+/* A question, and what becomes of the answer. */
+struct control_question {
+	const char *data, *socket; /* as above */
+	json_t *request;	   /* taken; NULL: an argument is not UTF-8 */
+	bool json;		   /* prints the lines as they are, and takes none */
+	void *self;
+	/* Each line, and its text; false, with a failure, ends it. */
+	bool (*take)(void *self, const json_t *line, struct slice text, struct failure *failure);
+};
+
 /*
- * Gives each line of the answer to take(), until it says that it was the last one.  False with a
- * failure when take() says so, or when the broker closes the connection before that.
+ * Asks, and reads the answer to its last line.  False: there is no broker, it refused (in its
+ * words), it closed the connection before that, or take() said so.
  */
-typedef bool control_taker(const void *self, const char *line, size_t len, bool *done,
-			   struct failure *failure);
-bool control_answer(FILE *stream, control_taker *take, const void *self, struct failure *failure);
+bool control_ask(const struct control_question *question, struct failure *failure);
+
+/* Is it the last line of an answer? */
+static inline bool control_is_last(const json_t *line)
+{
+	return json_object_get(line, "ok") != NULL;
+}
+
+/* The exit status of a command; says what failed. */
+int control_exit(bool good, const struct failure *failure);
 
 #endif

@@ -5,7 +5,6 @@
 #include "cli/command.h"
 #include "cli/control.h"
 
-#include <errno.h>
 #include <jansson.h>
 #include <stdlib.h>
 
@@ -103,42 +102,30 @@ static bool read_arguments(struct request *r, int argc, char **argv, struct fail
 	return true;
 }
 
-static bool send_request(FILE *stream, const struct request *r, struct failure *failure)
-{
-	json_t *object =
-	    json_pack("{s:s, s:s*}", "command", r->kind->command, "account", r->account);
-
-	if (object == NULL)
-		return failure_set(failure, "The name is not UTF-8.");
-	const bool good = json_dumpf(object, stream, JSON_COMPACT) == 0 &&
-			  fputc('\n', stream) != EOF && fflush(stream) == 0;
-
-	json_decref(object);
-	return good || failure_set(failure, "control socket: %s.", strerror(errno));
-}
-
-/* One line of the answer; *done when it was the last one. */
-static bool take_line(const void *self, const char *line, size_t len, bool *done,
-		      struct failure *failure)
+static bool print(void *self, const json_t *line, struct slice text, struct failure *failure)
 {
 	const struct request *r = self;
-	json_t *object = json_loadb(line, len, 0, NULL);
-	const json_t *ok = json_object_get(object, "ok");
-	const char *error = json_string_value(json_object_get(object, "error"));
-	bool good = true;
 
-	*done = ok != NULL;
-	if (object == NULL)
-		good = failure_set(failure, "The broker's answer is not understood; is it another "
-					    "version?");
-	else if (ok != NULL && !json_is_true(ok))
-		good = failure_set(failure, "%.400s", error != NULL ? error : "refused");
-	else if (r->json)
-		fwrite(line, len, 1, stdout);
-	else if (ok == NULL)
-		r->kind->print(object);
-	json_decref(object);
-	return good;
+	(void)text;
+	(void)failure;
+	if (!control_is_last(line))
+		r->kind->print(line);
+	return true;
+}
+
+static bool ask(struct request *r, struct failure *failure)
+{
+	return control_ask(
+	    &(struct control_question){
+		.data = r->data,
+		.socket = r->socket,
+		.request =
+		    json_pack("{s:s, s:s*}", "command", r->kind->command, "account", r->account),
+		.json = r->json,
+		.self = r,
+		.take = print,
+	    },
+	    failure);
 }
 
 static int run(const struct kind *kind, int argc, char **argv)
@@ -155,15 +142,7 @@ static int run(const struct kind *kind, int argc, char **argv)
 		fputs(kind->usage, stdout);
 		return 0;
 	}
-	FILE *stream = control_open(request.data, request.socket, &failure);
-	const bool good = stream != NULL && send_request(stream, &request, &failure) &&
-			  control_answer(stream, take_line, &request, &failure);
-
-	if (stream != NULL)
-		fclose(stream);
-	if (!good)
-		fprintf(stderr, "Error: %s\n", failure.text);
-	return good ? 0 : 1;
+	return control_exit(ask(&request, &failure), &failure);
 }
 
 int command_aggregate(int argc, char **argv)

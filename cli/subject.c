@@ -7,9 +7,7 @@
 #include "cli/secret.h"
 #include "cli/subject.h"
 
-#include <errno.h>
 #include <jansson.h>
-#include <stdlib.h>
 
 static const char usage[] =
     "The rights of the person behind an account: access, rectification, restriction, objection\n"
@@ -128,34 +126,31 @@ static bool read_secrets(struct request *r, struct failure *failure)
 
 /* ---- asking ---- */
 
-static void set(json_t *object, const char *member, const char *text, size_t len)
+static bool set(json_t *object, const char *member, const char *text, size_t len)
 {
-	json_object_set_new(object, member, json_stringn(text, len));
+	return json_object_set_new(object, member, json_stringn(text, len)) == 0;
 }
 
-static bool send_request(FILE *stream, const struct request *r, struct failure *failure)
+/* NULL: something is not UTF-8. */
+static json_t *request_of(const struct request *r)
 {
-	must(r->action && (r->by_address || r->words[0]));
+	const struct text *address = &r->address, *next = &r->new_address;
 	json_t *object = json_pack("{s:s}", "command", r->action->command);
+	const char *word = r->by_address ? NULL : r->words[0];
+	const char *on_or_off = r->action->takes_set ? r->words[r->word_count - 1] : NULL;
 
-	if (r->by_address)
-		set(object, "address", (const char *)r->address.at, r->address.len);
-	else
-		set(object, "name", r->words[0], strlen(r->words[0]));
-	if (r->action->takes_set)
-		set(object, "set", r->words[r->word_count - 1],
-		    strlen(r->words[r->word_count - 1]));
-	if (r->action->takes_address)
-		set(object, "new_address", (const char *)r->new_address.at, r->new_address.len);
-	bool good = json_dumpf(object, stream, JSON_COMPACT) == 0 && fputc('\n', stream) != EOF &&
-		    fflush(stream) == 0;
-
+	if ((!r->by_address || set(object, "address", address->at, address->len)) &&
+	    (!word || set(object, "name", word, strlen(word))) &&
+	    (!on_or_off || set(object, "set", on_or_off, strlen(on_or_off))) &&
+	    (!r->action->takes_address || set(object, "new_address", next->at, next->len)))
+		return object;
 	json_decref(object);
-	return good || failure_set(failure, "control socket: %s.", strerror(errno));
+	return NULL;
 }
 
-static void print(const struct request *r, const json_t *object)
+static bool print(void *self, const json_t *object, struct slice line, struct failure *failure)
 {
+	const struct request *r = self;
 	const char *text =
 	    r->action->text ? json_string_value(json_object_get(object, r->action->text)) : NULL;
 	const char *no_receipt = json_string_value(json_object_get(object, "no_receipt"));
@@ -167,40 +162,24 @@ static void print(const struct request *r, const json_t *object)
 		fprintf(stderr, "Erased; there is no receipt: %s\n", no_receipt);
 	if (warning != NULL)
 		fprintf(stderr, "Warning: %s\n", warning);
-}
-
-static bool take_line(const void *self, const char *line, size_t len, bool *done,
-		      struct failure *failure)
-{
-	const struct request *r = self;
-	json_t *object = json_loadb(line, len, 0, NULL);
-	const json_t *ok = json_object_get(object, "ok");
-	const char *error = json_string_value(json_object_get(object, "error"));
-	bool good = true;
-
-	*done = true;
-	if (ok == NULL)
-		good = failure_set(failure, "The broker's answer is not understood; is it another "
-					    "version?");
-	else if (!json_is_true(ok))
-		good = failure_set(failure, "%.400s", error != NULL ? error : "refused");
-	else if (r->json)
-		fwrite(line, len, 1, stdout);
-	else
-		print(r, object);
-	json_decref(object);
-	return good;
+	(void)line;
+	(void)failure;
+	return true;
 }
 
 static bool ask(struct request *r, struct failure *failure)
 {
-	FILE *stream = control_open(r->data, r->socket, failure);
-	bool good = stream != NULL && read_secrets(r, failure) &&
-		    send_request(stream, r, failure) &&
-		    control_answer(stream, take_line, r, failure);
+	bool good = read_secrets(r, failure) && control_ask(
+						    &(struct control_question){
+							.data = r->data,
+							.socket = r->socket,
+							.request = request_of(r),
+							.json = r->json,
+							.self = r,
+							.take = print,
+						    },
+						    failure);
 
-	if (stream != NULL)
-		fclose(stream);
 	text_file_free(&r->address);
 	text_file_free(&r->new_address);
 	return good;
@@ -222,8 +201,5 @@ int command_subject(int argc, char **argv)
 		fputs(usage, stdout);
 		return 0;
 	}
-	if (ask(&request, &failure))
-		return 0;
-	fprintf(stderr, "Error: %s\n", failure.text);
-	return 1;
+	return control_exit(ask(&request, &failure), &failure);
 }

@@ -120,27 +120,28 @@ static bool add_number(json_t *object, const char *name, const char *text, long 
 	return json_object_set_new(object, name, json_integer(value)) == 0;
 }
 
-static bool send_request(FILE *stream, const struct request *r, struct failure *failure)
+/* NULL with a failure. */
+static json_t *request_of(const struct request *r, struct failure *failure)
 {
 	char command[32];
-	json_t *object;
-	bool good;
 
 	snprintf(command, sizeof(command), "traffic.%s", r->command);
-	object = json_pack("{s:s, s:s*, s:s*}", "command", command, "client_id", r->client_id,
-			   "account", r->account);
-	if (object == NULL)
-		return failure_set(failure, "The client id, or the account, is not UTF-8.");
-	good = add_number(object, "hours", r->hours, 24, failure) &&
-	       add_number(object, "last", r->last, 1000, failure) &&
-	       add_number(object, "count", r->count, 1000, failure);
-	if (good && r->last == NULL)
+	json_t *object = json_pack("{s:s, s:s*, s:s*}", "command", command, "client_id",
+				   r->client_id, "account", r->account);
+
+	if (object == NULL) {
+		failure_set(failure, "The client id, or the account, is not UTF-8.");
+		return NULL;
+	}
+	if (!add_number(object, "hours", r->hours, 24, failure) ||
+	    !add_number(object, "last", r->last, 1000, failure) ||
+	    !add_number(object, "count", r->count, 1000, failure)) {
+		json_decref(object);
+		return NULL;
+	}
+	if (r->last == NULL)
 		json_object_set_new(object, "last", json_integer(LAST_FALLBACK));
-	if (good && (json_dumpf(object, stream, JSON_COMPACT) != 0 || fputc('\n', stream) == EOF ||
-		     fflush(stream) != 0))
-		good = failure_set(failure, "control socket: %s.", strerror(errno));
-	json_decref(object);
-	return good;
+	return object;
 }
 
 /* ---- for people ---- */
@@ -283,9 +284,13 @@ static void print_end(struct printing *p, const json_t *line)
 
 /* ---- the answer ---- */
 
-static void print_line(struct printing *p, const json_t *line)
+static bool print(void *self, const json_t *line, struct slice text, struct failure *failure)
 {
-	if (json_object_get(line, "ok") != NULL)
+	struct printing *p = self;
+
+	(void)text;
+	(void)failure;
+	if (control_is_last(line))
 		print_end(p, line);
 	else if (json_object_get(line, "pseudonym") != NULL)
 		print_busy(p, line);
@@ -295,39 +300,30 @@ static void print_line(struct printing *p, const json_t *line)
 		print_row(p, line);
 	else
 		print_reason(p, line);
+	return true;
 }
 
-/* One line of the answer; *done when it was the last one. */
-static bool take_line(const void *self, const char *text, size_t len, bool *done,
-		      struct failure *failure)
+static bool ask(const struct request *r, struct failure *failure)
 {
-	struct printing *p = (void *)(uintptr_t)self;
-	json_t *line = json_loadb(text, len, 0, NULL);
-	const json_t *ok = json_object_get(line, "ok");
-	const char *error = json_string_value(json_object_get(line, "error"));
-	bool good = true;
+	struct printing printing = {.request = r};
+	json_t *request = request_of(r, failure);
 
-	*done = ok != NULL;
-	if (!json_is_object(line))
-		good = failure_set(failure, "The broker's answer is not understood; is it another "
-					    "version?");
-	else if (ok != NULL && !json_is_true(ok))
-		good = failure_set(failure, "%.400s", error != NULL ? error : "refused");
-	else if (p->request->json)
-		fwrite(text, len, 1, stdout);
-	else
-		print_line(p, line);
-	json_decref(line);
-	return good;
+	return request && control_ask(
+			      &(struct control_question){
+				  .data = r->data,
+				  .socket = r->socket,
+				  .request = request,
+				  .json = r->json,
+				  .self = &printing,
+				  .take = print,
+			      },
+			      failure);
 }
 
 int command_traffic(int argc, char **argv)
 {
 	struct request request = {0};
-	struct printing printing = {.request = &request};
 	struct failure failure;
-	FILE *stream;
-	bool good;
 
 	if (!read_arguments(&request, argc, argv, &failure)) {
 		fprintf(stderr, "Error: %s\n\nUse 'metrino traffic --help' to see usage.\n",
@@ -338,12 +334,5 @@ int command_traffic(int argc, char **argv)
 		fputs(usage, stdout);
 		return 0;
 	}
-	stream = control_open(request.data, request.socket, &failure);
-	good = stream != NULL && send_request(stream, &request, &failure) &&
-	       control_answer(stream, take_line, &printing, &failure);
-	if (stream != NULL)
-		fclose(stream);
-	if (!good)
-		fprintf(stderr, "Error: %s\n", failure.text);
-	return good ? 0 : 1;
+	return control_exit(ask(&request, &failure), &failure);
 }
