@@ -29,6 +29,14 @@ struct control {
 
 const char control_too_busy[] = "the broker is too busy to answer: try again";
 
+struct slice control_text(const json_t *request, const char *member)
+{
+	const json_t *value = json_object_get(request, member);
+
+	return json_is_string(value) ? slice_of(json_string_value(value), json_string_length(value))
+				     : SLICE_NONE;
+}
+
 void control_say(FILE *out, json_t *line)
 {
 	must(line);

@@ -10,15 +10,6 @@
 
 /* ---- requests ---- */
 
-/* What is not there is empty. */
-static struct slice text_of(const json_t *request, const char *member)
-{
-	const json_t *value = json_object_get(request, member);
-
-	return json_is_string(value) ? slice_of(json_string_value(value), json_string_length(value))
-				     : SLICE_NONE;
-}
-
 static bool has_texts(const json_t *request, const char *const *members, struct failure *failure)
 {
 	for (; *members; members++)
@@ -36,7 +27,7 @@ static bool add_right(struct account_rights **rights, const json_t *line, struct
 		return false;
 	struct account_rights *more =
 	    account_rights_with(*rights, json_string_value(json_object_get(line, "access")),
-				text_of(line, "filter"), failure);
+				control_text(line, "filter"), failure);
 	if (more == NULL)
 		return false;
 	account_rights_leave(*rights);
@@ -171,7 +162,7 @@ static void tell_of(const struct control_source *source, const json_t *request, 
 	struct failure failure;
 
 	if (has_texts(request, NEEDS("name"), &failure) &&
-	    accounts_tell(source->accounts, text_of(request, "name"), &teller, call, &failure))
+	    accounts_tell(source->accounts, control_text(request, "name"), &teller, call, &failure))
 		say_count(&teller);
 	else
 		control_say_error(out, failure.text);
@@ -193,7 +184,7 @@ static void find(const struct control_source *source, const json_t *request, FIL
 	struct failure failure;
 
 	if (has_texts(request, NEEDS("address"), &failure) &&
-	    accounts_find(source->accounts, text_of(request, "address"), name, &failure))
+	    accounts_find(source->accounts, control_text(request, "address"), name, &failure))
 		control_say(out, json_pack("{s:b, s:s}", "ok", 1, "name", name));
 	else
 		control_say_error(out, failure.text);
@@ -203,8 +194,8 @@ static void find(const struct control_source *source, const json_t *request, FIL
 
 static void create(const struct control_source *source, const json_t *request, FILE *out)
 {
-	struct accounts_new new = {.address = text_of(request, "address"),
-				   .password = text_of(request, "password")};
+	struct accounts_new new = {.address = control_text(request, "address"),
+				   .password = control_text(request, "password")};
 	char name[ACCOUNT_NAME_SIZE];
 	struct failure failure;
 
@@ -220,8 +211,8 @@ static void disable(const struct control_source *source, const json_t *request, 
 {
 	struct failure failure;
 	bool done = has_texts(request, NEEDS("name"), &failure) &&
-		    accounts_set_flag(source->accounts, text_of(request, "name"), ACCOUNT_DISABLED,
-				      true, &failure);
+		    accounts_set_flag(source->accounts, control_text(request, "name"),
+				      ACCOUNT_DISABLED, true, &failure);
 
 	say_renewed(source, out, done, &failure);
 }
@@ -230,8 +221,8 @@ static void enable(const struct control_source *source, const json_t *request, F
 {
 	struct failure failure;
 	bool done = has_texts(request, NEEDS("name"), &failure) &&
-		    accounts_set_flag(source->accounts, text_of(request, "name"), ACCOUNT_DISABLED,
-				      false, &failure);
+		    accounts_set_flag(source->accounts, control_text(request, "name"),
+				      ACCOUNT_DISABLED, false, &failure);
 
 	say_done(out, done, &failure);
 }
@@ -240,8 +231,8 @@ static void set_password(const struct control_source *source, const json_t *requ
 {
 	struct failure failure;
 	bool done = has_texts(request, NEEDS("name", "password"), &failure) &&
-		    accounts_set_password(source->accounts, text_of(request, "name"),
-					  text_of(request, "password"), &failure);
+		    accounts_set_password(source->accounts, control_text(request, "name"),
+					  control_text(request, "password"), &failure);
 
 	say_renewed(source, out, done, &failure);
 }
@@ -250,9 +241,9 @@ static void grant(const struct control_source *source, const json_t *request, FI
 {
 	struct failure failure;
 	bool done = has_texts(request, NEEDS("name", "access", "filter"), &failure) &&
-		    accounts_grant(source->accounts, text_of(request, "name"),
+		    accounts_grant(source->accounts, control_text(request, "name"),
 				   json_string_value(json_object_get(request, "access")),
-				   text_of(request, "filter"), &failure);
+				   control_text(request, "filter"), &failure);
 
 	say_renewed(source, out, done, &failure);
 }
@@ -261,8 +252,8 @@ static void withdraw(const struct control_source *source, const json_t *request,
 {
 	struct failure failure;
 	bool done = has_texts(request, NEEDS("name", "filter"), &failure) &&
-		    accounts_withdraw(source->accounts, text_of(request, "name"),
-				      text_of(request, "filter"), &failure);
+		    accounts_withdraw(source->accounts, control_text(request, "name"),
+				      control_text(request, "filter"), &failure);
 
 	say_renewed(source, out, done, &failure);
 }
@@ -280,7 +271,7 @@ static void say_apart(FILE *out, json_t *answer, const char *member)
 /* The deletion is done whether there is a receipt or not. */
 static void delete (const struct control_source *source, const json_t *request, FILE *out)
 {
-	struct slice name = text_of(request, "name");
+	struct slice name = control_text(request, "name");
 	struct failure failure;
 	uint64_t expel;
 
@@ -324,8 +315,8 @@ static void add_key(const struct control_source *source, const json_t *request, 
 
 	if (!has_texts(request, NEEDS("name"), &failure) || !read_end(request, &ends_s, &failure) ||
 	    !read_rights(request, &scope, &failure) ||
-	    !accounts_add_key(source->accounts, text_of(request, "name"), ends_s, scope, id, secret,
-			      &failure)) {
+	    !accounts_add_key(source->accounts, control_text(request, "name"), ends_s, scope, id,
+			      secret, &failure)) {
 		control_say_error(out, failure.text);
 		return;
 	}
@@ -337,7 +328,7 @@ static void revoke_key(const struct control_source *source, const json_t *reques
 {
 	struct failure failure;
 	bool done = has_texts(request, NEEDS("id"), &failure) &&
-		    accounts_revoke_key(source->accounts, text_of(request, "id"), &failure);
+		    accounts_revoke_key(source->accounts, control_text(request, "id"), &failure);
 
 	say_renewed(source, out, done, &failure);
 }
@@ -357,7 +348,7 @@ static void recover(const struct control_source *source, const json_t *request, 
 				       "/usr/sbin/sendmail -t");
 	} else if (!has_texts(request, NEEDS("address"), &failure)) {
 		control_say_error(out, failure.text);
-	} else if (accounts_make_code(source->accounts, text_of(request, "address"),
+	} else if (accounts_make_code(source->accounts, control_text(request, "address"),
 				      moment_now().ms, code)) {
 		control_say(out,
 			    json_pack("{s:b, s:s, s:s}", "ok", 1, "mailer", mailer, "code", code));
@@ -371,9 +362,9 @@ static void reset(const struct control_source *source, const json_t *request, FI
 {
 	struct failure failure;
 	bool done = has_texts(request, NEEDS("address", "code", "password"), &failure) &&
-		    accounts_use_code(source->accounts, text_of(request, "address"),
-				      text_of(request, "code"), text_of(request, "password"),
-				      moment_now().ms, &failure);
+		    accounts_use_code(source->accounts, control_text(request, "address"),
+				      control_text(request, "code"),
+				      control_text(request, "password"), moment_now().ms, &failure);
 
 	say_renewed(source, out, done, &failure);
 }

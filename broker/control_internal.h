@@ -36,6 +36,9 @@ extern const struct control_command control_traffic_commands[];
 
 extern const char control_too_busy[];
 
+/* A member of a request that is a text; what is not there is empty. */
+struct slice control_text(const json_t *request, const char *member);
+
 /* Writes a line; the value is freed. */
 void control_say(FILE *out, json_t *line);
 /* The last one of what was not done. */

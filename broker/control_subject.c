@@ -5,19 +5,12 @@
 #include "broker/control_internal.h"
 #include "broker/subject.h"
 
-static struct slice text_of(const json_t *request, const char *member)
-{
-	const json_t *value = json_object_get(request, member);
-
-	return json_is_string(value) ? slice_of(json_string_value(value), json_string_length(value))
-				     : SLICE_NONE;
-}
-
 /* The account by its name, or by its address. */
 static bool find(const struct control_source *source, const json_t *request,
 		 char name[ACCOUNT_NAME_SIZE], struct failure *failure)
 {
-	struct slice given = text_of(request, "name"), address = text_of(request, "address");
+	struct slice given = control_text(request, "name"),
+		     address = control_text(request, "address");
 	uint64_t row;
 
 	if (given.len == 0 && address.len == 0)
@@ -60,17 +53,17 @@ static void export(const struct control_source *source, const json_t *request, F
 
 static void rectify(const struct control_source *source, const json_t *request, FILE *out)
 {
-	run(source, request, out, OWN_RECTIFY, text_of(request, "new_address"));
+	run(source, request, out, OWN_RECTIFY, control_text(request, "new_address"));
 }
 
 static void restrict_(const struct control_source *source, const json_t *request, FILE *out)
 {
-	run(source, request, out, OWN_RESTRICT, text_of(request, "set"));
+	run(source, request, out, OWN_RESTRICT, control_text(request, "set"));
 }
 
 static void object(const struct control_source *source, const json_t *request, FILE *out)
 {
-	run(source, request, out, OWN_OBJECT, text_of(request, "set"));
+	run(source, request, out, OWN_OBJECT, control_text(request, "set"));
 }
 
 static void erase(const struct control_source *source, const json_t *request, FILE *out)
