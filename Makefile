@@ -83,7 +83,7 @@ sim: $(OUT)/sim ## simulated worlds: SEEDS=n of them, or the one of SEED=n; and 
 	$(RUN) $< $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
 	$(if $(SEED),,$(RUN) $< --planted)
 
-integration: $(programs) $(OUT)/audit_append $(OUT)/keys_tool ## real clients against the real broker
+integration: $(programs) $(OUT)/audit_append $(OUT)/keys_tool $(OUT)/store_tool ## real clients against the real broker
 	METRINOD=$(CURDIR)/$(OUT)/metrinod METRINO=$(CURDIR)/$(OUT)/metrino $(RUN) tests/integration/run
 
 hostile: $(programs) ## a broker that is stopped for a whole minute, and one with 2,000 wrong logins a second for another
@@ -159,6 +159,10 @@ $(OUT)/audit_append: $(OUT)/tests/audit/append.o $(archives)
 $(OUT)/keys_tool: $(OUT)/tests/keys/keys_tool.o $(archives)
 	$(link) $(LDLIBS)
 
+# A data directory in which keys come and go: tests/keys.
+$(OUT)/store_tool: $(OUT)/tests/keys/store_tool.o $(archives)
+	$(link) $(LDLIBS)
+
 # For LD_PRELOAD: tests/power.
 build/power.so: tests/power/shim.c
 	@mkdir -p $(@D)
@@ -207,6 +211,10 @@ chaos-short: $(OUT)/metrinod all-chaos
 
 power: $(OUT)/metrinod build/power.so ## the same, and the power goes away each time: LOSSES=60 times with each QoS
 	$(chaos_run) --power --qos each --kills $(or $(LOSSES),60)
+
+.PHONY: store-steps
+store-steps: $(OUT)/store_tool build/power.so ## a death, and a loss of power, at each step of what the keys of a data directory go through
+	STORE_STEPS=all CLASS_TIMEOUT_S=3600 tests/integration/run -v test_store_steps
 
 chaos-compare: $(OUT)/metrinod
 	tests/chaos/compare --broker $(CURDIR)/$(OUT)/metrinod --kills $(or $(KILLS),100) $(if $(SEED),--seed $(SEED))
