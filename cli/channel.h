@@ -1,6 +1,6 @@
 /*
- * channel.h - the bytes between a client and its broker: over TCP or a Unix socket, and with TLS
- * around that if its target says so.
+ * channel.h - the bytes between a client and its broker: over TCP or a Unix socket, with TLS around
+ * that if its layers say so, and with WebSocket around both.
  *
  * Ownership: channel_close() frees; `fd` is for poll(2) only.  Zeroed but for fd = -1 it is closed.
  * Failure: opening, a sentence; later as send(2) and recv(2) fail.
@@ -11,18 +11,30 @@
 
 #include "broker/net/tls_client.h"
 #include "cli/dial.h"
+#include "cli/ws_client.h"
 
 struct channel {
 	int fd;
 	struct tls_client *tls; /* NULL: none */
+	struct ws_client *ws;	/* NULL: none */
 };
 
-/* `tls` NULL: none. */
-bool channel_open(struct channel *channel, const struct dial_target *target,
-		  const struct tls_client_settings *tls, struct failure *failure);
+/* What stands between the socket and MQTT; NULL: none. */
+struct channel_layers {
+	const struct tls_client_settings *tls;
+	const struct ws_client_settings *ws;
+};
 
-/* As send(2) and recv(2).  Reads until EAGAIN before it waits: TLS may have more than poll(2) sees.
+/* The channel stays where it is until it is closed. */
+bool channel_open(struct channel *channel, const struct dial_target *target,
+		  const struct channel_layers *layers, struct failure *failure);
+
+/*
+ * As send(2) and recv(2).  Who is told EAGAIN sends the same bytes again.  Where
+ * channel_reads_ahead() one reads until EAGAIN before one waits: a layer may have more than poll(2)
+ * sees.
  */
+bool channel_reads_ahead(const struct channel *channel);
 ssize_t channel_send(struct channel *channel, struct slice bytes);
 ssize_t channel_receive(struct channel *channel, uint8_t *at, size_t room);
 

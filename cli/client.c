@@ -439,7 +439,7 @@ static bool handle_input(struct client *c)
 	return true;
 }
 
-/* With TLS until there is no more: poll(2) does not see what was taken from the socket already. */
+/* Until there is no more, where poll(2) does not see what was taken from the socket already. */
 static bool read_some(struct client *c)
 {
 	do {
@@ -458,7 +458,7 @@ static bool read_some(struct client *c)
 		c->in.len += (size_t)n;
 		if (!handle_input(c))
 			return false;
-	} while (c->channel.tls != NULL && !c->stop);
+	} while (channel_reads_ahead(&c->channel) && !c->stop);
 	return true;
 }
 
@@ -545,7 +545,7 @@ bool client_connect(struct client *c, const struct client_settings *settings,
 	memset(c->awaited, 0, UINT16_MAX + 1u);
 	set_name(c, settings->connect.client_id);
 	make_alias_room(c);
-	if (!channel_open(&c->channel, &settings->target, settings->tls, failure))
+	if (!channel_open(&c->channel, &settings->target, &settings->layers, failure))
 		return false;
 	c->last_sent_ms = client_now_ms();
 	deadline_ms = c->last_sent_ms + (int64_t)CONNACK_WAIT_S * 1000;

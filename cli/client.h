@@ -1,7 +1,7 @@
 /*
  * client.h - a small MQTT client, one connection, no reconnection: MQTT 3.1,
- * 3.1.1 and 5.0 over TCP, Unix sockets and TLS, QoS 0, 1 and 2 in both directions, keep alive, flow
- * control by the server's receive maximum (5.0 section 4.9).
+ * 3.1.1 and 5.0 over TCP, Unix sockets, TLS and WebSocket, QoS 0, 1 and 2 in both directions, keep
+ * alive, flow control by the server's receive maximum (5.0 section 4.9).
  *
  * The caller turns it with client_step(), which waits for the network; answers
  * and messages arrive in the callbacks of struct client_events.  A callback may
@@ -32,7 +32,7 @@ struct client_events {
 
 struct client_settings {
 	struct dial_target target;
-	const struct tls_client_settings *tls; /* NULL: none */
+	struct channel_layers layers;
 	struct mqtt_connect connect;
 	uint16_t inflight_max; /* our own limit on unacknowledged messages */
 	bool debug;	       /* show packets on the standard output */

@@ -90,7 +90,7 @@ static void make_settings(struct command_link *link)
 	link->settings = (struct client_settings){
 	    .target = {o->unix_path, o->host, o->port, o->bind_address, o->nodelay,
 		       CONNECT_TIMEOUT_MS},
-	    .tls = options_want_tls(o) ? &o->tls : NULL,
+	    .layers.tls = options_want_tls(o) ? &o->tls : NULL,
 	    .inflight_max = o->inflight_max,
 	    .debug = o->debug,
 	    .properties = link->properties,

@@ -22,7 +22,9 @@ static const char usage[] =
     "nobody else sees what the broker has open.\n\n"
     "  --data DIR       the broker's data directory\n"
     "  -h HOST, -p PORT where clients connect (127.0.0.1, 1883), without TLS\n"
-    "  --tls-port PORT, --cafile FILE  where they connect with TLS, and who verifies the broker\n"
+    "  --tls-port PORT, --ws-port PORT, --wss-port PORT\n"
+    "                   where they connect with TLS, with WebSocket, with both\n"
+    "  --cafile FILE    who verifies the broker, for TLS\n"
     "  -u NAME          as this user; the password comes from METRINO_PASSWORD\n"
     "  --allow HOST:PORT  an outbound connection that is configured; may be written several times\n"
     "  --canary WORD    the word, for who wants to look for it elsewhere, too\n"
@@ -70,19 +72,24 @@ static bool take_option(struct privacy_request *r, const char *name, const char 
 		const char **value;
 	} options[] = {{"--data", &r->data}, {"--proc", &r->proc}, {"--canary", &r->canary},
 		       {"-h", &r->host},     {"-u", &r->user},	   {"--cafile", &r->cafile}};
+	const struct {
+		const char *name;
+		uint16_t *value;
+	} ports[] = {{"-p", &r->port},
+		     {"--tls-port", &r->tls_port},
+		     {"--ws-port", &r->ws_port},
+		     {"--wss-port", &r->wss_port}};
 
 	for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++)
 		if (strcmp(name, options[i].name) == 0) {
 			*options[i].value = value;
 			return true;
 		}
-	if (strcmp(name, "-p") == 0)
-		return take_port(value, &r->port) ||
-		       failure_set(failure, "-p needs a port from 1 to 65535, not '%.40s'.", value);
-	if (strcmp(name, "--tls-port") == 0)
-		return take_port(value, &r->tls_port) ||
-		       failure_set(failure, "--tls-port needs a port from 1 to 65535, not '%.40s'.",
-				   value);
+	for (size_t i = 0; i < sizeof(ports) / sizeof(ports[0]); i++)
+		if (strcmp(name, ports[i].name) == 0)
+			return take_port(value, ports[i].value) ||
+			       failure_set(failure, "%s needs a port from 1 to 65535, not '%.40s'.",
+					   name, value);
 	if (strcmp(name, "--allow") != 0)
 		return failure_set(failure, "Unknown option '%.80s'.", name);
 	if (r->allowed_count == sizeof(r->allowed) / sizeof(r->allowed[0]))

@@ -22,7 +22,7 @@ struct privacy_request {
 	const char *user;
 	const char *password;
 	uint16_t port;
-	uint16_t tls_port; /* 0: none */
+	uint16_t tls_port, ws_port, wss_port; /* 0: none */
 	const char *cafile;
 	bool json;
 	/* outbound connections that are configured: addresses as ss(8) writes them, HOST:PORT */

@@ -10,7 +10,18 @@
 #define SESSION_EXPIRY_S 600u
 
 /* What is sent: each with a topic and a payload of its own. */
-enum kind { KIND_QOS0, KIND_QOS1, KIND_QOS2, KIND_RETAINED, KIND_TLS, KIND_WILL, KIND_AWAY, KINDS };
+enum kind {
+	KIND_QOS0,
+	KIND_QOS1,
+	KIND_QOS2,
+	KIND_RETAINED,
+	KIND_TLS,
+	KIND_WS,
+	KIND_WSS,
+	KIND_WILL,
+	KIND_AWAY,
+	KINDS
+};
 
 static const struct {
 	const char *name;
@@ -19,9 +30,29 @@ static const struct {
 } kinds[KINDS] = {
     [KIND_QOS0] = {"qos0", 0, false}, [KIND_QOS1] = {"qos1", 1, false},
     [KIND_QOS2] = {"qos2", 2, false}, [KIND_RETAINED] = {"retained", 1, true},
-    [KIND_TLS] = {"tls", 1, false},   [KIND_WILL] = {"will", 1, false},
+    [KIND_TLS] = {"tls", 1, false},   [KIND_WS] = {"websocket", 1, false},
+    [KIND_WSS] = {"wss", 1, false},   [KIND_WILL] = {"will", 1, false},
     [KIND_AWAY] = {"away", 1, false},
 };
+
+/* The ways in besides plain TCP: each carries a message of its own where the broker has it. */
+static const struct way {
+	enum kind kind;
+	bool tls, ws;
+	const char *name;
+} ways[] = {
+    {KIND_TLS, true, false, "over TLS"},
+    {KIND_WS, false, true, "over WebSocket"},
+    {KIND_WSS, true, true, "over WebSocket and TLS"},
+};
+
+#define WAYS (sizeof(ways) / sizeof(ways[0]))
+
+/* 0: the broker does not have it. */
+static uint16_t way_port(const struct privacy_request *request, const struct way *way)
+{
+	return way->ws ? way->tls ? request->wss_port : request->ws_port : request->tls_port;
+}
 
 struct words {
 	char topics[KINDS][128];
@@ -33,6 +64,7 @@ struct party {
 	struct client client;
 	struct client_settings settings;
 	const struct words *words;
+	const struct way *way; /* NULL: plain TCP */
 	bool arrived[KINDS];
 	bool subscribed;
 };
@@ -92,7 +124,7 @@ static bool enter(const struct privacy *privacy, struct party *party, const char
 
 	party->settings.target =
 	    (struct dial_target){.host = request->host,
-				 .port = party->settings.tls ? request->tls_port : request->port,
+				 .port = party->way ? way_port(request, party->way) : request->port,
 				 .timeout_ms = PATIENCE_MS};
 	party->settings.inflight_max = 20;
 	party->settings.properties = no_properties;
@@ -159,30 +191,48 @@ static bool subscribe(struct party *receiver, struct failure *failure)
 	return receiver->subscribed || failure_set(failure, "no SUBACK came");
 }
 
-/* Where there is a listener with TLS; by another client than the one with the will. */
-static bool send_over_tls(const struct privacy *privacy, const struct words *words,
-			  struct failure *failure)
+/* By another client than the one with the will. */
+static bool send_this_way(const struct privacy *privacy, const struct words *words,
+			  const struct way *way, struct failure *failure)
 {
-	const struct tls_client_settings tls = {.host = privacy->request.host,
-						.cafile = privacy->request.cafile};
-	struct party party = {.words = words, .settings.tls = &tls};
+	const struct privacy_request *request = &privacy->request;
+	const struct tls_client_settings tls = {.host = request->host, .cafile = request->cafile};
+	const struct ws_client_settings ws = {.host = request->host,
+					      .port = way_port(request, way)};
+	struct party party = {
+	    .words = words,
+	    .way = way,
+	    .settings.layers = {.tls = way->tls ? &tls : NULL, .ws = way->ws ? &ws : NULL}};
 	char id[160];
 
-	if (privacy->request.tls_port == 0)
-		return true;
-	snprintf(id, sizeof(id), "%s-tls", words->sender);
+	snprintf(id, sizeof(id), "%s-%s", words->sender, kinds[way->kind].name);
 	const bool ok = enter(privacy, &party, id, false, true, failure) &&
-			publish(&party, KIND_TLS, false, failure) && await(&party, 0, failure);
+			publish(&party, way->kind, false, failure) && await(&party, 0, failure);
 
 	client_disconnect(&party.client);
 	client_finish(&party.client);
-	return ok || failure_context(failure, "over TLS");
+	return ok || failure_context(failure, "%s", way->name);
+}
+
+/* What a receiver who was there the whole time has got by then. */
+static bool send_every_way(const struct privacy *privacy, const struct words *words,
+			   unsigned *arriving, struct failure *failure)
+{
+	*arriving = (1u << KIND_AWAY) - 1;
+	for (size_t i = 0; i < WAYS; i++) {
+		if (way_port(&privacy->request, &ways[i]) == 0)
+			*arriving &= ~(1u << ways[i].kind);
+		else if (!send_this_way(privacy, words, &ways[i], failure))
+			return false;
+	}
+	return true;
 }
 
 static bool send_all(const struct privacy *privacy, struct party *receiver, struct party *sender,
 		     struct failure *failure)
 {
 	struct mqtt_connect *connect = &sender->settings.connect;
+	unsigned arriving;
 
 	connect->has_will = true;
 	connect->will.topic = slice_text(sender->words->topics[KIND_WILL]);
@@ -193,12 +243,11 @@ static bool send_all(const struct privacy *privacy, struct party *receiver, stru
 	for (enum kind kind = KIND_QOS0; kind <= KIND_RETAINED; kind++)
 		if (!publish(sender, kind, false, failure))
 			return false;
-	if (!await(sender, 0, failure) || !send_over_tls(privacy, sender->words, failure))
+	if (!await(sender, 0, failure) ||
+	    !send_every_way(privacy, sender->words, &arriving, failure))
 		return false;
 	client_finish(&sender->client); /* without DISCONNECT: its will is published */
-	return await(receiver,
-		     ((1u << KIND_AWAY) - 1) & ~(privacy->request.tls_port ? 0 : 1u << KIND_TLS),
-		     failure);
+	return await(receiver, arriving, failure);
 }
 
 /* To a session that is away: it waits in the broker while we look. */
@@ -267,15 +316,19 @@ void privacy_send(struct privacy *privacy, struct needles *needles,
 {
 	struct words *words = calloc(1, sizeof(*words));
 	struct failure failure = {""};
+	char how[160];
 
 	must(words);
 	make_words(privacy, words, needles);
 	const bool ok = play(privacy, words, needles, look, &failure);
 
-	privacy_tell(privacy, "messages of every kind arrive",
-		     privacy->request.tls_port
-			 ? "QoS 0, 1, 2, retained, over TLS, a will, a session that was away"
-			 : "QoS 0, 1, 2, retained, a will, a session that was away",
-		     ok ? NULL : failure.text);
+	snprintf(how, sizeof(how), "QoS 0, 1, 2, retained, a will, a session that was away");
+	for (size_t i = 0; i < WAYS; i++)
+		if (way_port(&privacy->request, &ways[i]) != 0) {
+			const size_t len = strlen(how);
+
+			snprintf(how + len, sizeof(how) - len, ", %s", ways[i].name);
+		}
+	privacy_tell(privacy, "messages of every kind arrive", how, ok ? NULL : failure.text);
 	free(words);
 }

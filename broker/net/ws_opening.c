@@ -20,6 +20,7 @@ enum field {
 	FIELD_ORIGIN,
 	FIELD_LENGTH,
 	FIELD_ENCODING,
+	FIELD_ACCEPT, /* of an answer */
 	FIELDS
 };
 
@@ -36,10 +37,11 @@ static const struct {
     [FIELD_ORIGIN] = {"origin", false},
     [FIELD_LENGTH] = {"content-length", false},
     [FIELD_ENCODING] = {"transfer-encoding", true},
+    [FIELD_ACCEPT] = {"sec-websocket-accept", false},
 };
 
-/* What the request holds.  Of a list that stands several times, each word is looked for as it
- * comes. */
+/* What the request holds, or the answer of another server.  Of a list that stands several times,
+ * each word is looked for as it comes. */
 struct request {
 	struct slice values[FIELDS]; /* the last one; at NULL: not there */
 	bool upgrade_websocket;
@@ -368,4 +370,95 @@ enum ws_opening_step ws_opening_read(struct slice bytes, const struct ws_setting
 	if (!check_request(&request, settings, &refusal))
 		return refuse(opening, refusal);
 	return welcome(&request, opening);
+}
+
+/* ---- the other end */
+
+static void put_key(const uint8_t nonce[WS_NONCE_LEN], char key[KEY_LEN + 1])
+{
+	size_t len = 0;
+
+	must(mbedtls_base64_encode((unsigned char *)key, KEY_LEN + 1, &len, nonce, WS_NONCE_LEN) ==
+		 0 &&
+	     len == KEY_LEN);
+}
+
+size_t ws_opening_ask(const uint8_t nonce[WS_NONCE_LEN], const char *host, const char *path,
+		      char *request, size_t room)
+{
+	char key[KEY_LEN + 1];
+
+	put_key(nonce, key);
+	const int n = snprintf(request, room,
+			       "GET %s HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\n"
+			       "Connection: Upgrade\r\nSec-WebSocket-Key: %s\r\n"
+			       "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: %s\r\n\r\n",
+			       path, host, key, protocols[0]);
+
+	return n > 0 && (size_t)n < room ? (size_t)n : 0;
+}
+
+/* The longest answer that is read for. */
+#define ANSWER_MAX 8192u
+
+/* "HTTP/1.1 101 Switching Protocols"; the phrase may be missing (RFC 9112 section 4). */
+static bool check_status(struct slice line, struct failure *failure)
+{
+	struct slice version = SLICE_NONE;
+	struct slice status = SLICE_NONE;
+	char number[4];
+
+	if (!next_part(&line, ' ', &version) || !is(version, "HTTP/1.1") ||
+	    !next_part(&line, ' ', &status) || status.len < 3)
+		return failure_set(failure, "what answers there does not speak HTTP/1.1");
+	memcpy(number, status.at, 3);
+	number[3] = '\0';
+	if (strcmp(number, "101") == 0)
+		return true;
+	return failure_set(failure, "HTTP status %s in place of a WebSocket%s", number,
+			   strcmp(number, "404") == 0 ? "; is it at another path?" : "");
+}
+
+static bool check_answer(const struct request *answer, const uint8_t nonce[WS_NONCE_LEN],
+			 struct failure *failure)
+{
+	const struct slice accepted = answer->values[FIELD_ACCEPT];
+	char key[KEY_LEN + 1];
+	char accept[ACCEPT_LEN + 1];
+
+	put_key(nonce, key);
+	put_accept(slice_of(key, KEY_LEN), accept);
+	if (!answer->upgrade_websocket || !answer->connection_upgrade || !accepted.at ||
+	    !slice_equal(accepted, slice_of(accept, ACCEPT_LEN)))
+		return failure_set(failure, "its answer is not one to this WebSocket handshake");
+	return answer->protocol || failure_set(failure, "the WebSocket there does not speak mqtt");
+}
+
+enum ws_opening_step ws_opening_answered(struct slice bytes, const uint8_t nonce[WS_NONCE_LEN],
+					 size_t *used, struct failure *failure)
+{
+	const size_t len = length_of(bytes);
+	struct request answer = {.protocol = NULL};
+	struct slice line;
+
+	if (!is_plain(slice_of(bytes.at, len > 0 ? len : bytes.len)) || len > ANSWER_MAX ||
+	    (len == 0 && bytes.len >= ANSWER_MAX)) {
+		failure_set(failure, "what answers there does not speak HTTP/1.1");
+		return WS_OPENING_REFUSED;
+	}
+	if (len == 0)
+		return WS_OPENING_MORE;
+	struct slice rest = slice_of(bytes.at, len - 2);
+
+	next_part(&rest, '\n', &line);
+	if (line.len > 0 && line.at[line.len - 1] == '\r')
+		line.len--;
+	if (!check_status(line, failure))
+		return WS_OPENING_REFUSED;
+	if (!take_fields(&answer, rest)) {
+		failure_set(failure, "what answers there does not speak HTTP/1.1");
+		return WS_OPENING_REFUSED;
+	}
+	*used = len;
+	return check_answer(&answer, nonce, failure) ? WS_OPENING_DONE : WS_OPENING_REFUSED;
 }

@@ -126,6 +126,20 @@ static void run(struct transport *transport, struct slice sent, size_t piece, un
 
 /* ---- the opening alone */
 
+/* The same bytes as an answer to the command: no accept fits by chance, so it may go on or not. */
+static void check_answer(struct slice bytes)
+{
+	static const uint8_t nonce[WS_NONCE_LEN];
+	struct failure why = {""};
+	struct slice copy = exact_copy(bytes);
+	size_t used = 0;
+	const enum ws_opening_step step = ws_opening_answered(copy, nonce, &used, &why);
+
+	exact_free(copy);
+	claim(used <= bytes.len);
+	claim((step == WS_OPENING_REFUSED) == (why.text[0] != '\0'));
+}
+
 static void check_opening(struct slice bytes)
 {
 	struct ws_opening whole;
@@ -174,6 +188,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	size_t len = bits & 1 ? sizeof(good) - 1 : 0;
 
 	check_opening(bytes);
+	check_answer(bytes);
 	if (bytes.len == 0)
 		return 0;
 	struct arena arena;

@@ -69,17 +69,22 @@ class Healthy(VerifyTest):
         for _ in range(2):
             self.assertEqual({promise: why for promise, why in self.verify().items() if why}, {})
 
-    def test_over_tls(self):
+    def test_every_way_in(self):
+        """Over TLS, WebSocket and both; with a port at which nobody answers in that way it is found to be missing."""
         home = pathlib.Path(tempfile.mkdtemp(prefix="metrino-pki-"))
         self.addCleanup(shutil.rmtree, home, ignore_errors=True)
         os.chmod(home, 0o755)
         authority = pki.Authority(home)
-        port = free_port()
         certificate, key = authority.server()
-        self.broker.config = f"listener {port} 127.0.0.1\ncertfile {certificate}\nkeyfile {key}"
+        tls, ws, wss = free_port(), free_port(), free_port()
+        files = f"certfile {certificate}\nkeyfile {key}"
+        self.broker.config = "\n".join([f"listener {tls} 127.0.0.1", files, f"listener {ws} 127.0.0.1", "protocol websockets",
+                                        f"listener {wss} 127.0.0.1", files, "protocol websockets"])
         self.broker.start()
-        found = self.verify("--tls-port", port, "--cafile", authority.certificate)
-        self.assertIsNone(found[ARRIVE])
+        ca = ("--cafile", authority.certificate)
+        self.assertIsNone(self.verify("--tls-port", tls, "--ws-port", ws, "--wss-port", wss, *ca)[ARRIVE])
+        self.found(ARRIVE, "over WebSocket: ", "--ws-port", tls)
+        self.found(ARRIVE, "over WebSocket and TLS: ", "--wss-port", ws, *ca)
 
     def test_table(self):
         self.broker.start()
