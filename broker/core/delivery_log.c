@@ -32,6 +32,7 @@ static struct route_block *begin_block(struct shard *shard)
 	log->block = block;
 	log->serial += log->serial == UINT32_MAX ? 2 : 1;
 	log->last_ms = shard->now.ms;
+	log->last_head = ROUTE_ROW_RUN; /* no row's: the first one begins no run */
 	log->last_source = 0;
 	memset(log->slots, 0, sizeof log->slots);
 	timer_arm(&shard->timers, &log->timer,
@@ -40,11 +41,35 @@ static struct route_block *begin_block(struct shard *shard)
 	return block;
 }
 
+static uint8_t *put(uint8_t *at, uint32_t value)
+{
+	if (value < 128) {
+		*at = (uint8_t)value;
+		return at + 1;
+	}
+	struct writer w = writer_of(at, ROUTE_RUN_LEN_MAX);
+	write_varint(&w, value);
+	return w.at;
+}
+
+static void end_run(struct delivery_log *log)
+{
+	struct route_block *block = log->block;
+	uint8_t *at = block->rows + block->rows_len;
+	if (log->run == 0)
+		return;
+	*at++ = ROUTE_ROW_RUN;
+	at = put(at, log->run * 2 + (log->step ? ROUTE_RUN_NEXT : 0));
+	block->rows_len = (uint16_t)(at - block->rows);
+	log->run = 0;
+}
+
 void delivery_log_flush(struct shard *shard)
 {
 	struct delivery_log *log = &shard->log;
 	if (log->block == NULL)
 		return;
+	end_run(log);
 	timer_cancel(&shard->timers, &log->timer);
 	purse_give(&shard->purse, sizeof *log->block);
 	shard_effect(shard, EFFECT_ROUTES, 0)->block = log->block;
@@ -71,7 +96,7 @@ static struct route_block *block_with_room(struct shard *shard)
 	const struct delivery_log *log = &shard->log;
 	const struct route_block *block = log->block;
 	if (block &&
-	    (block->rows_len + ROUTE_ROW_LEN_MAX > ROUTE_ROWS_LEN ||
+	    (block->rows_len + ROUTE_RUN_LEN_MAX + ROUTE_ROW_LEN_MAX > ROUTE_ROWS_LEN ||
 	     block->name_count + 2u > ROUTE_NAMES_MAX || shard->now.ms - log->last_ms > VARINT_MAX))
 		delivery_log_flush(shard);
 	return log->block ? log->block : begin_block(shard);
@@ -165,15 +190,38 @@ static uint16_t place_of_session(struct delivery_log *log, struct session_name *
 
 /* ---- rows ---- */
 
-static uint8_t *put(uint8_t *at, uint32_t value)
+/* Is the row, at the time of the last one and of the same source, the next of a run? */
+static bool runs_on(struct delivery_log *log, uint8_t head, uint16_t destination)
 {
-	if (value < 128) {
-		*at = (uint8_t)value;
-		return at + 1;
+	uint16_t step = (uint16_t)(destination - log->last_destination);
+	if (head != log->last_head || step > 1 || (log->run > 0 && step != log->step) ||
+	    log->run == ROUTE_RUN_MAX)
+		return false;
+	log->step = step;
+	log->run++;
+	return true;
+}
+
+static void write_row(struct delivery_log *log, uint8_t head, uint32_t passed_ms, uint16_t source,
+		      uint16_t destination)
+{
+	struct route_block *block = log->block;
+	end_run(log);
+	uint8_t *first = block->rows + block->rows_len;
+	uint8_t *at = first + 1;
+	*first = head;
+	if (passed_ms != 0) {
+		*first |= ROUTE_ROW_TIME;
+		at = put(at, passed_ms);
 	}
-	struct writer w = writer_of(at, ROUTE_ROW_LEN_MAX);
-	write_varint(&w, value);
-	return w.at;
+	if (source != log->last_source) {
+		*first |= ROUTE_ROW_SOURCE;
+		at = put(at, source);
+	}
+	at = put(at, destination);
+	block->rows_len = (uint16_t)(at - block->rows);
+	log->last_head = head;
+	log->last_source = source;
 }
 
 void delivery_row(struct shard *shard, struct session *to, const struct publisher *from,
@@ -189,21 +237,11 @@ void delivery_row(struct shard *shard, struct session *to, const struct publishe
 	uint16_t source = place_of_source(log, from);
 	uint16_t destination = name ? place_of_session(log, name) : 0;
 	uint32_t passed_ms = (uint32_t)(shard->now.ms - log->last_ms);
-	uint8_t *at = block->rows + block->rows_len;
-	uint8_t *head = at++;
-	*head = (uint8_t)((unsigned)outcome | (unsigned)qos << ROUTE_ROW_QOS_SHIFT);
-	if (passed_ms != 0) {
-		*head |= ROUTE_ROW_TIME;
-		at = put(at, passed_ms);
-	}
-	if (source != log->last_source) {
-		*head |= ROUTE_ROW_SOURCE;
-		at = put(at, source);
-	}
-	at = put(at, destination);
+	uint8_t head = (uint8_t)((unsigned)outcome | (unsigned)qos << ROUTE_ROW_QOS_SHIFT);
+	if (passed_ms != 0 || source != log->last_source || !runs_on(log, head, destination))
+		write_row(log, head, passed_ms, source, destination);
 	log->last_ms = shard->now.ms;
-	log->last_source = source;
-	block->rows_len = (uint16_t)(at - block->rows);
+	log->last_destination = destination;
 	block->row_count++;
 }
 

@@ -14,7 +14,7 @@
  * Names: a session has its pseudonym of the epoch, asked for once an epoch from `struct pseudonyms`
  * of the shell; a message carries that of its publisher.  Whoever has none is in no row.
  *
- * Cost: some ten nanoseconds a row; one block of memory for each shard, which the purse is charged.
+ * Cost: some nanoseconds a row; one block of memory for each shard, which the purse is charged.
  * Without pseudonyms there are no rows.
  * Thread: the shard's.
  */
@@ -44,7 +44,11 @@ struct delivery_log {
 	uint64_t last_ms;	    /* of the last row */
 	struct publisher publisher; /* the last one that was asked for; session 0: none */
 	struct route_name last_source_name;
-	uint16_t last_source;		    /* its place in the block, 0: nobody */
+	uint8_t last_head;	   /* of the last row, without its flags */
+	uint16_t last_source;	   /* its place in the block, 0: nobody */
+	uint16_t last_destination; /* likewise */
+	uint16_t step;		   /* of the run: its destinations are so far apart, 0 or 1 */
+	uint32_t run; /* so many rows after the last one that was written are like it */
 	uint16_t slots[DELIVERY_LOG_SLOTS]; /* places of names, by their first bytes; 0: free */
 	struct slab names;		    /* of struct session_name */
 	struct timer timer;

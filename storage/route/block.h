@@ -12,6 +12,12 @@
  *	varint  source, 0: nobody; only with ROUTE_ROW_SOURCE, else that of the row before
  *	varint  destination, 0: nobody
  *
+ * Rows that follow one another and differ in nothing, or in that each names the place after the
+ * last one as its destination, are a run.  Its first row is as above; the others are together
+ *
+ *	u8      ROUTE_ROW_RUN
+ *	varint  twice their number, and ROUTE_RUN_NEXT if it is always the next destination
+ *
  * varint: the variable byte integer of MQTT 5.0 section 1.5.5.  The source is nobody for what the
  * broker says itself, and where it is not known any more; the destination, where a message is
  * dropped before it is known who would have got it.
@@ -41,6 +47,11 @@ enum route_outcome {
 #define ROUTE_ROW_TIME	    0x40u
 #define ROUTE_ROW_SOURCE    0x80u
 
+/* There is no QoS 3. */
+#define ROUTE_ROW_RUN  ROUTE_ROW_QOS
+#define ROUTE_RUN_NEXT 1u
+#define ROUTE_RUN_MAX  UINT16_MAX
+
 _Static_assert(ROUTE_OUTCOMES <= ROUTE_ROW_OUTCOME + 1, "an outcome has 4 bits");
 
 #define ROUTE_NAME_SIZE 16u
@@ -54,9 +65,9 @@ struct route_name {
 #define ROUTE_NAMES_MAX 512u
 #define ROUTE_ROWS_LEN	8000u
 
-/* The longest row, and as many rows as there can be. */
+/* The longest row, and the rest of a run. */
 #define ROUTE_ROW_LEN_MAX 9u
-#define ROUTE_ROWS_MAX	  (ROUTE_ROWS_LEN / 2)
+#define ROUTE_RUN_LEN_MAX 4u
 
 struct route_block {
 	struct route_block *next; /* for the queue that it is in */

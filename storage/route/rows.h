@@ -23,6 +23,9 @@ struct route_walk {
 	const struct route_block *block;
 	struct reader reader;
 	struct route_row row; /* the last one */
+	uint32_t run;	      /* so many more are like it, */
+	uint16_t step;	      /* but for the place of the destination: 0 or 1 further */
+	bool begun;
 	bool bad;
 };
 

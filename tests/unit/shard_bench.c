@@ -93,6 +93,7 @@ static void gather_block(struct bench *bench, struct route_block *block)
 		copy_name(block, walk.row.source, row->from);
 		copy_name(block, walk.row.destination, row->to);
 	}
+	bench->row_bytes += block->rows_len;
 	free(block);
 }
 

@@ -100,6 +100,7 @@ struct bench {
 	struct bench_names pseudonyms;
 	struct bench_row *rows; /* of all deliveries, as far as the shards gave them out */
 	size_t row_count;
+	size_t row_bytes;    /* that they took in their blocks */
 	size_t rows_checked; /* against the counters of shards that are gone */
 
 	struct peer peers[BENCH_PEERS];

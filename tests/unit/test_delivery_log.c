@@ -331,12 +331,95 @@ START_TEST(full_blocks)
 {
 	bench_begin(&bench, 1);
 	struct peer *to = new_peer(&bench, V5, "to");
-	struct peer *from = new_peer(&bench, V5, "from");
+	struct peer *from[2] = {new_peer(&bench, V5, "one"), new_peer(&bench, V5, "other")};
 	subscribe(to, "t", 0);
 	for (unsigned i = 0; i < ROUTE_ROWS_LEN; i++)
-		peer_publish(from, QOS(0), 0, "t", "", "x");
+		peer_publish(from[i % 2], QOS(0), 0, "t", "", "x");
 	ck_assert_uint_gt(bench.row_count, 0);
-	rows(ROUTE_ROWS_LEN, "from", "to", 0, DELIVERED);
+	rows(ROUTE_ROWS_LEN / 2, "one", "to", 0, DELIVERED);
+	rows(ROUTE_ROWS_LEN / 2, "other", "to", 0, DELIVERED);
+	bench_finish(&bench);
+}
+END_TEST
+
+/* What one sends to another, again and again, is told in a few bytes. */
+START_TEST(alike)
+{
+	bench_begin(&bench, 1);
+	struct peer *to = new_peer(&bench, V5, "to");
+	struct peer *from = new_peer(&bench, V5, "from");
+	subscribe(to, "t", 0);
+	for (unsigned i = 0; i < ROUTE_RUN_MAX + 3u; i++)
+		peer_publish(from, QOS(0), 0, "t", "", "x");
+	rows(ROUTE_RUN_MAX + 3u, "from", "to", 0, DELIVERED);
+	all_rows(ROUTE_RUN_MAX + 3u);
+	ck_assert_uint_le(bench.row_bytes, 16);
+	bench_finish(&bench);
+}
+END_TEST
+
+/* So is what goes to many, each time to the same ones. */
+START_TEST(to_many)
+{
+	static const char *const ids[] = {"a", "b", "c", "d", "e"};
+	bench_begin(&bench, 1);
+	struct peer *from = new_peer(&bench, V5, "from");
+	for (unsigned i = 0; i < COUNT_OF(ids); i++)
+		subscribe(new_peer(&bench, V5, ids[i]), "t", 0);
+	for (unsigned i = 0; i < 100; i++)
+		peer_publish(from, QOS(0), 0, "t", "", "x");
+	for (unsigned i = 0; i < COUNT_OF(ids); i++)
+		rows(100, "from", ids[i], 0, DELIVERED);
+	all_rows(500);
+	ck_assert_uint_le(bench.row_bytes, 100 * 4 + 1);
+	bench_finish(&bench);
+}
+END_TEST
+
+/* A run is of one kind: the same destination again, or the next. */
+START_TEST(again_and_next)
+{
+	bench_begin(&bench, 1);
+	struct peer *first = new_peer(&bench, V5, "first");
+	struct peer *second = new_peer(&bench, V5, "second");
+	struct peer *from = new_peer(&bench, V5, "from");
+	subscribe(first, "t", 0);
+	subscribe(first, "u", 0);
+	subscribe(second, "u", 0);
+	for (unsigned i = 0; i < 3; i++) {
+		peer_publish(from, QOS(0), 0, "t", "", "x");
+		peer_publish(from, QOS(0), 0, "u", "", "x");
+	}
+	rows(6, "from", "first", 0, DELIVERED);
+	rows(3, "from", "second", 0, DELIVERED);
+	bench_finish(&bench);
+}
+END_TEST
+
+/* One that differs in anything is no part of a run, nor is the one after it. */
+START_TEST(not_alike)
+{
+	bench_begin(&bench, 1);
+	struct peer *to = new_peer(&bench, V5, "to");
+	struct peer *from = new_peer(&bench, V5, "from");
+	struct peer *other = new_peer(&bench, V5, "other");
+	static const char *const packet_ids[] = {"0001", "0002", "0003"};
+	subscribe(to, "t", 1);
+	for (unsigned i = 0; i < COUNT_OF(packet_ids); i++) {
+		peer_publish(from, QOS(0), 0, "t", "", "x");
+		peer_publish(from, QOS(0), 0, "t", "", "x");
+		bench_pass_ms(&bench, 7);
+		peer_publish(from, QOS(0), 0, "t", "", "x");
+		peer_publish(other, QOS(0), 0, "t", "", "x");
+		peer_publish(other, QOS(1), (uint16_t)(i + 1), "t", "", "x");
+		peer_send(to, 0x40, packet_ids[i]);
+		peer_publish(other, QOS(0), 0, "t", "", "x");
+	}
+	rows(9, "from", "to", 0, DELIVERED);
+	rows(6, "other", "to", 0, DELIVERED);
+	rows(3, "other", "to", 1, DELIVERED);
+	for (size_t i = 0; i < bench.row_count; i++)
+		ck_assert_uint_eq(bench.rows[i].after_ms, (i + 4) / 6 * 7);
 	bench_finish(&bench);
 }
 END_TEST
@@ -423,7 +506,8 @@ Suite *delivery_log_suite(void)
 	const TTest *tests[] = {delivered,   fan_out,	   large_one,  sources,
 				refused,     session_ends, sent_again, dropped,
 				too_large,   denied,	   shared,     goes_out_in_time,
-				full_blocks, many_names,   epochs,     unrecorded};
+				full_blocks, alike,	   to_many,    again_and_next,
+				not_alike,   many_names,   epochs,     unrecorded};
 
 	return suite_of("delivery_log", tests, COUNT_OF(tests));
 }

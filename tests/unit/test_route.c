@@ -157,6 +157,60 @@ START_TEST(rows_are_read)
 }
 END_TEST
 
+static void with_rows(uint32_t count, const uint8_t *rows, size_t len)
+{
+	fill(&block);
+	memcpy(block.rows, rows, len);
+	block.rows_len = (uint16_t)len;
+	block.row_count = count;
+}
+
+/* Rows of 1 to 1: three alike, or the second to 2. */
+START_TEST(runs_are_read)
+{
+	static const uint8_t alike[] = {0x80, 1, 1, ROUTE_ROW_RUN, 4};
+	static const uint8_t next[] = {0x80, 1, 1, ROUTE_ROW_RUN, 2 | ROUTE_RUN_NEXT};
+	struct route_walk walk;
+
+	with_rows(3, alike, sizeof(alike));
+	ck_assert(route_rows_good(&block));
+	walk = route_walk_of(&block);
+	for (unsigned i = 0; i < 3; i++)
+		ck_assert(route_walk_next(&walk) && walk.row.source == 1 &&
+			  walk.row.destination == 1 && walk.row.qos == 0);
+	ck_assert(!route_walk_next(&walk) && !walk.bad);
+	with_rows(2, next, sizeof(next));
+	ck_assert(route_rows_good(&block));
+	walk = route_walk_of(&block);
+	for (unsigned i = 0; i < 2; i++)
+		ck_assert(route_walk_next(&walk) && walk.row.source == 1 &&
+			  walk.row.destination == i + 1);
+	ck_assert(!route_walk_next(&walk) && !walk.bad);
+}
+END_TEST
+
+START_TEST(bad_runs)
+{
+	static const struct {
+		uint32_t count;
+		uint8_t len, rows[8];
+	} bad[] = {
+	    {1, 2, {ROUTE_ROW_RUN, 2}},		    /* of nothing */
+	    {1, 5, {0x80, 1, 1, ROUTE_ROW_RUN, 0}}, /* with nothing in it */
+	    {3, 5, {0x80, 1, 1, ROUTE_ROW_RUN, 5}}, /* to a name that is not there */
+	    {65537, 7, {0x80, 1, 1, ROUTE_ROW_RUN, 0x80, 0x80, 8}}, /* too long */
+	    {1, 4, {0x80, 1, 1, ROUTE_ROW_RUN}},		    /* cut off */
+	    {2, 5, {0x80, 1, 1, ROUTE_ROW_RUN, 4}},		    /* more rows than said */
+	    {2, 5, {0x80, 1, 1, 0x40 | ROUTE_ROW_RUN, 2}},	    /* with a time */
+	};
+
+	for (size_t i = 0; i < COUNT_OF(bad); i++) {
+		with_rows(bad[i].count, bad[i].rows, bad[i].len);
+		ck_assert_msg(!route_rows_good(&block), "%zu", i);
+	}
+}
+END_TEST
+
 /* Whatever byte is another one: what is read is rows, or nothing. */
 START_TEST(bad_rows)
 {
@@ -394,9 +448,10 @@ END_TEST
 
 Suite *route_suite(void)
 {
-	const TTest *tests[] = {keys_end,      names_differ,	expiry_changes, never_full,
-				rows_are_read, bad_rows,	sealed,		largest,
-				shelf,	       about_everybody, about_a_client, since};
+	const TTest *tests[] = {keys_end,	names_differ,  expiry_changes, never_full,
+				rows_are_read,	runs_are_read, bad_runs,       bad_rows,
+				sealed,		largest,       shelf,	       about_everybody,
+				about_a_client, since};
 
 	return suite_of("route", tests, COUNT_OF(tests));
 }
