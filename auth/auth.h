@@ -72,6 +72,15 @@ struct auth_request {
 	struct slice data;		  /* what the client says */
 	struct auth_exchange *exchange;	  /* that it belongs to; NULL: it begins */
 	const struct auth_grant *grant;	  /* re-authentication: whom it has to be; else NULL */
+	/* Of who it says it is and of its client identifier; 0: the method has to tell first. */
+	uint64_t client;
+};
+
+/* A client that has shown who it is. */
+struct auth_visit {
+	uint64_t client; /* a keyed hash of who it is and of its client identifier; never 0 */
+	struct slice client_id;
+	bool too_soon; /* after it came last: it is above rate_reconnect */
 };
 
 struct auth_grant {
@@ -130,6 +139,12 @@ struct auth {
 	/* Puts the one that is in force now in its place; false: the user may not be here any more.
 	 */
 	bool (*renew)(struct auth *auth, struct auth_grant **grant);
+	/*
+	 * It comes, while there is a rate_reconnect: false, and why, in the answer: not now.  NULL:
+	 * whoever comes too soon may not.
+	 */
+	bool (*comes)(struct auth *auth, const struct auth_visit *visit,
+		      struct auth_answer *answer);
 	/* May who has this auth_owner() log in at all, as far as that can be told?  NULL: yes. */
 	bool (*may_log_in)(struct auth *auth, uint64_t owner);
 	/* Takes the grant back. */

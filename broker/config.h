@@ -40,6 +40,12 @@ struct config_listener {
 /* True when clients of the listener prove who they are before MQTT begins. */
 bool config_listener_proves(const struct config_listener *listener);
 
+/* Who does something so many times together is banned. */
+struct config_ban {
+	uint32_t after; /* UINT32_MAX: never */
+	uint64_t ms;
+};
+
 struct config {
 	const char *file;      /* NULL: the embedded default */
 	bool embedded_default; /* no configuration file: loopback only, anonymous */
@@ -85,8 +91,8 @@ struct config {
 	const char *recovery_mailer; /* NULL for none */
 	uint32_t rate_connect;	     /* connections of one address a second; UINT32_MAX: no limit */
 	uint32_t max_half_open;	     /* UINT32_MAX: no limit */
-	uint32_t ban_after;	     /* failed logins of an address; UINT32_MAX: never */
-	uint64_t ban_ms;
+	struct config_ban auth_fail_ban; /* of an address, after failed logins */
+	struct config_ban reconnect_ban; /* of a client, after refusals by rate_reconnect */
 	/* log */
 	bool log_stderr, log_stdout, log_syslog; /* log_dest; log_file apart */
 	int log_facility;			 /* syslog's LOG_DAEMON or LOG_LOCAL0 to 7 */

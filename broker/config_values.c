@@ -148,12 +148,11 @@ static bool set_client_expiration(struct config_reader *reader, const struct con
 static bool set_ban(struct config_reader *reader, const struct config_key *key, char *value,
 		    void *field)
 {
-	struct config *config = reader->config;
+	struct config_ban *ban = field;
 	uint64_t count = 0;
 	uint64_t seconds = 0;
-	(void)field;
 	if (strcmp(value, "never") == 0) {
-		config->ban_after = UINT32_MAX;
+		ban->after = UINT32_MAX;
 		return true;
 	}
 	char written[64];
@@ -165,8 +164,7 @@ static bool set_ban(struct config_reader *reader, const struct config_key *key, 
 	if (!config_read_number(written, &count) || count < 1 || count > BAN_COUNT_MAX ||
 	    !config_read_period(period, &seconds) || seconds > 86400)
 		return config_wrong(reader, key, value);
-	config->ban_after = (uint32_t)count;
-	config->ban_ms = seconds * 1000;
+	*ban = (struct config_ban){(uint32_t)count, seconds * 1000};
 	return true;
 }
 

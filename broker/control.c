@@ -1,5 +1,6 @@
 /* control.c - see control.h. */
 #include "broker/control_internal.h"
+#include "broker/door.h"
 #include "broker/net/moment.h"
 #include <errno.h>
 #include <poll.h>
@@ -125,12 +126,20 @@ struct ban_list {
 	json_int_t count;
 };
 
-static void say_ban(void *caller, const char *address, uint64_t left_ms)
+static void say_ban(void *caller, const struct door_ban *ban)
 {
 	struct ban_list *list = caller;
+	json_int_t left_s = (json_int_t)((ban->left_ms + 999) / 1000);
+	json_t *line = ban->address
+			   ? json_pack("{s:s, s:s, s:I}", "address", ban->address, "reason",
+				       "failed_logins", "seconds_left", left_s)
+			   : json_pack("{s:s%, s:s, s:I}", "client_id",
+				       (const char *)ban->client_id.at, ban->client_id.len,
+				       "reason", "connects_too_often", "seconds_left", left_s);
 
-	control_say(list->out, json_pack("{s:s, s:I}", "address", address, "seconds_left",
-					 (json_int_t)((left_ms + 999) / 1000)));
+	if (ban->cut)
+		json_object_set_new(line, "cut", json_true());
+	control_say(list->out, line);
 	list->count++;
 }
 
@@ -146,13 +155,21 @@ static void list_bans(const struct control_source *source, const json_t *request
 static void lift_ban(const struct control_source *source, const json_t *request, FILE *out)
 {
 	const char *address = json_string_value(json_object_get(request, "address"));
+	const json_t *id = json_object_get(request, "client_id");
 
-	if (!address)
-		control_say_error(out, "bans.lift needs \"address\", a string");
-	else if (source->lift(source->self, address))
+	if (!address == !json_is_string(id)) {
+		control_say_error(out,
+				  "bans.lift needs \"address\", a string, or else \"client_id\"");
+		return;
+	}
+	bool lifted = address ? source->lift(source->self, address)
+			      : source->lift_client(source->self, slice_of(json_string_value(id),
+									   json_string_length(id)));
+	if (lifted)
 		control_say(out, json_pack("{s:b, s:i}", "ok", 1, "lifted", 1));
 	else
-		control_say_error(out, "no ban of this address");
+		control_say_error(out, address ? "no ban of this address"
+					       : "no ban of this client identifier");
 }
 
 static const struct control_command commands[] = {

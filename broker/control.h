@@ -17,10 +17,13 @@
  *	{"ok":true,"kicked":1}
  *
  *	{"command":"bans.list"}
- *	{"address":"192.0.2.7","seconds_left":900}     one line for each ban; IPv6: "2001:db8::/64"
- *	{"ok":true,"count":1}
+ *	{"address":"192.0.2.7","reason":"failed_logins","seconds_left":900}
+ *							one line for each ban; IPv6: "2001:db8::/64"
+ *	{"client_id":"a","reason":"connects_too_often","seconds_left":300}
+ *							with "cut":true the beginning of it
+ *	{"ok":true,"count":2}
  *
- *	{"command":"bans.lift","address":"192.0.2.7"}
+ *	{"command":"bans.lift","address":"192.0.2.7"}  or with "client_id"
  *	{"ok":true,"lifted":1}
  *
  *	{"command":"accounts.create","address":"...","password":"...",
@@ -124,7 +127,8 @@ struct control_traffic {
 	struct control_traffic_facts *facts; /* filled in before anything is told */
 };
 
-typedef void control_ban(void *caller, const char *address, uint64_t left_ms);
+struct door_ban;
+typedef void control_ban(void *caller, const struct door_ban *ban);
 
 struct control_source {
 	void *self;
@@ -136,10 +140,11 @@ struct control_source {
 	struct census *(*list)(void *self);
 	/* Likewise: the clients that were disconnected. */
 	struct census *(*kick)(void *self, struct slice client_id);
-	/* Calls back at once for each ban, with its address as text. */
+	/* Calls back at once for each ban. */
 	void (*bans)(void *self, void *caller, control_ban *call);
 	/* False when there is no such ban. */
 	bool (*lift)(void *self, const char *address);
+	bool (*lift_client)(void *self, struct slice client_id);
 	struct accounts *accounts;   /* NULL: there are none */
 	struct aggregate *aggregate; /* likewise */
 	struct auth_log *auth_log;   /* likewise */

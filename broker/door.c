@@ -112,6 +112,8 @@ static enum auth_verdict check(struct auth *auth, const struct auth_request *req
 			       struct auth_answer *answer)
 {
 	struct worker_door *at = (struct worker_door *)auth;
+	if (door_bans_client(at->door, request->client, answer))
+		return AUTH_REFUSE;
 	if (request->method.len > 0)
 		return door_admit_scram(at, request, answer);
 	if (request->identity)
@@ -135,7 +137,13 @@ static bool proves(const struct config *config)
 bool door_needed(const struct config *config)
 {
 	return config->password_file || config->acl_file || proves(config) ||
-	       config->rate_connect != UINT32_MAX;
+	       config->rate_connect != UINT32_MAX || config->core.rate_reconnect != UINT32_MAX;
+}
+
+static bool bans_flapping(const struct config *config)
+{
+	return config->core.rate_reconnect != UINT32_MAX &&
+	       config->reconnect_ban.after != UINT32_MAX;
 }
 
 static struct password_cost cost_of(const struct config *config)
@@ -254,18 +262,21 @@ struct door *door_create(const struct config *config, const struct door_setup *s
 	door->auth_log = setup->auth_log;
 	atomic_init(&door->allow_cleartext, config->allow_cleartext_password);
 	atomic_init(&door->rate_connect, config->rate_connect);
+	atomic_init(&door->bans_flapping, bans_flapping(config));
 	must(pthread_mutex_init(&door->lock, NULL) == 0);
 	must(pthread_mutex_init(&door->writing, NULL) == 0);
 	door->passwords = files.passwords;
 	tell_files(&files, proves(config));
 	door->rules = rules_create(files.acl);
-	door->throttle = throttle_create(config->ban_after, config->ban_ms);
+	door->throttle = throttle_create(config->auth_fail_ban.after, config->auth_fail_ban.ms);
+	door->flapping = flapping_create(config->reconnect_ban.after, config->reconnect_ban.ms);
 	door->count = (uint16_t)config->workers;
 	for (uint16_t i = 0; i < door->count; i++)
 		door->doors[i] = (struct worker_door){.auth = {.check = check,
 							       .may = grant_may,
 							       .renew = grant_renew,
 							       .release = grant_release,
+							       .comes = door_client_comes,
 							       .may_log_in = may_log_in,
 							       .end_exchange = door_end_exchange,
 							       .has_tokens = door_has_tokens,
@@ -330,6 +341,7 @@ void door_destroy(struct door *door)
 	password_file_destroy(door->passwords);
 	rules_leave(door->rules);
 	throttle_destroy(door->throttle);
+	flapping_destroy(door->flapping);
 	explicit_bzero(door->owner_key, sizeof door->owner_key);
 	explicit_bzero(door->token_key, sizeof door->token_key);
 	explicit_bzero(door->scram_key, sizeof door->scram_key);
@@ -349,7 +361,9 @@ bool door_reload(struct door *door, const struct config *config, struct failure 
 	door->passwords = files.passwords;
 	old_rules = door->rules;
 	door->rules = rules;
-	throttle_set(door->throttle, config->ban_after, config->ban_ms);
+	throttle_set(door->throttle, config->auth_fail_ban.after, config->auth_fail_ban.ms);
+	flapping_set(door->flapping, config->reconnect_ban.after, config->reconnect_ban.ms);
+	atomic_store_explicit(&door->bans_flapping, bans_flapping(config), memory_order_relaxed);
 	pthread_mutex_unlock(&door->lock);
 	atomic_store_explicit(&door->allow_cleartext, config->allow_cleartext_password,
 			      memory_order_relaxed);

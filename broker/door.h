@@ -82,20 +82,30 @@ bool door_admit(void *door, const uint8_t *address);
 /* Once a second.  True: a device key's time has come, so the caller tells the workers. */
 bool door_tick(struct door *door, uint64_t now_ms);
 
-/* From time to time: forgets addresses that have been quiet for throttle.h's THROTTLE_KEPT_MS. */
+/*
+ * From time to time: forgets addresses that have been quiet for throttle.h's THROTTLE_KEPT_MS, and
+ * clients that do not connect too often any more.
+ */
 void door_forget(struct door *door, uint64_t now_ms);
 
 /* ---- bans ---- */
 
-void door_each_ban(struct door *door, void *self,
-		   void (*call)(void *self, const struct throttle_address *address,
-				uint64_t left_ms));
-/* "192.0.2.7", or "2001:db8::/64". */
-#define DOOR_ADDRESS_SIZE 64
-void door_write_address(const struct throttle_address *address, char text[DOOR_ADDRESS_SIZE]);
-/* An address, or what was written; false when it is neither. */
-bool door_read_address(const char *text, struct throttle_address *address);
+/* Of an address, after failed logins; or of a client, which connected too often. */
+struct door_ban {
+	const char *address;	/* "192.0.2.7", or "2001:db8::/64"; NULL: a client's */
+	struct slice client_id; /* else, */
+	bool cut;		/* or the beginning of it */
+	uint64_t left_ms;
+};
 
-bool door_lift_ban(struct door *door, const struct throttle_address *address);
+/* Calls back for each; all is borrowed for the call. */
+void door_each_ban(struct door *door, void *self,
+		   void (*call)(void *self, const struct door_ban *ban));
+
+/* Of an address, or as door_each_ban() gives it; false when there is none. */
+bool door_lift_ban(struct door *door, const char *address);
+
+/* Of a client identifier, whoever had it; likewise. */
+bool door_lift_client_ban(struct door *door, struct slice client_id);
 
 #endif

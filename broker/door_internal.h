@@ -7,6 +7,7 @@
 #define BROKER_DOOR_INTERNAL_H
 
 #include "auth/acl.h"
+#include "auth/flapping.h"
 #include "auth/password_file.h"
 #include "broker/auth_log.h"
 #include "broker/auth_thread.h"
@@ -57,7 +58,9 @@ struct door {
 	pthread_mutex_t lock;
 	struct password_file *passwords;
 	struct rules *rules;
-	struct throttle *throttle;	      /* under `lock` */
+	struct throttle *throttle;	      /* under `lock`, */
+	struct flapping *flapping;	      /* and this */
+	_Atomic bool bans_flapping;	      /* may there be bans in it? */
 	pthread_mutex_t writing;	      /* the password file; not with `lock` held */
 	bool told_not_written;		      /* under `writing` */
 	struct auth_threads *_Atomic threads; /* NULL: no password is looked at */
@@ -99,6 +102,16 @@ static inline bool door_is_account(struct slice name)
 /* May it be tried?  Fills the answer in when it may not. */
 enum throttle_verdict door_throttle(struct door *door, const struct throttle_address *address,
 				    struct slice user, struct auth_answer *answer);
+
+/* ---- door_bans.c */
+
+/*
+ * Is the client banned (auth_request.client) that has proved before who it is, and does not again?
+ * Then no password of it costs anything.
+ */
+bool door_bans_client(struct door *door, uint64_t client, struct auth_answer *answer);
+bool door_client_comes(struct auth *auth, const struct auth_visit *visit,
+		       struct auth_answer *answer);
 
 /* ---- door_token.c */
 

@@ -192,36 +192,26 @@ static struct census *kick_client(void *self, struct slice client_id)
 	return census;
 }
 
-struct ban_teller {
-	void *caller;
-	control_ban *call;
-};
-
-static void tell_ban(void *self, const struct throttle_address *address, uint64_t left_ms)
-{
-	const struct ban_teller *teller = self;
-	char text[DOOR_ADDRESS_SIZE];
-
-	door_write_address(address, text);
-	teller->call(teller->caller, text, left_ms);
-}
-
 static void list_bans(void *self, void *caller, control_ban *call)
 {
 	const struct household *house = self;
-	struct ban_teller teller = {caller, call};
 
 	if (house->door)
-		door_each_ban(house->door, &teller, tell_ban);
+		door_each_ban(house->door, caller, call);
 }
 
-static bool lift_ban(void *self, const char *text)
+static bool lift_ban(void *self, const char *address)
 {
 	const struct household *house = self;
-	struct throttle_address address;
 
-	return house->door && door_read_address(text, &address) &&
-	       door_lift_ban(house->door, &address);
+	return house->door && door_lift_ban(house->door, address);
+}
+
+static bool lift_client_ban(void *self, struct slice client_id)
+{
+	const struct household *house = self;
+
+	return house->door && door_lift_client_ban(house->door, client_id);
 }
 
 struct control_source household_control_source(struct household *house)
@@ -233,6 +223,7 @@ struct control_source household_control_source(struct household *house)
 					.kick = kick_client,
 					.bans = list_bans,
 					.lift = lift_ban,
+					.lift_client = lift_client_ban,
 					.traffic = household_traffic};
 
 	household_add_accounts(house, &source);

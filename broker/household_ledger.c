@@ -33,12 +33,11 @@ static void count_accounts(struct household *house, struct ledger_row *row)
 	row->rows = house->accounts ? accounts_count(house->accounts) : 0;
 }
 
-static void count_ban(void *self, const struct throttle_address *address, uint64_t left_ms)
+static void count_ban(void *self, const struct door_ban *ban)
 {
 	struct ledger_row *row = self;
 
-	(void)address;
-	(void)left_ms;
+	(void)ban;
 	row->rows++;
 }
 
@@ -114,7 +113,8 @@ static const struct {
     {AUDIT_WORD_CLASS_ACCOUNT, "account",
      "Hashed password, e-mail address as a keyed hash, rights, settings",
      "data.mdb, sealed under a key of its own", "deletion, at once", count_accounts, KEY_NONE},
-    {AUDIT_WORD_CLASS_GUARD, "guard", "Addresses of failed logins, and bans",
+    {AUDIT_WORD_CLASS_GUARD, "guard",
+     "Addresses of failed logins, clients that connect too often, and bans",
      "memory only, never on disk", "the ban's end, or a day", count_bans, KEY_NONE},
     {AUDIT_WORD_CLASS_ENVELOPE, "envelope", "Open QoS 2 deliveries, without topic and payload",
      "data.mdb, sealed under a key that is replaced each hour", "an hour after its end",

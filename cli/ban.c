@@ -1,5 +1,6 @@
 /*
- * ban.c - `metrino ban`: the addresses that the running broker has banned after failed logins.
+ * ban.c - `metrino ban`: the addresses that the running broker has banned after failed logins, and
+ * the clients that it has banned because they connect too often.
  */
 #include "cli/command.h"
 #include "cli/control.h"
@@ -8,16 +9,21 @@
 #include <stdlib.h>
 
 static const char usage[] =
-    "Shows and lifts bans of addresses after failed logins (auth_fail_ban).\n\n"
-    "Usage: metrino ban [list | lift ADDRESS] [--data DIR | --socket PATH] [--json]\n\n"
-    "  list           one line for each ban, with the seconds that are left; the default\n"
+    "Shows and lifts bans: of addresses after failed logins (auth_fail_ban), and of clients\n"
+    "that connect too often (reconnect_ban).\n\n"
+    "Usage: metrino ban [list | lift ADDRESS | lift-client ID] [--data DIR | --socket PATH]\n"
+    "                   [--json]\n\n"
+    "  list           one line for each ban: the seconds that are left, why, and the address\n"
+    "                 or client identifier; the default\n"
     "  lift ADDRESS   end a ban; of IPv6 any address of the network\n"
+    "  lift-client ID likewise, of a client identifier\n"
     "  --data DIR     the broker's data directory, which holds control.sock\n"
     "  --socket PATH  the socket itself\n"
     "  --json         the broker's answer as it is, one JSON object a line\n";
 
 struct request {
-	const char *address; /* to lift; NULL: list */
+	const char *address; /* to lift, */
+	const char *client;  /* or this; both NULL: list */
 	const char *data;
 	const char *socket;
 	bool json;
@@ -28,10 +34,11 @@ static bool read_arguments(struct request *r, int argc, char **argv, struct fail
 {
 	for (int i = 0; i < argc; i++) {
 		const char *word = argv[i];
-		const char **value = strcmp(word, "lift") == 0	     ? &r->address
-				     : strcmp(word, "--data") == 0   ? &r->data
-				     : strcmp(word, "--socket") == 0 ? &r->socket
-								     : NULL;
+		const char **value = strcmp(word, "lift") == 0		? &r->address
+				     : strcmp(word, "lift-client") == 0 ? &r->client
+				     : strcmp(word, "--data") == 0	? &r->data
+				     : strcmp(word, "--socket") == 0	? &r->socket
+									: NULL;
 
 		if (value != NULL && i + 1 >= argc)
 			return failure_set(failure, "%s needs a word behind it.", word);
@@ -44,25 +51,42 @@ static bool read_arguments(struct request *r, int argc, char **argv, struct fail
 		else if (strcmp(word, "list") != 0)
 			return failure_set(failure,
 					   "Unknown argument '%.80s'. It must be list, lift "
-					   "ADDRESS, --data DIR, --socket PATH or --json.",
+					   "ADDRESS, lift-client ID, --data DIR, --socket PATH or "
+					   "--json.",
 					   word);
 	}
+	if (r->address != NULL && r->client != NULL)
+		return failure_set(failure, "lift and lift-client end one ban at a time.");
 	return true;
 }
 
 static bool print(void *self, const json_t *line, struct slice text, struct failure *failure)
 {
-	const char *address = json_string_value(json_object_get(line, "address"));
+	const json_t *address = json_object_get(line, "address");
+	const json_t *who = address != NULL ? address : json_object_get(line, "client_id");
+	const char *reason = json_string_value(json_object_get(line, "reason"));
 
 	(void)self;
 	(void)text;
-	if (address != NULL)
-		printf("%s %lld\n", address,
-		       (long long)json_integer_value(json_object_get(line, "seconds_left")));
-	else if (!control_is_last(line))
+	if (control_is_last(line))
+		return true;
+	if (!json_is_string(who) || reason == NULL)
 		return failure_set(failure, "The broker's answer is not understood; is it another "
 					    "version?");
+	printf("%5lld %-18s %-9s ",
+	       (long long)json_integer_value(json_object_get(line, "seconds_left")), reason,
+	       address != NULL ? "address" : "client_id");
+	control_print_text(slice_of(json_string_value(who), json_string_length(who)));
+	puts(json_is_true(json_object_get(line, "cut")) ? "..." : "");
 	return true;
+}
+
+static json_t *request_of(const struct request *r)
+{
+	if (r->client != NULL)
+		return json_pack("{s:s, s:s}", "command", "bans.lift", "client_id", r->client);
+	return json_pack("{s:s, s:s*}", "command", r->address ? "bans.lift" : "bans.list",
+			 "address", r->address);
 }
 
 static bool ask(const struct request *r, struct failure *failure)
@@ -71,8 +95,7 @@ static bool ask(const struct request *r, struct failure *failure)
 	    &(struct control_question){
 		.data = r->data,
 		.socket = r->socket,
-		.request = json_pack("{s:s, s:s*}", "command",
-				     r->address ? "bans.lift" : "bans.list", "address", r->address),
+		.request = request_of(r),
 		.json = r->json,
 		.take = print,
 	    },

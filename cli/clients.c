@@ -68,22 +68,6 @@ static bool read_arguments(struct request *r, int argc, char **argv, struct fail
 	return true;
 }
 
-/* A client identifier is anybody's text: nothing in it may steer the terminal. */
-static void print_escaped(struct slice text)
-{
-	for (size_t i = 0; i < text.len; i++) {
-		const uint8_t c = text.at[i];
-		const uint8_t next = i + 1 < text.len ? text.at[i + 1] : 0;
-
-		if (c < 32 || c == 127 || c == '\\')
-			printf("\\x%02x", c);
-		else if (c == 0xc2 && next >= 0x80 && next < 0xa0) /* U+0080 to U+009F */
-			printf("\\x%02x\\x%02x", c, text.at[++i]);
-		else
-			putchar(c);
-	}
-}
-
 static long long number_in(const json_t *object, const char *name)
 {
 	return json_integer_value(json_object_get(object, name));
@@ -107,7 +91,7 @@ static void print_client(const json_t *client)
 	       json_is_true(json_object_get(client, "connected")) ? "yes" : "no",
 	       version_name(number_in(client, "version")), number_in(client, "subscriptions"),
 	       number_in(client, "queued"), number_in(client, "inflight"), text);
-	print_escaped(slice_of(json_string_value(id), json_string_length(id)));
+	control_print_text(slice_of(json_string_value(id), json_string_length(id)));
 	putchar('\n');
 }
 

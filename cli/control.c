@@ -143,6 +143,21 @@ bool control_ask(const struct control_question *question, struct failure *failur
 	return good;
 }
 
+void control_print_text(struct slice text)
+{
+	for (size_t i = 0; i < text.len; i++) {
+		const uint8_t c = text.at[i];
+		const uint8_t next = i + 1 < text.len ? text.at[i + 1] : 0;
+
+		if (c < 32 || c == 127 || c == '\\')
+			printf("\\x%02x", c);
+		else if (c == 0xc2 && next >= 0x80 && next < 0xa0) /* U+0080 to U+009F */
+			printf("\\x%02x\\x%02x", c, text.at[++i]);
+		else
+			putchar(c);
+	}
+}
+
 int control_exit(bool good, const struct failure *failure)
 {
 	if (!good)

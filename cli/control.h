@@ -39,6 +39,9 @@ static inline bool control_is_last(const json_t *line)
 	return json_object_get(line, "ok") != NULL;
 }
 
+/* Prints anybody's text, a client identifier: nothing in it steers the terminal. */
+void control_print_text(struct slice text);
+
 /* The exit status of a command; says what failed. */
 int control_exit(bool good, const struct failure *failure);
 

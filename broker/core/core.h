@@ -77,6 +77,7 @@ struct connecting {
 	bool keep_alive_changed;
 	uint32_t asked_expiry_s;
 	uint32_t expiry_s;
+	uint64_t who;		  /* rate_who(); 0: its method has to tell, as the grant does */
 	struct auth_grant *grant; /* from the answer on until the session has it */
 	struct token_offer token;
 	struct authentication *authentication; /* it named a method */

@@ -12,9 +12,9 @@ static uint64_t end_of(const struct habit *habit)
 	return later(later(habit->messages_us, habit->bytes_us), habit->connects_us);
 }
 
-uint64_t habit_key(const struct shard *shard, struct slice client_id)
+uint64_t habit_key(const struct shard *shard, uint64_t who, struct slice client_id)
 {
-	return hash_keyed(shard->hash_key, client_id) | 1;
+	return (hash_keyed(shard->hash_key, client_id) ^ hash_mix(who)) | 1;
 }
 
 /* The one of that key, or of those beside it the first to end. */

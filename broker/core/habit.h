@@ -2,8 +2,8 @@
  * habit.h - how fast a client published and how often it came, remembered beyond its connection:
  * who is over a limit (rate.h) does not get rid of that by connecting anew.
  *
- * A client is its client identifier; whose that is has been proved before (a session belongs to who
- * began it).  Of it a keyed hash is kept, and three times that are worth something until they have
+ * A client is its client identifier and who it is, so that nobody uses up what is another's.  Of
+ * both together a keyed hash is kept, and three times that are worth something until they have
  * come: with rate_reconnect a minute at most, else some seconds.
  *
  * Memory: none before somebody is over or near a limit, then HABITS places of 32 bytes, and no
@@ -25,8 +25,8 @@ struct habit {
 	uint64_t connects_us;
 };
 
-/* Of a client identifier; never 0. */
-uint64_t habit_key(const struct shard *shard, struct slice client_id);
+/* Of who it is (any number for it: rate.h) and of its client identifier; never 0. */
+uint64_t habit_key(const struct shard *shard, uint64_t who, struct slice client_id);
 
 /* What is remembered; all zero for none. */
 struct habit habit_of(const struct shard *shard, uint64_t key);

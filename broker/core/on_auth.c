@@ -7,6 +7,7 @@
  * else goes on: who the client was stays in force until the answer, and it has to be the same.
  */
 #include "broker/core/core.h"
+#include "broker/core/rate.h"
 #include "broker/core/rights.h"
 
 /* Of a connection whose CONNECT named a method. */
@@ -204,6 +205,10 @@ void authenticate(struct shard *shard, struct client *client, const struct mqtt_
 	if (mqtt_has(&connect->properties, MQTT_PROPERTY_AUTHENTICATION_METHOD)) {
 		request.method = connect->properties.authentication_method;
 		authentication_begin(shard, client, request.method);
+	} else {
+		client->connecting->who =
+		    rate_who(shard, request.has_user_name ? &request.user_name : NULL);
+		request.client = habit_key(shard, client->connecting->who, client_id_of(client));
 	}
 	if (mqtt_has(&connect->properties, MQTT_PROPERTY_AUTHENTICATION_DATA))
 		request.data = connect->properties.authentication_data;

@@ -298,9 +298,9 @@ void connect_begin_session(struct shard *shard, struct client *client)
 	const struct session *before = session_find(shard, 0, id);
 	if (before && before->client)
 		rate_remember(shard, before->client->link);
-	if (!rate_admits(shard, client, id)) {
-		connect_refuse(shard, client, MQTT_CONNECTION_RATE_EXCEEDED,
-			       "this client connects too often");
+	struct auth_answer refusal = {0};
+	if (!rate_admits(shard, client, &refusal)) {
+		connect_refuse(shard, client, refusal.reason, refusal.text);
 		return;
 	}
 	struct session *session = clear_the_way(shard, client, id, &changes);

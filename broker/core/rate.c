@@ -1,6 +1,5 @@
 /* rate.c - see rate.h. */
 #include "broker/core/rate.h"
-#include "broker/core/habit.h"
 
 #define SECOND_US 1000000u
 #define MINUTE_US 60000000u
@@ -42,15 +41,44 @@ static bool comes_too_often(struct shard *shard, struct habit *habit)
 	return false;
 }
 
-bool rate_admits(struct shard *shard, const struct client *client, struct slice client_id)
+/* Kinds of identity do not meet, nor does nobody meet somebody without a name. */
+uint64_t rate_who(const struct shard *shard, const struct slice *user_name)
+{
+	uint64_t kind = shard->identity ? (uint64_t)shard->identity->kind : IDENTITY_NOBODY;
+	uint64_t name = user_name ? hash_keyed(shard->hash_key, *user_name) : 0;
+	return hash_mix(name + kind * 2 + (user_name ? 1 : 0)) | 1;
+}
+
+/* What its method proved is what its sessions belong to. */
+static uint64_t who_of(const struct connecting *connecting)
+{
+	if (connecting->who != 0)
+		return connecting->who;
+	return connecting->grant ? hash_mix(connecting->grant->owner) : 0;
+}
+
+static bool may_come(struct shard *shard, const struct auth_visit *visit,
+		     struct auth_answer *refusal)
+{
+	refusal->reason = MQTT_CONNECTION_RATE_EXCEEDED;
+	refusal->text = "this client connects too often";
+	return shard->auth->comes ? shard->auth->comes(shard->auth, visit, refusal)
+				  : !visit->too_soon;
+}
+
+bool rate_admits(struct shard *shard, const struct client *client, struct auth_answer *refusal)
 {
 	const struct core_settings *settings = shard->settings;
+	const struct connecting *connecting = client->connecting;
+	struct slice client_id = slice_of(connecting->client_id, connecting->client_id_len);
 	bool publishing = settings->rate_publish_messages != UINT32_MAX ||
 			  settings->rate_publish_bytes != UINT32_MAX;
-	if (!publishing && settings->rate_reconnect == UINT32_MAX)
+	bool coming = settings->rate_reconnect != UINT32_MAX;
+	if (!publishing && !coming)
 		return true;
-	struct habit habit = habit_of(shard, habit_key(shard, client_id));
-	if (comes_too_often(shard, &habit)) {
+	struct habit habit = habit_of(shard, habit_key(shard, who_of(connecting), client_id));
+	struct auth_visit visit = {habit.key, client_id, comes_too_often(shard, &habit)};
+	if (coming && !may_come(shard, &visit, refusal)) {
 		COUNT(shard, FLAPPING);
 		return false;
 	}

@@ -6,7 +6,8 @@
  * down; a second's worth may come at once.  A message that would mean a pause of more than
  * RATE_PAUSE_MAX_MS ends the connection (0x96), and does not count.  While it is not read, its keep
  * alive stands still.  Who comes too often is refused (0x9F), after it has shown who it is; a
- * minute's worth may come at once.  A new connection goes on where the last one was (habit.h).
+ * minute's worth may come at once; whoever answers for it (auth.h) may make it wait longer, or ban
+ * it.  A new connection goes on where the last one was (habit.h).
  *
  * Each limit is the time at which everything taken so far would have come at exactly the rate
  * (the generic cell rate algorithm of ITU-T I.371).
@@ -18,6 +19,7 @@
 #define BROKER_CORE_RATE_H
 
 #include "broker/core/core.h"
+#include "broker/core/habit.h"
 
 #define RATE_PAUSE_MAX_MS 10000u
 
@@ -46,8 +48,14 @@ bool rate_pauses(const struct shard *shard, const struct client *client);
 /* The link number is a new connection's. */
 void rate_forget(struct shard *shard, uint32_t link);
 
-/* A client is let in; false: it comes too often. */
-bool rate_admits(struct shard *shard, const struct client *client, struct slice client_id);
+/*
+ * Who a client says it is, by its transport or by a user name (NULL: it says nothing), as a number
+ * that says nothing; never 0.
+ */
+uint64_t rate_who(const struct shard *shard, const struct slice *user_name);
+
+/* A client is let in; false, and why: it comes too often. */
+bool rate_admits(struct shard *shard, const struct client *client, struct auth_answer *refusal);
 
 /* Its connection ends. */
 void rate_remember(struct shard *shard, uint32_t link);

@@ -200,7 +200,7 @@ class Bans(DoorTest):
         self.assertEqual(self.comes_in("bob", "secret", version=4, source=here), 5)
         self.assertEqual(self.comes_in("bob", "secret"), 0, "from another address")
         code, words = self.ban("list")
-        self.assertEqual((code, words.split()[0], int(words.split()[1]) <= 7200), (0, here, True))
+        self.assertEqual((code, words.split()[1:], int(words.split()[0]) <= 7200), (0, ["failed_logins", "address", here], True))
         self.assertEqual(self.ban("lift", "192.0.2.1"), (1, "Error: no ban of this address\n"))
         self.assertEqual(self.ban("lift", here), (0, ""))
         self.assertEqual(self.comes_in("bob", "secret", source=here), 0)

@@ -1,10 +1,11 @@
 """Limits of addresses and clients (docs/operations.md), and what is counted of logins."""
 
 import socket
+import subprocess
 import time
 
 from harness import BrokerTest, OwnBrokerTest, eventually, free_port, own_only
-from test_door import another_address, metrino_passwd
+from test_door import METRINO, another_address, metrino_passwd
 from test_household import get
 import wire
 
@@ -67,6 +68,41 @@ class Reconnects(BrokerTest):
         self.assertIn("too often", refused.connack.get("reason_string"))
         self.client("flaps", version=4, expect=3)
         self.client("another").ping()
+
+
+@own_only("its own key")
+class Flapping(BrokerTest):
+    config = "rate_reconnect 10\nreconnect_ban 5 1h"
+    workers = 2
+
+    def ban(self, *words):
+        done = subprocess.run([METRINO, "ban", *words, "--data", str(self.broker.data)], stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, timeout=30, check=False, text=True)
+        return done.returncode, done.stdout
+
+    def come(self, name, count=1):
+        answers = []
+        for _ in range(count):
+            client = self.client(name, expect=(0, 0x9f, 0x8a))
+            answers.append(client.connack.reason)
+            client.cut()
+        return answers
+
+    def test_who_goes_on_is_banned_and_no_other(self):
+        self.assertEqual(self.come("flaps\\", 10), [0] * 10)
+        self.assertEqual(self.come("flaps\\", 6), [0x9f] * 4 + [0x8a] * 2)
+        refused = self.client("flaps\\", expect=0x8a)
+        self.assertIn("banned for a while", refused.connack.get("reason_string"))
+        self.client("flaps\\", version=4, expect=5)
+        # A fleet behind the same address that comes back at once is no flapping.
+        self.assertEqual({reason for number in range(60) for reason in self.come(f"fleet{number}")}, {0})
+        code, listed = self.ban()
+        self.assertEqual((code, listed.split()[1:]), (0, ["connects_too_often", "client_id", "flaps\\x5c"]))
+        self.assertIn(int(listed.split()[0]), range(3500, 3601))
+        self.assertEqual(self.ban("lift-client", "flops"), (1, "Error: no ban of this client identifier\n"))
+        self.assertEqual(self.ban("lift-client", "flaps\\"), (0, ""))
+        self.assertEqual(self.ban(), (0, ""))
+        self.assertEqual(self.come("flaps\\"), [0x9f])  # its minute is not over
 
 
 @own_only("its own metrics")

@@ -1,5 +1,6 @@
 /* The control socket: each command, what is refused, and who waits in vain. */
 #include "broker/control.h"
+#include "broker/door.h"
 #include "tests/lib/scratch.h"
 
 #include <check.h>
@@ -65,10 +66,19 @@ static struct census *kick_only_a(void *self, struct slice client_id)
 	return census;
 }
 
-static void one_ban(void *self, void *caller, control_ban *call)
+static void some_bans(void *self, void *caller, control_ban *call)
 {
 	(void)self;
-	call(caller, "192.0.2.7", 1001);
+	call(caller, &(struct door_ban){.address = "192.0.2.7", .left_ms = 1001});
+	call(caller, &(struct door_ban){.client_id = SLICE_LITERAL("a"), .left_ms = 5000});
+	call(caller,
+	     &(struct door_ban){.client_id = SLICE_LITERAL("b\""), .cut = true, .left_ms = 1});
+}
+
+static bool lift_only_a(void *self, struct slice client_id)
+{
+	(void)self;
+	return slice_equal(client_id, SLICE_LITERAL("a"));
 }
 
 static bool lift_only_7(void *self, const char *address)
@@ -80,8 +90,9 @@ static bool lift_only_7(void *self, const char *address)
 static const struct control_source source = {.count = count_two_of_three,
 					     .list = list_two,
 					     .kick = kick_only_a,
-					     .bans = one_ban,
-					     .lift = lift_only_7};
+					     .bans = some_bans,
+					     .lift = lift_only_7,
+					     .lift_client = lift_only_a};
 
 /* A connection to the socket in the directory. */
 static int dial(const char *directory)
@@ -136,12 +147,22 @@ static const struct {
      "subject.object subject.erase traffic.summary traffic.client traffic.busiest "
      "aggregate.list logins.list\"}\n"},
     {"{\"command\":\"bans.list\"}\n",
-     "{\"address\":\"192.0.2.7\",\"seconds_left\":2}\n{\"ok\":true,\"count\":1}\n"},
+     "{\"address\":\"192.0.2.7\",\"reason\":\"failed_logins\",\"seconds_left\":2}\n"
+     "{\"client_id\":\"a\",\"reason\":\"connects_too_often\",\"seconds_left\":5}\n"
+     "{\"client_id\":\"b\\\"\",\"reason\":\"connects_too_often\",\"seconds_left\":1,\"cut\":true}\n"
+     "{\"ok\":true,\"count\":3}\n"},
     {"{\"command\":\"bans.lift\",\"address\":\"192.0.2.7\"}\n", "{\"ok\":true,\"lifted\":1}\n"},
     {"{\"command\":\"bans.lift\",\"address\":\"192.0.2.8\"}\n",
      "{\"ok\":false,\"error\":\"no ban of this address\"}\n"},
     {"{\"command\":\"bans.lift\",\"address\":7}\n",
-     "{\"ok\":false,\"error\":\"bans.lift needs \\\"address\\\", a string\"}\n"},
+     "{\"ok\":false,\"error\":\"bans.lift needs \\\"address\\\", a string, or else "
+     "\\\"client_id\\\"\"}\n"},
+    {"{\"command\":\"bans.lift\",\"address\":\"192.0.2.7\",\"client_id\":\"a\"}\n",
+     "{\"ok\":false,\"error\":\"bans.lift needs \\\"address\\\", a string, or else "
+     "\\\"client_id\\\"\"}\n"},
+    {"{\"command\":\"bans.lift\",\"client_id\":\"a\"}\n", "{\"ok\":true,\"lifted\":1}\n"},
+    {"{\"command\":\"bans.lift\",\"client_id\":\"b\"}\n",
+     "{\"ok\":false,\"error\":\"no ban of this client identifier\"}\n"},
     {"no JSON\n", "{\"ok\":false,\"error\":\"a request is one line of JSON: "
 		  "{\\\"command\\\":\\\"clients.count\\\"}\"}\n"},
     {"[1]\n", "{\"ok\":false,\"error\":\"a request is one line of JSON: "

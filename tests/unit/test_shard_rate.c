@@ -204,7 +204,7 @@ START_TEST(many_clients_do_not_wash_it_away)
 	size_t kept = 0;
 
 	shard.now.ms = 1000;
-	const uint64_t fast = habit_key(&shard, SLICE_LITERAL("fast"));
+	const uint64_t fast = habit_key(&shard, 1, SLICE_LITERAL("fast"));
 
 	habit_keep(&shard, &(struct habit){.key = fast, .messages_us = 1000000});
 	ck_assert_ptr_null(shard.habits); /* worth nothing: nothing is kept, and no memory needed */
@@ -212,12 +212,12 @@ START_TEST(many_clients_do_not_wash_it_away)
 	for (unsigned i = 0; i < 3 * HABITS; i++) {
 		struct slice id = slice_of(&i, sizeof i);
 
-		habit_keep(&shard, &(struct habit){.key = habit_key(&shard, id),
+		habit_keep(&shard, &(struct habit){.key = habit_key(&shard, 1, id),
 						   .connects_us = 2000000 + i});
 	}
 	ck_assert_uint_eq(habit_of(&shard, fast).messages_us, 9000000);
 	for (unsigned i = 0; i < 3 * HABITS; i++)
-		kept += habit_of(&shard, habit_key(&shard, slice_of(&i, sizeof i))).connects_us > 0;
+		kept += habit_of(&shard, habit_key(&shard, 1, slice_of(&i, sizeof i))).connects_us > 0;
 	ck_assert_uint_eq(kept, HABITS - 1);
 	memory_free(shard.habits);
 }
@@ -265,6 +265,82 @@ START_TEST(who_comes_too_often_is_refused)
 }
 END_TEST
 
+static struct auth_visit visits[8];
+static unsigned visited;
+static bool let_in;
+
+static bool comes(struct auth *auth, const struct auth_visit *visit, struct auth_answer *answer)
+{
+	(void)auth;
+	visits[visited++ % COUNT_OF(visits)] = *visit;
+	answer->reason = MQTT_BANNED;
+	answer->text = "not today";
+	return let_in;
+}
+
+static void come_as(const char *id, const char *user, bool welcome)
+{
+	struct mqtt_connect connect = connect_of(MQTT_VERSION_5_0, id, true);
+	struct peer *peer = peer_open(&bench, 0, MQTT_VERSION_5_0);
+
+	if (user) {
+		connect.has_user_name = true;
+		connect.user_name = slice_text(user);
+	}
+	let_in = welcome;
+	peer_connect(peer, &connect);
+	expect_connack(peer, welcome ? 0 : 0x8a);
+	if (welcome)
+		peer_lose(peer);
+	else
+		expect_closed(peer);
+}
+
+/*
+ * Whoever answers for a client hears of each time that it comes, and whether that is too soon: by
+ * one number for each client identifier and user together, so that nobody spends another's.
+ */
+START_TEST(who_comes_is_told)
+{
+	bench_init(&bench, 1);
+	bench.settings.rate_reconnect = 1;
+	bench.auth.comes = comes;
+	bench_start(&bench);
+	visited = 0;
+	come_as("x", NULL, true);
+	come_as("x", NULL, false);
+	come_as("x", "bob", true);
+	come_as("x", "eve", true);
+	come_as("x", "", true);
+	come_as("y", "bob", false);
+	come_as("x", "bob", true);
+	ck_assert_uint_eq(visited, 7);
+	for (unsigned i = 0; i < 7; i++)
+		ck_assert_int_eq(visits[i].too_soon, i == 1 || i == 6);
+	ck_assert_uint_eq(visits[0].client, visits[1].client);
+	ck_assert_uint_eq(visits[2].client, visits[6].client);
+	for (unsigned i = 1; i < 6; i++)
+		for (unsigned k = 1; k < i; k++)
+			ck_assert_uint_ne(visits[i].client, visits[k].client);
+	ck_assert_uint_eq(counted(&bench, FLAPPING), 2);
+	bench_finish(&bench);
+}
+END_TEST
+
+/* Without a rate nobody is asked. */
+START_TEST(nobody_is_told_without_a_rate)
+{
+	bench_init(&bench, 1);
+	bench.auth.comes = comes;
+	bench_start(&bench);
+	visited = 0;
+	for (int i = 0; i < 50; i++)
+		come_as("x", "bob", true);
+	ck_assert_uint_eq(visited, 0);
+	bench_finish(&bench);
+}
+END_TEST
+
 Suite *shard_rate_suite(void)
 {
 	const TTest *const tests[] = {
@@ -272,7 +348,8 @@ Suite *shard_rate_suite(void)
 	    a_pause_is_no_silence,	    a_pause_is_no_silence_of_a_subscriber,
 	    pause_follows_on_pause,	    ends_who_sends_far_too_much,
 	    what_is_refused_does_not_count, many_clients_do_not_wash_it_away,
-	    who_comes_too_often_is_refused};
+	    who_comes_too_often_is_refused, who_comes_is_told,
+	    nobody_is_told_without_a_rate};
 	Suite *suite = suite_of("shard_rate", tests, COUNT_OF(tests));
 	TCase *beyond = tcase_create("beyond a connection");
 
