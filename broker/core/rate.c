@@ -41,12 +41,12 @@ static bool comes_too_often(struct shard *shard, struct habit *habit)
 	return false;
 }
 
-/* Kinds of identity do not meet, nor does nobody meet somebody without a name. */
+/* Names of different kinds do not meet. */
 uint64_t rate_who(const struct shard *shard, const struct slice *user_name)
 {
 	uint64_t kind = shard->identity ? (uint64_t)shard->identity->kind : IDENTITY_NOBODY;
 	uint64_t name = user_name ? hash_keyed(shard->hash_key, *user_name) : 0;
-	return hash_mix(name + kind * 2 + (user_name ? 1 : 0)) | 1;
+	return hash_mix(name + kind) | 1;
 }
 
 /* What its method proved is what its sessions belong to. */

@@ -217,7 +217,8 @@ START_TEST(many_clients_do_not_wash_it_away)
 	}
 	ck_assert_uint_eq(habit_of(&shard, fast).messages_us, 9000000);
 	for (unsigned i = 0; i < 3 * HABITS; i++)
-		kept += habit_of(&shard, habit_key(&shard, 1, slice_of(&i, sizeof i))).connects_us > 0;
+		kept +=
+		    habit_of(&shard, habit_key(&shard, 1, slice_of(&i, sizeof i))).connects_us > 0;
 	ck_assert_uint_eq(kept, HABITS - 1);
 	memory_free(shard.habits);
 }
@@ -278,11 +279,14 @@ static bool comes(struct auth *auth, const struct auth_visit *visit, struct auth
 	return let_in;
 }
 
-static void come_as(const char *id, const char *user, bool welcome)
+/* `proved`: by the transport. */
+static void come_proved(const char *id, const char *user, const struct identity *proved,
+			bool welcome)
 {
 	struct mqtt_connect connect = connect_of(MQTT_VERSION_5_0, id, true);
 	struct peer *peer = peer_open(&bench, 0, MQTT_VERSION_5_0);
 
+	peer->identity = proved;
 	if (user) {
 		connect.has_user_name = true;
 		connect.user_name = slice_text(user);
@@ -296,12 +300,20 @@ static void come_as(const char *id, const char *user, bool welcome)
 		expect_closed(peer);
 }
 
+static void come_as(const char *id, const char *user, bool welcome)
+{
+	come_proved(id, user, NULL, welcome);
+}
+
 /*
  * Whoever answers for a client hears of each time that it comes, and whether that is too soon: by
  * one number for each client identifier and user together, so that nobody spends another's.
  */
 START_TEST(who_comes_is_told)
 {
+	static const struct identity cert = {.kind = IDENTITY_CERTIFICATE,
+					     .name = {(const uint8_t *)"bob", 3}};
+
 	bench_init(&bench, 1);
 	bench.settings.rate_reconnect = 1;
 	bench.auth.comes = comes;
@@ -313,13 +325,14 @@ START_TEST(who_comes_is_told)
 	come_as("x", "eve", true);
 	come_as("x", "", true);
 	come_as("y", "bob", false);
+	come_proved("x", "eve", &cert, true);
 	come_as("x", "bob", true);
-	ck_assert_uint_eq(visited, 7);
-	for (unsigned i = 0; i < 7; i++)
-		ck_assert_int_eq(visits[i].too_soon, i == 1 || i == 6);
+	ck_assert_uint_eq(visited, 8);
+	for (unsigned i = 0; i < 8; i++)
+		ck_assert_int_eq(visits[i].too_soon, i == 1 || i == 7);
 	ck_assert_uint_eq(visits[0].client, visits[1].client);
-	ck_assert_uint_eq(visits[2].client, visits[6].client);
-	for (unsigned i = 1; i < 6; i++)
+	ck_assert_uint_eq(visits[2].client, visits[7].client);
+	for (unsigned i = 1; i < 7; i++)
 		for (unsigned k = 1; k < i; k++)
 			ck_assert_uint_ne(visits[i].client, visits[k].client);
 	ck_assert_uint_eq(counted(&bench, FLAPPING), 2);
