@@ -53,12 +53,13 @@ struct account_visitor {
 	uint64_t account;  /* row */
 	uint64_t key;	   /* row of the device key; 0: by the password */
 	uint32_t password; /* number of the password, which is another one after each change */
+	bool right; /* of accounts_check(): the secret was the one, whether or not it lets in */
 };
 
 /*
- * Is that the password of the account of this name, or the secret of the key of this id?  Whose it
- * would be is in *visitor also when it is not; nobody's leaves it as it was.  `name` is of one of
- * the two forms; unknown, disabled, ended and wrong take the same time.
+ * Does the password of the account of this name, or the secret of the key of this id, let in? Whose
+ * it would be is in *visitor also when it does not; nobody's leaves it as it was.  `name` is of one
+ * of the two forms; unknown, disabled, ended and wrong take the same time.
  */
 bool accounts_check(struct accounts *accounts, struct password_arena *arena,
 		    const struct password_work *work, struct slice name, struct slice password,

@@ -85,8 +85,10 @@ static bool check_password(struct accounts *accounts, struct password_arena *are
 	bool in = right && !stored.disabled;
 	if (in && !same_cost(stored.hash.cost, accounts->setup.cost))
 		hash_anew(accounts, arena, &stored, password);
-	if (stored.there)
+	if (stored.there) {
 		*visitor = stored.visitor;
+		visitor->right = right;
+	}
 	explicit_bzero(&stored, sizeof stored);
 	return in;
 }
@@ -121,6 +123,7 @@ static bool check_key(struct accounts *accounts, struct slice id, struct slice s
 	struct scram_record record = {.iterations = SCRAM_ITERATIONS};
 	bool good = find_key(accounts, id, &record, visitor);
 	bool right = scram_record_fits(&record, secret);
+	visitor->right = right;
 	explicit_bzero(&record, sizeof record);
 	return right && good;
 }

@@ -89,13 +89,13 @@ static bool check_user(struct door *door, struct password_arena *arena, const st
 }
 
 /* For the rows of logins: nobody's where the name is nobody's. */
-static void note_login(struct door *door, const struct stored *stored, uint64_t account,
-		       enum auth_log_result result)
+static void note_login(struct door *door, const struct stored *stored,
+		       const struct account_visitor *visitor, enum auth_log_result result)
 {
-	enum identity_kind kind = account	  ? IDENTITY_ACCOUNT
-				  : stored->found ? IDENTITY_FILE
-						  : IDENTITY_NOBODY;
-	auth_log_note(door->auth_log, kind, account, result);
+	enum identity_kind kind = visitor->account ? IDENTITY_ACCOUNT
+				  : stored->found  ? IDENTITY_FILE
+						   : IDENTITY_NOBODY;
+	auth_log_note(door->auth_log, kind, visitor->account, result);
 }
 
 /* NULL: refused. */
@@ -116,10 +116,10 @@ static struct auth_grant *find_grant(struct door *door, struct password_arena *a
 		grant = account ? grant_create_account(door, &visitor)
 				: grant_create(door, &(struct identity){IDENTITY_FILE, user});
 	pthread_mutex_unlock(&door->lock);
-	note_login(door, &stored, visitor.account,
-		   grant   ? AUTH_LOG_RIGHT
-		   : right ? AUTH_LOG_REFUSED
-			   : AUTH_LOG_WRONG);
+	note_login(door, &stored, &visitor,
+		   grant		    ? AUTH_LOG_RIGHT
+		   : right || visitor.right ? AUTH_LOG_REFUSED
+					    : AUTH_LOG_WRONG);
 	explicit_bzero(&stored, sizeof stored);
 	return grant;
 }

@@ -113,7 +113,8 @@ static enum auth_verdict final(struct door *door, const struct auth_request *req
 {
 	struct auth_exchange *exchange = request->exchange;
 	struct auth_grant *grant = NULL;
-	bool right = scram_final(&exchange->scram, request->data, &answer->data) && exchange->known;
+	bool proved = scram_final(&exchange->scram, request->data, &answer->data);
+	bool right = proved && exchange->known;
 	pthread_mutex_lock(&door->lock);
 	note(door, exchange, right);
 	if (right && (request->grant == NULL || is_who(request->grant, &exchange->visitor)))
@@ -122,9 +123,9 @@ static enum auth_verdict final(struct door *door, const struct auth_request *req
 	auth_log_note(door->auth_log,
 		      exchange->visitor.account ? IDENTITY_ACCOUNT : IDENTITY_NOBODY,
 		      exchange->visitor.account,
-		      grant   ? AUTH_LOG_RIGHT
-		      : right ? AUTH_LOG_REFUSED
-			      : AUTH_LOG_WRONG);
+		      grant    ? AUTH_LOG_RIGHT
+		      : proved ? AUTH_LOG_REFUSED
+			       : AUTH_LOG_WRONG);
 	answer->grant = grant;
 	if (grant)
 		return AUTH_ALLOW;

@@ -16,6 +16,7 @@ import pathlib
 import shutil
 import struct
 import subprocess
+import sys
 import tempfile
 import time
 import urllib.request
@@ -23,6 +24,9 @@ import urllib.request
 import wire
 from account import METRINO, AccountTest
 from harness import BUILD, ROOT, Broker, free_port, own_only
+
+sys.path[:0] = [str(ROOT / "tests" / "keys")]
+import records  # noqa: E402
 
 DAYS = int(os.environ.get("DAYS") or 4)
 CARVE = os.environ.get("CARVE") or str(ROOT / "build" / "carve")
@@ -182,9 +186,21 @@ class Days(AccountTest):
         logins = self.listed("logins", name)[:-1]
         self.assertEqual({line["result"] for line in logins}, {"right", "wrong"})
         self.assertEqual(self.broker.stop(), 0)
+        self.read_by_another(days, logins)
         holders = [path.name for path in self.image.root.rglob("*") if path.is_file() and CANARY in path.read_bytes()]
         self.assertEqual((self.canaries(), holders), ([], []))
         self.planted()
+
+    def read_by_another(self, days, logins):
+        """A reader written from docs/records.md alone finds what the commands told, and nothing that it does not know."""
+        store = records.Store(self.broker.data)
+        self.assertEqual(store.unknown, [])
+        told = [(line["day"], line["kept"], [line.get(f"qos{i}", 0) for i in range(3)], line.get("accounts", 0)) for line in days]
+        self.assertEqual(sorted((time.strftime("%Y-%m-%d", time.gmtime(one["day"] * DAY_S)), one["kept"], one["of_qos"], one["accounts"])
+                                for one in store.bodies("aggregates")), sorted(told))
+        self.assertEqual(sorted((time.strftime("%Y-%m-%dT%H:%MZ", time.gmtime(one["minute"] * MINUTE_S)), one["result"])
+                                for one in store.bodies("auth")),
+                         sorted((line["minute"], line["result"]) for line in logins))
 
     def planted(self):
         """Would it be seen? A key file that was replaced by rename leaves its keys; a row in clear is a row in clear."""
