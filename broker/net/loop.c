@@ -1,5 +1,4 @@
 /* loop.c - see loop.h. */
-#include "broker/net/half_open.h"
 #include "broker/net/loop_internal.h"
 #include "broker/net/listener.h"
 #include "broker/net/wipe.h"
@@ -31,6 +30,45 @@ bool loop_init(struct loop *loop, struct shard *shard, int wake, struct failure 
 	return false;
 }
 
+/* ---- links that are counted while it is not known who they are */
+
+static struct peer_count count_of(const struct link *link)
+{
+	return (struct peer_count){link->counted, link->half_open};
+}
+
+void loop_count_link(struct link *link, struct peer_count count)
+{
+	link->counted = count.counted;
+	link->half_open = count.place;
+}
+
+/* It is known who it is, or nothing comes any more. */
+static void count_out(struct link *link)
+{
+	struct peer_count count = count_of(link);
+
+	peer_count_out(link->listener, &count);
+	loop_count_link(link, count);
+}
+
+/* Whose it was is nobody's business any more. */
+static void forget_told(struct loop *loop, uint32_t number, const struct link *link)
+{
+	if (link->stream.proxied && number < loop->told_room)
+		memset(loop->told[number], 0, PEER_ADDRESS_SIZE);
+}
+
+static void close_link(struct loop *loop, uint32_t number, struct link *link)
+{
+	count_out(link);
+	forget_told(loop, number, link);
+	link->stream.class->close(&link->stream);
+	connection_limit_leave(&link->listener->limit);
+	connection_limit_leave(link->listener->all);
+	link_table_free(&loop->links, number);
+}
+
 void loop_finish(struct loop *loop)
 {
 	for (uint32_t number = 0; number < link_table_end(&loop->links); number++) {
@@ -38,12 +76,7 @@ void loop_finish(struct loop *loop)
 
 		if (link->state == LINK_FREE)
 			continue;
-		if (link->counted)
-			half_open_leave(link->listener->half_open, link->half_open);
-		link->stream.class->close(&link->stream);
-		connection_limit_leave(&link->listener->limit);
-		connection_limit_leave(link->listener->all);
-		link_table_free(&loop->links, number);
+		close_link(loop, number, link);
 	}
 	link_table_finish(&loop->links);
 	patience_finish(&loop->flushing);
@@ -55,6 +88,7 @@ void loop_finish(struct loop *loop)
 		close(loop->spare);
 	free(loop->gone);
 	free(loop->doors);
+	free(loop->told);
 	shard_free_bytes(loop->shard, slice_of(loop->buffer, LOOP_READ_SIZE));
 	*loop = (struct loop){.epoll = -1, .spare = -1};
 }
@@ -102,23 +136,6 @@ void loop_break_link(struct loop *loop, uint32_t number, struct link *link)
 		return;
 	link->state = LINK_BROKEN;
 	add_gone(loop, number);
-}
-
-/* It is known who it is, or nothing comes any more. */
-static void count_out(struct link *link)
-{
-	if (link->counted)
-		half_open_leave(link->listener->half_open, link->half_open);
-	link->counted = false;
-}
-
-static void close_link(struct loop *loop, uint32_t number, struct link *link)
-{
-	count_out(link);
-	link->stream.class->close(&link->stream);
-	connection_limit_leave(&link->listener->limit);
-	connection_limit_leave(link->listener->all);
-	link_table_free(&loop->links, number);
 }
 
 bool loop_add_link(struct loop *loop, struct stream stream, struct listener *listener,
@@ -183,10 +200,12 @@ ssize_t loop_read_stream(struct loop *loop, struct link *link)
 {
 	ssize_t n = link->stream.class->read(&link->stream, loop->buffer, LOOP_READ_SIZE);
 
+	size_t used = n == STREAM_TOLD ? PEER_ADDRESS_SIZE : n > 0 ? (size_t)n : 0;
+
 	if (link->stream.state)
-		loop->buffer_used = LOOP_READ_SIZE;
-	else if (n > (ssize_t)loop->buffer_used)
-		loop->buffer_used = (size_t)n;
+		used = LOOP_READ_SIZE;
+	if (used > loop->buffer_used)
+		loop->buffer_used = used;
 	return n;
 }
 
@@ -222,6 +241,29 @@ static void end_link(struct loop *loop, uint32_t number, struct link *link)
 	linger(loop, number, link);
 }
 
+static void keep_told(struct loop *loop, uint32_t number, const uint8_t told[PEER_ADDRESS_SIZE])
+{
+	while (number >= loop->told_room) {
+		loop->told_room = loop->told_room > 0 ? loop->told_room * 2 : LINK_PAGE;
+		loop->told = realloc(loop->told, loop->told_room * sizeof(*loop->told));
+		must(loop->told);
+	}
+	memcpy(loop->told[number], told, PEER_ADDRESS_SIZE);
+}
+
+/* A load balancer told whose connection it is: from now on it counts as that one's. */
+static void take_told(struct loop *loop, uint32_t number, struct link *link)
+{
+	struct peer_count count = count_of(link);
+
+	keep_told(loop, number, loop->buffer);
+	if (link->state != LINK_OPEN)
+		return;
+	if (!peer_told(link->listener, loop->buffer, &count))
+		loop_break_link(loop, number, link);
+	loop_count_link(link, count);
+}
+
 static void read_link(struct loop *loop, uint32_t number, struct link *link)
 {
 	ssize_t n =
@@ -238,6 +280,10 @@ static void read_link(struct loop *loop, uint32_t number, struct link *link)
 		end_link(loop, number, link);
 		return;
 	}
+	if (n == STREAM_TOLD)
+		take_told(loop, number, link);
+	if (link->state == LINK_BROKEN)
+		return;
 	wait_for_backlog(loop, number, link);
 	if (n > 0 && link->state == LINK_OPEN) {
 		loop->before(loop->self);
@@ -349,9 +395,11 @@ struct moved_link *loop_release(struct loop *loop, uint32_t number, uint64_t ope
 				     .listener = link->listener,
 				     .settings = link->settings,
 				     .opened_ms = opened_ms,
-				     .counted = link->counted,
-				     .half_open = link->half_open,
+				     .count = count_of(link),
 				     .bytes = bytes};
+	if (link->stream.proxied)
+		memcpy(moved->told, loop->told[number], sizeof(moved->told));
+	forget_told(loop, number, link);
 	link_table_free(&loop->links, number);
 	return moved;
 }
@@ -364,13 +412,14 @@ void loop_adopt(struct loop *loop, struct moved_link *moved)
 			  &number)) {
 		struct link *link = link_table_at(&loop->links, number);
 
-		link->counted = moved->counted;
-		link->half_open = moved->half_open;
+		loop_count_link(link, moved->count);
+		if (link->stream.proxied)
+			keep_told(loop, number, moved->told);
 		loop_recheck_link(loop, number);
 		if (moved->bytes.len > 0)
 			give_bytes(loop, number, link_table_at(&loop->links, number), moved->bytes);
-	} else if (moved->counted) {
-		half_open_leave(moved->listener->half_open, moved->half_open);
+	} else {
+		peer_count_out(moved->listener, &moved->count);
 	}
 	shard_free_bytes(loop->shard, moved->bytes);
 	free(moved);

@@ -32,6 +32,7 @@
 #include "broker/net/link.h"
 #include "broker/net/moment.h"
 #include "broker/net/patience.h"
+#include "broker/net/peer.h"
 #include <sys/epoll.h>
 
 #define LOOP_READ_SIZE	 STREAM_READ_MIN
@@ -60,6 +61,9 @@ struct loop {
 	uint8_t *buffer;    /* payload memory, wiped by loop_settle() */
 	size_t buffer_used; /* since it was wiped */
 	struct link_table links;
+	/* By link number, of those that are `proxied`: the address that the balancer told. */
+	uint8_t (*told)[PEER_ADDRESS_SIZE];
+	uint32_t told_room;
 	struct loop_door *doors;
 	size_t door_count;
 	uint64_t rest_until_ms; /* 0: the doors are open */
@@ -87,8 +91,8 @@ struct moved_link {
 	struct listener *listener;
 	const struct listener_settings *settings;
 	uint64_t opened_ms;
-	bool counted;	    /* at half_open.h, */
-	uint16_t half_open; /* there */
+	struct peer_count count;
+	uint8_t told[PEER_ADDRESS_SIZE]; /* if it is `proxied` */
 	struct slice bytes; /* owned (shard_free_bytes()): what it sent and nobody handled */
 };
 

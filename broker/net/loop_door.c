@@ -1,5 +1,4 @@
 /* loop_door.c - listening sockets: connections are accepted, or turned away. */
-#include "broker/net/half_open.h"
 #include "broker/net/listener.h"
 #include "broker/net/loop_internal.h"
 #include "broker/net/peer.h"
@@ -124,16 +123,14 @@ static bool enter(struct listener *listener)
 /* A connection on its way to a link. */
 struct visitor {
 	int fd;
-	bool counted; /* at half_open */
-	uint16_t half_open;
+	struct peer_count count;
 };
 
 /* False when it was not taken: then the socket is still the caller's. */
 static bool open_link(struct loop *loop, struct listener *listener,
-		      const struct listener_settings *settings, const struct visitor *visitor)
+		      const struct listener_settings *settings, struct visitor *visitor)
 {
 	struct stream stream;
-	struct link *link;
 	uint32_t number;
 
 	if (!open_stream(settings, listener, visitor->fd, &stream)) {
@@ -143,11 +140,10 @@ static bool open_link(struct loop *loop, struct listener *listener,
 		return false;
 	}
 	if (loop_add_link(loop, stream, listener, settings, loop->now.ms, &number)) {
-		link = link_table_at(&loop->links, number);
-		link->counted = visitor->counted;
-		link->half_open = visitor->half_open;
-	} else if (visitor->counted) {
-		half_open_leave(listener->half_open, visitor->half_open);
+		struct link *link = link_table_at(&loop->links, number);
+		loop_count_link(link, visitor->count);
+	} else {
+		peer_count_out(listener, &visitor->count);
 	}
 	return true;
 }
@@ -160,12 +156,11 @@ static void let_in(struct loop *loop, struct listener *listener, int fd)
 
 	if (atomic_load_explicit(&listener->tells, memory_order_relaxed))
 		tell(listener, fd);
-	if ((transport_is_proxied(settings->transport) ||
-	     peer_admitted(listener, fd, &visitor.counted, &visitor.half_open)) &&
+	if (peer_admitted(listener, fd, transport_is_proxied(settings->transport),
+			  &visitor.count) &&
 	    enter(listener) && open_link(loop, listener, settings, &visitor))
 		return;
-	if (visitor.counted)
-		half_open_leave(listener->half_open, visitor.half_open);
+	peer_count_out(listener, &visitor.count);
 	close(fd);
 }
 

@@ -20,6 +20,9 @@
 bool loop_add_link(struct loop *loop, struct stream stream, struct listener *listener,
 		   const struct listener_settings *settings, uint64_t opened_ms, uint32_t *number);
 
+/* It counts there, from now on. */
+void loop_count_link(struct link *link, struct peer_count count);
+
 /* Reads into the loop's buffer, and remembers how much of it is to be wiped. */
 ssize_t loop_read_stream(struct loop *loop, struct link *link);
 

@@ -41,30 +41,66 @@ static bool is_asked_about(const struct listener *listener)
 							    memory_order_relaxed) != UINT32_MAX);
 }
 
+static bool has_address(const uint8_t address[PEER_ADDRESS_SIZE])
+{
+	static const uint8_t none[PEER_ADDRESS_SIZE];
+	return memcmp(address, none, sizeof none) != 0;
+}
+
 static bool admit(struct listener *listener, const uint8_t address[PEER_ADDRESS_SIZE],
-		  bool *counted, uint16_t *place)
+		  struct peer_count *count)
 {
 	if (atomic_load_explicit(&listener->asks, memory_order_relaxed) &&
 	    !listener->admit(listener->door, address))
 		return false;
-	*counted = listener->half_open && half_open_enter(listener->half_open, address, place);
-	return !listener->half_open || *counted;
+	count->counted =
+	    listener->half_open && half_open_enter(listener->half_open, address, &count->place);
+	return !listener->half_open || count->counted;
 }
 
-bool peer_admitted(struct listener *listener, int fd, bool *counted, uint16_t *place)
+static bool admit_untold(struct listener *listener, const uint8_t address[PEER_ADDRESS_SIZE],
+			 struct peer_count *count)
 {
-	static const uint8_t none[PEER_ADDRESS_SIZE];
+	count->counted = listener->half_open &&
+			 half_open_enter_untold(listener->half_open, address, &count->place);
+	return !listener->half_open || count->counted;
+}
+
+static bool turned_away(struct listener *listener)
+{
+	atomic_fetch_add_explicit(&listener->turned_away, 1, memory_order_relaxed);
+	return false;
+}
+
+bool peer_admitted(struct listener *listener, int fd, bool of_balancer, struct peer_count *count)
+{
 	uint8_t address[PEER_ADDRESS_SIZE];
 	struct sockaddr_storage storage = {0};
 	socklen_t len = sizeof storage;
-	*counted = false;
+	count->counted = false;
 	if (!is_asked_about(listener) || getpeername(fd, (struct sockaddr *)&storage, &len) != 0)
 		return true;
 	peer_address((const struct sockaddr *)&storage, address);
-	if (memcmp(address, none, sizeof none) == 0 || admit(listener, address, counted, place))
+	if (!has_address(address))
 		return true;
-	atomic_fetch_add_explicit(&listener->turned_away, 1, memory_order_relaxed);
-	return false;
+	return (of_balancer ? admit_untold : admit)(listener, address, count) ||
+	       turned_away(listener);
+}
+
+bool peer_told(struct listener *listener, const uint8_t address[PEER_ADDRESS_SIZE],
+	       struct peer_count *count)
+{
+	if (!is_asked_about(listener) || !has_address(address))
+		return true;
+	peer_count_out(listener, count);
+	return admit(listener, address, count) || turned_away(listener);
+}
+
+void peer_count_out(struct listener *listener, struct peer_count *count)
+{
+	if (count->counted)
+		half_open_leave(listener->half_open, count->place);
+	count->counted = false;
 }
 
 struct peer_of_link peer_of_link(const struct loop *loop, uint32_t number)
@@ -75,8 +111,10 @@ struct peer_of_link peer_of_link(const struct loop *loop, uint32_t number)
 	socklen_t len = sizeof storage;
 	const struct link *link = link_table_at(&loop->links, number);
 	peer.confidential = link->stream.confidential;
-	if (link->stream.proxied)
+	if (link->stream.proxied) {
+		memcpy(peer.address, loop->told[number], sizeof peer.address);
 		return peer;
+	}
 	if (getpeername(link->stream.fd, (struct sockaddr *)&storage, &len) != 0)
 		return peer;
 	peer_address(from, peer.address);

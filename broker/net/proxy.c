@@ -1,6 +1,7 @@
 /* proxy.c - see proxy.h. */
 #include "broker/net/proxy.h"
 #include "broker/net/listener.h"
+#include "broker/net/peer.h"
 #include "broker/net/proxy_header.h"
 #include "broker/net/transport.h"
 #include <errno.h>
@@ -100,7 +101,10 @@ static ssize_t proxy_read(struct stream *stream, uint8_t *at, size_t room)
 	if (step == PROXY_BAD || (link->settings->require_tls && !header.over_tls))
 		return refuse(link);
 	become(stream, &header);
-	return STREAM_AGAIN;
+	memset(at, 0, PEER_ADDRESS_SIZE);
+	if (header.has_peer)
+		peer_address((const struct sockaddr *)&header.peer, at);
+	return STREAM_TOLD;
 }
 
 static ssize_t proxy_write(struct stream *stream, const struct slice *slices, size_t count)

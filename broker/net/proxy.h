@@ -2,6 +2,8 @@
  * proxy.h - connections through a load balancer that speaks the PROXY protocol: a
  * stream that takes the header off and becomes the transport's own stream then.
  *
+ * What the header says of the peer's address is given to the loop (STREAM_TOLD), once.
+ *
  * Whoever connects without a header, or from elsewhere than proxy_protocol_from, is
  * closed: so nobody can say that he is somebody else.
  *

@@ -27,6 +27,9 @@
 #define STREAM_AGAIN -1 /* nothing now: wait until the socket is ready */
 #define STREAM_GONE  -2 /* the connection is broken */
 #define STREAM_DONE  -3 /* read: the layer ends it; its last words are on their way */
+#define STREAM_TOLD                                                                                \
+	-4 /* read: a load balancer told the peer's address, which is at `at`: peer.h              \
+	    */
 
 /* Room that is given to read(): what a layer needs to take off its envelopes in place. */
 #define STREAM_READ_MIN 65536u
@@ -41,7 +44,8 @@ struct stream {
 	bool opening : 1;
 	bool backlog : 1;
 	bool done : 1;
-	bool proxied : 1;      /* the socket is a load balancer's: its address is not the peer's */
+	bool proxied : 1; /* the socket is a load balancer's: its address is not the peer's, which
+			     it told */
 	bool confidential : 1; /* nobody on the way can read it, whatever the addresses */
 };
 

@@ -10,6 +10,20 @@ from test_household import get
 import wire
 
 
+def is_open(sock):
+    sock.settimeout(0.05)
+    try:
+        return sock.recv(1) != b""
+    except TimeoutError:
+        return True
+    except ConnectionError:
+        return False
+
+
+def five_stay_open(socks):
+    eventually(lambda: sum(map(is_open, socks)) == 5)
+
+
 @own_only("its own key")
 class HalfOpen(BrokerTest):
     config = "max_half_open 5\nconnect_timeout 2"
@@ -20,15 +34,6 @@ class HalfOpen(BrokerTest):
         self.addCleanup(sock.close)
         return sock
 
-    def is_open(self, sock):
-        sock.settimeout(0.2)
-        try:
-            return sock.recv(1) != b""
-        except TimeoutError:
-            return True
-        except ConnectionError:
-            return False
-
     def come_in(self, source):
         client = wire.Client(0, self.name("c"), dial=lambda: self.dial(source), version=4)
         self.addCleanup(client.cut)
@@ -37,7 +42,7 @@ class HalfOpen(BrokerTest):
     def test_some_may_wait_and_no_more(self):
         here, there = another_address(), another_address()
         waiting = [self.dial(here) for _ in range(8)]
-        self.assertEqual(sorted(map(self.is_open, waiting)), [False] * 3 + [True] * 5)
+        five_stay_open(waiting)
         self.come_in(there).ping()
         # Who has sent CONNECT does not count any more, nor who has gone, nor whose time is over.
         for sock in waiting:
@@ -54,6 +59,66 @@ class HalfOpen(BrokerTest):
             return self.come_in(source)
         except (ConnectionError, wire.Closed, AssertionError):
             return None
+
+
+@own_only("its own listeners")
+class BehindABalancer(OwnBrokerTest):
+    """What counts is the address that the PROXY header tells."""
+
+    def setUp(self):
+        super().setUp()
+        self.behind = free_port()
+        self.passwords = self.broker.root / "passwords"
+        metrino_passwd("-c", "-b", self.passwords, "bob", "right")
+        self.broker.config = (f"listener {self.behind} 127.0.0.1\nenable_proxy_protocol 1\nproxy_protocol_from 127.0.0.1\n"
+                              "allow_anonymous true\nallow_cleartext_password true\nargon2_memory 256\nargon2_time 1\n"
+                              f"password_file {self.passwords}\nmax_half_open 5\nauth_fail_ban 5 1h\nworkers 2\n")
+        self.broker.start()
+
+    def dial(self, address=None):
+        sock = socket.create_connection(("127.0.0.1", self.behind), timeout=10)
+        self.addCleanup(sock.close)
+        if address:
+            family = "TCP6" if ":" in address else "TCP4"
+            sock.sendall(f"PROXY {family} {address} {address} 50000 1883\r\n".encode())
+        return sock
+
+    def come(self, address, **args):
+        client = wire.Client(0, self.name("c"), dial=lambda: self.dial(address), **args)
+        self.addCleanup(client.cut)
+        return client
+
+    def test_who_waits_counts_where_it_comes_from(self):
+        silent = [self.dial() for _ in range(40)]  # the balancer's own, that have not told
+        waiting = [self.dial("192.0.2.1") for _ in range(8)]
+        five_stay_open(waiting)
+        network = [self.dial(f"2001:db8::{number}") for number in range(8)]
+        five_stay_open(network)
+        clients = [self.come("192.0.2.2") for _ in range(12)]
+        for client in clients:
+            client.ping()
+        # Not told: one of these may still become any address's.
+        self.assertTrue(all(map(is_open, silent[:3])))
+        for sock in silent[:3]:
+            sock.sendall(b"PROXY TCP4 192.0.2.1 192.0.2.1 50000 1883\r\n")
+        eventually(lambda: not any(map(is_open, silent[:3])))
+        for sock in waiting:
+            sock.close()
+        eventually(lambda: self.still_open("192.0.2.1"))
+
+    def still_open(self, address):
+        sock = self.dial(address)
+        return sock if is_open(sock) else None
+
+    def test_a_ban_is_of_the_address_that_was_told(self):
+        answers = [self.come("192.0.2.3", user_name=f"eve{number}", password=b"wrong", expect=(0x86, 0x8a)).connack.reason
+                   for number in range(7)]
+        self.assertIn(0x8a, answers[5:])
+        self.come("192.0.2.3", user_name="bob", password=b"right", expect=0x8a)
+        self.come("192.0.2.4", user_name="bob", password=b"right").ping()
+        listed = subprocess.run([METRINO, "ban", "--data", str(self.broker.data)], stdout=subprocess.PIPE, timeout=30, check=True,
+                                text=True).stdout
+        self.assertEqual(listed.split()[1:], ["failed_logins", "address", "192.0.2.3"])
 
 
 @own_only("its own key")

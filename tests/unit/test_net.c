@@ -4,6 +4,7 @@
 #include "broker/net/listener.h"
 #include "broker/net/patience.h"
 #include "broker/net/tcp.h"
+#include "tests/unit/packets.h"
 
 #include <arpa/inet.h>
 #include <check.h>
@@ -123,6 +124,56 @@ START_TEST(half_open_by_address)
 	atomic_store(&half_open.max, 1);
 	half_open_leave(&half_open, place);
 	ck_assert(!half_open_enter(&half_open, here, &place));
+}
+END_TEST
+
+/* A balancer's connections without a header have a limit of their own, and do not count as its. */
+START_TEST(half_open_of_a_balancer)
+{
+	static struct half_open half_open;
+	const uint8_t key[HASH_KEY_SIZE] = {1}, here[PEER_ADDRESS_SIZE] = {1};
+	uint16_t place = 0, own = 0;
+
+	half_open_init(&half_open, key, 2);
+	for (unsigned i = 0; i < HALF_OPEN_UNTOLD; i++)
+		ck_assert(half_open_enter_untold(&half_open, here, &place));
+	ck_assert(!half_open_enter_untold(&half_open, here, &place));
+	ck_assert(half_open_enter(&half_open, here, &own));
+	ck_assert_uint_ne(place, own);
+	atomic_store(&half_open.max, HALF_OPEN_UNTOLD + 1);
+	ck_assert(half_open_enter_untold(&half_open, here, &place));
+	ck_assert(!half_open_enter_untold(&half_open, here, &place));
+}
+END_TEST
+
+/* From when the balancer has told on, a connection counts where it comes from, and only there. */
+START_TEST(half_open_moves_when_it_is_told)
+{
+	static struct half_open half_open;
+	const uint8_t key[HASH_KEY_SIZE] = {1}, here[PEER_ADDRESS_SIZE] = {1};
+	const uint8_t there[PEER_ADDRESS_SIZE] = {2}, unknown[PEER_ADDRESS_SIZE] = {0};
+	struct listener listener = {.half_open = &half_open};
+	struct peer_count counts[3] = {0};
+
+	half_open_init(&half_open, key, 2);
+	for (size_t i = 0; i < COUNT_OF(counts); i++) {
+		counts[i].counted = half_open_enter_untold(&half_open, here, &counts[i].place);
+		ck_assert(counts[i].counted);
+	}
+	const uint16_t untold = counts[0].place;
+
+	ck_assert(peer_told(&listener, unknown, &counts[0])); /* the balancer's own */
+	ck_assert_uint_eq(half_open.counts[untold], 3);
+	ck_assert(peer_told(&listener, there, &counts[0]));
+	ck_assert(peer_told(&listener, there, &counts[1]));
+	ck_assert(!peer_told(&listener, there, &counts[2]));
+	ck_assert_uint_eq(half_open.counts[untold], 0);
+	ck_assert_uint_eq(half_open.counts[counts[0].place], 2);
+	ck_assert(!counts[2].counted);
+	ck_assert_uint_eq(listener.turned_away, 1);
+	for (size_t i = 0; i < COUNT_OF(counts); i++)
+		peer_count_out(&listener, &counts[i]);
+	ck_assert_uint_eq(half_open.counts[counts[0].place], 0);
 }
 END_TEST
 
@@ -326,6 +377,8 @@ Suite *net_suite(void)
 	tcase_add_test(tests, patience_in_order);
 	tcase_add_test(tests, patience_waits);
 	tcase_add_test(tests, half_open_by_address);
+	tcase_add_test(tests, half_open_of_a_balancer);
+	tcase_add_test(tests, half_open_moves_when_it_is_told);
 	tcase_add_test(tests, listener_of_several_workers);
 	tcase_add_test(tests, listener_dual_stack);
 	tcase_add_test(tests, listener_port_in_use);
