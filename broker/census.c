@@ -32,10 +32,13 @@ struct census *census_create(uint32_t workers)
 void census_add(struct census *census, const struct client_info *client)
 {
 	uint8_t *id = malloc(client->client_id.len + 1);
+	uint64_t *rows = calloc(client->row_count + (size_t)1, sizeof(*rows));
 
-	must(id);
+	must(id && rows);
 	if (client->client_id.len > 0)
 		memcpy(id, client->client_id.at, client->client_id.len);
+	if (client->row_count > 0)
+		memcpy(rows, client->rows, client->row_count * sizeof(*rows));
 	pthread_mutex_lock(&census->lock);
 	if (census->count == census->room) {
 		census->room = census->room > 0 ? census->room * 2 : 64;
@@ -46,6 +49,7 @@ void census_add(struct census *census, const struct client_info *client)
 
 	*copy = *client;
 	copy->client_id.at = id;
+	copy->rows = rows;
 	pthread_mutex_unlock(&census->lock);
 }
 
@@ -93,8 +97,10 @@ void census_release(struct census *census)
 	pthread_mutex_unlock(&census->lock);
 	if (!last)
 		return;
-	for (size_t i = 0; i < census->count; i++)
+	for (size_t i = 0; i < census->count; i++) {
 		free((void *)(uintptr_t)census->clients[i].client_id.at);
+		free((void *)(uintptr_t)census->clients[i].rows);
+	}
 	free(census->clients);
 	pthread_cond_destroy(&census->all_done);
 	pthread_mutex_destroy(&census->lock);

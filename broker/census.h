@@ -19,7 +19,7 @@ struct census;
 /* To be answered by so many workers. */
 struct census *census_create(uint32_t workers);
 
-/* A worker's: copies what the client info says. */
+/* A worker's: copies what the client info says, with what it points to. */
 void census_add(struct census *census, const struct client_info *client);
 
 /* A worker has added all; it lets go of the census. */

@@ -255,6 +255,9 @@ enum job_result household_routes_run(void *self, uint64_t now_s, struct failure 
 void household_count_routes(const struct household *house, struct metrics *metrics);
 /* Thread: the control socket's. */
 bool household_traffic(void *self, const struct control_traffic *asked, struct failure *failure);
+/* For subject.h.  Thread: the control socket's, and the desk's. */
+bool household_deliveries(void *self, const struct subject_deliveries *asked, uint64_t *count,
+			  struct failure *failure);
 
 /* household_reload.c */
 void household_reload(struct household *house);

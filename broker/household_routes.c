@@ -19,6 +19,7 @@ struct household_routes {
 	struct hour_keys *keys;
 	struct route_thread *thread;
 	uint32_t expiry_s;
+	pthread_mutex_t asking; /* one at a time has the workers give up their rows */
 };
 
 /* By the secret of its account, or of this process.  False: no row is to be about it. */
@@ -69,6 +70,7 @@ bool household_open_routes(struct household *house, struct failure *failure)
 	routes->house = house;
 	routes->expiry_s = config->route_expiry_s;
 	routes->keys = hour_keys_create(config->route_expiry_s);
+	must(pthread_mutex_init(&routes->asking, NULL) == 0);
 	return true;
 }
 
@@ -88,6 +90,7 @@ void household_close_routes(struct household *house)
 		return;
 	route_thread_destroy(house->routes->thread);
 	hour_keys_destroy(house->routes->keys);
+	pthread_mutex_destroy(&house->routes->asking);
 	free(house->routes);
 	house->routes = NULL;
 }
@@ -154,6 +157,7 @@ static bool flush(const struct household *house, struct failure *failure)
 {
 	struct census *census = census_create(house->worker_count);
 
+	must(pthread_mutex_lock(&house->routes->asking) == 0);
 	for (uint16_t i = 0; i < house->worker_count; i++) {
 		struct command *command = command_create(COMMAND_ROUTES, SLICE_NONE, SLICE_NONE);
 
@@ -162,6 +166,7 @@ static bool flush(const struct household *house, struct failure *failure)
 	}
 	bool flushed = census_wait(census, FLUSH_MS);
 
+	must(pthread_mutex_unlock(&house->routes->asking) == 0);
 	census_release(census);
 	return (flushed && route_thread_settle(house->routes->thread, FLUSH_MS)) ||
 	       failure_set(failure, "%s", too_busy);
@@ -237,6 +242,57 @@ static bool find_names(const struct household_routes *routes, const struct contr
 	return call_by_account(routes, asked, called, failure) &&
 	       call_by_session(routes, asked->client_id, called, failure);
 }
+
+/* ---- for an export: the desk's thread, or the control thread */
+
+/* Of all clients, with their place behind each name; to be freed. */
+static struct route_own_name *name_all(const struct household_routes *routes,
+				       const struct subject_deliveries *asked, size_t *count)
+{
+	struct route_own_name *names = calloc(asked->count * HOUR_KEYS_MAX + 1, sizeof(*names));
+
+	must(names);
+	*count = 0;
+	for (size_t i = 0; i < asked->count; i++) {
+		struct called called = {.count = 0};
+
+		call_it(routes, asked->owner, asked->clients[i].client_id, &called);
+		for (size_t n = 0; n < called.count; n++)
+			names[(*count)++] =
+			    (struct route_own_name){called.names[n].name, (uint32_t)i + 1};
+	}
+	return names;
+}
+
+static void take_own(void *self, const struct route_block *block)
+{
+	route_own_block(self, block);
+}
+
+bool household_deliveries(void *self, const struct subject_deliveries *asked, uint64_t *count,
+			  struct failure *failure)
+{
+	const struct household *house = self;
+	const struct household_routes *routes = house->routes;
+	size_t name_count;
+
+	*count = 0;
+	if (!routes)
+		return true;
+	if (!flush(house, failure))
+		return false;
+	struct route_own_name *names = name_all(routes, asked, &name_count);
+	struct route_own *own = route_own_create(names, name_count, SUBJECT_DELIVERIES_MAX);
+	const bool good =
+	    route_thread_read(routes->thread, &(struct route_reader){own, take_own}, failure);
+
+	*count = route_own_finish(own, asked->self, asked->row);
+	explicit_bzero(names, name_count * sizeof(*names));
+	free(names);
+	return good;
+}
+
+/* ---- for `metrino traffic`: the control thread */
 
 static void take_block(void *self, const struct route_block *block)
 {

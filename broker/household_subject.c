@@ -5,12 +5,22 @@
  * Thread: making and ending are the main thread's; the rest the control socket's and the desk's.
  */
 #include "broker/household_internal.h"
+#include "storage/lmdb_store.h"
 
 #include <stdlib.h>
 
 static struct census *sessions(void *self, uint64_t owner)
 {
 	return household_ask_all(self, COMMAND_CENSUS, owner);
+}
+
+static bool stored(void *self, const struct client_info *client,
+		   const struct store_visitor *visitor, struct failure *failure)
+{
+	struct household *house = self;
+
+	return lmdb_store_read(house->store, client->row, client->rows, client->row_count, visitor,
+			       failure);
 }
 
 static struct census *expel(void *self, uint64_t owner)
@@ -88,6 +98,8 @@ bool household_start_desk(struct household *house, struct failure *failure)
 	    .auth_log = house->auth_log,
 	    .region = house->config->region,
 	    .contact = house->config->privacy_contact,
+	    .stored = stored,
+	    .deliveries = household_deliveries,
 	    .sessions = sessions,
 	    .expel = expel,
 	    .renew = renew,

@@ -2,12 +2,8 @@
 #include "broker/subject.h"
 #include "auth/auth.h"
 #include "broker/census.h"
-#include "broker/net/moment.h"
 
 #include <stdlib.h>
-
-/* How long workers may take. */
-#define PATIENCE_MS 5000u
 
 static json_t *refused(const char *sentence)
 {
@@ -17,133 +13,13 @@ static json_t *refused(const char *sentence)
 /* Waits for all workers; false: one is too busy. */
 static bool wait_for(struct census *census)
 {
-	bool done = census_wait(census, PATIENCE_MS);
+	bool done = census_wait(census, SUBJECT_PATIENCE_MS);
 
 	census_release(census);
 	return done;
 }
 
 /* ---- export ---- */
-
-/* What an export says besides, so that nobody has to guess. */
-static const char *const not_kept[] = {
-    "payloads: they are in memory until they are delivered, never on a disk, and not in this file",
-    "the topics that messages were published to, and the sizes of messages",
-    "the e-mail address: only a keyed hash of it, by which it is recognised",
-    "the password and the secrets of device keys and tokens: only what they are checked by",
-    "addresses on the network, but for bans and failed logins, in memory, for a day at most",
-};
-
-static const char *const kept_elsewhere[] = {
-    "filters of subscriptions: they are kept with the session, and told to the client that has it",
-    "log systems, mail servers and metric stores outside of the broker",
-};
-
-static json_t *list_of(const char *const *sentences, size_t count)
-{
-	json_t *list = json_array();
-
-	for (size_t i = 0; i < count; i++)
-		json_array_append_new(list, json_string(sentences[i]));
-	return list;
-}
-
-json_t *subject_rights(const struct account_rights *rights)
-{
-	json_t *lines = json_array();
-	struct slice access, filter;
-	size_t at = 0;
-
-	while (account_rights_next(rights, &at, &access, &filter))
-		json_array_append_new(
-		    lines, json_pack("{s:s%, s:s%}", "access", (const char *)access.at, access.len,
-				     "filter", (const char *)filter.at, filter.len));
-	return lines;
-}
-
-static void export_account(void *self, const struct account *account)
-{
-	json_t *document = self, *keys = json_array();
-	json_t *lines = json_pack("{s:s, s:b, s:b, s:b, s:b, s:b}", "name", account->name,
-				  "disabled", (account->flags & ACCOUNT_DISABLED) != 0,
-				  "restricted", (account->flags & ACCOUNT_RESTRICTED) != 0,
-				  "objected", (account->flags & ACCOUNT_NO_STATS) != 0,
-				  "has_address", (account->flags & ACCOUNT_HAS_ADDRESS) != 0,
-				  "has_password", (account->flags & ACCOUNT_HAS_PASSWORD) != 0);
-
-	if (account->rights)
-		json_object_set_new(lines, "rights", subject_rights(account->rights));
-	for (const struct account_key *key = account->keys; key; key = key->next) {
-		json_t *line =
-		    json_pack("{s:s, s:I}", "id", key->id, "ends_at", (json_int_t)key->ends_s);
-
-		if (key->scope)
-			json_object_set_new(line, "rights", subject_rights(key->scope));
-		json_array_append_new(keys, line);
-	}
-	json_object_set_new(document, "account", lines);
-	json_object_set_new(document, "device_keys", keys);
-}
-
-static json_t *describe_session(const struct client_info *client)
-{
-	return json_pack("{s:s%, s:b, s:I, s:I, s:i, s:i, s:i, s:b}", "client_id",
-			 (const char *)client->client_id.at, client->client_id.len, "connected",
-			 client->connected, "connected_at", (json_int_t)client->connected_s,
-			 "expiry_s", (json_int_t)client->expiry_s, "subscriptions",
-			 (int)client->subscriptions, "queued", (int)client->queued, "inflight",
-			 (int)client->inflight, "has_will", client->has_will);
-}
-
-static bool export_sessions(const struct subject_source *source, uint64_t owner, json_t *document,
-			    struct failure *failure)
-{
-	struct census *census = source->sessions(source->self, owner);
-	bool done = census_wait(census, PATIENCE_MS);
-
-	if (done) {
-		size_t count;
-		const struct client_info *clients = census_clients(census, &count);
-		json_t *lines = json_array();
-
-		for (size_t i = 0; i < count; i++)
-			json_array_append_new(lines, describe_session(&clients[i]));
-		json_object_set_new(document, "sessions", lines);
-	}
-	census_release(census);
-	return done || failure_set(failure, "the broker is too busy to list the sessions; again "
-					    "in a minute");
-}
-
-static void export_login(void *self, const struct auth_log_row *row)
-{
-	json_array_append_new(self, json_pack("{s:I, s:s}", "minute", (json_int_t)row->minute_s,
-					      "result", auth_log_result_text(row->result)));
-}
-
-static bool export_logins(const struct subject_source *source, uint64_t account, json_t *document,
-			  struct failure *failure)
-{
-	json_t *lines = json_array();
-	bool good = source->auth_log == NULL ||
-		    auth_log_each(source->auth_log, account, lines, export_login, failure);
-
-	json_object_set_new(document, "logins", lines);
-	return good;
-}
-
-static void export_circumstances(const struct subject_source *source, json_t *document)
-{
-	json_object_set_new(document, "made_at", json_integer((json_int_t)moment_now().wall_s));
-	json_object_set_new(document, "region", json_string(source->region));
-	json_object_set_new(document, "privacy_contact",
-			    source->contact ? json_string(source->contact) : json_null());
-	json_object_set_new(document, "not_kept",
-			    list_of(not_kept, sizeof not_kept / sizeof *not_kept));
-	json_object_set_new(
-	    document, "not_in_this_file",
-	    list_of(kept_elsewhere, sizeof kept_elsewhere / sizeof *kept_elsewhere));
-}
 
 /* The document as a text that is signed. */
 static json_t *sign(const struct subject_source *source, const json_t *document)
@@ -160,28 +36,13 @@ static json_t *sign(const struct subject_source *source, const json_t *document)
 	return answer;
 }
 
-static bool find_row(const struct subject_source *source, struct slice name, uint64_t *row,
-		     struct failure *failure)
-{
-	return accounts_row(source->accounts, name, row) ||
-	       failure_set(failure, "there is no account of this name");
-}
-
 static json_t *do_export(const struct subject_source *source, struct slice name)
 {
-	json_t *document = json_object(), *answer;
-	uint64_t row = 0;
+	json_t *document = json_object();
 	struct failure failure;
+	json_t *answer = subject_describe(source, name, document, &failure) ? sign(source, document)
+									    : refused(failure.text);
 
-	if (accounts_tell(source->accounts, name, document, export_account, &failure) &&
-	    find_row(source, name, &row, &failure) &&
-	    export_logins(source, row, document, &failure) &&
-	    export_sessions(source, auth_owner(IDENTITY_ACCOUNT, row), document, &failure)) {
-		export_circumstances(source, document);
-		answer = sign(source, document);
-	} else {
-		answer = refused(failure.text);
-	}
 	json_decref(document);
 	return answer;
 }

@@ -27,10 +27,28 @@
 #include "broker/accounts.h"
 #include "broker/auth_log.h"
 #include "broker/core/own_request.h"
+#include "broker/core/shard.h"
+#include "storage/route/own.h"
+#include "storage/store.h"
 
 #include <jansson.h>
 
 struct census;
+
+/* How long workers may take. */
+#define SUBJECT_PATIENCE_MS 5000u
+
+/* The last so many deliveries are in an export. */
+#define SUBJECT_DELIVERIES_MAX 20000u
+
+/* Deliveries from and to clients of an owner, who has these now. */
+struct subject_deliveries {
+	uint64_t owner;
+	const struct client_info *clients; /* by the numbers that rows have for them */
+	size_t count;
+	void *self;
+	void (*row)(void *self, const struct route_own_row *row);
+};
 
 struct subject_source {
 	void *self;
@@ -38,6 +56,12 @@ struct subject_source {
 	struct auth_log *auth_log; /* NULL: no rows of logins are kept */
 	const char *region;
 	const char *contact; /* privacy_contact; NULL: none */
+	/* What the store has of a session, with its subscriptions. */
+	bool (*stored)(void *self, const struct client_info *client,
+		       const struct store_visitor *visitor, struct failure *failure);
+	/* Gives the last rows, and says how many there are; none where none are recorded. */
+	bool (*deliveries)(void *self, const struct subject_deliveries *asked, uint64_t *count,
+			   struct failure *failure);
 	/* Of all workers, to be waited for and released: sessions of an owner, */
 	struct census *(*sessions)(void *self, uint64_t owner);
 	/* the end of all of them, */
@@ -56,6 +80,10 @@ struct subject_source {
  */
 json_t *subject_do(const struct subject_source *source, enum own_action action, struct slice name,
 		   struct slice argument, uint64_t *expel);
+
+/* Writes all that an export says, but the signature. */
+bool subject_describe(const struct subject_source *source, struct slice name, json_t *document,
+		      struct failure *failure);
 
 /* Rights as lines of {access, filter}; gives. */
 json_t *subject_rights(const struct account_rights *rights);

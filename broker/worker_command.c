@@ -3,6 +3,8 @@
 #include "broker/tally_round.h"
 #include "broker/worker_internal.h"
 
+#include <stdlib.h>
+
 static void handle(struct worker *worker, const struct event *event)
 {
 	shard_handle(worker->shard, worker->loop.now, event);
@@ -35,22 +37,41 @@ static void do_recheck(struct worker *worker, const struct command *command)
 	loop_recheck(&worker->loop);
 }
 
+static void count_in_any(void *self, const struct client_info *client)
+{
+	census_add(self, client);
+}
+
+/* Those of one owner are told with where the store has their subscriptions. */
+struct counting {
+	const struct shard *shard;
+	const struct command *command;
+};
+
 static void count_in_if_owned(void *self, const struct client_info *client)
 {
-	const struct command *command = self;
+	const struct counting *counting = self;
+	struct client_info whole = *client;
 
-	if (command->owner == 0 || client->owner == command->owner)
-		census_add(command->census, client);
+	if (client->owner != counting->command->owner)
+		return;
+	uint64_t *rows = calloc(client->subscriptions + (size_t)1, sizeof(*rows));
+
+	must(rows);
+	whole.row_count = shard_subscription_rows(counting->shard, client, rows);
+	whole.rows = rows;
+	census_add(counting->command->census, &whole);
+	free(rows);
 }
 
 static void do_census(struct worker *worker, const struct command *command)
 {
-	shard_each_client(worker->shard, (void *)(uintptr_t)command, count_in_if_owned);
-}
+	struct counting counting = {worker->shard, command};
 
-static void count_in_any(void *self, const struct client_info *client)
-{
-	census_add(self, client);
+	if (command->owner == 0)
+		shard_each_client(worker->shard, command->census, count_in_any);
+	else
+		shard_each_client(worker->shard, &counting, count_in_if_owned);
 }
 
 static void do_find(struct worker *worker, const struct command *command)

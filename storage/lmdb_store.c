@@ -291,6 +291,87 @@ static bool load(struct store *head, const struct store_visitor *visitor, struct
 	return true;
 }
 
+/* ---- one session ---- */
+
+/* Rows that are read at a time: the file is locked for as long. */
+#define READ_AT_ONCE 256u
+
+struct reading {
+	struct loading loading;
+	uint64_t session;
+	const uint64_t *rows;
+	size_t count;
+};
+
+/* The row, if it is there and under the session's key. */
+static bool collect_one(struct vault *vault, MDB_txn *txn, enum data_table table, uint64_t row,
+			uint32_t leaf, struct vault_rows *found, struct failure *failure)
+{
+	const enum sealed_class class =
+	    table == TABLE_SESSIONS ? SEALED_SESSION : SEALED_SUBSCRIPTION;
+	struct vault_row one = {.row = row};
+	int code = datafile_get(&vault->file, txn, table, row, &one.record);
+
+	if (code == MDB_NOTFOUND)
+		return true;
+	if (code != 0)
+		return datafile_fail(&vault->file, "cannot be read", code, failure);
+	if (!sealed_record_look(one.record, class, &one.key_number, failure))
+		return datafile_damaged(&vault->file, table, row, failure);
+	if (one.key_number == leaf)
+		found->at[found->count++] = one;
+	return true;
+}
+
+static bool read_some(void *self, MDB_txn *txn, struct failure *failure)
+{
+	struct reading *reading = self;
+	struct vault *vault = reading->loading.store->vault;
+	const struct owner *owner = owners_find(&vault->owners, OWNER_SESSION, reading->session);
+	struct vault_row kept[READ_AT_ONCE];
+	struct vault_rows found = {.at = kept, .room = READ_AT_ONCE};
+	const struct vault_reader reader = {&reading->loading, give_subscription};
+	bool ok = true;
+
+	if (owner == NULL)
+		return true;
+	for (size_t i = 0; i < reading->count && ok; i++)
+		ok = collect_one(vault, txn, TABLE_SUBSCRIPTIONS, reading->rows[i], owner->leaf,
+				 &found, failure);
+	return ok && vault_open_rows(vault, txn, &subscription_kind, &found, &reader, failure);
+}
+
+static bool read_session(void *self, MDB_txn *txn, struct failure *failure)
+{
+	struct reading *reading = self;
+	struct vault *vault = reading->loading.store->vault;
+	const struct owner *owner = owners_find(&vault->owners, OWNER_SESSION, reading->session);
+	struct vault_row kept;
+	struct vault_rows found = {.at = &kept, .room = 1};
+	const struct vault_reader reader = {&reading->loading, give_session};
+
+	return owner == NULL ||
+	       (collect_one(vault, txn, TABLE_SESSIONS, reading->session, owner->leaf, &found,
+			    failure) &&
+		vault_open_rows(vault, txn, &session_kind, &found, &reader, failure));
+}
+
+bool lmdb_store_read(struct store *head, uint64_t session, const uint64_t *rows, size_t count,
+		     const struct store_visitor *visitor, struct failure *failure)
+{
+	struct lmdb_store *store = store_of(head);
+	struct datafile *file = &store->vault->file;
+	struct reading reading = {.loading = {store, visitor}, .session = session};
+	bool ok = datafile_read(file, &reading, read_session, failure);
+
+	for (size_t at = 0; at < count && ok; at += READ_AT_ONCE) {
+		reading.rows = rows + at;
+		reading.count = count - at < READ_AT_ONCE ? count - at : READ_AT_ONCE;
+		ok = datafile_read(file, &reading, read_some, failure);
+	}
+	return ok;
+}
+
 /* ---- open ---- */
 
 /*

@@ -22,6 +22,14 @@
 struct store *lmdb_store_open(struct vault *vault, struct failure *failure);
 
 /*
+ * Gives a session that is kept, and those of these rows that are subscriptions of it: what has gone
+ * meanwhile is passed over.  Others wait meanwhile for no more than some hundred rows.
+ * Thread: any.
+ */
+bool lmdb_store_read(struct store *head, uint64_t session, const uint64_t *rows, size_t count,
+		     const struct store_visitor *visitor, struct failure *failure);
+
+/*
  * Takes a new envelope key into use, that of the hour of now_s: what is open is written again under
  * it, that is synced, and the old key destroyed.  Due at the end of the hour that the key is for.
  * Thread: one at a time, beside store_commit().

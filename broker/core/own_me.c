@@ -27,7 +27,7 @@ void own_me_subscribed(struct shard *shard, struct session *session)
 }
 
 /* Correlation data as the one property that there is. */
-static void send_answer(struct shard *shard, struct session *session, struct slice correlation,
+static bool send_answer(struct shard *shard, struct session *session, struct slice correlation,
 			struct slice answer)
 {
 	enum { HEAD = 3 };
@@ -37,10 +37,11 @@ static void send_answer(struct shard *shard, struct session *session, struct sli
 	property[2] = (uint8_t)correlation.len;
 	if (correlation.len > 0)
 		memcpy(property + HEAD, correlation.at, correlation.len);
-	own_topic_send(shard, session, ANSWER_TOPIC,
-		       slice_of(property, correlation.len > 0 ? HEAD + correlation.len : 0),
-		       answer);
+	bool fits = own_topic_send(
+	    shard, session, ANSWER_TOPIC,
+	    slice_of(property, correlation.len > 0 ? HEAD + correlation.len : 0), answer);
 	memory_free(property);
+	return fits;
 }
 
 static enum mqtt_reason refuse(struct shard *shard, struct session *session,
@@ -88,8 +89,12 @@ void on_answer(struct shard *shard, const struct event *event)
 		struct rights *rights = rights_of(shard, session);
 		if (rights)
 			rights->asking = false;
-		send_answer(shard, session, own_request_correlation(request),
-			    slice_of(request->answer, request->answer_len));
+		struct slice correlation = own_request_correlation(request);
+		if (!send_answer(shard, session, correlation,
+				 slice_of(request->answer, request->answer_len)))
+			send_answer(shard, session, correlation,
+				    SENTENCE("the answer is larger than this connection's Maximum "
+					     "Packet Size: connect with a larger one, or none"));
 	}
 	own_request_destroy(request);
 }

@@ -97,22 +97,22 @@ bool own_topic_wanted(const struct shard *shard, const struct session *session, 
  * Into the outbox at once, past queue and window: what is for this connection may not wait for
  * the next one, whose link others may read.
  */
-void own_topic_send(struct shard *shard, struct session *session, struct slice topic,
+bool own_topic_send(struct shard *shard, struct session *session, struct slice topic,
 		    struct slice properties, struct slice payload)
 {
 	struct client *client = session->client;
 	uint32_t n = subscription_to(shard, session, topic);
 	if (n == 0 || client == NULL || client->state != CLIENT_UP)
-		return;
+		return true;
 	uint32_t identifier = subscription_at(&shard->subscriptions, n)->identifier;
 	struct publication publication = {.expires_ms = EXPIRES_NEVER,
 					  .topic = topic,
 					  .properties = properties,
 					  .payload = payload};
 	size_t before = client->outbox.bytes;
-	if (send_publish(shard, client, &publication, 0, false, false, 0,
-			 (struct identifier_list){&identifier, identifier != 0}) != SENT)
-		COUNT(shard, DROPPED_TOO_LARGE);
+	bool fits = send_publish(shard, client, &publication, 0, false, false, 0,
+				 (struct identifier_list){&identifier, identifier != 0}) == SENT;
 	client->reply_bytes += (uint32_t)(client->outbox.bytes - before);
 	publication_finish(shard, &publication);
+	return fits;
 }

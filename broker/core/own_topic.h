@@ -42,8 +42,9 @@ enum mqtt_reason own_topic_publish(struct shard *shard, struct session *session,
 /* Has the session subscribed to it? */
 bool own_topic_wanted(const struct shard *shard, const struct session *session, struct slice topic);
 
-/* A message from the session to its client, if that is there and has subscribed. */
-void own_topic_send(struct shard *shard, struct session *session, struct slice topic,
+/* A message from the session to its client, if that is there and has subscribed; false: it takes
+ * none that large. */
+bool own_topic_send(struct shard *shard, struct session *session, struct slice topic,
 		    struct slice properties, struct slice payload);
 
 #endif

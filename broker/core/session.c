@@ -79,6 +79,7 @@ static struct client_info describe(const struct shard *shard, const struct sessi
 	    .expiry_s = session->expiry_s,
 	    .owner = rights_owner(shard, session),
 	    .has_will = (client && client->will) || (session->absence && session->absence->will),
+	    .row = session->stored ? session->row : 0,
 	};
 }
 
@@ -102,6 +103,24 @@ void shard_find_client(const struct shard *shard, struct slice client_id, void *
 		return;
 	struct client_info info = describe(shard, session);
 	call(self, &info);
+}
+
+uint32_t shard_subscription_rows(const struct shard *shard, const struct client_info *client,
+				 uint64_t *rows)
+{
+	const struct session *session = session_find(shard, 0, client->client_id);
+	const struct subscriptions *table = &shard->subscriptions;
+	uint32_t count = 0;
+	must(session && session->subscription_count == client->subscriptions);
+	for (uint32_t n = session->subscriptions; n; n = subscription_at(table, n)->session_next) {
+		rows[count] = subscription_row(table, n);
+		count += rows[count] != 0;
+	}
+	for (const struct shared_subscription *s = session->shared; s; s = s->next) {
+		rows[count] = s->row;
+		count += rows[count] != 0;
+	}
+	return count;
 }
 
 /* ---- making and freeing ---- */

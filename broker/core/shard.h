@@ -190,6 +190,9 @@ struct client_info {
 	uint32_t expiry_s;    /* of the session */
 	uint64_t owner;	      /* auth_owner(), 0: nobody */
 	bool has_will;
+	uint64_t row;	      /* in the store; 0: it is not kept */
+	const uint64_t *rows; /* of its subscriptions, where somebody asked for them */
+	uint32_t row_count;
 };
 void shard_each_client(const struct shard *shard, void *self,
 		       void (*call)(void *self, const struct client_info *client));
@@ -197,6 +200,13 @@ void shard_each_client(const struct shard *shard, void *self,
 /* Likewise of the one with this client id, if there is one, connected or away. */
 void shard_find_client(const struct shard *shard, struct slice client_id, void *self,
 		       void (*call)(void *self, const struct client_info *client));
+
+/*
+ * Of a client that this shard has told of just now: the rows of its subscriptions in the store,
+ * into `rows`, which has room for client->subscriptions; how many there are.
+ */
+uint32_t shard_subscription_rows(const struct shard *shard, const struct client_info *client,
+				 uint64_t *rows);
 
 /* Did the last event send a publication to one of these, by party? */
 bool shard_published_to(const struct shard *shard, const bool parties[]);

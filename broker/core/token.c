@@ -140,12 +140,18 @@ void token_stored(struct shard *shard, struct session *session)
 
 /* ---- making ---- */
 
+uint64_t token_made_s(struct slice stored)
+{
+	const struct token_row *row = (const struct token_row *)stored.at;
+	uint64_t s = 0;
+	for (size_t i = 0; stored.len == sizeof *row && i < sizeof row->made_s; i++)
+		s = s << 8 | row->made_s[i];
+	return s;
+}
+
 static uint64_t made_s(const struct token *token)
 {
-	uint64_t s = 0;
-	for (size_t i = 0; i < sizeof token->row.made_s; i++)
-		s = s << 8 | token->row.made_s[i];
-	return s;
+	return token_made_s(slice_of(&token->row, sizeof token->row));
 }
 
 static void set_made_s(struct token *token, uint64_t s)

@@ -45,6 +45,9 @@ struct token_row {
 	struct auth_tokens kept;
 };
 
+/* Of what is stored with a session; 0: there is no token.  Thread: any. */
+uint64_t token_made_s(struct slice stored);
+
 struct token {
 	uint32_t free; /* the slab's while the slot is free */
 	uint32_t slot;

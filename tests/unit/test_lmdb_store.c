@@ -50,6 +50,35 @@ START_TEST(rows_are_there_after_reopening)
 }
 END_TEST
 
+/* One session, its subscriptions of these rows, and nothing of another's; more than are read at a
+ * time. */
+START_TEST(one_session_is_read)
+{
+	enum { MANY = 300, MINE = 1000, OTHERS = 2000 };
+	struct store *store = open_store();
+	struct store_op ops[2 * MANY + 2] = {rows_session(1, SLICE_LITERAL("mine")),
+					     rows_session(2, SLICE_LITERAL("other"))};
+	struct rows_sum sum = {0};
+	struct store_visitor visitor = {
+	    .self = &sum, .session = rows_sum_session, .subscription = rows_sum_subscription};
+	uint64_t rows[MANY + 2] = {OTHERS, OTHERS + MANY};
+
+	for (unsigned i = 0; i < MANY; i++) {
+		ops[2 + 2 * i] = rows_subscription(MINE + i, 1, SLICE_LITERAL("x/#"));
+		ops[3 + 2 * i] = rows_subscription(OTHERS + i, 2, SLICE_LITERAL("y"));
+		rows[2 + i] = MINE + i;
+	}
+	ck_assert(rows_commit(store, ops, sizeof ops / sizeof *ops, &failure));
+	ck_assert(lmdb_store_read(store, 1, rows, MANY + 2, &visitor, &failure));
+	ck_assert_uint_eq(sum.sessions, 1);
+	ck_assert_uint_eq(sum.subscriptions, MANY);
+	sum = (struct rows_sum){0};
+	ck_assert(lmdb_store_read(store, 3, rows, MANY + 2, &visitor, &failure));
+	ck_assert_uint_eq(sum.sessions + sum.subscriptions, 0);
+	close_store(store);
+}
+END_TEST
+
 START_TEST(longest_rows_fit)
 {
 	static uint8_t text[STORE_FILTER_MAX];
@@ -427,6 +456,7 @@ Suite *lmdb_store_suite(void)
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_set_timeout(tcase, 120);
 	tcase_add_test(tcase, rows_are_there_after_reopening);
+	tcase_add_test(tcase, one_session_is_read);
 	tcase_add_test(tcase, longest_rows_fit);
 	tcase_add_test(tcase, churn_keeps_every_row);
 	tcase_add_test(tcase, map_grows_and_has_a_ceiling);

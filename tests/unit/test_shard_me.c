@@ -94,6 +94,31 @@ START_TEST(nobody_else_hears_of_it)
 }
 END_TEST
 
+/* It is told so: who waits for an export would wait for ever. */
+START_TEST(an_answer_that_is_too_large)
+{
+	struct mqtt_connect connect = connect_of(V5, "me", true);
+	char longer[400];
+	struct peer *me;
+
+	begin(true);
+	memset(longer, 'x', sizeof longer - 1);
+	longer[sizeof longer - 1] = '\0';
+	mqtt_set(&connect.properties, MQTT_PROPERTY_MAXIMUM_PACKET_SIZE);
+	connect.properties.maximum_packet_size = 300;
+	me = come_up(&bench, 0, &connect, false);
+	subscribe(me, ANSWER, 0);
+	peer_publish(me, QOS(1), 5, "$metrino/me/export", "09 0002 'ab'", "");
+	expect(me, 0x40, "0005");
+	answer(longer);
+	expect_publish(
+	    me, 0, 0, ANSWER, "09 0002 'ab'",
+	    "{\"ok\":false,\"error\":\"the answer is larger than this connection's Maximum "
+	    "Packet Size: connect with a larger one, or none\"}");
+	bench_finish(&bench);
+}
+END_TEST
+
 /* Only an account, with its password, a while ago at most. */
 START_TEST(who_may_not)
 {
@@ -170,8 +195,9 @@ END_TEST
 Suite *shard_me_suite(void)
 {
 	const TTest *tests[] = {
-	    a_request_and_its_answer, nobody_else_hears_of_it, who_may_not,
-	    one_after_the_other,      an_answer_finds_nobody,
+	    a_request_and_its_answer,	 nobody_else_hears_of_it,
+	    an_answer_that_is_too_large, who_may_not,
+	    one_after_the_other,	 an_answer_finds_nobody,
 	};
 
 	return suite_of("shard_me", tests, COUNT_OF(tests));
