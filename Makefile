@@ -233,7 +233,7 @@ attacks: $(OUT)/attacks ## what can be found out from the releases of days, in A
 
 bench_run = tests/bench/run $(1) -r $(or $(ROUNDS),$(2)) $(if $(SECONDS),-s $(SECONDS)) $(if $(FIRST),--first)
 
-.PHONY: bench bench-scale bench-latency bench-micro bench-tls bench-storm bench-programs
+.PHONY: bench bench-scale bench-latency bench-http bench-micro bench-tls bench-storm bench-programs
 bench-programs: $(programs) $(OUT)/bench/relay
 	@scripts/setup test
 	@scripts/mosquitto-unpack >/dev/null
@@ -247,6 +247,9 @@ bench-scale: bench-programs ## the same at three sizes each, and with two worker
 
 bench-latency: bench-programs ## latency at a fixed rate, and beside commits
 	$(call bench_run,latency,3)
+
+bench-http: bench-programs ## the same while somebody asks for 1,000 pages a second over HTTP
+	$(call bench_run,http,5)
 
 bench-tls: $(programs) ## handshakes, messages and memory with TLS, beside mosquitto
 	@scripts/setup test

@@ -27,13 +27,16 @@ static struct http_answer json_answer(unsigned int status, json_t *json)
 
 	must(text);
 	json_decref(json);
-	return (struct http_answer){
-	    .status = status, .type = JSON_TYPE, .body = text, .len = strlen(text)};
+	return (struct http_answer){.status = status,
+				    .is_costly = true,
+				    .type = JSON_TYPE,
+				    .body = text,
+				    .len = strlen(text)};
 }
 
 static struct http_answer show_metrics(const struct admin *admin)
 {
-	struct http_answer answer = {.status = OK, .type = PROMETHEUS_TYPE};
+	struct http_answer answer = {.status = OK, .is_costly = true, .type = PROMETHEUS_TYPE};
 	struct metrics metrics;
 
 	admin->source.metrics(admin->source.self, &metrics);
@@ -88,7 +91,8 @@ static struct http_answer show_listeners(const struct admin *admin)
 
 static struct http_answer show_ledger(const struct admin *admin)
 {
-	struct http_answer answer = {.status = OK, .type = "text/html; charset=utf-8"};
+	struct http_answer answer = {
+	    .status = OK, .is_costly = true, .type = "text/html; charset=utf-8"};
 	struct ledger ledger;
 
 	admin->source.ledger(admin->source.self, &ledger);
@@ -98,7 +102,7 @@ static struct http_answer show_ledger(const struct admin *admin)
 
 static struct http_answer show_ledger_json(const struct admin *admin)
 {
-	struct http_answer answer = {.status = OK, .type = JSON_TYPE};
+	struct http_answer answer = {.status = OK, .is_costly = true, .type = JSON_TYPE};
 	struct ledger ledger;
 
 	admin->source.ledger(admin->source.self, &ledger);

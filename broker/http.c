@@ -1,5 +1,6 @@
 /* http.c - see http.h; the one file that knows libmicrohttpd. */
 #include "broker/http.h"
+#include "broker/http_cache.h"
 #include "broker/net/listener.h"
 #include "broker/net/moment.h"
 #include <errno.h>
@@ -25,6 +26,7 @@ struct http {
 	struct connection_limit limit; /* what a listener wants; the server has its own */
 	http_page *page;
 	void *self;
+	struct http_cache cache;
 	struct MHD_Daemon *daemons[LISTENER_ADDRESSES_MAX];
 	_Atomic uint64_t second; /* of the answers that are counted */
 	_Atomic uint32_t answered;
@@ -84,14 +86,21 @@ static bool may_ask(const struct http *http, struct MHD_Connection *connection)
 
 /* ---- how much */
 
-/* A second has HTTP_ANSWERS_MAX answers, so that pages cannot take the time that messages need. */
-static bool has_time(struct http *http)
+/*
+ * A second has HTTP_ANSWERS_MAX answers, so that pages cannot take the time that messages need.  To
+ * say no takes time as well: after as many refusals the thread rests until the second is over.
+ */
+static bool has_time(struct http *http, uint64_t now_ms)
 {
-	const uint64_t second = moment_now().ms / 1000;
+	const uint64_t second = now_ms / 1000;
 
 	if (atomic_exchange(&http->second, second) != second)
 		atomic_store(&http->answered, 0);
-	return atomic_fetch_add(&http->answered, 1) < HTTP_ANSWERS_MAX;
+	const uint32_t answered = atomic_fetch_add(&http->answered, 1);
+
+	if (answered >= 2 * HTTP_ANSWERS_MAX)
+		usleep((useconds_t)(1000 - now_ms % 1000) * 1000);
+	return answered < HTTP_ANSWERS_MAX;
 }
 
 static void step_back(void)
@@ -117,17 +126,31 @@ struct http_answer http_text(unsigned status, const char *text)
 				    .len = strlen(copy)};
 }
 
+static struct http_answer page_of(struct http *http, const char *url, uint64_t second)
+{
+	struct http_answer answer;
+
+	if (http_cache_find(&http->cache, url, second, &answer))
+		return answer;
+	answer = http->page(http->self, url);
+	if (answer.is_costly)
+		http_cache_keep(&http->cache, url, second, &answer);
+	return answer;
+}
+
 static struct http_answer answer_of(struct http *http, struct MHD_Connection *connection,
 				    const char *url, const char *method)
 {
-	if (!has_time(http))
+	const uint64_t now_ms = moment_now().ms;
+
+	if (!has_time(http, now_ms))
 		return http_text(MHD_HTTP_TOO_MANY_REQUESTS, "too many requests in this second\n");
 	if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)
 		return http_text(MHD_HTTP_METHOD_NOT_ALLOWED, "GET or HEAD\n");
 	if (!may_ask(http, connection))
 		return http_text(MHD_HTTP_UNAUTHORIZED,
 				 "Authorization: Bearer, with the token of admin_token_file\n");
-	return http->page(http->self, url);
+	return page_of(http, url, now_ms / 1000);
 }
 
 static void add_headers(struct MHD_Response *response, const struct http_answer *answer)
@@ -206,6 +229,7 @@ struct http *http_open(const struct http_options *options, struct failure *failu
 	http->name = options->name;
 	http->is_public = options->is_public;
 	http->listener.all = &http->limit;
+	http_cache_init(&http->cache);
 	if ((!options->token_file || read_token(http, options->token_file, failure)) &&
 	    open_listener(http, options, failure))
 		return http;
@@ -244,6 +268,7 @@ void http_destroy(struct http *http)
 		if (http->daemons[i])
 			MHD_stop_daemon(http->daemons[i]);
 	listener_close(&http->listener);
+	http_cache_finish(&http->cache);
 	explicit_bzero(http->token, sizeof(http->token));
 	free(http);
 }

@@ -2,8 +2,11 @@
  * http.h - pages over HTTP, each server on a thread of its own: what admin.c and log_server.c
  * share.
  *
- * Its threads step back behind those that serve clients, and a second has HTTP_ANSWERS_MAX answers;
- * what is above that is answered 429.  Only GET and HEAD; no page may run a script.
+ * Its threads step back behind those that serve clients.  What costs more to make than to send is
+ * made some times a second, and then given again (http_cache.h).  A second has HTTP_ANSWERS_MAX
+ * answers of each server, so that nothing that is asked can take the time that messages need; what
+ * is above that is answered 429, and what is above twice that waits for the next.  Only GET and
+ * HEAD; no page may run a script.
  *
  * Ownership: http_open() gives, http_destroy() takes; it copies the token and borrows the rest.
  * Failure: http_open() and http_start(), with the way out.
@@ -15,7 +18,8 @@
 
 #include "proto/base.h"
 
-#define HTTP_ANSWERS_MAX 200u
+/* Some 5 % of a processor. */
+#define HTTP_ANSWERS_MAX 2000u
 
 struct http;
 
@@ -32,6 +36,7 @@ struct http_answer {
 	unsigned status;
 	const char *type;
 	const char *cache; /* Cache-Control; NULL: no-store */
+	bool is_costly;	   /* to make: may be given to others within the second */
 	char *body;
 	size_t len;
 };

@@ -35,7 +35,11 @@ static struct http_answer serve(const struct log_server *server, const char *pat
 
 	switch (audit_file_find(server->directory, path, max, &file, &failure)) {
 	case AUDIT_FOUND:
-		return (struct http_answer){200, type, cache, (char *)file.at, file.len};
+		return (struct http_answer){.status = 200,
+					    .type = type,
+					    .cache = cache,
+					    .body = (char *)file.at,
+					    .len = file.len};
 	case AUDIT_NOT_THERE:
 		return http_text(404, "not there, or not there yet\n");
 	default:

@@ -4,10 +4,17 @@
 #include <curl/curl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #define URL_SIZE	  2048u
 #define CONNECT_TIMEOUT_S 10L
 #define TIMEOUT_S	  60L
+
+/* Who is told that it asks too much waits as long as the server says, and a moment if it does not.
+ */
+#define PATIENCE	20u
+#define RETRY_MAX_S	30
+#define RETRY_MOMENT_US 200000u
 
 struct fetch {
 	CURL *curl;
@@ -93,6 +100,36 @@ static enum audit_found judge(CURLcode code, long status, const struct body *bod
 	return answered && status == 404 ? AUDIT_NOT_THERE : AUDIT_UNREADABLE;
 }
 
+static CURLcode ask(const struct fetch *fetch, const char *url, struct body *body, long *status)
+{
+	free(body->file->at);
+	*body->file = (struct audit_file){.at = calloc(1, 1)};
+	must(body->file->at);
+	curl_easy_setopt(fetch->curl, CURLOPT_URL, url);
+	curl_easy_setopt(fetch->curl, CURLOPT_WRITEDATA, body);
+	const CURLcode code = curl_easy_perform(fetch->curl);
+
+	curl_easy_getinfo(fetch->curl, CURLINFO_RESPONSE_CODE, status);
+	return code;
+}
+
+/* 429 and 503 are for a while: RFC 6585 section 4, RFC 9110 section 15.6.4. */
+static bool may_ask_again(const struct fetch *fetch, long status)
+{
+	curl_off_t after_s = 0;
+
+	if (status != 429 && status != 503)
+		return false;
+	curl_easy_getinfo(fetch->curl, CURLINFO_RETRY_AFTER, &after_s);
+	if (after_s > RETRY_MAX_S)
+		return false;
+	if (after_s > 0)
+		sleep((unsigned)after_s);
+	else
+		usleep(RETRY_MOMENT_US);
+	return true;
+}
+
 enum audit_found fetch_get(struct fetch *fetch, const char *path, size_t max,
 			   struct audit_file *file, struct failure *failure)
 {
@@ -100,14 +137,13 @@ enum audit_found fetch_get(struct fetch *fetch, const char *path, size_t max,
 	char url[URL_SIZE + 128];
 	long status = 0;
 
-	*file = (struct audit_file){.at = calloc(1, 1)};
-	must(file->at && strlen(path) < 128);
+	*file = (struct audit_file){0};
+	must(strlen(path) < 128);
 	snprintf(url, sizeof(url), "%s%s", fetch->base, path);
-	curl_easy_setopt(fetch->curl, CURLOPT_URL, url);
-	curl_easy_setopt(fetch->curl, CURLOPT_WRITEDATA, &body);
-	const CURLcode code = curl_easy_perform(fetch->curl);
+	CURLcode code = ask(fetch, url, &body, &status);
 
-	curl_easy_getinfo(fetch->curl, CURLINFO_RESPONSE_CODE, &status);
+	for (unsigned i = 0; i < PATIENCE && may_ask_again(fetch, status); i++)
+		code = ask(fetch, url, &body, &status);
 	const enum audit_found found = judge(code, status, &body, url, failure);
 
 	if (found != AUDIT_FOUND) {

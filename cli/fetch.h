@@ -5,6 +5,8 @@
  * Certificates are verified; redirections are not followed, for what is read is checked by its
  * signature but who asked for what is nobody else's affair.
  *
+ * Who is told 429 or 503 waits and asks again, as long and as often as that is of use.
+ *
  * Ownership: fetch_create() gives, fetch_destroy() takes.
  * Failure: with the URL, and what the server said.
  * Thread: the main thread.

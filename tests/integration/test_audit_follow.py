@@ -8,6 +8,7 @@ import pathlib
 import shutil
 import tempfile
 import threading
+import time
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -19,13 +20,22 @@ not_under = ("tsan",)
 
 class Handler(http.server.SimpleHTTPRequestHandler):
     asked = []
+    busy = []  # statuses, and when to ask again: what the next requests are told
 
     def log_message(self, *_):
         pass
 
     def do_GET(self):
         self.asked.append(self.path)
-        super().do_GET()
+        if not self.busy:
+            super().do_GET()
+            return
+        status, retry_after = self.busy.pop(0)
+        self.send_response(status)
+        if retry_after is not None:
+            self.send_header("Retry-After", retry_after)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
 
 
 class FollowTest(LogTest):
@@ -43,6 +53,7 @@ class FollowTest(LogTest):
         self.addCleanup(server.server_close)
         self.addCleanup(server.shutdown)
         Handler.asked.clear()
+        Handler.busy.clear()
         return f"http://127.0.0.1:{server.server_port}/log"
 
     def follow(self, where, *words):
@@ -76,6 +87,20 @@ class Follow(FollowTest):
             self.assertEqual(verifier.verify(self.copy)[0], size)
             self.assertEqual((self.copy / "audit.jsonl").read_bytes(), (self.log / "audit.jsonl").read_bytes())
         self.assertEqual(run(METRINO, "audit", "verify", self.copy).returncode, 0)
+
+    def test_a_server_that_has_no_time(self):
+        """429 and 503 are waited for, and as long as the server says; what goes on for long is a failure."""
+        self.made(10)
+        url = self.serve()
+        Handler.busy += [(429, "1"), (503, None), (429, "0")]
+        began = time.monotonic()
+        self.followed(url, "--vkey", self.log / "vkey")
+        self.assertGreaterEqual(time.monotonic() - began, 1.4)
+        self.assertEqual(Handler.asked[:4], [Handler.asked[0]] * 4)
+        Handler.busy += [(429, "86400")]
+        self.refused(url, "the server answers 429")
+        Handler.busy += [(500, None)]
+        self.refused(url, "the server answers 500")
 
     def test_only_what_is_new(self):
         self.made(600, 100)
