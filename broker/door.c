@@ -237,12 +237,27 @@ static bool make_keys(struct door *door, struct keyring *keyring, struct failure
 	return true;
 }
 
-/* Users of password_file are hashed names here: what became of one shows when it comes. */
+static bool is_in_file(struct door *door, uint64_t owner)
+{
+	pthread_mutex_lock(&door->lock);
+	bool is = owners_have(door->owners, owner);
+	pthread_mutex_unlock(&door->lock);
+	return is;
+}
+
+/* Of the others only the transport knows. */
 static bool may_log_in(struct auth *auth, uint64_t owner)
 {
-	const struct door *door = ((const struct worker_door *)auth)->door;
-	return auth_owner_kind(owner) != IDENTITY_ACCOUNT ||
-	       (door->accounts && accounts_may_log_in(door->accounts, auth_owner_number(owner)));
+	struct door *door = ((struct worker_door *)auth)->door;
+	switch (auth_owner_kind(owner)) {
+	case IDENTITY_ACCOUNT:
+		return door->accounts &&
+		       accounts_may_log_in(door->accounts, auth_owner_number(owner));
+	case IDENTITY_FILE:
+		return is_in_file(door, owner);
+	default:
+		return true;
+	}
 }
 
 struct door *door_create(const struct config *config, const struct door_setup *setup,
@@ -283,10 +298,12 @@ struct door *door_create(const struct config *config, const struct door_setup *s
 							       .make_token = door_make_token},
 						      .door = door,
 						      .worker = &setup->workers[i]};
-	if (make_keys(door, setup->keyring, failure))
-		return door;
-	door_destroy(door);
-	return NULL;
+	if (!make_keys(door, setup->keyring, failure)) {
+		door_destroy(door);
+		return NULL;
+	}
+	door->owners = owners_create(door, door->passwords);
+	return door;
 }
 
 struct auth *door_auth(struct door *door, uint16_t party)
@@ -339,6 +356,7 @@ void door_destroy(struct door *door)
 		return;
 	must(door->threads == NULL);
 	password_file_destroy(door->passwords);
+	free(door->owners);
 	rules_leave(door->rules);
 	throttle_destroy(door->throttle);
 	flapping_destroy(door->flapping);
@@ -356,9 +374,12 @@ bool door_reload(struct door *door, const struct config *config, struct failure 
 	if (!files_load(door->password_path, door->acl_path, door->cost, &files, failure))
 		return false;
 	struct rules *rules = rules_create(files.acl), *old_rules;
+	struct owners *owners = owners_create(door, files.passwords), *old_owners;
 	pthread_mutex_lock(&door->lock);
 	struct password_file *old = door->passwords;
 	door->passwords = files.passwords;
+	old_owners = door->owners;
+	door->owners = owners;
 	old_rules = door->rules;
 	door->rules = rules;
 	throttle_set(door->throttle, config->auth_fail_ban.after, config->auth_fail_ban.ms);
@@ -369,6 +390,7 @@ bool door_reload(struct door *door, const struct config *config, struct failure 
 			      memory_order_relaxed);
 	atomic_store_explicit(&door->rate_connect, config->rate_connect, memory_order_relaxed);
 	password_file_destroy(old);
+	free(old_owners);
 	rules_leave(old_rules);
 	tell_files(&files, proves(config));
 	return true;

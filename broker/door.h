@@ -18,7 +18,8 @@
  * that can be written.
  *
  * Reload: both files are read first; if one is not right all stays as it was.  Clients stay, with
- * the rules of now; whose name is gone from password_file is disconnected.
+ * the rules of now; whose name is gone from password_file is disconnected, and its session tokens
+ * are good no more, also when the name comes back.
  *
  * Ownership: the door owns its tables; grants belong to whom they were given to, and must be back
  * before door_destroy().

@@ -56,6 +56,31 @@ uint64_t door_owner(const struct door *door, const struct identity *who)
 	return auth_owner(who->kind, number);
 }
 
+static int compare(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+	return (x > y) - (x < y);
+}
+
+struct owners *owners_create(const struct door *door, const struct password_file *passwords)
+{
+	if (passwords == NULL)
+		return NULL;
+	struct owners *owners = malloc(sizeof *owners + passwords->count * sizeof owners->at[0]);
+	must(owners);
+	owners->count = passwords->count;
+	for (size_t i = 0; i < owners->count; i++)
+		owners->at[i] =
+		    door_owner(door, &(struct identity){IDENTITY_FILE, passwords->entries[i].user});
+	qsort(owners->at, owners->count, sizeof owners->at[0], compare);
+	return owners;
+}
+
+bool owners_have(const struct owners *owners, uint64_t owner)
+{
+	return owners && bsearch(&owner, owners->at, owners->count, sizeof owner, compare);
+}
+
 struct auth_grant *grant_create(const struct door *door, const struct identity *who)
 {
 	bool nobody = who->kind == IDENTITY_NOBODY;

@@ -57,6 +57,7 @@ struct door {
 	_Atomic uint32_t rate_connect;
 	pthread_mutex_t lock;
 	struct password_file *passwords;
+	struct owners *owners; /* of `passwords` */
 	struct rules *rules;
 	struct throttle *throttle;	      /* under `lock`, */
 	struct flapping *flapping;	      /* and this */
@@ -90,6 +91,16 @@ void grant_release(struct auth *auth, struct auth_grant *base);
 
 /* auth_owner() of somebody who is no account. */
 uint64_t door_owner(const struct door *door, const struct identity *who);
+
+/* auth_owner() of all users of a password_file, to find one by that. */
+struct owners {
+	size_t count;
+	uint64_t at[]; /* in order */
+};
+
+/* NULL of NULL. */
+struct owners *owners_create(const struct door *door, const struct password_file *passwords);
+bool owners_have(const struct owners *owners, uint64_t owner);
 
 /* Is the name one that only accounts and their keys have? */
 static inline bool door_is_account(struct slice name)

@@ -126,6 +126,8 @@ static bool start_workers(struct household *house, struct failure *failure)
 	for (uint16_t i = 0; i < house->worker_count; i++)
 		if (!worker_start(&house->workers[i], &needs, failure))
 			return false;
+	/* Whose line of password_file went while the broker did not run: its tokens go, too. */
+	household_renew_rights(house);
 	return true;
 }
 

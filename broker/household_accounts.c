@@ -33,10 +33,23 @@ static void tell_all(struct household *house, enum command_type type, uint64_t o
 	}
 }
 
+/* No worker is so long about a turn, or else about much more than rights. */
+#define RIGHTS_PATIENCE_MS 5000u
+
+/* What was asked before is answered before this. */
 void household_renew_rights(struct household *house)
 {
-	if (house->door)
-		tell_all(house, COMMAND_RIGHTS, 0, NULL);
+	if (!house->door)
+		return;
+	if (house->renewing)
+		census_release(house->renewing);
+	house->renewing = household_ask_all(house, COMMAND_RIGHTS, 0);
+}
+
+void household_await_rights(const struct household *house)
+{
+	if (house->renewing)
+		census_wait(house->renewing, RIGHTS_PATIENCE_MS);
 }
 
 struct census *household_ask_all(struct household *house, enum command_type type, uint64_t owner)

@@ -97,6 +97,7 @@ struct household {
 
 	struct connection_limit all; /* global_max_connections */
 	struct half_open *half_open; /* owned; max_half_open */
+	struct census *renewing;     /* owned: household_renew_rights() came last; NULL: never */
 	struct listener *listeners;  /* by number in the configuration at the start */
 	size_t listener_count;
 
@@ -272,6 +273,8 @@ bool household_open_accounts(struct household *house, struct failure *failure);
 struct census *household_ask_all(struct household *house, enum command_type type, uint64_t owner);
 /* Workers look anew at who may be here and do what. */
 void household_renew_rights(struct household *house);
+/* Waits until they have, so that whoever went is gone before the next reload brings it back. */
+void household_await_rights(const struct household *house);
 /* household_subject.c: the desk that answers persons, if there are accounts. */
 bool household_start_desk(struct household *house, struct failure *failure);
 

@@ -423,6 +423,8 @@ void household_close(struct household *house)
 	free(house->refusals);
 	free(house->expiries);
 	free(house->half_open);
+	if (house->renewing)
+		census_release(house->renewing);
 	sandbox_folders_finish(&house->folders);
 	free(house->no_descriptor_reported);
 	free(house->not_opened_reported);

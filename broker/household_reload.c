@@ -284,6 +284,7 @@ void household_reload(struct household *house)
 	struct failure failure;
 
 	notify_reloading();
+	household_await_rights(house);
 	struct config *next = options_read_config(house->options, &problems);
 
 	if (!next) {

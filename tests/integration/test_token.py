@@ -158,6 +158,30 @@ class Tokens(TokenTest):
         self.assertEqual(self.reason("lasting", token), 0x86)
         self.assertEqual(self.reason("lasting", "another"), 0)
 
+    def test_a_user_who_comes_back_has_no_old_token(self):
+        """Whether the session is away, is of before a restart, or has ended; out by HUP, or while the broker did not run."""
+        self.broker.start()
+        lines = self.passwords.read_text().splitlines()
+        without, whole = lines[1] + "\n", "\n".join(lines) + "\n"
+        for restarts in (False, True):
+            away, brief = self.ask("away", "secret"), self.ask("brief", "secret", clean=True, properties=[])
+            other = self.ask("other", "secrets", user="eve")
+            if restarts:
+                self.broker.stop()
+                self.broker.start()
+            self.passwords.write_text(without)
+            self.hup("password_file: 1 users")
+            self.passwords.write_text(whole)
+            self.hup("password_file: 2 users")
+            self.assertEqual((self.reason("away", away), self.reason("brief", brief)), (0x86, 0x86))
+            self.assertEqual(self.reason("other", other, user="eve"), 0)
+        away = self.ask("away", "secret")
+        for text in (without, whole):
+            self.broker.stop()
+            self.passwords.write_text(text)
+            self.broker.start()
+        self.assertEqual(self.reason("away", away), 0x86)
+
     def test_wrong_tokens_ban_nobody(self):
         self.broker.config += "auth_fail_ban 5 60s\n"
         self.broker.start()
