@@ -209,7 +209,11 @@ class Records(StoreTest):
 class RouteRows(StoreTest):
     abstract = False
 
+    many = [f"bob-{i}" for i in range(8)]  # at both homes: their rows are runs
+
     def test_route_rows(self):
+        for client_id in self.many:
+            self.lasting(self.bob, client_id).subscribe("home/all", 0)
         phone, lamp = self.lasting(self.ann, "ann-phone"), self.lasting(self.bob, "bob-lamp")
         lamp.subscribe("home/1", 2)
         phone.subscribe("home/2", 0)
@@ -221,6 +225,7 @@ class RouteRows(StoreTest):
                 lamp.message()
         lamp.publish("home/2", b"x", 1)
         phone.message()
+        phone.publish("home/all", b"x", 0)
         lamp.disconnect()
         phone.publish("home/1", b"x", 0)
         flush_routes(self.broker)
@@ -233,6 +238,7 @@ class RouteRows(StoreTest):
         rows = self.with_clients(store, secrets)
         self.assertEqual(sorted((row["source"], row["destination"], row["qos"], row["outcome"]) for row in rows),
                          sorted([("ann-phone", "bob-lamp", qos, "delivered") for qos, count in sent for _ in range(count)] +
+                                [("ann-phone", client_id, 0, "delivered") for client_id in self.many] +
                                 [("bob-lamp", "ann-phone", 0, "delivered"), ("ann-phone", "bob-lamp", 0, "qos0_away")]))
         for row in rows:
             self.assertTrue(before_ms <= row["at_ms"] <= time.time() * 1000 + 1000, row)
@@ -241,7 +247,7 @@ class RouteRows(StoreTest):
         """Rows with client identifiers for pseudonyms, by the secrets of accounts."""
         account = {record.body["name"]: record.body for record in store.of("accounts")}
         identities = {client_id: records.mac(account[name]["secret"], client_id.encode())
-                      for client_id, name in (("ann-phone", self.ann), ("bob-lamp", self.bob))}
+                      for client_id, name in (("ann-phone", self.ann), *((one, self.bob) for one in ("bob-lamp", *self.many)))}
         rows = []
         for record in store.of("route"):
             names = record.body["names"]

@@ -19,6 +19,7 @@ LEAVES_AWAY = 1 << 32  # the row of `keys` that is none of the tree
 ACCOUNT_FLAGS = {1: "disabled", 2: "objected", 4: "restricted", 8: "has_address", 16: "has_password", 32: "has_rights"}
 OUTCOMES = ("delivered", "refused", "unacknowledged", "queue_full", "slow_reader", "expired", "too_large", "memory", "qos0_away",
             "denied", "session_ended", "lost_in_crash", "unknown")
+RUN = 0x30
 RESULTS = ("right", "wrong", "refused")
 INBOUND, OUTBOUND, QUEUED = "inbound", "outbound", "queued"
 STEPS = {1: (INBOUND, "open"), 2: (INBOUND, "end"), 3: (OUTBOUND, "sent"), 4: (OUTBOUND, "received"), 5: (OUTBOUND, "end"),
@@ -149,12 +150,19 @@ def route(body):
     names = [None] + [body.take(16) for _ in range(name_count)]
     if body.left != length:
         raise ValueError("its length does not fit")
-    found, source = [], 0
+    found, source, destination = [], 0, 0
     while body.left:
         first = body.number(1)
+        if first == RUN:
+            run = body.varint()
+            for _ in range(run // 2):
+                destination += run & 1
+                found.append({**found[-1], "destination": names[destination]})
+            continue
         at_ms += body.varint() if first & 64 else 0
         source = body.varint() if first & 128 else source
-        found.append({"at_ms": at_ms, "source": names[source], "destination": names[body.varint()], "qos": first >> 4 & 3,
+        destination = body.varint()
+        found.append({"at_ms": at_ms, "source": names[source], "destination": names[destination], "qos": first >> 4 & 3,
                       "outcome": OUTCOMES[first & 15]})
     if len(found) != count:
         raise ValueError("there are not as many rows as it says")
