@@ -100,6 +100,11 @@ bool accounts_may_log_in(struct accounts *accounts, uint64_t row);
 bool accounts_identify(struct accounts *accounts, uint64_t row, struct slice client_id,
 		       uint8_t identity[SEAL_KEY_LEN]);
 
+/* Who it was in rows that are kept of it, whatever its person said since: for its person's export.
+ */
+bool accounts_recognise(struct accounts *accounts, uint64_t row, struct slice client_id,
+			uint8_t identity[SEAL_KEY_LEN]);
+
 /* Is there such an account? */
 bool accounts_has(struct accounts *accounts, uint64_t row);
 
@@ -131,7 +136,11 @@ bool accounts_name(struct accounts *accounts, uint64_t row, char name[ACCOUNT_NA
 bool accounts_find(struct accounts *accounts, struct slice address, char name[ACCOUNT_NAME_SIZE],
 		   struct failure *failure);
 
-/* Of enum account_flag: ACCOUNT_DISABLED, ACCOUNT_NO_STATS, ACCOUNT_RESTRICTED. */
+/*
+ * Of enum account_flag: ACCOUNT_DISABLED, ACCOUNT_NO_STATS, ACCOUNT_RESTRICTED.  With
+ * ACCOUNT_NO_STATS the account gets another identity secret: the route rows that there are of it
+ * are nobody's from then on.
+ */
 bool accounts_set_flag(struct accounts *accounts, struct slice name, unsigned flag, bool on,
 		       struct failure *failure);
 

@@ -156,10 +156,14 @@ bool accounts_set_flag(struct accounts *accounts, struct slice name, unsigned fl
 	if (account) {
 		struct account next = *account;
 		next.flags = on ? next.flags | flag : next.flags & ~flag;
+		if (next.flags & ~account->flags & ACCOUNT_NO_STATS)
+			seal_random(next.secret, sizeof next.secret);
 		changed = accounts_store(accounts, &next, failure);
 		pthread_mutex_lock(&accounts->lock);
-		if (changed)
+		if (changed) {
 			account->flags = next.flags;
+			memcpy(account->secret, next.secret, sizeof account->secret);
+		}
 		pthread_mutex_unlock(&accounts->lock);
 		explicit_bzero(&next, sizeof next);
 	}

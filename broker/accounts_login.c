@@ -183,16 +183,29 @@ bool accounts_may_log_in(struct accounts *accounts, uint64_t row)
 	return may;
 }
 
-bool accounts_identify(struct accounts *accounts, uint64_t row, struct slice client_id,
-		       uint8_t identity[SEAL_KEY_LEN])
+/* Unless it has one of these flags. */
+static bool identify(struct accounts *accounts, uint64_t row, unsigned unless,
+		     struct slice client_id, uint8_t identity[SEAL_KEY_LEN])
 {
 	pthread_mutex_lock(&accounts->lock);
 	const struct account *account = account_table_by_row(accounts->table, row);
-	bool known = account && !(account->flags & (ACCOUNT_NO_STATS | ACCOUNT_RESTRICTED));
+	bool known = account && !(account->flags & unless);
 	if (known)
 		seal_mac(account->secret, client_id, identity);
 	pthread_mutex_unlock(&accounts->lock);
 	return known;
+}
+
+bool accounts_identify(struct accounts *accounts, uint64_t row, struct slice client_id,
+		       uint8_t identity[SEAL_KEY_LEN])
+{
+	return identify(accounts, row, ACCOUNT_NO_STATS | ACCOUNT_RESTRICTED, client_id, identity);
+}
+
+bool accounts_recognise(struct accounts *accounts, uint64_t row, struct slice client_id,
+			uint8_t identity[SEAL_KEY_LEN])
+{
+	return identify(accounts, row, 0, client_id, identity);
 }
 
 bool accounts_has(struct accounts *accounts, uint64_t row)

@@ -254,12 +254,18 @@ static struct route_own_name *name_all(const struct household_routes *routes,
 	must(names);
 	*count = 0;
 	for (size_t i = 0; i < asked->count; i++) {
-		struct called called = {.count = 0};
+		struct hour_name called[HOUR_KEYS_MAX];
+		uint8_t identity[SEAL_KEY_LEN];
 
-		call_it(routes, asked->owner, asked->clients[i].client_id, &called);
-		for (size_t n = 0; n < called.count; n++)
+		if (!accounts_recognise(routes->house->accounts, auth_owner_number(asked->owner),
+					asked->clients[i].client_id, identity))
+			break;
+		const size_t n = hour_keys_names(routes->keys, identity, called);
+
+		for (size_t k = 0; k < n; k++)
 			names[(*count)++] =
-			    (struct route_own_name){called.names[n].name, (uint32_t)i + 1};
+			    (struct route_own_name){called[k].name, (uint32_t)i + 1};
+		explicit_bzero(identity, sizeof(identity));
 	}
 	return names;
 }

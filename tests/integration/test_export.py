@@ -197,6 +197,32 @@ class Export(ExportTest):
         self.assertEqual(sorted(one["filter"] for one in session["kept"]["filters"]),
                          sorted(set(filters) - set(filters[::3])))
 
+    def ends(self):
+        return [(row["from"], row["to"], row["outcome"]) for row in document(self.export(self.ann))["deliveries"]["rows"]]
+
+    def say(self, action, word):
+        subprocess.run([METRINO, "subject", action, self.ann, word, "--data", str(self.broker.data)], timeout=30, check=True)
+
+    def test_objection_and_restriction(self):
+        """After an objection the rows that there were are nobody's, with a restriction they are still one's own; of neither are there
+        more until it ends."""
+        me, lamp = self.lasting(self.ann, "ann-phone"), self.lasting(self.bob, "bob-lamp")
+        lamp.subscribe("home/1", 1)
+        rows = 0
+        for action, stay in (("restrict", True), ("object", False)):
+            for _ in range(2):
+                me.publish("home/1", b"x", 1)
+                lamp.message()
+                rows += 1
+                self.assertEqual(self.ends(), [("ann-phone", None, "delivered")] * rows)
+                self.say(action, "on")
+                me.publish("home/1", b"x", 1)
+                lamp.message()
+                rows *= stay
+                self.assertEqual(self.ends(), [("ann-phone", None, "delivered")] * rows)
+                self.say(action, "off")
+                self.assertEqual(self.ends(), [("ann-phone", None, "delivered")] * rows)
+
     def test_without_route_rows(self):
         self.broker.config += "route_max_bytes 0\n"
         self.restart()

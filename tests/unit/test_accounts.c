@@ -122,6 +122,42 @@ START_TEST(all_of_it_is_there_after_a_restart)
 }
 END_TEST
 
+static bool same_identity(const uint8_t a[SEAL_KEY_LEN], const uint8_t b[SEAL_KEY_LEN])
+{
+	return memcmp(a, b, SEAL_KEY_LEN) == 0;
+}
+
+/* Who objects is another one afterwards, who restricts is the same; of neither are there rows. */
+START_TEST(who_objects_is_not_recognised)
+{
+	static const struct slice id = {(const uint8_t *)"lamp", 4};
+	static const unsigned flags[] = {ACCOUNT_RESTRICTED, ACCOUNT_NO_STATS, ACCOUNT_DISABLED};
+	struct slice name = create(address);
+	uint8_t before[SEAL_KEY_LEN], after[SEAL_KEY_LEN];
+	uint64_t row;
+
+	ck_assert(accounts_row(accounts, name, &row));
+	for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) {
+		ck_assert(accounts_identify(accounts, row, id, before));
+		ck_assert(accounts_set_flag(accounts, name, flags[i], true, &failure));
+		ck_assert(accounts_identify(accounts, row, id, after) ==
+			  (flags[i] == ACCOUNT_DISABLED));
+		ck_assert(accounts_recognise(accounts, row, id, after));
+		ck_assert(same_identity(before, after) == (flags[i] != ACCOUNT_NO_STATS));
+		ck_assert(accounts_set_flag(accounts, name, flags[i], true, &failure)); /* again */
+		ck_assert(accounts_recognise(accounts, row, id, before) &&
+			  same_identity(before, after));
+		reopen();
+		ck_assert(accounts_recognise(accounts, row, id, before) &&
+			  same_identity(before, after));
+		ck_assert(accounts_set_flag(accounts, name, flags[i], false, &failure));
+		ck_assert(accounts_identify(accounts, row, id, before) &&
+			  same_identity(before, after));
+	}
+	ck_assert(!accounts_recognise(accounts, row + 1, id, before));
+}
+END_TEST
+
 START_TEST(what_is_deleted_is_gone)
 {
 	struct slice name = create(address);
@@ -317,6 +353,7 @@ END_TEST
 Suite *accounts_suite(void)
 {
 	const TTest *const tests[] = {all_of_it_is_there_after_a_restart,
+				      who_objects_is_not_recognised,
 				      what_is_deleted_is_gone,
 				      what_failed_has_not_happened,
 				      another_password_ends_what_came_with_the_old,
