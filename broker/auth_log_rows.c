@@ -6,7 +6,6 @@
 
 #define DAY_S	     86400u
 #define MINUTE_S     60u
-#define DAYS_END     1000000u /* epochs from there on are minutes */
 #define BODY_VERSION 1u
 #define BODY_LEN     18u
 
@@ -35,7 +34,7 @@ static uint64_t epoch_of(const struct auth_log *log, uint64_t at_s)
 
 static uint64_t start_of(uint64_t epoch)
 {
-	return epoch * (epoch < DAYS_END ? DAY_S : MINUTE_S);
+	return key_epoch_start_s(KEY_AUTH_DAY, epoch);
 }
 
 static uint64_t end_of(const struct auth_log *log, uint64_t epoch)

@@ -15,6 +15,8 @@
 #include <unistd.h>
 
 #define SLOTS_NAME "keys.slots"
+#define HOUR_S	   UINT64_C(3600)
+#define DAY_S	   (24 * HOUR_S)
 
 /* What is for others to read, too. */
 static bool is_public(const char *name)
@@ -57,16 +59,27 @@ static void look_at_modes(struct privacy *privacy)
 
 /* ---- keys */
 
-/* How long a key of a class may live, from the start of the hour or day that is its epoch; with an
- * hour more for a job that is under way. */
+/*
+ * The longest that a key of a class may live, from the start of its epoch, with an hour more for a
+ * job that is under way.  What is configured to be shorter is judged from the audit log.
+ */
 static const struct {
 	enum key_class class;
-	uint64_t unit_s, life;
+	uint64_t life_s;
 } lives[] = {
-    {KEY_ENVELOPE, 3600, 2},
-    {KEY_AUTH_DAY, 86400, 32},
-    {KEY_AGGREGATE_DAY, 86400, 92},
+    {KEY_ENVELOPE, HOUR_S},
+    {KEY_AUTH_DAY, 30 * DAY_S},
+    {KEY_AGGREGATE_DAY, DAY_S + 90 * DAY_S},
 };
+
+/* Keys of minutes are there only where logins are kept for less than two days. */
+static uint64_t end_of(size_t i, uint64_t epoch)
+{
+	const bool of_minutes = lives[i].class == KEY_AUTH_DAY && epoch >= KEY_EPOCH_MINUTES;
+
+	return key_epoch_start_s(lives[i].class, epoch) +
+	       (of_minutes ? 2 * DAY_S : lives[i].life_s) + HOUR_S;
+}
 
 static void judge_slot(const struct slot *slot, unsigned number, uint64_t now_s, char why[512])
 {
@@ -76,13 +89,12 @@ static void judge_slot(const struct slot *slot, unsigned number, uint64_t now_s,
 	if (slot->form != SLOT_CLEAR && slot->form != SLOT_WRAPPED)
 		return;
 	for (size_t i = 0; i < sizeof(lives) / sizeof(lives[0]); i++)
-		if (slot->class == lives[i].class &&
-		    (slot->epoch + lives[i].life) * lives[i].unit_s < now_s)
+		if (slot->class == lives[i].class && end_of(i, slot->epoch) < now_s)
 			snprintf(why, 512,
 				 "slot %u of %s: the %s key of epoch %" PRIu64
 				 " should have been destroyed %" PRIu64 " hours ago",
 				 number, SLOTS_NAME, key_class_word(slot->class), slot->epoch,
-				 (now_s - (slot->epoch + lives[i].life) * lives[i].unit_s) / 3600);
+				 (now_s - end_of(i, slot->epoch)) / HOUR_S);
 }
 
 /* Where the broker has it open: keys_location may be another place. */

@@ -1,24 +1,31 @@
 /* schedule.c - see schedule.h. */
 #include "storage/audit/schedule.h"
 
+#include "storage/keys/key_class.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#define HOUR_S 3600u
-#define DAY_S  86400u
+#define HOUR_S	  3600u
+#define DAY_S	  86400u
+#define NO_CONFIG AUDIT_FIELDS
 
-/* The classes whose keys end, and when: `life` units after the start of that of their epoch. */
+/* The classes whose keys end, and when: `life_s` after the start of their epoch, and as long more
+ * as the configuration says. */
 static const struct {
 	enum audit_word class;
-	uint32_t unit_s;
-	uint32_t life;
+	enum key_class keys; /* KEY_ROOT: the log tells its hour as the epoch */
+	uint32_t life_s;
+	enum audit_field config; /* of `config` entries */
+	uint32_t most_s;	 /* that it may say; and what counts before it says anything */
 	const char *name;
 } ends[] = {
-    {AUDIT_WORD_CLASS_ROOT, HOUR_S, 1, "root"},
-    {AUDIT_WORD_CLASS_ENVELOPE, HOUR_S, 1, "envelope"},
-    {AUDIT_WORD_CLASS_AUTH, DAY_S, 31, "auth"},
-    {AUDIT_WORD_CLASS_AGGREGATE, DAY_S, 91, "aggregate"},
+    {AUDIT_WORD_CLASS_ROOT, KEY_ROOT, HOUR_S, NO_CONFIG, 0, "root"},
+    {AUDIT_WORD_CLASS_ENVELOPE, KEY_ENVELOPE, HOUR_S, NO_CONFIG, 0, "envelope"},
+    {AUDIT_WORD_CLASS_AUTH, KEY_AUTH_DAY, 0, AUDIT_FIELD_CONFIG_AUTH_EXPIRY, 30 * DAY_S, "auth"},
+    {AUDIT_WORD_CLASS_AGGREGATE, KEY_AGGREGATE_DAY, DAY_S, AUDIT_FIELD_CONFIG_AGGREGATE_EXPIRY,
+     90 * DAY_S, "aggregate"},
 };
 
 #define ENDS (sizeof(ends) / sizeof(ends[0]))
@@ -28,7 +35,9 @@ struct key {
 	size_t end; /* in the table */
 	uint64_t epoch;
 	uint64_t entry;
-	uint64_t seen_s; /* the first hourly entries after its time was over; 0: none yet */
+	uint64_t start_s;
+	uint64_t seen_s; /* the first hourly entries after its time; less than that: none */
+	uint64_t late_h; /* so many hours late when its life was made longer */
 };
 
 struct schedule {
@@ -40,6 +49,11 @@ struct schedule {
 	size_t room;
 	uint64_t last_s;     /* the hour of the last entry */
 	uint64_t receipts_s; /* of the last hourly entries since a start; 0: none */
+	struct {
+		uint64_t life_s;
+		uint64_t shorter_s; /* since this hour it is shorter than before; 0: it never was */
+		bool configured;
+	} lives[ENDS];
 };
 
 static size_t find_end(uint64_t class)
@@ -51,9 +65,25 @@ static size_t find_end(uint64_t class)
 	return end;
 }
 
-static uint64_t over_s(const struct key *key)
+/* Entries tell hours.  A key has not been there before the entry of it, whatever its epoch: after a
+ * clock was set back, epochs are ahead of it. */
+static uint64_t start_of(size_t end, uint64_t epoch, uint64_t entry_s)
 {
-	return (key->epoch + ends[key->end].life) * ends[key->end].unit_s;
+	const uint64_t start_s =
+	    ends[end].keys == KEY_ROOT ? epoch * HOUR_S : key_epoch_start_s(ends[end].keys, epoch);
+
+	return start_s < entry_s ? start_s : entry_s;
+}
+
+/* The hour whose entries must have its key.gone.  What a shorter life ended has an hour for it. */
+static uint64_t over_s(const struct schedule *schedule, const struct key *key)
+{
+	const uint64_t over_s = key->start_s + schedule->lives[key->end].life_s;
+	const uint64_t shorter_s = schedule->lives[key->end].shorter_s;
+	const uint64_t fair_s =
+	    shorter_s > 0 && over_s < shorter_s + HOUR_S ? shorter_s + HOUR_S : over_s;
+
+	return (fair_s + HOUR_S - 1) / HOUR_S * HOUR_S;
 }
 
 static void complain(const struct schedule *schedule, const struct key *key, const char *what,
@@ -68,21 +98,26 @@ static void complain(const struct schedule *schedule, const struct key *key, con
 	schedule->tell(schedule->self, sentence);
 }
 
-/* Was the broker there when it should have been destroyed, an hour or more before this time? */
-static bool was_watched(const struct key *key, uint64_t time_s)
+/* Hours, without excuse: the broker was there when it should have been destroyed, an hour or more
+ * before this time. */
+static uint64_t hours_late(const struct schedule *schedule, const struct key *key, uint64_t time_s)
 {
-	return key->seen_s != 0 && key->seen_s < time_s;
+	const uint64_t over = over_s(schedule, key);
+
+	return key->seen_s >= over && key->seen_s < time_s ? (time_s - over) / HOUR_S : key->late_h;
 }
 
 /* ---- entries */
 
 static void add_new(struct schedule *schedule, const struct audit_event *event)
 {
-	const struct key key = {find_end(event->values[AUDIT_FIELD_KEY_NEW_CLASS]),
-				event->values[AUDIT_FIELD_KEY_NEW_EPOCH], event->index, 0};
+	struct key key = {.end = find_end(event->values[AUDIT_FIELD_KEY_NEW_CLASS]),
+			  .epoch = event->values[AUDIT_FIELD_KEY_NEW_EPOCH],
+			  .entry = event->index};
 
 	if (key.end == ENDS)
 		return;
+	key.start_s = start_of(key.end, key.epoch, event->time_s);
 	if (schedule->count == schedule->room) {
 		schedule->room = schedule->room > 0 ? 2 * schedule->room : 64;
 		schedule->keys = realloc(schedule->keys, schedule->room * sizeof(*schedule->keys));
@@ -94,13 +129,15 @@ static void add_new(struct schedule *schedule, const struct audit_event *event)
 
 static void end_key(struct schedule *schedule, const struct key *key, uint64_t time_s)
 {
-	if (time_s <= over_s(key)) {
-		schedule->result.in_time++;
-	} else if (!was_watched(key, time_s)) {
-		schedule->result.excused++;
-	} else {
+	const uint64_t late_h = hours_late(schedule, key, time_s);
+
+	if (late_h > 0) {
 		schedule->result.late++;
-		complain(schedule, key, "was destroyed", (time_s - over_s(key)) / HOUR_S);
+		complain(schedule, key, "was destroyed", late_h);
+	} else if (time_s <= over_s(schedule, key)) {
+		schedule->result.in_time++;
+	} else {
+		schedule->result.excused++;
 	}
 }
 
@@ -132,12 +169,37 @@ static void add_gone(struct schedule *schedule, const struct audit_event *event)
 /* The hourly entries: keys whose time is over should be gone before them. */
 static void add_hour(struct schedule *schedule, uint64_t time_s)
 {
-	for (size_t i = 0; i < schedule->count; i++)
-		if (schedule->keys[i].seen_s == 0 && over_s(&schedule->keys[i]) <= time_s)
-			schedule->keys[i].seen_s = time_s;
+	for (size_t i = 0; i < schedule->count; i++) {
+		struct key *key = &schedule->keys[i];
+		const uint64_t over = over_s(schedule, key);
+
+		if (key->seen_s < over && over <= time_s)
+			key->seen_s = time_s;
+	}
 	if (schedule->receipts_s != 0 && time_s > schedule->receipts_s + HOUR_S)
 		schedule->result.hours_missing += (time_s - schedule->receipts_s) / HOUR_S - 1;
 	schedule->receipts_s = time_s;
+}
+
+/* What is configured anew counts from then on, also for keys that there are; more than was promised
+ * does not. */
+static void add_config(struct schedule *schedule, const struct audit_event *event)
+{
+	for (size_t i = 0; i < schedule->count; i++)
+		schedule->keys[i].late_h = hours_late(schedule, &schedule->keys[i], event->time_s);
+	for (size_t i = 0; i < ENDS; i++) {
+		const uint64_t config_s =
+		    ends[i].config == NO_CONFIG ? AUDIT_ABSENT : event->values[ends[i].config];
+		const uint64_t life_s =
+		    ends[i].life_s + (config_s < ends[i].most_s ? config_s : ends[i].most_s);
+
+		if (config_s == AUDIT_ABSENT)
+			continue;
+		if (schedule->lives[i].configured && life_s < schedule->lives[i].life_s)
+			schedule->lives[i].shorter_s = event->time_s;
+		schedule->lives[i].life_s = life_s;
+		schedule->lives[i].configured = true;
+	}
 }
 
 void schedule_add(struct schedule *schedule, const struct audit_event *event)
@@ -147,6 +209,8 @@ void schedule_add(struct schedule *schedule, const struct audit_event *event)
 		add_new(schedule, event);
 	else if (event->type == AUDIT_KEY_GONE)
 		add_gone(schedule, event);
+	else if (event->type == AUDIT_CONFIG)
+		add_config(schedule, event);
 	else if (event->type == AUDIT_RECEIPTS)
 		add_hour(schedule, event->time_s);
 	else if (event->type == AUDIT_START)
@@ -165,6 +229,8 @@ struct schedule *schedule_create(schedule_tell *tell, void *self)
 	must(schedule);
 	schedule->tell = tell;
 	schedule->self = self;
+	for (size_t i = 0; i < ENDS; i++)
+		schedule->lives[i].life_s = ends[i].life_s + ends[i].most_s;
 	return schedule;
 }
 
@@ -173,13 +239,14 @@ struct schedule_result schedule_destroy(struct schedule *schedule)
 	for (size_t i = 0; i < schedule->count; i++) {
 		const struct key *key = &schedule->keys[i];
 
-		if (!was_watched(key, schedule->last_s)) {
+		const uint64_t late_h = hours_late(schedule, key, schedule->last_s);
+
+		if (late_h == 0) {
 			schedule->result.living++;
 			continue;
 		}
 		schedule->result.late++;
-		complain(schedule, key, "is not destroyed yet, and is",
-			 (schedule->last_s - over_s(key)) / HOUR_S);
+		complain(schedule, key, "is not destroyed yet, and is", late_h);
 	}
 	const struct schedule_result result = schedule->result;
 

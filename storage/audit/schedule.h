@@ -1,9 +1,12 @@
 /*
  * schedule.h - did every key end in time?  From the entries of the log alone.
  *
- * A key of a class that ends (schedule.c has the table) must have its key.gone in the entries of
- * the hour in which its time is over, at the latest.  A broker that did not run then is late and
- * excused: between the end of the time and the key.gone there are no hourly entries.
+ * A key of a class that ends (schedule.c has the table) must have its key.gone in the hourly
+ * entries that follow the end of its time, at the latest: the life of its class after the start of
+ * its epoch, which is an hour, a day, or a minute.  Where the configuration says how long a class
+ * is kept, that of the last `config` entry counts, from the entries after it on.  A broker that did
+ * not run then is late and excused: between the end of the time and the key.gone there are no
+ * hourly entries.
  *
  * Ownership: schedule_create() gives, schedule_destroy() takes.
  * Thread: any, one at a time.

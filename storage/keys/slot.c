@@ -44,6 +44,15 @@ enum key_class_kind key_class_kind(enum key_class class)
 	return is_class(class) ? classes[class].kind : KEY_KIND_NONE;
 }
 
+uint64_t key_epoch_start_s(enum key_class class, uint64_t epoch)
+{
+	static const uint32_t units_s[KEY_CLASSES] = {
+	    [KEY_ENVELOPE] = 3600, [KEY_AUTH_DAY] = 86400, [KEY_AGGREGATE_DAY] = 86400};
+
+	must(class < KEY_CLASSES && units_s[class] > 0);
+	return epoch * (class == KEY_AUTH_DAY && epoch >= KEY_EPOCH_MINUTES ? 60 : units_s[class]);
+}
+
 /* ---- writing */
 
 static void write_header(unsigned number, const struct slot *slot, uint8_t block[SLOT_SIZE])

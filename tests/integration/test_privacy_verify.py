@@ -213,6 +213,8 @@ class Faults(VerifyTest):
         self.assertIsNone(self.verify()[KEYS])
         self.slot(250, 2, hours - 24)
         self.found(KEYS, f"the envelope key of epoch {hours - 24} should have been destroyed")
+        self.slot(250, 3, (hours - 49) * 60)
+        self.found(KEYS, f"the auth-day key of epoch {(hours - 49) * 60} should have been")
         self.slot(250, 3, hours // 24 - 300)
         self.found(KEYS, "the auth-day key of epoch")
 

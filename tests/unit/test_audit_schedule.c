@@ -143,22 +143,141 @@ START_TEST(no_excuse)
 }
 END_TEST
 
-START_TEST(days)
-{
-	const uint64_t day = BEGIN / 24;
+/* ---- where the configuration says how long */
 
+#define DAY (24 * HOUR)
+
+static void add_config(struct schedule *schedule, uint64_t auth_s, uint64_t aggregate_s,
+		       uint64_t hour)
+{
+	struct audit_event event = {.type = AUDIT_CONFIG};
+
+	event.values[AUDIT_FIELD_CONFIG_AUTH_EXPIRY] = auth_s;
+	event.values[AUDIT_FIELD_CONFIG_AGGREGATE_EXPIRY] = aggregate_s;
+	add(schedule, event, hour);
+}
+
+/* From one hour to before another, with nothing but what each hour has. */
+static void add_hours(struct schedule *schedule, uint64_t from, uint64_t to)
+{
+	while (from < to)
+		add_hour(schedule, from++);
+}
+
+/* A key that is made in the first hour, and destroyed in this one, if any. */
+static struct schedule_result live(enum audit_word class, uint64_t epoch, uint64_t auth_s,
+				   uint64_t gone)
+{
+	struct schedule *schedule = begin();
+
+	if (auth_s > 0)
+		add_config(schedule, auth_s, 90 * DAY, BEGIN);
+	add_key(schedule, false, class, epoch, BEGIN + 1);
+	add_hours(schedule, BEGIN + 1, gone);
+	add_key(schedule, true, class, epoch, gone);
+	add_hour(schedule, gone);
+	const struct schedule_result result = schedule_destroy(schedule);
+
+	ck_assert_uint_eq(result.made, 1);
+	ck_assert_uint_eq(result.in_time + result.late, 1);
+	ck_assert_uint_eq(result.hours_missing, 0);
+	return result;
+}
+
+#define DAY_0	 (BEGIN / 24)
+#define MINUTE_0 (BEGIN * 60)
+
+/* The last hour in which the entries of a broker that is in time have the key.gone. */
+static const struct {
+	enum audit_word class;
+	uint64_t epoch, auth_s, last;
+} lives[] = {
+    {AUDIT_WORD_CLASS_AUTH, DAY_0, 0, (DAY_0 + 30) * 24},
+    {AUDIT_WORD_CLASS_AUTH, DAY_0, 30 * DAY, (DAY_0 + 30) * 24},
+    {AUDIT_WORD_CLASS_AUTH, DAY_0, 60 * DAY, (DAY_0 + 30) * 24}, /* more than was promised */
+    {AUDIT_WORD_CLASS_AUTH, DAY_0, 2 * DAY, (DAY_0 + 2) * 24},
+    {AUDIT_WORD_CLASS_AUTH, DAY_0, 2 * DAY + 1, (DAY_0 + 2) * 24 + 1},
+    {AUDIT_WORD_CLASS_AUTH, MINUTE_0, DAY, BEGIN + 24},
+    {AUDIT_WORD_CLASS_AUTH, MINUTE_0 + 10, 4 * HOUR, BEGIN + 5},
+    {AUDIT_WORD_CLASS_AUTH, MINUTE_0 + 59, 60, BEGIN + 1},
+    {AUDIT_WORD_CLASS_AUTH, MINUTE_0 + 60, 60, BEGIN + 2},
+    {AUDIT_WORD_CLASS_AGGREGATE, DAY_0, 2 * DAY, (DAY_0 + 91) * 24},
+    {AUDIT_WORD_CLASS_ENVELOPE, BEGIN + 1, 0, BEGIN + 2},
+    {AUDIT_WORD_CLASS_ENVELOPE, BEGIN + 9, 0, BEGIN + 2}, /* of a clock that was set back */
+};
+
+START_TEST(lives_end)
+{
+	const enum audit_word class = lives[_i].class;
+
+	ck_assert_uint_eq(live(class, lives[_i].epoch, lives[_i].auth_s, lives[_i].last).in_time,
+			  1);
+	ck_assert_str_eq(told, "");
+	ck_assert_uint_eq(live(class, lives[_i].epoch, lives[_i].auth_s, lives[_i].last + 1).late,
+			  1);
+	ck_assert_msg(strstr(told, "was destroyed 1 hours late"), "%s", told);
+}
+END_TEST
+
+/* Keys of ten minutes for an hour, of which one is forgotten. */
+START_TEST(minutes_missing)
+{
+	struct schedule *schedule = begin();
+	struct schedule_result result;
+
+	add_config(schedule, 1200, 90 * DAY, BEGIN);
+	for (uint64_t minute = 0; minute < 60; minute += 10)
+		add_key(schedule, false, AUDIT_WORD_CLASS_AUTH, MINUTE_0 + minute, BEGIN + 1);
+	for (uint64_t minute = 0; minute < 60; minute += 10)
+		if (minute != 20)
+			add_key(schedule, true, AUDIT_WORD_CLASS_AUTH, MINUTE_0 + minute,
+				minute < 50 ? BEGIN + 1 : BEGIN + 2);
+	add_hours(schedule, BEGIN + 1, BEGIN + 4);
+	result = schedule_destroy(schedule);
+	ck_assert_uint_eq(result.in_time, 5);
+	ck_assert_uint_eq(result.late, 1);
+	ck_assert_msg(strstr(told, "epoch 29400020") && strstr(told, "is not destroyed yet"), "%s",
+		      told);
+}
+END_TEST
+
+/* An expiry that became shorter: what is over by that has the hours until the next entries. */
+START_TEST(shorter)
+{
 	for (unsigned more = 0; more < 2; more++) {
 		struct schedule *schedule = begin();
 
-		add_key(schedule, false, AUDIT_WORD_CLASS_AUTH, day, BEGIN);
-		for (uint64_t hour = BEGIN + 1; hour <= (day + 31) * 24 + more; hour++)
-			add_hour(schedule, hour);
-		add_key(schedule, true, AUDIT_WORD_CLASS_AUTH, day, (day + 31) * 24 + more);
+		add_config(schedule, 30 * DAY, 90 * DAY, BEGIN);
+		add_key(schedule, false, AUDIT_WORD_CLASS_AUTH, DAY_0, BEGIN);
+		add_hours(schedule, BEGIN + 1, BEGIN + 240);
+		add_hour(schedule, BEGIN + 240);
+		add_config(schedule, 2 * DAY, 90 * DAY, BEGIN + 240);
+		add_hours(schedule, BEGIN + 241, BEGIN + 241 + more);
+		add_key(schedule, true, AUDIT_WORD_CLASS_AUTH, DAY_0, BEGIN + 241 + more);
 		const struct schedule_result result = schedule_destroy(schedule);
 
 		ck_assert_uint_eq(result.late, more);
 		ck_assert_uint_eq(result.in_time, 1 - more);
-		ck_assert_uint_eq(result.hours_missing, 0);
+	}
+}
+END_TEST
+
+/* One that became longer gives to what lives still; it makes nothing good that was late. */
+START_TEST(longer)
+{
+	for (uint64_t day = 1; day < 4; day += 2) {
+		struct schedule *schedule = begin();
+
+		add_config(schedule, 2 * DAY, 90 * DAY, BEGIN);
+		add_key(schedule, false, AUDIT_WORD_CLASS_AUTH, DAY_0, BEGIN);
+		add_hours(schedule, BEGIN + 1, (DAY_0 + day) * 24);
+		add_config(schedule, 30 * DAY, 90 * DAY, (DAY_0 + day) * 24);
+		add_hours(schedule, (DAY_0 + day) * 24, (DAY_0 + 9) * 24);
+		add_key(schedule, true, AUDIT_WORD_CLASS_AUTH, DAY_0, (DAY_0 + 9) * 24);
+		const struct schedule_result result = schedule_destroy(schedule);
+
+		ck_assert_uint_eq(result.in_time, day == 1);
+		ck_assert_uint_eq(result.late, day == 3);
 	}
 }
 END_TEST
@@ -184,7 +303,10 @@ Suite *audit_schedule_suite(void)
 	tcase_add_test(keys, never_made);
 	tcase_add_test(keys, excused);
 	tcase_add_test(keys, no_excuse);
-	tcase_add_test(keys, days);
+	tcase_add_loop_test(keys, lives_end, 0, sizeof(lives) / sizeof(lives[0]));
+	tcase_add_test(keys, minutes_missing);
+	tcase_add_test(keys, shorter);
+	tcase_add_test(keys, longer);
 	tcase_add_test(keys, missing_hours);
 	suite_add_tcase(suite, keys);
 	return suite;
