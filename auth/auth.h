@@ -51,6 +51,8 @@ enum auth_token {
 	AUTH_TOKEN_BEFORE,
 };
 
+#define AUTH_ADDRESS_SIZE 16u
+
 struct auth_exchange;
 
 struct auth_request {
@@ -145,6 +147,11 @@ struct auth {
 	 */
 	bool (*comes)(struct auth *auth, const struct auth_visit *visit,
 		      struct auth_answer *answer);
+	/*
+	 * Where the link comes from, for limits of addresses: of IPv6 the network counts.  False:
+	 * that is not known.  NULL: of none.
+	 */
+	bool (*address)(struct auth *auth, uint32_t link, uint8_t address[AUTH_ADDRESS_SIZE]);
 	/* May who has this auth_owner() log in at all, as far as that can be told?  NULL: yes. */
 	bool (*may_log_in)(struct auth *auth, uint64_t owner);
 	/* Takes the grant back. */

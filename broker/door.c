@@ -137,7 +137,9 @@ static bool proves(const struct config *config)
 bool door_needed(const struct config *config)
 {
 	return config->password_file || config->acl_file || proves(config) ||
-	       config->rate_connect != UINT32_MAX || config->core.rate_reconnect != UINT32_MAX;
+	       config->rate_connect != UINT32_MAX || config->core.rate_reconnect != UINT32_MAX ||
+	       config->core.rate_address_messages != UINT32_MAX ||
+	       config->core.rate_address_bytes != UINT32_MAX;
 }
 
 static bool bans_flapping(const struct config *config)
@@ -237,6 +239,16 @@ static bool make_keys(struct door *door, struct keyring *keyring, struct failure
 	return true;
 }
 
+static bool address_of_link(struct auth *auth, uint32_t link, uint8_t address[AUTH_ADDRESS_SIZE])
+{
+	static const uint8_t none[AUTH_ADDRESS_SIZE];
+	const struct worker_door *at = (const struct worker_door *)auth;
+	struct peer_of_link peer = peer_of_link(&at->worker->loop, link);
+	_Static_assert(AUTH_ADDRESS_SIZE == sizeof peer.address, "both are addresses");
+	memcpy(address, peer.address, sizeof peer.address);
+	return memcmp(address, none, sizeof none) != 0;
+}
+
 static bool is_in_file(struct door *door, uint64_t owner)
 {
 	pthread_mutex_lock(&door->lock);
@@ -292,6 +304,7 @@ struct door *door_create(const struct config *config, const struct door_setup *s
 							       .renew = grant_renew,
 							       .release = grant_release,
 							       .comes = door_client_comes,
+							       .address = address_of_link,
 							       .may_log_in = may_log_in,
 							       .end_exchange = door_end_exchange,
 							       .has_tokens = door_has_tokens,

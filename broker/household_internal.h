@@ -95,10 +95,11 @@ struct household {
 
 	bool pid_file_written;
 
-	struct connection_limit all; /* global_max_connections */
-	struct half_open *half_open; /* owned; max_half_open */
-	struct census *renewing;     /* owned: household_renew_rights() came last; NULL: never */
-	struct listener *listeners;  /* by number in the configuration at the start */
+	struct connection_limit all;	     /* global_max_connections */
+	struct half_open *half_open;	     /* owned; max_half_open */
+	struct address_rates *address_rates; /* owned */
+	struct census *renewing;    /* owned: household_renew_rights() came last; NULL: never */
+	struct listener *listeners; /* by number in the configuration at the start */
 	size_t listener_count;
 
 	struct accounts *accounts;	    /* NULL: there is no data directory */

@@ -423,6 +423,7 @@ void household_close(struct household *house)
 	free(house->refusals);
 	free(house->expiries);
 	free(house->half_open);
+	free(house->address_rates);
 	if (house->renewing)
 		census_release(house->renewing);
 	sandbox_folders_finish(&house->folders);

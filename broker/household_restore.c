@@ -4,6 +4,7 @@
  * so no publish can miss a subscription of before the restart.
  */
 #include "broker/household_internal.h"
+#include "broker/core/address_rate.h"
 #include "broker/log.h"
 #include "auth/anonymous.h"
 #include <errno.h>
@@ -65,6 +66,9 @@ bool household_make_workers(struct household *house, struct failure *failure)
 				    .pseudonyms = household_pseudonyms(house),
 				    .budget = &house->budget};
 
+	/* Given by the system when it is written to: without a limit it never is. */
+	setup.address_rates = house->address_rates = calloc(1, sizeof(*house->address_rates));
+	must(house->address_rates);
 	budget_init(&house->budget, config->core.memory_limit);
 	arena_set_source(&house->budget.arena, payload_memory_source(&house->payload_memory));
 	house->workers = calloc(config->workers, sizeof(*house->workers));

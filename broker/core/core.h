@@ -281,6 +281,7 @@ struct shard {
 	struct rate *rates;   /* by link number; rate.h */
 	struct habit *habits; /* a table; habit.h */
 	uint32_t rate_room;
+	struct address_rates *address_rates; /* of all shards; NULL: none */
 
 	struct charges charges;
 

@@ -1,5 +1,6 @@
 /* rate.c - see rate.h. */
 #include "broker/core/rate.h"
+#include "broker/core/address_rate.h"
 
 #define SECOND_US 1000000u
 #define MINUTE_US 60000000u
@@ -66,13 +67,27 @@ static bool may_come(struct shard *shard, const struct auth_visit *visit,
 				  : !visit->too_soon;
 }
 
+static bool limits_addresses(const struct shard *shard)
+{
+	const struct core_settings *settings = shard->settings;
+	return shard->address_rates && shard->auth->address &&
+	       (settings->rate_address_messages & settings->rate_address_bytes) != UINT32_MAX;
+}
+
+static uint64_t address_of(struct shard *shard, uint32_t link)
+{
+	uint8_t address[AUTH_ADDRESS_SIZE];
+	if (!limits_addresses(shard) || !shard->auth->address(shard->auth, link, address))
+		return 0;
+	return hash_keyed(shard->hash_key, slice_of(address, sizeof address)) | 1;
+}
+
 bool rate_admits(struct shard *shard, const struct client *client, struct auth_answer *refusal)
 {
 	const struct core_settings *settings = shard->settings;
 	const struct connecting *connecting = client->connecting;
 	struct slice client_id = slice_of(connecting->client_id, connecting->client_id_len);
-	bool publishing = settings->rate_publish_messages != UINT32_MAX ||
-			  settings->rate_publish_bytes != UINT32_MAX;
+	bool publishing = rate_limits_publishing(settings);
 	bool coming = settings->rate_reconnect != UINT32_MAX;
 	if (!publishing && !coming)
 		return true;
@@ -84,8 +99,10 @@ bool rate_admits(struct shard *shard, const struct client *client, struct auth_a
 	}
 	if (publishing) {
 		struct rate *rate = rate_of(shard, client->link);
-		*rate = (struct rate){
-		    .messages_us = habit.messages_us, .bytes_us = habit.bytes_us, .key = habit.key};
+		*rate = (struct rate){.messages_us = habit.messages_us,
+				      .bytes_us = habit.bytes_us,
+				      .key = habit.key,
+				      .address = address_of(shard, client->link)};
 	}
 	return true;
 }
@@ -103,14 +120,24 @@ void rate_remember(struct shard *shard, uint32_t link)
 
 /* ---- publishing */
 
-/* So much more at this rate; gives how far ahead of it that is, beyond a second, in milliseconds.
- */
+/* How long so much takes at this rate. */
+static uint64_t cost(uint64_t amount, uint32_t a_second)
+{
+	return a_second == UINT32_MAX ? 0 : amount * SECOND_US / a_second;
+}
+
+/* How far ahead of now, beyond the second that may come at once, in milliseconds. */
+static uint64_t ahead_ms(uint64_t at_us, uint64_t now_us)
+{
+	return at_us > now_us + SECOND_US ? (at_us - now_us - SECOND_US + 999) / 1000 : 0;
+}
+
 static uint64_t add(uint64_t *at_us, uint64_t now_us, uint64_t amount, uint32_t a_second)
 {
 	if (a_second == UINT32_MAX)
 		return 0;
-	*at_us = (*at_us > now_us ? *at_us : now_us) + amount * SECOND_US / a_second;
-	return *at_us > now_us + SECOND_US ? (*at_us - now_us - SECOND_US + 999) / 1000 : 0;
+	*at_us = (*at_us > now_us ? *at_us : now_us) + cost(amount, a_second);
+	return ahead_ms(*at_us, now_us);
 }
 
 static void pause_reading(struct shard *shard, struct client *client, struct rate *rate,
@@ -124,17 +151,32 @@ static void pause_reading(struct shard *shard, struct client *client, struct rat
 	timer_arm(&shard->timers, &client->timer, rate->until_ms);
 }
 
+static uint64_t greater(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
 bool rate_count(struct shard *shard, struct client *client, size_t bytes)
 {
 	const struct core_settings *settings = shard->settings;
 	struct rate *rate = rate_of(shard, client->link);
-	struct rate before = *rate;
+	const struct rate before = *rate;
 	uint64_t now_us = shard->now.ms * 1000;
-	uint64_t for_messages = add(&rate->messages_us, now_us, 1, settings->rate_publish_messages);
-	uint64_t for_bytes = add(&rate->bytes_us, now_us, bytes, settings->rate_publish_bytes);
-	uint64_t pause_ms = for_messages > for_bytes ? for_messages : for_bytes;
+	struct address_cost of_address = {cost(1, settings->rate_address_messages),
+					  cost(bytes, settings->rate_address_bytes)};
+	uint64_t pause_ms =
+	    greater(add(&rate->messages_us, now_us, 1, settings->rate_publish_messages),
+		    add(&rate->bytes_us, now_us, bytes, settings->rate_publish_bytes));
+	bool counts = rate->address != 0 && limits_addresses(shard);
+	if (counts)
+		pause_ms =
+		    greater(pause_ms, ahead_ms(address_rate_take(shard->address_rates,
+								 rate->address, now_us, of_address),
+					       now_us));
 	if (pause_ms > RATE_PAUSE_MAX_MS) {
 		*rate = before;
+		if (counts)
+			address_rate_give_back(shard->address_rates, rate->address, of_address);
 		client_fail(shard, client, MQTT_MESSAGE_RATE_TOO_HIGH,
 			    "more than may be published in ten seconds");
 		return false;

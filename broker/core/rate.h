@@ -1,6 +1,6 @@
 /*
- * rate.h - how fast a client may publish: rate_publish_messages and rate_publish_bytes; and how
- * often it may come: rate_reconnect.
+ * rate.h - how fast a client may publish: rate_publish_messages and rate_publish_bytes; how fast
+ * all of its address may together (address_rate.h); and how often it may come: rate_reconnect.
  *
  * Who is faster is not read until it is within its rate again, so that its own sending slows
  * down; a second's worth may come at once.  A message that would mean a pause of more than
@@ -12,7 +12,7 @@
  * Each limit is the time at which everything taken so far would have come at exactly the rate
  * (the generic cell rate algorithm of ITU-T I.371).
  *
- * Memory: 32 bytes for each link number, and none while there is no limit.
+ * Memory: 40 bytes for each link number, and none while there is no limit.
  * Thread: the shard's.
  */
 #ifndef BROKER_CORE_RATE_H
@@ -29,17 +29,22 @@ struct rate {
 	uint64_t bytes_us;
 	uint64_t until_ms; /* not read until then; 0: it is read */
 	uint64_t key;	   /* of the client: habit.h; 0: not known yet */
+	uint64_t address;  /* a keyed hash of where it comes from; 0: not known, or not asked */
 };
+
+/* One look for all four: for each PUBLISH there is, and mostly there is no limit. */
+static inline bool rate_limits_publishing(const struct core_settings *settings)
+{
+	return (settings->rate_publish_messages & settings->rate_publish_bytes &
+		settings->rate_address_messages & settings->rate_address_bytes) != UINT32_MAX;
+}
 
 /* Counts a PUBLISH that has not been taken yet; false: the connection is at its end. */
 bool rate_count(struct shard *shard, struct client *client, size_t bytes);
 
 static inline bool rate_allows(struct shard *shard, struct client *client, size_t bytes)
 {
-	const struct core_settings *settings = shard->settings;
-	return (settings->rate_publish_messages == UINT32_MAX &&
-		settings->rate_publish_bytes == UINT32_MAX) ||
-	       rate_count(shard, client, bytes);
+	return !rate_limits_publishing(shard->settings) || rate_count(shard, client, bytes);
 }
 
 /* Is it in a pause? */

@@ -41,6 +41,8 @@ struct core_settings {
 	uint64_t max_retained_bytes;
 	uint32_t rate_publish_messages;	   /* of one client, a second; UINT32_MAX: no limit */
 	uint32_t rate_publish_bytes;	   /* likewise: of payload */
+	uint32_t rate_address_messages;	   /* of all clients of one address, likewise */
+	uint32_t rate_address_bytes;
 	uint32_t rate_reconnect;	   /* times a minute; UINT32_MAX: no limit */
 	uint32_t message_size_limit;	   /* largest payload taken */
 	uint32_t max_packet_size;	   /* the largest control packet taken, 20 or more */

@@ -78,6 +78,7 @@ struct shard *shard_create(const struct shard_setup *setup, struct moment now)
 	shard->now = now;
 	shard->settings = setup->settings;
 	shard->auth = setup->auth;
+	shard->address_rates = setup->address_rates;
 	memcpy(shard->hash_key, setup->hash_key, sizeof shard->hash_key);
 	memcpy(shard->seed, setup->seed, sizeof shard->seed);
 	purse_init(&shard->purse, setup->budget);

@@ -35,6 +35,7 @@ struct auth_grant;
 struct budget;
 struct route_block;
 struct route_name;
+struct address_rates;
 struct own_request;
 struct store_batch;
 struct store_session;
@@ -138,9 +139,10 @@ struct shard_setup {
 	uint8_t hash_key[16]; /* the same for all shards: homes and tries */
 	uint8_t seed[16];     /* its own: assigned client identifiers, row numbers */
 	const struct core_settings *settings;
-	struct auth *auth;	       /* borrowed for the shard's life */
-	struct pseudonyms *pseudonyms; /* likewise; NULL: deliveries are not recorded */
-	struct budget *budget;	       /* memory of all shards together; budget.h */
+	struct auth *auth;		     /* borrowed for the shard's life */
+	struct pseudonyms *pseudonyms;	     /* likewise; NULL: deliveries are not recorded */
+	struct budget *budget;		     /* memory of all shards together; budget.h */
+	struct address_rates *address_rates; /* likewise; NULL: addresses have no limits */
 };
 
 struct shard *shard_create(const struct shard_setup *setup, struct moment now);

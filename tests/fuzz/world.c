@@ -141,6 +141,8 @@ void world_init(struct world *world, unsigned shards)
 	    .max_retained_bytes = 16 * KIBIBYTE,
 	    .rate_publish_messages = UINT32_MAX,
 	    .rate_publish_bytes = UINT32_MAX,
+	    .rate_address_messages = UINT32_MAX,
+	    .rate_address_bytes = UINT32_MAX,
 	    .rate_reconnect = UINT32_MAX,
 	    .message_size_limit = 8 * KIBIBYTE,
 	    .max_packet_size = 10 * KIBIBYTE,

@@ -1,5 +1,6 @@
 """Limits of addresses and clients (docs/operations.md), and what is counted of logins."""
 
+import re
 import socket
 import subprocess
 import time
@@ -67,12 +68,13 @@ class BehindABalancer(OwnBrokerTest):
 
     def setUp(self):
         super().setUp()
-        self.behind = free_port()
+        self.behind, self.admin = free_port(), free_port()
         self.passwords = self.broker.root / "passwords"
         metrino_passwd("-c", "-b", self.passwords, "bob", "right")
         self.broker.config = (f"listener {self.behind} 127.0.0.1\nenable_proxy_protocol 1\nproxy_protocol_from 127.0.0.1\n"
                               "allow_anonymous true\nallow_cleartext_password true\nargon2_memory 256\nargon2_time 1\n"
-                              f"password_file {self.passwords}\nmax_half_open 5\nauth_fail_ban 5 1h\nworkers 2\n")
+                              f"password_file {self.passwords}\nmax_half_open 5\nauth_fail_ban 5 1h\nworkers 2\n"
+                              f"rate_address_messages 50\nadmin_listener {self.admin}\n")
         self.broker.start()
 
     def dial(self, address=None):
@@ -109,6 +111,22 @@ class BehindABalancer(OwnBrokerTest):
     def still_open(self, address):
         sock = self.dial(address)
         return sock if is_open(sock) else None
+
+    def test_clients_of_an_address_share_its_rate(self):
+        begun, clients = time.monotonic(), [self.come("192.0.2.5") for _ in range(4)]
+        for client in clients:
+            for _ in range(30):
+                client.publish("t", b"x", 0)
+        for client in clients:  # 50 at once, and 70 more: from then on it is read again
+            client.ping()
+        self.assertGreater(time.monotonic() - begun, 1.2)
+        elsewhere = [self.come(f"192.0.2.{number}") for number in range(10, 14)]
+        for client in elsewhere:
+            for _ in range(30):
+                client.publish("t", b"x", 0)
+            client.ping()
+        pauses = re.search(r"^metrino_rate_pauses_total (\d+)", get(self.admin, "/metrics")[1], re.M)
+        self.assertIn(int(pauses.group(1)), range(4, 71))
 
     def test_a_ban_is_of_the_address_that_was_told(self):
         answers = [self.come("192.0.2.3", user_name=f"eve{number}", password=b"wrong", expect=(0x86, 0x8a)).connack.reason

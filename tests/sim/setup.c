@@ -62,6 +62,8 @@ static void setup_settings(struct world *world)
 	    .retain_available = true,
 	    .rate_publish_messages = UINT32_MAX,
 	    .rate_publish_bytes = UINT32_MAX,
+	    .rate_address_messages = UINT32_MAX,
+	    .rate_address_bytes = UINT32_MAX,
 	    .rate_reconnect = UINT32_MAX,
 	    .message_size_limit = UINT32_MAX,
 	    .max_retained_messages = 10000,

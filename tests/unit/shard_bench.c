@@ -176,6 +176,8 @@ void bench_init(struct bench *bench, unsigned shards)
 		    .max_retained_bytes = MEBIBYTE,
 		    .rate_publish_messages = UINT32_MAX,
 		    .rate_publish_bytes = UINT32_MAX,
+		    .rate_address_messages = UINT32_MAX,
+		    .rate_address_bytes = UINT32_MAX,
 		    .rate_reconnect = UINT32_MAX,
 		    .message_size_limit = MEBIBYTE,
 		    .max_packet_size = MEBIBYTE,
@@ -238,6 +240,7 @@ static void start_shards(struct bench *bench)
 	    .auth = &bench->auth,
 	    .pseudonyms = &bench->pseudonyms.pseudonyms,
 	    .budget = &bench->budget,
+	    .address_rates = bench->address_rates,
 	};
 	struct store_visitor visitor = {bench, restore_session, restore_subscription, restore_step};
 	struct failure failure;

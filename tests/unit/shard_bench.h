@@ -68,7 +68,8 @@ struct bench_names {
 };
 
 struct bench {
-	struct auth auth; /* first: the shards get its address */
+	struct auth auth;		     /* first: the shards get its address */
+	struct address_rates *address_rates; /* the test's; NULL: none */
 	enum auth_verdict verdict;
 	enum mqtt_reason refusal;
 	struct auth_grant *grant;      /* with AUTH_ALLOW; of struct bench_grant */

@@ -121,6 +121,8 @@ static const struct key_case {
     {"rate_publish_messages", "unlimited", "1000001", IN_CONFIG(core.rate_publish_messages),
      UINT32_MAX, NULL},
     {"rate_publish_bytes", "1000", "0", IN_CONFIG(core.rate_publish_bytes), 1000, NULL},
+    {"rate_address_messages", "60", "0", IN_CONFIG(core.rate_address_messages), 60, NULL},
+    {"rate_address_bytes", "unlimited", "0", IN_CONFIG(core.rate_address_bytes), UINT32_MAX, NULL},
     {"message_size_limit", "1000", "0", IN_CONFIG(core.message_size_limit), 1000, NULL},
     {"persistent_client_expiration", "2h", "2", IN_CONFIG(core.session_expiry_max_s), 7200, NULL},
     {"persistent_client_expiration", "2w", "0d", IN_CONFIG(core.session_expiry_max_s), 1209600,
