@@ -148,7 +148,7 @@ $(OUT)/attacks: $(OUT)/tests/privacy/attacks.o $(archives)
 	$(link) $(LDLIBS)
 
 # Reads what can still be read from raw bytes.
-$(OUT)/carve: $(OUT)/tests/privacy/carve.o $(archives)
+$(OUT)/carve: $(OUT)/tests/privacy/carve.o $(OUT)/tests/privacy/carve_tree.o $(archives)
 	$(link) $(LDLIBS)
 
 # Makes audit logs, and dies or fails where it is told to: tests/audit.
@@ -219,10 +219,13 @@ store-steps: $(OUT)/store_tool build/power.so ## a death, and a loss of power, a
 chaos-compare: $(OUT)/metrinod
 	tests/chaos/compare --broker $(CURDIR)/$(OUT)/metrinod --kills $(or $(KILLS),100) $(if $(SEED),--seed $(SEED))
 
-.PHONY: days
-days: $(OUT)/carve all-chaos ## virtual days, DAYS=4 of them, and what can be read of each from the raw bytes (100 take minutes)
+.PHONY: days days-broken
+days: $(OUT)/carve all-chaos ## virtual days, DAYS=3 of them, and what can be read of each from the raw bytes (100 take minutes)
 	CARVE=$(CURDIR)/$(OUT)/carve METRINOD=$(CURDIR)/build/chaos/metrinod METRINO=$(CURDIR)/build/chaos/metrino \
-		DAYS=$(or $(DAYS),4) CLASS_TIMEOUT_S=3600 tests/privacy/run
+		DAYS=$(or $(DAYS),3) CLASS_TIMEOUT_S=3600 tests/privacy/run test_days
+
+days-broken: $(OUT)/carve all-chaos ## the same with brokers that each break a promise: has it been seen?
+	CARVE=$(CURDIR)/$(OUT)/carve tests/privacy/broken
 
 .PHONY: attacks
 attacks: $(OUT)/attacks ## what can be found out from the releases of days, in ATTACKS=40000 runs of each attack

@@ -5,17 +5,16 @@
  *	carve FILE...
  *
  * First every slot of a keys.slots that is whole is found, wherever it lies; then whatever
- * looks like a record of data.mdb is tried with every key that it could be sealed under.  One
- * line of JSON for each key of an epoch, and for each record that opened.
- *
- * Rows of accounts and sessions lie under keys that are themselves in data.mdb, wrapped: those are
- * not looked for here.
+ * looks like a record of data.mdb is tried with every key that it could be sealed under: those
+ * of slots, and those of leaves, by every node of the key tree that a root key leads to
+ * (carve_tree.c).  One line of JSON for each key of an epoch, and for each record that opened.
  */
 #include "broker/auth_log.h"
 #include "storage/aggregate/release.h"
 #include "storage/bytes.h"
 #include "storage/keys/slot.h"
 #include "storage/sealed_record.h"
+#include "tests/privacy/carve.h"
 
 #include <fcntl.h>
 #include <inttypes.h>
@@ -58,6 +57,8 @@ static void take_slot(const uint8_t *at)
 		return;
 	must(key_count < KEYS_MAX);
 	keys[key_count++] = key;
+	if (key.slot.class == KEY_ROOT)
+		carve_tree_take_root(key.slot.epoch, key.key);
 	printf("{\"key\":\"%s\",\"epoch\":%" PRIu64 "}\n", key_class_word(key.slot.class),
 	       key.slot.epoch);
 }
@@ -92,34 +93,60 @@ static void tell(enum sealed_class class, uint64_t epoch, struct slice body)
 		printf("{\"row\":\"envelope\",\"epoch\":%" PRIu64 "}\n", epoch);
 }
 
-/* In a page of LMDB: length (4), flags (2), length of the key (2), the row's number (8), record. */
-static void try_record(const uint8_t *head, size_t left)
+static void try_keys(struct slice record, uint64_t row)
 {
 	static uint8_t plain[SEALED_MAX];
+	const uint32_t number = (uint32_t)bytes_get(record.at + 2, 4);
+	struct failure failure;
+
+	for (size_t i = 0; i < key_count; i++)
+		for (size_t c = 0; c < sizeof(classes) / sizeof(classes[0]); c++)
+			if (classes[c].record == record.at[1] &&
+			    keys[i].slot.class == classes[c].key &&
+			    (uint32_t)keys[i].slot.epoch == number &&
+			    sealed_record_open(record, row, keys[i].key, plain, &failure))
+				tell(classes[c].record, keys[i].slot.epoch,
+				     slice_of(plain, sealed_record_body_len(record)));
+}
+
+/* In a page of LMDB: length (4), flags (2), length of the key (2), the row's number (8), record. */
+static void take_record(const uint8_t *head, size_t left)
+{
 	const size_t len = (size_t)head[-16] | (size_t)head[-15] << 8 | (size_t)head[-14] << 16 |
 			   (size_t)head[-13] << 24;
-	const uint32_t number = (uint32_t)bytes_get(head + 2, 4);
-	struct failure failure;
+	const uint64_t row = bytes_get(head - 8, 8);
 
 	if (len < SEALED_OVERHEAD || len > SEALED_MAX || len > left)
 		return;
-	for (size_t i = 0; i < key_count; i++)
-		for (size_t c = 0; c < sizeof(classes) / sizeof(classes[0]); c++)
-			if (classes[c].record == head[1] && keys[i].slot.class == classes[c].key &&
-			    (uint32_t)keys[i].slot.epoch == number &&
-			    sealed_record_open(slice_of(head, len), bytes_get(head - 8, 8),
-					       keys[i].key, plain, &failure))
-				tell(classes[c].record, keys[i].slot.epoch,
-				     slice_of(plain, len - SEALED_OVERHEAD));
+	switch (head[1]) {
+	case SEALED_AUTH:
+	case SEALED_AGGREGATE:
+	case SEALED_JOURNAL:
+		try_keys(slice_of(head, len), row);
+		break;
+	case SEALED_SESSION:
+	case SEALED_SUBSCRIPTION:
+	case SEALED_ACCOUNT:
+	case SEALED_DEVICE_KEY:
+	case SEALED_TOKEN:
+		carve_tree_take_record(slice_of(head, len), row);
+		break;
+	}
 }
+
+/* A node of the key tree fills pages of its own, behind a head of 16 bytes. */
+#define PAGE_HEAD 16u
+#define SECTOR	  512u
 
 static void find_records(struct slice image)
 {
-	for (size_t at = 16; at + SEALED_OVERHEAD <= image.len; at += 2)
-		if (image.at[at] == SEALED_VERSION &&
-		    (image.at[at + 1] == SEALED_AUTH || image.at[at + 1] == SEALED_AGGREGATE ||
-		     image.at[at + 1] == SEALED_JOURNAL))
-			try_record(image.at + at, image.len - at);
+	for (size_t at = 16; at + SEALED_OVERHEAD <= image.len; at += 2) {
+		if (image.at[at] != SEALED_VERSION)
+			continue;
+		take_record(image.at + at, image.len - at);
+		if (image.at[at + 1] == SEALED_KEYS && at % SECTOR == PAGE_HEAD)
+			carve_tree_take_node(image.at + at, image.len - at);
+	}
 }
 
 /* ---- files */
@@ -148,6 +175,7 @@ int main(int argc, char **argv)
 		find_keys(map(argv[i]));
 	for (int i = 1; i < argc; i++)
 		find_records(map(argv[i]));
+	carve_tree_tell();
 	free(keys);
 	return argc > 1 ? 0 : 2;
 }
