@@ -27,7 +27,8 @@ struct writer {
 	bool full;
 };
 
-#define VARINT_MAX 268435455u /* MQTT 5.0 1.5.5: four bytes of seven bits */
+#define VARINT_MAX     268435455u /* MQTT 5.0 1.5.5: four bytes of seven bits */
+#define VARINT_LEN_MAX 4u
 
 /* An empty slice may have no address, and adding even 0 to that is not defined. */
 static inline struct reader reader_of(struct slice s)

@@ -47,7 +47,7 @@ static uint8_t *put(uint8_t *at, uint32_t value)
 		*at = (uint8_t)value;
 		return at + 1;
 	}
-	struct writer w = writer_of(at, ROUTE_RUN_LEN_MAX);
+	struct writer w = writer_of(at, VARINT_LEN_MAX);
 	write_varint(&w, value);
 	return w.at;
 }

@@ -50,7 +50,7 @@ enum route_outcome {
 /* There is no QoS 3. */
 #define ROUTE_ROW_RUN  ROUTE_ROW_QOS
 #define ROUTE_RUN_NEXT 1u
-#define ROUTE_RUN_MAX  UINT16_MAX
+#define ROUTE_RUN_MAX  8191u
 
 _Static_assert(ROUTE_OUTCOMES <= ROUTE_ROW_OUTCOME + 1, "an outcome has 4 bits");
 
@@ -67,7 +67,7 @@ struct route_name {
 
 /* The longest row, and the rest of a run. */
 #define ROUTE_ROW_LEN_MAX 9u
-#define ROUTE_RUN_LEN_MAX 4u
+#define ROUTE_RUN_LEN_MAX 3u
 
 struct route_block {
 	struct route_block *next; /* for the queue that it is in */

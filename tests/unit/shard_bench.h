@@ -137,6 +137,9 @@ void bench_pass_ms(struct bench *bench, uint64_t ms);
 
 void bench_event(struct bench *bench, unsigned shard, const struct event *event);
 
+/* Hands a peer what the shard has for it, unless the peer takes nothing. */
+void bench_write_out(struct bench *bench, struct peer *peer);
+
 /* A text whose hash makes this shard its home: a client id, a topic, "group/filter". */
 const char *bench_name(struct bench *bench, unsigned home, const char *prefix);
 
@@ -168,9 +171,18 @@ void peer_unblock(struct peer *peer);
 /* A packet: its first byte, and its body in the notation of packets.h. */
 void peer_send(struct peer *peer, uint8_t first, const char *body);
 
-/* A CONNECT without properties, and CONNACK accepted: `session` present or not. */
+/* A CONNECT without properties. */
 struct mqtt_connect connect_of(enum mqtt_version version, const char *client_id, bool clean);
+
+/* Not clean, and of a session that outlives it for so long: in 5.0 as it says, earlier always. */
+struct mqtt_connect connect_lasting(enum mqtt_version version, const char *client_id,
+				    uint32_t expiry_s);
 void peer_connect(struct peer *peer, const struct mqtt_connect *connect);
+
+/* What auth, asked last with AUTH_WAIT, says at last. */
+void peer_authenticated(const struct peer *peer, enum mqtt_reason reason);
+
+/* A new connection that sends this, and gets CONNACK accepted: `session` present or not. */
 struct peer *peer_up(struct bench *bench, unsigned shard, const struct mqtt_connect *connect,
 		     bool session, int line);
 #define come_up(bench, shard, connect, session) peer_up(bench, shard, connect, session, __LINE__)

@@ -33,12 +33,8 @@ static void expect_all_rows(unsigned n, int line)
 
 static struct peer *lasting(enum mqtt_version version, const char *id, bool session)
 {
-	struct mqtt_connect connect = connect_of(version, id, false);
+	struct mqtt_connect connect = connect_lasting(version, id, 100);
 
-	if (version == V5) {
-		mqtt_set(&connect.properties, MQTT_PROPERTY_SESSION_EXPIRY_INTERVAL);
-		connect.properties.session_expiry_s = 100;
-	}
 	return come_up(&bench, 0, &connect, session);
 }
 
@@ -349,10 +345,10 @@ START_TEST(alike)
 	struct peer *to = new_peer(&bench, V5, "to");
 	struct peer *from = new_peer(&bench, V5, "from");
 	subscribe(to, "t", 0);
-	for (unsigned i = 0; i < ROUTE_RUN_MAX + 3u; i++)
+	for (unsigned i = 0; i < ROUTE_RUN_MAX + 3; i++)
 		peer_publish(from, QOS(0), 0, "t", "", "x");
-	rows(ROUTE_RUN_MAX + 3u, "from", "to", 0, DELIVERED);
-	all_rows(ROUTE_RUN_MAX + 3u);
+	rows(ROUTE_RUN_MAX + 3, "from", "to", 0, DELIVERED);
+	all_rows(ROUTE_RUN_MAX + 3);
 	ck_assert_uint_le(bench.row_bytes, 16);
 	bench_finish(&bench);
 }

@@ -18,15 +18,6 @@ static void begin(unsigned shards)
 	bench_start(&bench);
 }
 
-static struct mqtt_connect lasting(const char *id)
-{
-	struct mqtt_connect connect = connect_of(V5, id, false);
-
-	mqtt_set(&connect.properties, MQTT_PROPERTY_SESSION_EXPIRY_INTERVAL);
-	connect.properties.session_expiry_s = 1000;
-	return connect;
-}
-
 /* A subscriber with QoS 0 holds nobody up; one with QoS 1 does until its PUBACK. [MQTT-4.3.2-4] */
 START_TEST(waits_for_puback)
 {
@@ -179,7 +170,7 @@ END_TEST
 /* What opens while the publisher is away is told when it sends again, and delivered once. */
 START_TEST(remembered_while_away)
 {
-	struct mqtt_connect connect = lasting("from");
+	struct mqtt_connect connect = connect_lasting(V5, "from", 1000);
 
 	begin(1);
 	struct peer *from = come_up(&bench, 0, &connect, false);
@@ -271,7 +262,7 @@ END_TEST
 /* After a crash a session that was connected counts as connected for restart_grace. */
 START_TEST(grace_after_a_crash)
 {
-	struct mqtt_connect connect = lasting("to");
+	struct mqtt_connect connect = connect_lasting(V5, "to", 1000);
 
 	bench_init(&bench, 1);
 	bench.durable = true;
@@ -306,7 +297,7 @@ END_TEST
  * publisher's. */
 START_TEST(grace_of_a_group)
 {
-	struct mqtt_connect connect = lasting("to");
+	struct mqtt_connect connect = connect_lasting(V5, "to", 1000);
 
 	for (unsigned shards = 1; shards <= 2; shards++) {
 		bench_init(&bench, shards);

@@ -20,24 +20,14 @@ static void begin(void)
 	bench_start(&bench);
 }
 
-static struct mqtt_connect lasting(enum mqtt_version version)
-{
-	struct mqtt_connect connect = connect_of(version, "from", false);
-
-	if (version != V5)
-		return connect;
-	mqtt_set(&connect.properties, MQTT_PROPERTY_SESSION_EXPIRY_INTERVAL);
-	connect.properties.session_expiry_s = 1000;
-	return connect;
-}
-
 /*
  * A refusal that waited for its turn is not told to a later connection: before 5.0 that
  * would close it, and publish its will, in the middle of somebody else's PUBACK.
  */
 START_TEST(refusal_ends_with_its_connection)
 {
-	struct mqtt_connect five = lasting(V5), older = lasting(MQTT_VERSION_3_1_1);
+	struct mqtt_connect five = connect_lasting(V5, "from", 1000),
+			    older = connect_lasting(MQTT_VERSION_3_1_1, "from", 1000);
 
 	begin();
 	struct peer *from = come_up(&bench, 0, &five, false);
@@ -69,7 +59,7 @@ END_TEST
 /* With QoS 1 another message is recognised, also where the first went to nobody. */
 START_TEST(another_after_one_for_nobody)
 {
-	struct mqtt_connect connect = lasting(V5);
+	struct mqtt_connect connect = connect_lasting(V5, "from", 1000);
 
 	begin();
 	struct peer *from = come_up(&bench, 0, &connect, false);
@@ -91,7 +81,7 @@ END_TEST
 /* The quota begins anew with each connection: MQTT 5.0 section 4.9. [MQTT-3.3.4-7] */
 START_TEST(quota_of_this_connection)
 {
-	struct mqtt_connect connect = lasting(V5);
+	struct mqtt_connect connect = connect_lasting(V5, "from", 1000);
 
 	begin();
 	struct peer *from = come_up(&bench, 0, &connect, false);

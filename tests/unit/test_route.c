@@ -195,13 +195,13 @@ START_TEST(bad_runs)
 		uint32_t count;
 		uint8_t len, rows[8];
 	} bad[] = {
-	    {1, 2, {ROUTE_ROW_RUN, 2}},		    /* of nothing */
-	    {1, 5, {0x80, 1, 1, ROUTE_ROW_RUN, 0}}, /* with nothing in it */
-	    {3, 5, {0x80, 1, 1, ROUTE_ROW_RUN, 5}}, /* to a name that is not there */
-	    {65537, 7, {0x80, 1, 1, ROUTE_ROW_RUN, 0x80, 0x80, 8}}, /* too long */
-	    {1, 4, {0x80, 1, 1, ROUTE_ROW_RUN}},		    /* cut off */
-	    {2, 5, {0x80, 1, 1, ROUTE_ROW_RUN, 4}},		    /* more rows than said */
-	    {2, 5, {0x80, 1, 1, 0x40 | ROUTE_ROW_RUN, 2}},	    /* with a time */
+	    {1, 2, {ROUTE_ROW_RUN, 2}},				   /* of nothing */
+	    {1, 5, {0x80, 1, 1, ROUTE_ROW_RUN, 0}},		   /* with nothing in it */
+	    {3, 5, {0x80, 1, 1, ROUTE_ROW_RUN, 5}},		   /* to a name that is not there */
+	    {8193, 7, {0x80, 1, 1, ROUTE_ROW_RUN, 0x80, 0x80, 1}}, /* too long */
+	    {1, 4, {0x80, 1, 1, ROUTE_ROW_RUN}},		   /* cut off */
+	    {2, 5, {0x80, 1, 1, ROUTE_ROW_RUN, 4}},		   /* more rows than said */
+	    {2, 5, {0x80, 1, 1, 0x40 | ROUTE_ROW_RUN, 2}},	   /* with a time */
 	};
 
 	for (size_t i = 0; i < COUNT_OF(bad); i++) {

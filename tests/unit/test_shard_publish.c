@@ -10,15 +10,6 @@ static struct bench bench;
 #define V3 MQTT_VERSION_3_1_1
 #define V5 MQTT_VERSION_5_0
 
-static struct mqtt_connect durable_connect(const char *id)
-{
-	struct mqtt_connect connect = connect_of(V5, id, false);
-
-	mqtt_set(&connect.properties, MQTT_PROPERTY_SESSION_EXPIRY_INTERVAL);
-	connect.properties.session_expiry_s = 1000;
-	return connect;
-}
-
 /* ---- QoS, publisher's side ---- */
 
 /* [MQTT-4.3.1-1] [MQTT-4.3.2-4] [MQTT-4.3.3-8]: QoS n is answered as QoS n, also without
@@ -57,7 +48,7 @@ END_TEST
  * one. [MQTT-4.3.3-12] */
 START_TEST(qos_2_once)
 {
-	struct mqtt_connect connect = durable_connect("from");
+	struct mqtt_connect connect = connect_lasting(V5, "from", 1000);
 	struct peer *from, *to;
 
 	bench_begin(&bench, 1);
@@ -195,7 +186,7 @@ END_TEST
  * same identifiers and DUP; PUBREL where PUBREC had come. [MQTT-4.3.3-6] */
 START_TEST(sends_again)
 {
-	struct mqtt_connect connect = durable_connect("to");
+	struct mqtt_connect connect = connect_lasting(V5, "to", 1000);
 	struct peer *from, *to;
 
 	bench_begin(&bench, 1);
@@ -241,7 +232,7 @@ END_TEST
 /* [MQTT-3.3.4-9] [MQTT-4.9.0-2]: no more than the client takes; acknowledgements make room. */
 START_TEST(receive_maximum_of_the_client)
 {
-	struct mqtt_connect connect = durable_connect("to");
+	struct mqtt_connect connect = connect_lasting(V5, "to", 1000);
 	struct peer *from, *to;
 
 	bench_begin(&bench, 1);
@@ -285,7 +276,7 @@ END_TEST
 /* An acknowledgement for what was not yet sent again on this connection takes no place twice. */
 START_TEST(acknowledged_before_sent_again)
 {
-	struct mqtt_connect connect = durable_connect("to");
+	struct mqtt_connect connect = connect_lasting(V5, "to", 1000);
 	struct peer *from, *to;
 
 	bench_begin(&bench, 1);
@@ -421,7 +412,7 @@ END_TEST
 /* [MQTT-3.3.2-7] [MQTT-3.3.2-12]: set, used, changed, and gone with the connection. */
 START_TEST(aliases_of_the_client)
 {
-	struct mqtt_connect connect = durable_connect("from");
+	struct mqtt_connect connect = connect_lasting(V5, "from", 1000);
 	struct peer *from, *to;
 
 	bench_begin(&bench, 1);
@@ -503,7 +494,7 @@ END_TEST
 /* [MQTT-3.3.2-5] [MQTT-3.3.2-6]: what waited says what is left; what expired is not sent. */
 START_TEST(expiry_counts_down)
 {
-	struct mqtt_connect connect = durable_connect("to");
+	struct mqtt_connect connect = connect_lasting(V5, "to", 1000);
 	struct peer *from, *to;
 
 	bench_begin(&bench, 1);
@@ -520,155 +511,6 @@ START_TEST(expiry_counts_down)
 	expect_publish(to, QOS(1), 2, "t", "", "ever");
 	expect_nothing(to);
 	ck_assert_uint_eq(counted(&bench, DROPPED_EXPIRED), 1);
-	bench_finish(&bench);
-}
-END_TEST
-
-/* ---- which subscriptions ---- */
-
-/* [MQTT-3.3.4-2] [MQTT-3.3.4-3] [MQTT-3.3.4-4] [MQTT-3.3.4-5]: one copy, the highest QoS, all
- * identifiers; repeated where two subscriptions say the same one. */
-START_TEST(overlapping)
-{
-	struct peer *to, *old;
-
-	bench_begin(&bench, 1);
-	to = new_peer(&bench, V5, "to");
-	subscribe_as(to, "a/+", 0, 7);
-	subscribe_as(to, "a/#", 2, 200);
-	subscribe(to, "#", 1);
-	old = new_peer(&bench, V3, "old");
-	subscribe(old, "a/+", 0);
-	subscribe(old, "a/b", 1);
-	peer_publish(old, QOS(2), 1, "a/b", "", "x");
-	expect(old, 0x50, "0001");
-	expect_publish(old, QOS(1), 1, "a/b", "", "x");
-	expect_nothing(old);
-	ck_assert_uint_eq(to->in_len, 2 + 5 + 2 + 1 + 5 + 1);
-	struct mqtt_publish publish;
-	struct slice raw;
-	uint32_t identifier, sum = 0;
-	ck_assert_uint_eq(to->in[0], 0x30 | QOS(2));
-	ck_assert_int_eq(
-	    mqtt_decode_publish(to->in[0] & 15, slice_of(to->in + 2, to->in_len - 2), V5, &publish),
-	    MQTT_SUCCESS);
-	raw = publish.properties.raw;
-	while (mqtt_next_subscription_identifier(&raw, &identifier))
-		sum += identifier;
-	ck_assert_uint_eq(sum, 207);
-	bench_finish(&bench);
-}
-END_TEST
-
-/* More identifiers than fit in a small list, also through the queue. */
-START_TEST(many_identifiers)
-{
-	struct mqtt_connect connect = durable_connect("to");
-	static const char *const filters[] = {
-	    "a/b/c/d", "+/b/c/d", "a/+/c/d", "a/b/+/d", "a/b/c/+", "+/+/c/d", "+/b/+/d",
-	    "+/b/c/+", "a/+/+/d", "a/+/c/+", "a/b/+/+", "+/+/+/d", "+/+/c/+", "+/b/+/+",
-	    "a/+/+/+", "+/+/+/+", "#",	     "a/#",	"a/b/#",   "a/b/c/#"};
-	struct peer *to, *from;
-	struct mqtt_publish publish;
-	uint32_t identifier, sum;
-
-	bench_begin(&bench, 1);
-	to = come_up(&bench, 0, &connect, false);
-	for (uint32_t i = 0; i < COUNT_OF(filters); i++)
-		subscribe_as(to, filters[i], 1, i + 1);
-	from = new_peer(&bench, V5, "from");
-	for (int away = 0; away < 2; away++) {
-		if (away)
-			peer_lose(to);
-		peer_publish(from, QOS(1), 1, "a/b/c/d", "", "x");
-		if (away)
-			to = come_up(&bench, 0, &connect, true);
-		sum = 0;
-		ck_assert_int_eq(mqtt_decode_publish(to->in[0] & 15,
-						     slice_of(to->in + 2, to->in_len - 2), V5,
-						     &publish),
-				 MQTT_SUCCESS);
-		while (mqtt_next_subscription_identifier(&publish.properties.raw, &identifier))
-			sum += identifier;
-		ck_assert_uint_eq(sum, 20 * 21 / 2);
-		to->in_len = 0;
-		peer_send(to, 0x40, away ? "0002" : "0001");
-	}
-	bench_finish(&bench);
-}
-END_TEST
-
-/* [MQTT-3.8.3-3]: not to oneself, whatever the connection; others do get it. */
-START_TEST(no_local)
-{
-	struct mqtt_connect connect = durable_connect("me");
-	struct peer *me, *other;
-
-	bench_begin(&bench, 1);
-	me = come_up(&bench, 0, &connect, false);
-	other = new_peer(&bench, V5, "other");
-	subscribe(me, "t", 1 | 4);
-	subscribe(other, "t", 0 | 4);
-	peer_publish(me, QOS(1), 1, "t", "", "mine");
-	expect(me, 0x40, "0001");
-	expect_publish(other, 0, 0, "t", "", "mine");
-	expect_nothing(me);
-	peer_publish(other, 0, 0, "t", "", "theirs");
-	expect_publish(me, 0, 0, "t", "", "theirs");
-	expect_nothing(other);
-	/* Another subscription of mine that does not mind. */
-	subscribe_as(me, "+", 0, 5);
-	peer_publish(me, 0, 0, "t", "", "again");
-	expect_publish(me, 0, 0, "t", "0B 05", "again");
-	bench_finish(&bench);
-}
-END_TEST
-
-/* [MQTT-3.8.4-3]: the same filter again replaces the old one: options and identifier. */
-START_TEST(subscribed_again)
-{
-	struct peer *to;
-
-	bench_begin(&bench, 1);
-	to = new_peer(&bench, V5, "to");
-	subscribe_as(to, "t", 2, 3);
-	subscribe(to, "t", 1);
-	peer_publish(to, QOS(2), 1, "t", "", "x");
-	expect(to, 0x50, "0001");
-	expect_publish(to, QOS(1), 1, "t", "", "x");
-	expect_nothing(to);
-	ck_assert_uint_eq(counted(&bench, SUBSCRIPTIONS), 1);
-	peer_send(to, 0xA2, "0009 00 0001 't'");
-	expect(to, 0xB0, "0009 00 00");
-	peer_publish(to, 0, 0, "t", "", "x");
-	expect_nothing(to);
-	bench_finish(&bench);
-}
-END_TEST
-
-/* [MQTT-4.7.2-1]: '$' topics are the broker's, and wildcards in front do not see them. */
-START_TEST(dollar_topics)
-{
-	struct event own = {
-	    .type = EVENT_PUBLISH, .text = SLICE_LITERAL("$SYS/x"), .bytes = SLICE_LITERAL("1")};
-	struct peer *peer;
-
-	bench_begin(&bench, 1);
-	peer = new_peer(&bench, V5, "p");
-	subscribe(peer, "#", 0);
-	subscribe(peer, "+/x", 0);
-	bench_event(&bench, 0, &own);
-	expect_nothing(peer);
-	subscribe(peer, "$SYS/#", 0);
-	bench_event(&bench, 0, &own);
-	expect_publish(peer, 0, 0, "$SYS/x", "", "1");
-	peer_publish(peer, QOS(1), 1, "$SYS/x", "", "2");
-	expect(peer, 0x40, "0001");
-	peer_publish(peer, QOS(2) | RETAIN, 2, "$SYS/x", "", "2");
-	expect(peer, 0x50, "0002");
-	expect_nothing(peer);
-	ck_assert_uint_eq(counted(&bench, DROPPED_DOLLAR), 2);
-	ck_assert_uint_eq(counted(&bench, RETAINED), 0);
 	bench_finish(&bench);
 }
 END_TEST
@@ -693,11 +535,6 @@ Suite *shard_publish_suite(void)
 	    aliases_of_ours,
 	    properties_go_on,
 	    expiry_counts_down,
-	    overlapping,
-	    many_identifiers,
-	    no_local,
-	    subscribed_again,
-	    dollar_topics,
 	};
 
 	return suite_of("shard_publish", tests, COUNT_OF(tests));

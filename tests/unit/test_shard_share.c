@@ -11,15 +11,6 @@ static struct bench bench;
 #define V5 MQTT_VERSION_5_0
 
 /* A new client whose home is this shard; `name` makes it another one. */
-static struct mqtt_connect lasting_at(unsigned home, const char *name)
-{
-	struct mqtt_connect connect = connect_of(V5, bench_name(&bench, home, name), false);
-
-	mqtt_set(&connect.properties, MQTT_PROPERTY_SESSION_EXPIRY_INTERVAL);
-	connect.properties.session_expiry_s = 100;
-	return connect;
-}
-
 static struct peer *peer_at(unsigned home, const char *name, int line)
 {
 	struct peer *peer = peer_new(&bench, V5, bench_name(&bench, home, name), line);
@@ -236,7 +227,7 @@ START_TEST(shared_among_many)
 		char name[8];
 
 		snprintf(name, sizeof name, "m%u-", i);
-		connects[i] = lasting_at(i % 3, name);
+		connects[i] = connect_lasting(V5, bench_name(&bench, i % 3, name), 100);
 		members[i] = come_up(&bench, 0, &connects[i], false);
 		subscribe(members[i], "$share/g/t", 0);
 	}
@@ -271,8 +262,8 @@ START_TEST(shared_while_away)
 	struct peer *pa, *pb, *from;
 
 	bench_begin(&bench, 3);
-	a = lasting_at(0, "a");
-	b = lasting_at(1, "b");
+	a = connect_lasting(V5, bench_name(&bench, 0, "a"), 100);
+	b = connect_lasting(V5, bench_name(&bench, 1, "b"), 100);
 	pa = come_up(&bench, 0, &a, false);
 	pb = come_up(&bench, 0, &b, false);
 	subscribe(pa, "$share/g/t", 1);
@@ -306,7 +297,7 @@ START_TEST(shared_member_ends)
 	struct peer *pa, *pb, *from;
 
 	bench_begin(&bench, 3);
-	a = lasting_at(0, "a");
+	a = connect_lasting(V5, bench_name(&bench, 0, "a"), 100);
 	mqtt_set(&a.properties, MQTT_PROPERTY_RECEIVE_MAXIMUM);
 	a.properties.receive_maximum = 2;
 	pa = come_up(&bench, 0, &a, false);
@@ -361,7 +352,7 @@ START_TEST(shared_group_ends)
 	struct peer *peer, *from;
 
 	bench_begin(&bench, 2);
-	a = lasting_at(0, "a");
+	a = connect_lasting(V5, bench_name(&bench, 0, "a"), 100);
 	peer = come_up(&bench, 0, &a, false);
 	subscribe(peer, "$share/g/t", 1);
 	subscribe(peer, "$share/h/t", 1);

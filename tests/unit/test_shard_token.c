@@ -88,12 +88,8 @@ static struct mqtt_connect *comes_by(enum mqtt_version version, const char *id, 
 {
 	struct mqtt_connect *connect = &asking.connect;
 
-	*connect = connect_of(version, id, false);
-	connect->clean_start = expiry_s == 0;
-	if (version == V5 && expiry_s > 0) {
-		mqtt_set(&connect->properties, MQTT_PROPERTY_SESSION_EXPIRY_INTERVAL);
-		connect->properties.session_expiry_s = expiry_s;
-	}
+	*connect =
+	    expiry_s ? connect_lasting(version, id, expiry_s) : connect_of(version, id, true);
 	if (token)
 		write_token(token, asking.password);
 	else

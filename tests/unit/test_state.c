@@ -10,11 +10,9 @@ static struct bench bench;
 
 static struct mqtt_connect lasting(const char *id)
 {
-	struct mqtt_connect connect = connect_of(V5, id, false);
+	struct mqtt_connect connect = connect_lasting(V5, id, 1000);
 
-	mqtt_set(&connect.properties, MQTT_PROPERTY_SESSION_EXPIRY_INTERVAL);
 	mqtt_set(&connect.properties, MQTT_PROPERTY_RECEIVE_MAXIMUM);
-	connect.properties.session_expiry_s = 1000;
 	connect.properties.receive_maximum = 3;
 	return connect;
 }
