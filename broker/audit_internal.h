@@ -38,6 +38,7 @@ struct audit {
 
 	pthread_mutex_t mutex; /* guards the rest */
 	struct audit_log *log;
+	struct keyring *keys; /* borrowed */
 	struct audit_queue waiting;
 	uint64_t told_hour[AUDIT_WORDS]; /* when a right or an alert last got its entry */
 	bool unwritable;		 /* the last write failed */

@@ -67,7 +67,20 @@ static struct audit_hash transfers_hash(const struct residency *residency)
 	return audit_sha256(parts, count);
 }
 
-static struct audit_event settings_of(const struct config *config)
+/* What they are kept under: found, not configured. */
+static enum audit_word wrap_of(const struct config *config, struct keyring *keys)
+{
+	if (!keyring_is_wrapped(keys))
+		return AUDIT_WORD_WRAP_NONE;
+	return config->key_file ? AUDIT_WORD_WRAP_KEY_FILE : AUDIT_WORD_WRAP_CREDENTIAL;
+}
+
+static enum audit_word erasure_of(enum erase_level level)
+{
+	return level == ERASE_CLEAR ? AUDIT_WORD_ERASURE_CLEAR : AUDIT_WORD_ERASURE_NONE;
+}
+
+static struct audit_event settings_of(const struct config *config, struct keyring *keys)
 {
 	static const enum audit_word depths[] = {[IP_LOGGING_NONE] = AUDIT_WORD_DEPTH_NONE,
 						 [IP_LOGGING_TRUNCATE] = AUDIT_WORD_DEPTH_TRUNCATE,
@@ -87,10 +100,17 @@ static struct audit_event settings_of(const struct config *config)
 	    {AUDIT_FIELD_CONFIG_AUDIT_LOG, switch_of(config->audit_log)},
 	    {AUDIT_FIELD_CONFIG_AUTH_EXPIRY, config->auth_expiry_s},
 	    {AUDIT_FIELD_CONFIG_CONNECTION_MESSAGES, switch_of(config->core.connection_messages)},
+	    {AUDIT_FIELD_CONFIG_ERASE_LEVEL, erasure_of(keyring_erase_level(keys).level)},
+	    {AUDIT_FIELD_CONFIG_ERASE_LEVEL_REQUIRED, erasure_of(config->erase_level_required)},
 	    {AUDIT_FIELD_CONFIG_IP_LOGGING, depths[config->ip_logging]},
+	    {AUDIT_FIELD_CONFIG_KEYS_LOCATION,
+	     config->keys_location ? AUDIT_WORD_PLACE_ELSEWHERE : AUDIT_WORD_PLACE_DATA},
+	    {AUDIT_FIELD_CONFIG_KEYS_WRAPPED, wrap_of(config, keys)},
 	    {AUDIT_FIELD_CONFIG_LOG_LISTENER, reach_of(config->log_address)},
 	    {AUDIT_FIELD_CONFIG_MEMORY_PROTECTION, protections[config->memory_protection]},
 	    {AUDIT_FIELD_CONFIG_REGION, AUDIT_REGION(config->region[0], config->region[1])},
+	    {AUDIT_FIELD_CONFIG_ROUTE_EXPIRY, config->route_expiry_s},
+	    {AUDIT_FIELD_CONFIG_ROUTE_ROWS, switch_of(config->route_max_bytes > 0)},
 	    {AUDIT_FIELD_CONFIG_SESSION_EXPIRY_MAX, config->core.session_expiry_max_s},
 	    {AUDIT_FIELD_CONFIG_TLS, tls_of(config)},
 	};
@@ -104,8 +124,11 @@ static struct audit_event settings_of(const struct config *config)
 
 /* Settings that a reload does not change. */
 static const enum audit_field fixed[] = {
-    AUDIT_FIELD_CONFIG_AUDIT_LOG, AUDIT_FIELD_CONFIG_ADMIN_LISTENER,
-    AUDIT_FIELD_CONFIG_LOG_LISTENER, AUDIT_FIELD_CONFIG_MEMORY_PROTECTION};
+    AUDIT_FIELD_CONFIG_AUDIT_LOG,     AUDIT_FIELD_CONFIG_ADMIN_LISTENER,
+    AUDIT_FIELD_CONFIG_ERASE_LEVEL,   AUDIT_FIELD_CONFIG_ERASE_LEVEL_REQUIRED,
+    AUDIT_FIELD_CONFIG_KEYS_LOCATION, AUDIT_FIELD_CONFIG_KEYS_WRAPPED,
+    AUDIT_FIELD_CONFIG_LOG_LISTENER,  AUDIT_FIELD_CONFIG_MEMORY_PROTECTION,
+    AUDIT_FIELD_CONFIG_ROUTE_ROWS};
 
 static struct audit_event policy_of(const struct config *config)
 {
@@ -185,13 +208,14 @@ static bool add_pointed(struct audit *audit, struct pointed *pointed, struct aud
  * Without a change of settings or version the start may wait; a change may not.  A log that is
  * switched off gets the entry that says so, and nothing more.
  */
-static bool write_start(struct audit *audit, const struct config *config, bool restored,
-			struct failure *failure)
+static bool write_start(struct audit *audit, struct keyring *keys, const struct config *config,
+			bool restored, struct failure *failure)
 {
 	struct audit_event start = audit_event_now(AUDIT_START);
 	const bool on = config->audit_log;
 
-	audit->settings = settings_of(config);
+	audit->keys = keys;
+	audit->settings = settings_of(config, keys);
 	audit->policy_version = config->policy_version;
 	struct pointed pointed[] = {
 	    {version_now(), AUDIT_FIELD_START_VERSION, on, false},
@@ -269,7 +293,7 @@ bool audit_open(int data_directory, struct keyring *keys, const struct config *c
 	    faccessat(data_directory, AUDIT_LOG_FOLDER "/checkpoint", F_OK, 0) != 0)
 		return true;
 	struct audit *made = create(data_directory, keys, &was, failure);
-	bool ok = made->log && write_start(made, config, was == AUDIT_LOG_RESTORED, failure);
+	bool ok = made->log && write_start(made, keys, config, was == AUDIT_LOG_RESTORED, failure);
 
 	if (ok && config->audit_log) {
 		*audit = made;
@@ -301,7 +325,7 @@ bool audit_settings(struct audit *audit, const struct config *config, struct fai
 {
 	if (!audit)
 		return true;
-	struct audit_event settings = settings_of(config);
+	struct audit_event settings = settings_of(config, audit->keys);
 	struct audit_event policy = policy_of(config);
 
 	pthread_mutex_lock(&audit->mutex);

@@ -126,6 +126,7 @@ static void gather_for_admin(void *self, struct metrics *metrics)
 	household_count_keys(self, metrics);
 	household_count_jobs(self, metrics);
 	auth_log_count(((struct household *)self)->auth_log, &metrics->logins);
+	metrics->disk_full = atomic_load_explicit(&house->disk_full, memory_order_relaxed);
 	metrics->files_restricted = house->files_restricted;
 	metrics->calls_restricted = house->calls_restricted;
 }

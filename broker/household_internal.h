@@ -17,6 +17,7 @@
 #include "broker/control.h"
 #include "broker/core/budget.h"
 #include "broker/desk.h"
+#include "broker/disk_watch.h"
 #include "broker/door.h"
 #include "broker/jobs.h"
 #include "broker/log_server.h"
@@ -122,6 +123,10 @@ struct household {
 	struct aggregate *aggregate; /* NULL for no data directory */
 	struct auth_log *auth_log;
 	struct household_routes *routes; /* NULL: deliveries are not recorded */
+
+	struct disk_watch disk;
+	uint64_t disk_due_ms;
+	_Atomic bool disk_full;
 
 	struct sys_tree sys_tree;
 	uint64_t sys_due_ms;
@@ -260,6 +265,9 @@ bool household_traffic(void *self, const struct control_traffic *asked, struct f
 /* For subject.h.  Thread: the control socket's, and the desk's. */
 bool household_deliveries(void *self, const struct subject_deliveries *asked, uint64_t *count,
 			  struct failure *failure);
+
+/* household_disk.c: is there room on the disk of the data directory? */
+void household_look_at_disk(struct household *house, uint64_t now_ms);
 
 /* household_reload.c */
 void household_reload(struct household *house);

@@ -247,6 +247,7 @@ static void meet_deadlines(struct household *house)
 	if (now_ms >= house->sys_due_ms)
 		household_update_sys_tree(house, now_ms);
 	tick_door(house, now_ms);
+	household_look_at_disk(house, now_ms);
 	tend_audit(house);
 	report_exhaustion(house, now_ms);
 	household_report_refusals(house, now_ms);

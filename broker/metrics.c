@@ -90,6 +90,8 @@ static const struct {
      offsetof(struct metrics, erase_clear)},
     {"keys_wrapped", "gauge", "1: keys on disk are wrapped under key_file or a credential",
      offsetof(struct metrics, keys_wrapped)},
+    {"disk_full", "gauge", "1: the disk of the data directory has next to no room",
+     offsetof(struct metrics, disk_full)},
     {"sandbox_files", "gauge", "1: the broker reaches only the folders of its configuration",
      offsetof(struct metrics, files_restricted)},
     {"sandbox_calls", "gauge", "1: the broker makes only the system calls that it needs",

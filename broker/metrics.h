@@ -45,6 +45,7 @@ struct metrics {
 	uint64_t payload_bytes, payload_locked_bytes;
 	uint64_t payload_protected;		     /* 0 or 1 */
 	uint64_t erase_clear, keys_wrapped;	     /* likewise */
+	uint64_t disk_full;			     /* likewise: disk_watch.h */
 	uint64_t files_restricted, calls_restricted; /* likewise: sandbox.h */
 	struct auth_log_counts logins;
 	size_t job_count;

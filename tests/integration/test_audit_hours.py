@@ -166,6 +166,9 @@ class Settings(ClockTest):
         first = self.configs()[0]
         self.assertEqual((first["tls"], first["region"], first["memory_protection"], first["allow_anonymous"]),
                          ("all", "EU", "wanted", "on"))
+        self.assertEqual((first["keys_location"], first["keys_wrapped"], first["erase_level_required"], first["route_expiry"],
+                          first["route_rows"]), ("data", "none", "none", 86400, "on"))
+        self.assertIn(first["erase_level"], ("clear", "none"))
         self.assertEqual(self.broker.stop(), 0)
         self.broker.config = "sys_interval 1\nregion DE\npolicy_version 7\nallow_cleartext_password true"
         self.broker.start()

@@ -1,5 +1,6 @@
 """keys.slots beside a running broker: where it is, what wraps it, and what is said about destroying keys."""
 
+import json
 import os
 import pathlib
 import secrets
@@ -43,6 +44,11 @@ class KeysTest(OwnBrokerTest):
     def number(self, name):
         return metric(get(self.admin, "/metrics")[1], f"metrino_{name}")
 
+    def configs(self):
+        """What the audit log says of settings."""
+        lines = (self.broker.data / "log" / "audit.jsonl").read_bytes().splitlines()
+        return [entry for entry in map(json.loads, lines) if entry["event"] == "config"]
+
     def key_file(self, name="wrapping", content=None, mode=0o400):
         path = self.elsewhere / name
         path.write_bytes(secrets.token_bytes(32) if content is None else content)
@@ -69,6 +75,7 @@ class Wrapping(KeysTest):
         self.start(f"key_file {key}")
         self.assertIn("at rest: keys are wrapped under key_file", self.broker.log())
         self.assertEqual(self.number("keys_wrapped"), 1)
+        self.assertEqual([entry["keys_wrapped"] for entry in self.configs()], ["none", "key_file"])
         self.broker.stop()
         after = self.slots.read_bytes()
         clear = [before[at + 32:at + 64] for at in range(0, len(before), 4096) if before[at + 10] == 1]
@@ -98,6 +105,7 @@ class Wrapping(KeysTest):
         self.addCleanup(os.environ.pop, "CREDENTIALS_DIRECTORY")
         self.start()
         self.assertIn("at rest: keys are wrapped under the credential metrino-keys", self.broker.log())
+        self.assertEqual(self.configs()[-1]["keys_wrapped"], "credential")
         self.broker.stop()
         self.refused(f"key_file {key}", "and so is the credential", "take the other away")
 
@@ -128,6 +136,7 @@ class Location(KeysTest):
         self.start(f"keys_location {place}")
         self.assertEqual([path.name for path in place.iterdir()], ["keys.slots"])
         self.assertFalse(self.slots.exists())
+        self.assertEqual(self.configs()[-1]["keys_location"], "elsewhere")
         self.broker.stop()
         self.start(f"keys_location {place}")
 

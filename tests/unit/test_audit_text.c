@@ -247,6 +247,81 @@ START_TEST(proofs_as_text)
 }
 END_TEST
 
+/* ---- the longest there can be */
+
+/* Names of kinds are KINDS of words, and numbers, hashes and regions. */
+enum kind {
+	KIND_NUMBER,
+	KIND_HASH,
+	KIND_REGION,
+#define WORDS(kind) KIND_##kind,
+#define WORD(kind, name, text)
+#define EVENT(name, text, sentence)
+#define FIELD(event, name, text, kind)
+#define LATER(event, name, text, kind)
+#include "storage/audit/event.def"
+#undef WORDS
+#undef WORD
+#undef FIELD
+#undef LATER
+};
+
+static const struct {
+	enum audit_word word;
+	enum kind kind;
+	size_t len;
+} words[] = {
+#define WORDS(kind)
+#define WORD(kind, name, text) {AUDIT_WORD_##kind##_##name, KIND_##kind, sizeof(text) - 1},
+#define FIELD(event, name, text, kind)
+#define LATER(event, name, text, kind)
+#include "storage/audit/event.def"
+#undef WORD
+#undef FIELD
+#undef LATER
+};
+
+static const struct {
+	enum audit_event_type event;
+	enum kind kind;
+} fields[] = {
+#define WORD(kind, name, text)
+#define FIELD(event, name, text, kind) {AUDIT_##event, KIND_##kind},
+#define LATER(event, name, text, kind) {AUDIT_##event, KIND_##kind},
+#include "storage/audit/event.def"
+};
+
+static uint64_t longest_of(enum kind kind)
+{
+	uint64_t longest = UINT64_MAX - 1; /* UINT64_MAX is AUDIT_ABSENT */
+	size_t len = 0;
+
+	if (kind == KIND_REGION)
+		return AUDIT_REGION('E', 'U');
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		if (words[i].kind == kind && words[i].len > len) {
+			len = words[i].len;
+			longest = words[i].word;
+		}
+	return longest;
+}
+
+/* Whatever its values, an entry and its sentence have room. */
+START_TEST(longest)
+{
+	struct audit_event event = {
+	    .type = (enum audit_event_type)_i, .index = UINT64_MAX - 1, .time_s = UINT64_MAX - 1};
+	char line[AUDIT_LINE_SIZE];
+
+	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++)
+		if (fields[i].event == event.type)
+			event.values[i] = longest_of(fields[i].kind);
+	ck_assert_uint_gt(audit_event_write(&event, line), 0);
+	ck_assert(audit_event_read(slice_text(line), &event));
+	ck_assert_uint_gt(audit_event_tell(&event, line), 0);
+}
+END_TEST
+
 Suite *audit_text_suite(void)
 {
 	Suite *suite = suite_create("audit_text");
@@ -255,6 +330,7 @@ Suite *audit_text_suite(void)
 	tcase_add_loop_test(text, every_event, 0, AUDIT_EVENTS);
 	tcase_add_loop_test(text, one_line_for_one_event, 0, AUDIT_EVENTS);
 	tcase_add_test(text, later_fields);
+	tcase_add_loop_test(text, longest, 0, AUDIT_EVENTS);
 	tcase_add_test(text, refused_lines);
 	tcase_add_test(text, signature_vector);
 	tcase_add_test(text, verifier_key);
