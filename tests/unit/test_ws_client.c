@@ -159,13 +159,11 @@ static struct ws_client *opened(void)
 
 /* ---- bytes both ways */
 
-#define LEN 200000u
-
-static uint8_t *pattern(void)
+static uint8_t *pattern(size_t len)
 {
-	uint8_t *at = need_memory(LEN);
+	uint8_t *at = need_memory(len);
 
-	for (size_t i = 0; i < LEN; i++)
+	for (size_t i = 0; i < len; i++)
 		at[i] = (uint8_t)(i * 2654435761u >> 13);
 	return at;
 }
@@ -183,9 +181,9 @@ static void send_all(struct ws_client *client, struct slice bytes)
 	}
 }
 
-static void read_all(struct ws_client *client, struct buffer *got, size_t room)
+static void read_all(struct ws_client *client, struct buffer *got, size_t len, size_t room)
 {
-	while (got->len < LEN) {
+	while (got->len < len) {
 		const ssize_t n = ws_client_read(client, buffer_reserve(got, room), room);
 
 		if (n >= 0) {
@@ -199,14 +197,15 @@ static void read_all(struct ws_client *client, struct buffer *got, size_t room)
 }
 
 static const struct {
-	size_t step, room;
-} manners[] = {{0, 65536}, {0, 100}, {1, 7}, {999, 65536}};
+	size_t len, step, room;
+} manners[] = {{200000, 0, 65536}, {200000, 0, 100}, {10000, 1, 7}, {200000, 999, 65536}};
 
 START_TEST(bytes_arrive)
 {
 	struct buffer got = {0};
-	uint8_t *bytes = pattern();
-	struct slice all = slice_of(bytes, LEN);
+	const size_t len = manners[_i].len;
+	uint8_t *bytes = pattern(len);
+	struct slice all = slice_of(bytes, len);
 
 	begin();
 	struct ws_client *client = opened();
@@ -217,8 +216,8 @@ START_TEST(bytes_arrive)
 	ck_assert(slice_equal(buffer_slice(&heard), all));
 	while (all.len > 0)
 		all = slice_after(all, (size_t)server.class->write(&server, &all, 1));
-	read_all(client, &got, manners[_i].room);
-	ck_assert(slice_equal(buffer_slice(&got), slice_of(bytes, LEN)));
+	read_all(client, &got, len, manners[_i].room);
+	ck_assert(slice_equal(buffer_slice(&got), slice_of(bytes, len)));
 	line.step = 0;
 	ws_client_close(client);
 	pump_server();
