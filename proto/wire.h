@@ -30,6 +30,9 @@ struct writer {
 #define VARINT_MAX     268435455u /* MQTT 5.0 1.5.5: four bytes of seven bits */
 #define VARINT_LEN_MAX 4u
 
+/* Fixed header and body of the longest packet that a Remaining Length can name, 2.1.4. */
+#define PACKET_SIZE_MAX (1u + 4u + VARINT_MAX)
+
 /* An empty slice may have no address, and adding even 0 to that is not defined. */
 static inline struct reader reader_of(struct slice s)
 {

@@ -66,8 +66,11 @@ static void connack_properties(const struct shard *shard, const struct client *c
 		mqtt_set(p, MQTT_PROPERTY_RETAIN_AVAILABLE);
 		p->retain_available = 0;
 	}
-	mqtt_set(p, MQTT_PROPERTY_MAXIMUM_PACKET_SIZE);
-	p->maximum_packet_size = shard->settings->max_packet_size;
+	if (shard->settings->max_packet_size <
+	    PACKET_SIZE_MAX) { /* 3.2.2.3.6: else there is no limit */
+		mqtt_set(p, MQTT_PROPERTY_MAXIMUM_PACKET_SIZE);
+		p->maximum_packet_size = shard->settings->max_packet_size;
+	}
 	if (connecting->assigned_id) { /* [MQTT-3.1.3-7] */
 		mqtt_set(p, MQTT_PROPERTY_ASSIGNED_CLIENT_IDENTIFIER);
 		p->assigned_client_identifier =

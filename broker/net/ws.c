@@ -3,6 +3,7 @@
 #include "broker/net/backlog.h"
 #include "broker/net/transport.h"
 #include "broker/net/wipe.h"
+#include "proto/wire.h"
 #include <stdlib.h>
 #include <wslay/wslay.h>
 
@@ -10,7 +11,7 @@
 #define FRAME_MAX 16384u
 
 /* One message, however many frames it has: no more than the largest packet of MQTT. */
-#define MESSAGE_MAX 268435460u
+#define MESSAGE_MAX PACKET_SIZE_MAX
 
 struct ws_link {
 	struct stream inner;

@@ -1,4 +1,5 @@
 /* CONNECT and CONNACK of whole shards: MQTT 5.0 sections 3.1, 3.2 and 4.13, MQTT 3.1.1 likewise. */
+#include "proto/wire.h"
 #include "tests/unit/shard_bench.h"
 
 static struct bench bench;
@@ -87,6 +88,13 @@ START_TEST(tells_what_differs)
 	peer = peer_open(&bench, 0, MQTT_VERSION_5_0);
 	peer_connect(peer, &connect);
 	expect(peer, 0x20, "00 00 0C 21 0014 24 01 25 00 27 00100000");
+	/* As large as a packet can be is no limit: 3.2.2.3.6. */
+	bench.settings.max_packet_size = PACKET_SIZE_MAX;
+	connect = connect_of(MQTT_VERSION_5_0, "c", true);
+	connect.keep_alive_s = 60;
+	peer = peer_open(&bench, 0, MQTT_VERSION_5_0);
+	peer_connect(peer, &connect);
+	expect(peer, 0x20, "00 00 07 21 0014 24 01 25 00");
 	bench_finish(&bench);
 }
 END_TEST
