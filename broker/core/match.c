@@ -38,6 +38,7 @@ static struct match *match_of(struct shard *shard, struct session *session)
 struct matching {
 	struct shard *shard;
 	const struct publication *publication;
+	bool no_local; /* a subscription matches that does not want its own messages */
 };
 
 static void found_session(struct matching *m, const struct subscription *s)
@@ -46,8 +47,10 @@ static void found_session(struct matching *m, const struct subscription *s)
 	struct session *session = session_at(shard, s->owner);
 	const struct publisher *from = &m->publication->publisher;
 	if (s->options & OPTION_NO_LOCAL && from->session == session->number &&
-	    from->party == shard->party)
+	    from->party == shard->party) {
+		m->no_local = true;
 		return; /* [MQTT-3.8.3-3] */
+	}
 	struct match *match = match_of(shard, session);
 	uint8_t qos = s->options & OPTION_QOS;
 	if (qos > match->qos)
@@ -151,7 +154,7 @@ struct trie_name publication_name(const struct shard *shard, struct publication 
 
 bool deliver_here(struct shard *shard, struct publication *publication)
 {
-	struct matching m = {shard, publication};
+	struct matching m = {shard, publication, false};
 	shard->match_turn++;
 	shard->match_count = 0;
 	shard->match_identifier_count = 0;
@@ -162,5 +165,5 @@ bool deliver_here(struct shard *shard, struct publication *publication)
 		deliver_match(shard, publication, &shard->matches[i]);
 	for (uint32_t i = 0; i < shard->match_group_count; i++)
 		share_deliver(shard, shard->match_groups[i], publication);
-	return shard->match_count + shard->match_group_count > 0;
+	return shard->match_count + shard->match_group_count > 0 || m.no_local;
 }

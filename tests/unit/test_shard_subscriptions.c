@@ -105,6 +105,11 @@ START_TEST(no_local)
 	subscribe_as(me, "+", 0, 5);
 	peer_publish(me, 0, 0, "t", "", "again");
 	expect_publish(me, 0, 0, "t", "0B 05", "again");
+	/* Who does not want its own message is a subscriber all the same: not 0x10. */
+	subscribe(me, "mine/alone", 1 | 4);
+	peer_publish(me, QOS(1), 2, "mine/alone", "", "mine");
+	expect(me, 0x40, "0002");
+	expect_nothing(me);
 	bench_finish(&bench);
 }
 END_TEST
