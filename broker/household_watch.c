@@ -53,6 +53,7 @@ static const struct {
     {HAPPENED_DROPPED_SLOW, "deliveries were dropped: the client read too slowly"},
     {HAPPENED_DROPPED_MEMORY, "deliveries were dropped: memory_limit was reached"},
     {HAPPENED_DROPPED_RETAIN_LIMIT, "retained messages were not kept: a limit was reached"},
+    {HAPPENED_DROPPED_SIZE_LIMIT, "messages were refused: larger than message_size_limit"},
 };
 
 static void report_counts(struct household *house)

@@ -39,6 +39,9 @@ static struct refusal check_will(const struct shard *shard,
 	if (connect->will.topic.at[0] == '$')
 		return (struct refusal){MQTT_TOPIC_NAME_INVALID,
 					"a will topic must not begin with '$'"};
+	if (connect->will.payload.len > shard->settings->message_size_limit)
+		return (struct refusal){MQTT_PACKET_TOO_LARGE,
+					"the will is larger than message_size_limit"};
 	return (struct refusal){MQTT_SUCCESS, NULL};
 }
 

@@ -30,8 +30,6 @@ static enum mqtt_reason check(const struct shard *shard, const struct client *cl
 		return MQTT_QOS_NOT_SUPPORTED; /* [MQTT-3.2.2-11] */
 	if (p->retain && !shard->settings->retain_available)
 		return MQTT_RETAIN_NOT_SUPPORTED; /* [MQTT-3.2.2-14] */
-	if (p->payload.len > shard->settings->message_size_limit)
-		return MQTT_PACKET_TOO_LARGE;
 	return MQTT_SUCCESS;
 }
 
@@ -321,6 +319,18 @@ static enum mqtt_reason denied_to(const struct client *client)
 	return client->version == MQTT_VERSION_5_0 ? MQTT_NOT_AUTHORIZED : MQTT_SUCCESS;
 }
 
+/*
+ * Beyond message_size_limit, of which CONNACK says nothing: the message is refused, not the
+ * connection, or a client with a session would come back with the same message for ever.
+ */
+static bool is_too_large(struct shard *shard, const struct mqtt_publish *p)
+{
+	if (p->payload.len <= shard->settings->message_size_limit)
+		return false;
+	COUNT(shard, DROPPED_SIZE_LIMIT);
+	return true;
+}
+
 static bool can_tell(const struct client *client, const struct mqtt_publish *p)
 {
 	return p->qos > 0 && client->version == MQTT_VERSION_5_0;
@@ -355,6 +365,8 @@ static void take(struct shard *shard, struct client *client, struct session *ses
 		       own_topic_publish(shard, session, &publication, correlation_of(p)));
 	else if (!rights_allow(shard, session, AUTH_WRITE, in->topic))
 		go_now(shard, client, session, p, &publication, denied_to(client));
+	else if (is_too_large(shard, p))
+		go_now(shard, client, session, p, &publication, MQTT_QUOTA_EXCEEDED);
 	else if (!goes_later(shard, session, &publication))
 		take_over(shard, client, session, p, &publication);
 	else if (let_wait(shard, client, session, p, &publication))

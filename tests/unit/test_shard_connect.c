@@ -269,11 +269,23 @@ START_TEST(refuses_as_the_listener_says)
 	five.will.qos = 2;
 	bench.listener.max_qos = 1;
 	REFUSED(&five, 0x9B);
+	three.client_id = five.client_id;
+	three.has_will = true;
+	three.will = five.will;
+	REFUSED(&three, 0x05);
 	five.will.qos = 1;
 	five.will.retain = true;
 	bench.settings.retain_available = false;
 	REFUSED(&five, 0x9A);
-	ck_assert_uint_eq(counted(&bench, CONNECTS_REFUSED), 9);
+	three.will = five.will;
+	REFUSED(&three, 0x05);
+	five.will.retain = false;
+	five.will.payload = SLICE_LITERAL("12345");
+	bench.settings.message_size_limit = 4;
+	REFUSED(&five, 0x95);
+	three.will = five.will;
+	REFUSED(&three, 0x05);
+	ck_assert_uint_eq(counted(&bench, CONNECTS_REFUSED), 13);
 	bench_finish(&bench);
 }
 END_TEST

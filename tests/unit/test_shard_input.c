@@ -316,7 +316,6 @@ START_TEST(beyond_what_connack_said)
 	bench_init(&bench, 1);
 	bench.listener.max_qos = 1;
 	bench.settings.retain_available = false;
-	bench.settings.message_size_limit = 4;
 	bench_start(&bench);
 	peer = new_peer(&bench, V5, "p");
 	peer_publish(peer, QOS(2), 1, "t", "", "x");
@@ -325,13 +324,39 @@ START_TEST(beyond_what_connack_said)
 	peer_publish(peer, RETAIN, 0, "t", "", "x");
 	expect_end(peer, MQTT_RETAIN_NOT_SUPPORTED);
 	peer = new_peer(&bench, V5, "p");
-	peer_publish(peer, 0, 0, "t", "", "1234");
-	expect_nothing(peer);
-	peer_publish(peer, 0, 0, "t", "", "12345");
-	expect_end(peer, MQTT_PACKET_TOO_LARGE);
-	peer = new_peer(&bench, V5, "p");
 	peer_send(peer, 0x82, "0001 00 0001 't' 02"); /* granted less: [MQTT-3.8.4-7] */
 	expect(peer, 0x90, "0001 00 01");
+	bench_finish(&bench);
+}
+END_TEST
+
+/* CONNACK does not tell message_size_limit, so the message is refused and not the connection. */
+START_TEST(beyond_message_size_limit)
+{
+	struct peer *peer, *other;
+
+	bench_init(&bench, 1);
+	bench.settings.message_size_limit = 4;
+	bench_start(&bench);
+	other = new_peer(&bench, V5, "other");
+	subscribe(other, "#", 0);
+	peer = new_peer(&bench, V5, "p");
+	peer_publish(peer, QOS(1), 1, "t", "", "12345");
+	expect(peer, 0x40, "0001 97");
+	peer_publish(peer, QOS(2), 2, "t", "", "12345");
+	expect(peer, 0x50, "0002 97");
+	peer_publish(peer, 0, 0, "t", "23 0001", "12345");
+	expect_nothing(other);
+	ck_assert_uint_eq(counted(&bench, DROPPED_SIZE_LIMIT), 3);
+	peer_publish(peer, QOS(1), 1, "", "23 0001", "1234"); /* the alias was set all the same */
+	expect_publish(other, 0, 0, "t", "", "1234");
+	expect(peer, 0x40, "0001");
+	peer = new_peer(&bench, V3, "three");
+	peer_publish(peer, 0, 0, "t", "", "12345");
+	expect_nothing(peer);
+	peer_publish(peer, QOS(1), 1, "t", "", "12345"); /* no other way to tell */
+	expect_closed(peer);
+	expect_nothing(other);
 	bench_finish(&bench);
 }
 END_TEST
@@ -360,12 +385,12 @@ Suite *shard_input_suite(void)
 	Suite *suite = suite_create("shard_input");
 	TCase *tcase = tcase_create("input");
 	const TTest *tests[] = {
-	    filters_refused,	      dollar_share_before_5,
-	    plain_and_shared,	      unsubscribe_before_5,
-	    subscriptions_capped,     changed_at_the_cap,
-	    stray_acknowledgements,   acknowledgements_of_another_kind,
-	    nothing_after_disconnect, beyond_what_connack_said,
-	    longest_topics,
+	    filters_refused,	       dollar_share_before_5,
+	    plain_and_shared,	       unsubscribe_before_5,
+	    subscriptions_capped,      changed_at_the_cap,
+	    stray_acknowledgements,    acknowledgements_of_another_kind,
+	    nothing_after_disconnect,  beyond_what_connack_said,
+	    beyond_message_size_limit, longest_topics,
 	};
 
 	for (size_t i = 0; i < COUNT_OF(tests); i++)
