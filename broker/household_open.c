@@ -130,8 +130,8 @@ static bool open_store(struct household *house, struct failure *failure)
 	if (house->directory < 0)
 		return true;
 	const struct config *config = house->config;
-	const struct vault_options options = {house->data_way.path, config->durability,
-					      house->keys};
+	const struct vault_options options = {house->data_way.path, config->durability, house->keys,
+					      moment_now().wall_s};
 	bool put_aside;
 
 	house->vault = vault_open(&options, &put_aside, failure);

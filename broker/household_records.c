@@ -3,6 +3,9 @@
  * of logins are written and end.
  */
 #include "broker/household_internal.h"
+#include "storage/lmdb_store.h"
+
+#define HOUR_S 3600u
 
 /* ---- releases of days */
 
@@ -113,6 +116,11 @@ void household_set_lifetimes(struct household *house, const struct config *confi
 		aggregate_set_expiry(house->aggregate, config->aggregate_expiry_s);
 }
 
+static uint64_t later(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
 /* What the keys know of the time: a clock that says less is wrong. */
 uint64_t household_known_time_s(const struct household *house)
 {
@@ -120,8 +128,10 @@ uint64_t household_known_time_s(const struct household *house)
 	uint64_t logins_s;
 	auth_log_span(house->auth_log, &oldest_s, &logins_s);
 	const uint64_t days_s = house->aggregate ? aggregate_newest_s(house->aggregate) : 0;
+	const uint64_t hours_s =
+	    house->store ? lmdb_store_envelope_end_s(house->store) - HOUR_S : 0;
 
-	return logins_s > days_s ? logins_s : days_s;
+	return later(later(logins_s, days_s), hours_s);
 }
 
 void household_close_records(struct household *house)

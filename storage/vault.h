@@ -36,6 +36,7 @@ struct vault_options {
 	const char *directory; /* is there and ours: directory.h */
 	enum store_durability durability;
 	struct keyring *keyring;
+	uint64_t now_s; /* since 1970: the hour of the first envelope key */
 };
 
 /*

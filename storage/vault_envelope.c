@@ -7,8 +7,6 @@
  */
 #include "storage/vault_internal.h"
 
-#include <time.h>
-
 #define HOUR_S UINT64_C(3600)
 
 struct looking {
@@ -79,7 +77,7 @@ static bool has_key(struct vault *vault, uint32_t epoch, struct failure *failure
 	    vault->file.path, epoch);
 }
 
-bool vault_settle_envelope(struct vault *vault, struct failure *failure)
+bool vault_settle_envelope(struct vault *vault, uint64_t now_s, struct failure *failure)
 {
 	struct looking looking = {.vault = vault};
 	uint64_t epochs[SLOT_COUNT];
@@ -96,5 +94,5 @@ bool vault_settle_envelope(struct vault *vault, struct failure *failure)
 	if (!vault_destroy_envelopes(vault, failure))
 		return false;
 	return looking.found || count > 0 ||
-	       vault_make_envelope(vault, (uint64_t)time(NULL), &vault->envelope, failure);
+	       vault_make_envelope(vault, now_s, &vault->envelope, failure);
 }

@@ -96,7 +96,7 @@ bool vault_open_rows(struct vault *vault, MDB_txn *txn, const struct vault_kind 
 bool vault_sweep(struct vault *vault, enum vault_class class, struct failure *failure);
 
 /* vault_envelope.c: at open: under which key the journal is; makes one where there is none. */
-bool vault_settle_envelope(struct vault *vault, struct failure *failure);
+bool vault_settle_envelope(struct vault *vault, uint64_t now_s, struct failure *failure);
 /* A key to be taken into use by setting vault->envelope to its epoch... */
 bool vault_make_envelope(struct vault *vault, uint64_t now_s, uint32_t *epoch,
 			 struct failure *failure);

@@ -130,7 +130,8 @@ struct vault *vault_open(const struct vault_options *options, bool *put_aside,
 	must(pthread_cond_init(&vault->turns.ended, NULL) == 0);
 	if (datafile_open(&vault->file, options->directory, options->durability, put_aside,
 			  failure) &&
-	    vault_settle_root(vault, failure) && vault_settle_envelope(vault, failure) &&
+	    vault_settle_root(vault, failure) &&
+	    vault_settle_envelope(vault, options->now_s, failure) &&
 	    datafile_read(&vault->file, vault, find_all, failure) &&
 	    vault_seal_clear(vault, failure) && sweep(vault, failure)) {
 		atomic_store(&vault->turn_due, vault->tree.doomed_count > 0);

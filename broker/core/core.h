@@ -429,7 +429,8 @@ void session_end_with(struct shard *shard, struct session *session, struct chang
 void session_stored(struct shard *shard, uint64_t number, bool committed);
 void session_timer(struct shard *shard, const struct absence *absence);
 void session_arm(struct shard *shard, struct session *session); /* of one that is away */
-void session_restore(struct shard *shard, uint64_t row, const struct store_session *stored);
+void session_restore(struct shard *shard, uint64_t row, const struct store_session *stored,
+		     uint64_t known_s);
 void session_restore_subscription(struct shard *shard, uint64_t row,
 				  const struct store_subscription *stored);
 void session_restore_step(struct shard *shard, const struct store_step *step);

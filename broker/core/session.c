@@ -412,9 +412,11 @@ static struct session *session_for_row(struct shard *shard, uint64_t row,
 
 /*
  * Expiry runs from the recorded disconnect; a session that was connected when the
- * broker died counts from now.
+ * broker died counts from now.  It is as late as the caller knows at least: a clock that was set
+ * back while there was no broker keeps nothing longer.
  */
-void session_restore(struct shard *shard, uint64_t row, const struct store_session *stored)
+void session_restore(struct shard *shard, uint64_t row, const struct store_session *stored,
+		     uint64_t known_s)
 {
 	struct session *session = session_for_row(shard, row, stored);
 	if (session == NULL)
@@ -424,12 +426,13 @@ void session_restore(struct shard *shard, uint64_t row, const struct store_sessi
 	session->expiry_s = session->stored_expiry_s = stored->expiry_s;
 	session->stored_connected = stored->connected;
 	rights_restore(shard, session, stored->owner);
+	uint64_t now_s = known_s > shard->now.wall_s ? known_s : shard->now.wall_s;
 	uint64_t away_s = 0;
-	if (!stored->connected && stored->since_s < shard->now.wall_s)
-		away_s = shard->now.wall_s - stored->since_s;
+	if (!stored->connected && stored->since_s < now_s)
+		away_s = now_s - stored->since_s;
 	struct absence *absence = session->absence;
 	absence->detached_ms = (int64_t)shard->now.ms - (int64_t)away_s * 1000;
-	absence->detached_s = shard->now.wall_s - away_s;
+	absence->detached_s = now_s - away_s;
 	absence->restored_since_s = stored->since_s;
 	token_restore(shard, session, stored->tokens);
 	if (stored->connected && shard->settings->ack_when_delivered)

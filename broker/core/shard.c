@@ -398,7 +398,7 @@ static void on_stop(struct shard *shard, const struct event *event)
 
 static void on_restore_session(struct shard *shard, const struct event *event)
 {
-	session_restore(shard, event->row, event->session);
+	session_restore(shard, event->row, event->session, event->known_s);
 }
 
 static void on_restore_subscription(struct shard *shard, const struct event *event)

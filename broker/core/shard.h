@@ -76,8 +76,10 @@ struct event {
 	bool retain;
 	enum mqtt_reason reason;
 	uint64_t row;
-	uint64_t serial; /* of struct auth_request */
-	uint64_t owner;	 /* auth_owner(); not 0 */
+	uint64_t serial;  /* of struct auth_request */
+	uint64_t owner;	  /* auth_owner(); not 0 */
+	uint64_t known_s; /* EVENT_RESTORE_SESSION: since 1970, it is as late as that, whatever the
+			     clock says */
 	struct auth_grant *grant;
 	uint64_t opened_ms;
 	struct slice bytes;

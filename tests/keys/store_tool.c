@@ -25,6 +25,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 #define HOUR_S 3600u
@@ -252,8 +253,8 @@ static void open_all(const char *path, enum store_durability durability)
 	require(keyring != NULL);
 	tell_keys();
 	keyring_watch(keyring, on_change, NULL);
-	vault =
-	    vault_open(&(struct vault_options){path, durability, keyring}, &put_aside, &failure);
+	vault = vault_open(&(struct vault_options){path, durability, keyring, (uint64_t)time(NULL)},
+			   &put_aside, &failure);
 	require(vault != NULL);
 	store = lmdb_store_open(vault, &failure);
 	require(store != NULL);

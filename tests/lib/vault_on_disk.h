@@ -7,6 +7,7 @@
 
 #include <check.h>
 #include <fcntl.h>
+#include <time.h>
 #include <unistd.h>
 
 static struct scratch base;
@@ -56,8 +57,9 @@ static inline void open_vault_as(enum store_durability durability, bool *put_asi
 {
 	must(vault == NULL);
 	if (keyring != NULL || open_keyring())
-		vault = vault_open(&(struct vault_options){base.path, durability, keyring},
-				   put_aside, &failure);
+		vault = vault_open(
+		    &(struct vault_options){base.path, durability, keyring, (uint64_t)time(NULL)},
+		    put_aside, &failure);
 }
 
 static inline void open_vault(void)

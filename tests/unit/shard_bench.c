@@ -203,7 +203,10 @@ void bench_init(struct bench *bench, unsigned shards)
 static void restore_session(void *self, uint64_t row, const struct store_session *session)
 {
 	struct bench *bench = self;
-	struct event event = {.type = EVENT_RESTORE_SESSION, .row = row, .session = session};
+	struct event event = {.type = EVENT_RESTORE_SESSION,
+			      .row = row,
+			      .session = session,
+			      .known_s = bench->known_s};
 
 	shard_handle(bench->shards[shard_home(bench->shards[0], session->client_id)], bench->now,
 		     &event);

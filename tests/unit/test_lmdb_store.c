@@ -316,7 +316,7 @@ END_TEST
 /* A second vault with the keyring of the first. */
 static void refuses_directory(const char *path)
 {
-	const struct vault_options options = {path, DURABILITY_POWER, keyring};
+	const struct vault_options options = {path, DURABILITY_POWER, keyring, 0};
 	bool put_aside;
 
 	ck_assert_ptr_null(vault_open(&options, &put_aside, &failure));

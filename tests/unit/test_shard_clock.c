@@ -1,0 +1,90 @@
+/* Sessions and a clock that was set back while there was no broker: what is restored ages all the
+ * same. */
+#include "tests/unit/shard_bench.h"
+
+#define V5 MQTT_VERSION_5_0
+
+enum { EXPIRY_S = 100, BACK_S = 5000 };
+
+static struct bench bench;
+
+static struct mqtt_connect lasting(const char *id)
+{
+	struct mqtt_connect connect = connect_of(V5, id, true);
+
+	mqtt_set(&connect.properties, MQTT_PROPERTY_SESSION_EXPIRY_INTERVAL);
+	connect.properties.session_expiry_s = EXPIRY_S;
+	return connect;
+}
+
+/* One that went and one that stayed; then the broker dies, and the clock goes back. */
+static void begin(void)
+{
+	struct mqtt_connect gone = lasting("gone"), here = lasting("here");
+
+	bench_init(&bench, 1);
+	bench.durable = true;
+	bench_start(&bench);
+	peer_lose(come_up(&bench, 0, &gone, false));
+	come_up(&bench, 0, &here, false);
+	bench_pass_ms(&bench, 10000);
+	bench.known_s = bench.now.wall_s + 60;
+	bench.now.wall_s -= BACK_S;
+}
+
+START_TEST(known_time_counts)
+{
+	begin();
+	bench_restart(&bench);
+	ck_assert_uint_eq(counted(&bench, SESSIONS), 2);
+	bench_pass_ms(&bench, 28000); /* 98 s since it went */
+	ck_assert_uint_eq(counted(&bench, SESSIONS), 2);
+	bench_pass_ms(&bench, 4000);
+	ck_assert_uint_eq(counted(&bench, SESSIONS), 1);
+	bench_pass_ms(&bench, 66000); /* 98 s since the restart, for who was connected then */
+	ck_assert_uint_eq(counted(&bench, SESSIONS), 1);
+	bench_pass_ms(&bench, 4000);
+	ck_assert_uint_eq(counted(&bench, SESSIONS), 0);
+	bench_finish(&bench);
+}
+END_TEST
+
+/* Once more: that it went so long ago is not forgotten, and no second chance either. */
+START_TEST(known_time_counts_again)
+{
+	begin();
+	bench_restart(&bench);
+	bench_pass_ms(&bench, 10000);
+	bench.known_s += 25;
+	bench_restart(&bench);
+	bench_pass_ms(&bench, 4000); /* 99 s since the first one went */
+	ck_assert_uint_eq(counted(&bench, SESSIONS), 2);
+	bench_pass_ms(&bench, 4000);
+	ck_assert_uint_eq(counted(&bench, SESSIONS), 1);
+	bench_finish(&bench);
+}
+END_TEST
+
+/* A clock that is right is believed. */
+START_TEST(less_is_known_than_the_clock_says)
+{
+	begin();
+	bench.now.wall_s += BACK_S + 60;
+	bench.known_s = bench.now.wall_s - 3600;
+	bench_restart(&bench);
+	bench_pass_ms(&bench, 28000);
+	ck_assert_uint_eq(counted(&bench, SESSIONS), 2);
+	bench_pass_ms(&bench, 4000);
+	ck_assert_uint_eq(counted(&bench, SESSIONS), 1);
+	bench_finish(&bench);
+}
+END_TEST
+
+Suite *shard_clock_suite(void);
+Suite *shard_clock_suite(void)
+{
+	const TTest *tests[] = {known_time_counts, known_time_counts_again,
+				less_is_known_than_the_clock_says};
+
+	return suite_of("shard_clock", tests, COUNT_OF(tests));
+}
