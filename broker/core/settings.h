@@ -39,9 +39,9 @@ struct core_settings {
 	bool retain_available;
 	uint32_t max_retained_messages;
 	uint64_t max_retained_bytes;
-	uint32_t rate_publish_messages;	   /* of one client, a second; UINT32_MAX: no limit */
-	uint32_t rate_publish_bytes;	   /* likewise: of payload */
-	uint32_t rate_address_messages;	   /* of all clients of one address, likewise */
+	uint32_t rate_publish_messages; /* of one client, a second; UINT32_MAX: no limit */
+	uint32_t rate_publish_bytes;	/* likewise: of payload */
+	uint32_t rate_address_messages; /* of all clients of one address, likewise */
 	uint32_t rate_address_bytes;
 	uint32_t rate_reconnect;	   /* times a minute; UINT32_MAX: no limit */
 	uint32_t message_size_limit;	   /* largest payload taken */
