@@ -143,7 +143,7 @@ START_TEST(many_addresses_do_not_wash_it_away)
 	for (int i = 0; i < 9; i++)
 		address_rate_take(&rates, 7, 1000000, second);
 	for (uint64_t address = 1001; address < 1001 + 4 * ADDRESS_RATES; address += 2)
-		address_rate_take(&rates, address, 1000000, second);
+		ck_assert_uint_eq(address_rate_take(&rates, address, 1000000, second), 2000000);
 	ck_assert_uint_eq(address_rate_take(&rates, 7, 1000000, second), 11000000);
 }
 END_TEST
