@@ -16,6 +16,10 @@ static void print_usage(enum option_program program)
 		"Usage: metrino pub [options] -t TOPIC {-m TEXT | -f FILE | -n | -l | -s}\n\n",
 	    [OPTION_SUB] = "Subscribes and prints what comes, with the flags of mosquitto_sub.\n\n"
 			   "Usage: metrino sub [options] -t FILTER...\n\n",
+	    [OPTION_RR] =
+		"Publishes a request and prints the response, with the flags of mosquitto_rr.\n\n"
+		"Usage: metrino rr [options] -t TOPIC -e RESPONSE-TOPIC {-m TEXT | -f FILE | -n | "
+		"-s}\n\n",
 	    [OPTION_BENCH] = "Puts load on a broker and measures it: any broker, anywhere.\n\n"
 			     "Usage: metrino bench [--topology NAME] [options]\n\n",
 	};
@@ -90,7 +94,8 @@ static void make_settings(struct command_link *link)
 	link->settings = (struct client_settings){
 	    .target = {o->unix_path, o->host, o->port, o->bind_address, o->nodelay,
 		       CONNECT_TIMEOUT_MS},
-	    .layers.tls = options_want_tls(o) ? &o->tls : NULL,
+	    .layers = {.tls = options_want_tls(o) ? &o->tls : NULL,
+		       .ws = o->websocket ? &o->ws : NULL},
 	    .inflight_max = o->inflight_max,
 	    .debug = o->debug,
 	    .properties = link->properties,

@@ -12,12 +12,12 @@
 
 typedef int run_command(int argc, char **argv);
 
-run_command command_pub, command_sub, command_clients, command_bench, command_passwd, command_ban,
-    command_audit, command_subject, command_privacy, command_account, command_traffic,
+run_command command_pub, command_sub, command_rr, command_clients, command_bench, command_passwd,
+    command_ban, command_audit, command_subject, command_privacy, command_account, command_traffic,
     command_aggregate, command_logins, command_compact, command_backup;
 
 /*
- * Reads the options of pub, sub or bench.  True: go on; false: leave with *status, help or
+ * Reads the options of pub, sub, rr or bench.  True: go on; false: leave with *status, help or
  * a complaint was printed.
  */
 bool command_options(struct options *o, int argc, char **argv, int *status);

@@ -11,11 +11,12 @@ static const struct {
 } commands[] = {
     {"pub", command_pub, "publish messages, with the flags of mosquitto_pub"},
     {"sub", command_sub, "subscribe and print messages, with the flags of mosquitto_sub"},
+    {"rr", command_rr, "ask for a response, with the flags of mosquitto_rr"},
     {"passwd", command_passwd, "manage password files, with the flags of mosquitto_passwd"},
     {"account", command_account, "create, change and delete accounts of the running broker"},
     {"subject", command_subject, "rights of the person behind an account: export, erase, ..."},
     {"clients", command_clients, "count, list or disconnect the running broker's clients"},
-    {"ban", command_ban, "list or lift the running broker's bans of addresses"},
+    {"ban", command_ban, "list or lift the running broker's bans"},
     {"traffic", command_traffic, "ask the running broker what became of deliveries"},
     {"audit", command_audit, "read and verify the broker's audit log"},
     {"privacy", command_privacy, "hold what the broker promises against the one that runs"},

@@ -2,16 +2,18 @@
 
 #include "proto/topic.h"
 
-#include <strings.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#define PUB   OPTION_PUB
-#define SUB   OPTION_SUB
-#define BOTH  (OPTION_PUB | OPTION_SUB)
-#define EVERY (BOTH | OPTION_BENCH)
+#define PUB	OPTION_PUB
+#define SUB	OPTION_SUB
+#define RR	OPTION_RR
+#define SENDS	(PUB | RR)
+#define SHOWS	(SUB | RR)
+#define CLIENTS (PUB | SUB | RR)
+#define EVERY	(CLIENTS | OPTION_BENCH)
 
-static take_option take_list, take_password, take_version, take_session_expiry, take_url;
+static take_option take_list, take_password, take_version, take_session_expiry;
 static take_option take_payload, take_chance, take_delay, take_nothing, take_absent;
 static take_option take_psk, take_tls_version, take_key_form;
 
@@ -23,64 +25,71 @@ static const struct flag flags[] = {
      "connect from this local address"},
     {"-C", NULL, SUB, "count", options_take_u32, AT(count), 1, UINT32_MAX,
      "leave after so many messages"},
-    {"-c", "--disable-clean-session", BOTH, NULL, options_take_true, AT(keep_session), 0, 0,
+    {"-c", "--disable-clean-session", CLIENTS, NULL, options_take_true, AT(keep_session), 0, 0,
      "resume the session of this client identifier, and leave one"},
-    {"-D", "--property", BOTH, NULL, take_nothing, 0, 0, 0,
+    {"-D", "--property", CLIENTS, NULL, take_nothing, 0, 0, 0,
      "COMMAND PROPERTY VALUE: add a property of MQTT 5.0 to a packet"},
-    {"-d", "--debug", BOTH, NULL, options_take_true, AT(debug), 0, 0, "show the packets"},
+    {"-d", "--debug", CLIENTS, NULL, options_take_true, AT(debug), 0, 0, "show the packets"},
     {"-E", NULL, SUB, NULL, options_take_true, AT(exit_after_subscribing), 0, 0,
      "leave when all subscriptions are acknowledged"},
-    {"-F", NULL, SUB, "format", options_take_text, AT(format), 0, 0,
+    {"-e", NULL, RR, "response topic", options_take_text, AT(response_topic), 0, 0,
+     "the response is to come to this topic"},
+    {"-F", NULL, SHOWS, "format", options_take_text, AT(format), 0, 0,
      "print messages like this; see metrino-sub(1)"},
-    {"-f", "--file", PUB, "file", take_payload, PAYLOAD_FILE, 0, 0, "send what a file holds"},
+    {"-f", "--file", SENDS, "file", take_payload, PAYLOAD_FILE, 0, 0, "send what a file holds"},
     {"-h", "--host", EVERY, "host", options_take_text, AT(host), 0, 0,
      "the broker's name or address (localhost)"},
-    {"-I", "--id-prefix", BOTH, "id prefix", options_take_text, AT(client_id_prefix), 0, 0,
+    {"-I", "--id-prefix", CLIENTS, "id prefix", options_take_text, AT(client_id_prefix), 0, 0,
      "client identifier = this and the process's number"},
-    {"-i", "--id", BOTH, "id", options_take_text, AT(client_id), 0, 0, "client identifier"},
-    {"-k", "--keepalive", BOTH, "keepalive", options_take_u16, AT(keep_alive_s), 5, 65535,
+    {"-i", "--id", CLIENTS, "id", options_take_text, AT(client_id), 0, 0, "client identifier"},
+    {"-k", "--keepalive", CLIENTS, "keepalive", options_take_u16, AT(keep_alive_s), 5, 65535,
      "keep alive in seconds (60)"},
-    {"-L", "--url", BOTH, "URL", take_url, 0, 0, 0,
-     "mqtt://[user[:password]@]host[:port]/topic, all at once"},
+    {"-L", "--url", CLIENTS, "URL", options_take_url, 0, 0, 0,
+     "mqtt://[user[:password]@]host[:port]/topic, all at once; mqtts, ws and wss, too"},
     {"-l", "--stdin-line", PUB, NULL, take_payload, PAYLOAD_LINES, 0, 0,
      "send every line of the standard input as a message"},
-    {"-M", NULL, PUB, "max_inflight", options_take_u16, AT(inflight_max), 1, 65535,
+    {"-M", NULL, SENDS, "max_inflight", options_take_u16, AT(inflight_max), 1, 65535,
      "unacknowledged messages at most (20)"},
-    {"-m", "--message", PUB, "message", take_payload, PAYLOAD_TEXT, 0, 0, "send this"},
-    {"-N", NULL, SUB, NULL, options_take_true, AT(no_newline), 0, 0, "no new line after a message"},
-    {"-n", "--null-message", PUB, NULL, take_payload, PAYLOAD_EMPTY, 0, 0, "send an empty message"},
+    {"-m", "--message", SENDS, "message", take_payload, PAYLOAD_TEXT, 0, 0, "send this"},
+    {"-N", NULL, SHOWS, NULL, options_take_true, AT(no_newline), 0, 0,
+     "no new line after a message"},
+    {"-n", "--null-message", SENDS, NULL, take_payload, PAYLOAD_EMPTY, 0, 0,
+     "send an empty message"},
     {"-P", "--pw", EVERY, "password", take_password, 0, 0, 0,
      "password; others on this computer may see it: prefer METRINO_PASSWORD or the "
      "options file"},
     {"-p", "--port", EVERY, "port", options_take_u16, AT(port), 1, 65535,
-     "the broker's port (1883; with TLS 8883)"},
+     "the broker's port (1883; with TLS 8883; WebSocket 8083 and 8084)"},
     {"-q", "--qos", EVERY, "QoS", options_take_u8, AT(qos), 0, 2, "quality of service (0)"},
-    {"-R", NULL, SUB, NULL, options_take_true, AT(no_retained), 0, 0,
+    {"-R", NULL, SHOWS, NULL, options_take_true, AT(no_retained), 0, 0,
      "do not print retained messages"},
     {"-r", "--retain", PUB, NULL, options_take_true, AT(retain), 0, 0,
      "the broker shall retain it"},
-    {"-s", "--stdin-file", PUB, NULL, take_payload, PAYLOAD_STDIN, 0, 0,
+    {"-s", "--stdin-file", SENDS, NULL, take_payload, PAYLOAD_STDIN, 0, 0,
      "send the whole standard input as one message"},
     {"-T", "--filter-out", SUB, "topic filter", take_list, AT(filter_out), 0, 0,
      "do not print what matches; may be repeated"},
     {"-t", "--topic", SUB, "topic", take_list, AT(topics), 0, 0,
      "subscribe to this filter; may be repeated"},
-    {"-t", "--topic", PUB, "topic", take_list, AT(topics), 0, 0, "publish to this topic"},
+    {"-t", "--topic", SENDS, "topic", take_list, AT(topics), 0, 0, "publish to this topic"},
     {"-U", "--unsubscribe", SUB, "unsubscribe topic", take_list, AT(unsubscribe), 0, 0,
      "unsubscribe from this filter; may be repeated"},
     {"-u", "--username", EVERY, "username", options_take_text, AT(user_name), 0, 0, "user name"},
-    {"-V", "--protocol-version", EVERY, "version", take_version, 0, 0, 0, "5, 311 (default) or 31"},
-    {"-v", "--verbose", SUB, NULL, options_take_true, AT(verbose), 0, 0, "print \"topic payload\""},
-    {"-W", NULL, SUB, "timeout", options_take_u32, AT(timeout_s), 1, 2147483,
+    {"-V", "--protocol-version", EVERY, "version", take_version, 0, 0, 0,
+     "5, 311 or 31; the default is 311, of metrino rr 5"},
+    {"-v", "--verbose", SHOWS, NULL, options_take_true, AT(verbose), 0, 0,
+     "print \"topic payload\""},
+    {"-W", NULL, SHOWS, "timeout", options_take_u32, AT(timeout_s), 1, 2147483,
      "leave after so many seconds, with status 27"},
-    {"-x", "--session-expiry-interval", BOTH, "session expiry interval", take_session_expiry, 0, 0,
-     0, "session expiry in seconds, -1 for never (MQTT 5.0)"},
+    {"-x", "--session-expiry-interval", CLIENTS, "session expiry interval", take_session_expiry, 0,
+     0, 0, "session expiry in seconds, -1 for never (MQTT 5.0)"},
     {NULL, "--help", EVERY, NULL, options_take_true, AT(help), 0, 0, "show this"},
-    {NULL, "--nodelay", BOTH, NULL, options_take_true, AT(nodelay), 0, 0,
+    {NULL, "--nodelay", CLIENTS, NULL, options_take_true, AT(nodelay), 0, 0,
      "send small packets at once"},
-    {NULL, "--pretty", SUB, NULL, options_take_true, AT(pretty), 0, 0,
+    {NULL, "--pretty", SHOWS, NULL, options_take_true, AT(pretty), 0, 0,
      "%j and %J on several lines"},
-    {NULL, "--quiet", BOTH, NULL, options_take_true, AT(quiet), 0, 0, "no messages about errors"},
+    {NULL, "--quiet", CLIENTS, NULL, options_take_true, AT(quiet), 0, 0,
+     "no messages about errors"},
     {NULL, "--random-filter", SUB, "chance", take_chance, 0, 0, 0,
      "print this percentage of the messages"},
     {NULL, "--remove-retained", SUB, NULL, options_take_true, AT(remove_retained), 0, 0,
@@ -88,46 +97,50 @@ static const struct flag flags[] = {
     {NULL, "--repeat", PUB, "count", options_take_u32, AT(repeat), 1, 2147483647,
      "send the message so many times"},
     {NULL, "--repeat-delay", PUB, "time", take_delay, 0, 0, 0, "seconds between repeated messages"},
-    {NULL, "--retain-as-published", SUB, NULL, options_take_true, AT(retain_as_published), 0, 0,
+    {NULL, "--retain-as-published", SHOWS, NULL, options_take_true, AT(retain_as_published), 0, 0,
      "keep the retain flag as it was published (MQTT 5.0)"},
     {NULL, "--retained-only", SUB, NULL, options_take_true, AT(retained_only), 0, 0,
      "retained messages only; leave at the first other one"},
-    {NULL, "--will-payload", BOTH, "will payload", options_take_text, AT(will_payload), 0, 0,
+    {NULL, "--will-payload", CLIENTS, "will payload", options_take_text, AT(will_payload), 0, 0,
      "what the will says"},
-    {NULL, "--will-qos", BOTH, "will QoS", options_take_u8, AT(will_qos), 0, 2,
+    {NULL, "--will-qos", CLIENTS, "will QoS", options_take_u8, AT(will_qos), 0, 2,
      "the will's QoS (0)"},
-    {NULL, "--will-retain", BOTH, NULL, options_take_true, AT(will_retain), 0, 0,
+    {NULL, "--will-retain", CLIENTS, NULL, options_take_true, AT(will_retain), 0, 0,
      "the will shall be retained"},
-    {NULL, "--will-topic", BOTH, "will topic", options_take_text, AT(will_topic), 0, 0,
+    {NULL, "--will-topic", CLIENTS, "will topic", options_take_text, AT(will_topic), 0, 0,
      "have the broker publish a will here"},
-    {NULL, "--unix", BOTH, "socket path", options_take_text, AT(unix_path), 0, 0,
+    {NULL, "--unix", CLIENTS, "socket path", options_take_text, AT(unix_path), 0, 0,
      "connect to this Unix socket"},
-    {NULL, "--cafile", BOTH, "file", options_take_text, AT(tls.cafile), 0, 0,
+    {NULL, "--ws", CLIENTS, NULL, options_take_true, AT(websocket), 0, 0,
+     "connect over WebSocket; with TLS it is wss"},
+    {NULL, "--ws-path", CLIENTS, "path", options_take_text, AT(ws.path), 0, 0,
+     "the path of the WebSocket (/mqtt)"},
+    {NULL, "--cafile", CLIENTS, "file", options_take_text, AT(tls.cafile), 0, 0,
      "connect over TLS to a broker that authorities in this file vouch for"},
-    {NULL, "--capath", BOTH, "dir", options_take_text, AT(tls.capath), 0, 0,
+    {NULL, "--capath", CLIENTS, "dir", options_take_text, AT(tls.capath), 0, 0,
      "likewise, of files in this folder"},
-    {NULL, "--tls-use-os-certs", BOTH, NULL, options_take_true, AT(os_certificates), 0, 0,
+    {NULL, "--tls-use-os-certs", CLIENTS, NULL, options_take_true, AT(os_certificates), 0, 0,
      "likewise, of this computer's authorities"},
-    {NULL, "--cert", BOTH, "file", options_take_text, AT(tls.certfile), 0, 0,
+    {NULL, "--cert", CLIENTS, "file", options_take_text, AT(tls.certfile), 0, 0,
      "our certificate; needs --key"},
-    {NULL, "--key", BOTH, "file", options_take_text, AT(tls.keyfile), 0, 0, "its private key"},
-    {NULL, "--keyform", BOTH, "keyform", take_key_form, 0, 0, 0, "pem"},
-    {NULL, "--ciphers", BOTH, "ciphers", options_take_text, AT(tls.ciphers), 0, 0,
+    {NULL, "--key", CLIENTS, "file", options_take_text, AT(tls.keyfile), 0, 0, "its private key"},
+    {NULL, "--keyform", CLIENTS, "keyform", take_key_form, 0, 0, 0, "pem"},
+    {NULL, "--ciphers", CLIENTS, "ciphers", options_take_text, AT(tls.ciphers), 0, 0,
      "ciphers of TLS, in order of preference"},
-    {NULL, "--tls-alpn", BOTH, "protocol", options_take_text, AT(tls.alpn), 0, 0,
+    {NULL, "--tls-alpn", CLIENTS, "protocol", options_take_text, AT(tls.alpn), 0, 0,
      "ask for this protocol inside TLS"},
-    {NULL, "--tls-version", BOTH, "version", take_tls_version, 0, 0, 0, "tlsv1.2"},
-    {NULL, "--insecure", BOTH, NULL, options_take_true, AT(tls.insecure), 0, 0,
+    {NULL, "--tls-version", CLIENTS, "version", take_tls_version, 0, 0, 0, "tlsv1.2"},
+    {NULL, "--insecure", CLIENTS, NULL, options_take_true, AT(tls.insecure), 0, 0,
      "do not look whether the broker's certificate is of its host"},
-    {NULL, "--psk", BOTH, "key", take_psk, 0, 0, 0,
+    {NULL, "--psk", CLIENTS, "key", take_psk, 0, 0, 0,
      "a pre-shared key in hexadecimal digits, instead of certificates; needs --psk-identity"},
-    {NULL, "--psk-identity", BOTH, "identity", options_take_text, AT(tls.psk_identity), 0, 0,
+    {NULL, "--psk-identity", CLIENTS, "identity", options_take_text, AT(tls.psk_identity), 0, 0,
      "whose key that is"},
     /* parts that do not exist yet */
-    {"-S", NULL, BOTH, NULL, ABSENT},
-    {NULL, "--proxy", BOTH, "proxy url", ABSENT},
-    {NULL, "--tls-engine", BOTH, "engine", ABSENT},
-    {NULL, "--tls-engine-kpass-sha1", BOTH, "kpass sha1", ABSENT},
+    {"-S", NULL, CLIENTS, NULL, ABSENT},
+    {NULL, "--proxy", CLIENTS, "proxy url", ABSENT},
+    {NULL, "--tls-engine", CLIENTS, "engine", ABSENT},
+    {NULL, "--tls-engine-kpass-sha1", CLIENTS, "kpass sha1", ABSENT},
 };
 
 #define FLAGS (sizeof(flags) / sizeof(flags[0]))
@@ -174,7 +187,7 @@ static bool take_list(struct options *o, const struct flag *flag, const char *va
 	struct text_list *list = field_of(o, flag);
 
 	(void)failure;
-	if (o->program == OPTION_PUB)
+	if (o->program != OPTION_SUB)
 		list->count = 0; /* one topic: the last one said */
 	text_list_add(list, value);
 	return true;
@@ -360,94 +373,6 @@ static bool take_absent(struct options *o, const struct flag *flag, const char *
 	(void)o;
 	(void)value;
 	return failure_set(failure, "%s: not in this version.", flag_name(flag));
-}
-
-/* user:password@, with %XX decoded. */
-static const char *keep_decoded(struct options *o, struct slice text)
-{
-	struct buffer b = {0};
-	const char *kept;
-
-	for (size_t i = 0; i < text.len; i++) {
-		char hex[3] = {0};
-		char *end;
-		long byte;
-
-		if (text.at[i] == '%' && i + 2 < text.len) {
-			memcpy(hex, text.at + i + 1, 2);
-			byte = strtol(hex, &end, 16);
-			if (end == hex + 2 && byte > 0) {
-				buffer_add_byte(&b, (char)byte, 1);
-				i += 2;
-				continue;
-			}
-		}
-		buffer_add_byte(&b, (char)text.at[i], 1);
-	}
-	kept = options_keep(o, buffer_slice(&b));
-	buffer_finish(&b);
-	return kept;
-}
-
-static void take_url_user(struct options *o, struct slice user)
-{
-	const uint8_t *colon = user.len > 0 ? memchr(user.at, ':', user.len) : NULL;
-
-	if (colon != NULL) {
-		const size_t name_len = (size_t)(colon - user.at);
-
-		o->password = keep_decoded(o, slice_after(user, name_len + 1));
-		user.len = name_len;
-	}
-	o->user_name = keep_decoded(o, user);
-}
-
-/* host, host:port or [IPv6]:port */
-static bool take_url_host(struct options *o, struct slice host, struct failure *failure)
-{
-	const char *text = options_keep(o, host);
-	const char *port = strrchr(text, ':');
-	const char *bracket = strchr(text, ']');
-	uint64_t number;
-	size_t len = strlen(text);
-
-	if (port != NULL && (bracket == NULL || port > bracket)) {
-		if (!options_number(port + 1, 1, 65535, &number))
-			return failure_set(failure, "Invalid URL for -L argument specified - the "
-						    "port must be between 1 and 65535.");
-		o->port = (uint16_t)number;
-		len = (size_t)(port - text);
-	}
-	if (text[0] == '[' && bracket != NULL)
-		o->host = options_keep(o, slice_of(text + 1, (size_t)(bracket - text) - 1));
-	else
-		o->host = options_keep(o, slice_of(text, len));
-	return true;
-}
-
-static bool take_url(struct options *o, const struct flag *flag, const char *value,
-		     struct failure *failure)
-{
-	const char *rest, *slash, *at;
-
-	(void)flag;
-	if (strncasecmp(value, "mqtts://", 8) == 0)
-		o->os_certificates = true;
-	else if (strncasecmp(value, "mqtt://", 7) != 0)
-		return failure_set(failure,
-				   "unsupported URL scheme. It must be mqtt:// or mqtts://.");
-	rest = strstr(value, "://") + 3;
-	slash = strchr(rest, '/');
-	if (slash == NULL)
-		return failure_set(failure,
-				   "Invalid URL for -L argument specified - topic missing.");
-	at = memrchr(rest, '@', (size_t)(slash - rest));
-	if (at != NULL) {
-		take_url_user(o, slice_of(rest, (size_t)(at - rest)));
-		rest = at + 1;
-	}
-	text_list_add(&o->topics, options_keep(o, slice_text(slash + 1)));
-	return take_url_host(o, slice_of(rest, (size_t)(slash - rest)), failure);
 }
 
 /* Letters to change, add or remove until one word is the other (Levenshtein). */

@@ -1,6 +1,6 @@
 /*
- * options.h - the flags of `metrino pub` and `metrino sub`, those of
- * mosquitto_pub(1) and mosquitto_sub(1) 2.0.11, and of `metrino bench`: from the
+ * options.h - the flags of `metrino pub`, `metrino sub` and `metrino rr`, those of
+ * mosquitto_pub(1), mosquitto_sub(1) and mosquitto_rr(1) 2.0.11, and of `metrino bench`: from the
  * command line, from their options file and, for name and password, from the
  * environment (METRINO_USERNAME, METRINO_PASSWORD).  The command line wins over the file,
  * the file over the environment.
@@ -18,15 +18,17 @@
 #include "broker/net/tls_client.h"
 #include "cli/bench_options.h"
 #include "cli/buffer.h"
+#include "cli/ws_client.h"
 #include "proto/packet.h"
 
 enum option_program {
 	OPTION_PUB = 1,
 	OPTION_SUB = 2,
 	OPTION_BENCH = 4,
+	OPTION_RR = 8,
 };
 
-/* What `metrino pub` sends. */
+/* What `metrino pub` and `metrino rr` send. */
 enum payload_source {
 	PAYLOAD_NONE,  /* not said yet */
 	PAYLOAD_TEXT,  /* -m */
@@ -55,6 +57,8 @@ struct options {
 	uint16_t port;		  /* 0: not said yet */
 	struct tls_client_settings tls;
 	bool os_certificates; /* of the system's authorities */
+	bool websocket;
+	struct ws_client_settings ws; /* likewise */
 	bool nodelay;
 	enum mqtt_version version;
 	uint16_t keep_alive_s;
@@ -77,13 +81,15 @@ struct options {
 	bool quiet;
 	uint8_t qos;
 	struct text_list topics;
-	/* pub */
+	/* pub, and of it the payload rr */
 	enum payload_source source;
 	const char *payload; /* the text of -m, the name of -f */
 	bool retain;
 	uint32_t repeat;
 	uint32_t repeat_delay_ms;
-	/* sub */
+	/* rr */
+	const char *response_topic;
+	/* sub, and of it rr what shows messages */
 	struct text_list filter_out;
 	struct text_list unsubscribe;
 	uint32_t count;	    /* 0: no end */
@@ -120,13 +126,16 @@ bool options_gather(struct options *o, int argc, char **argv, struct failure *fa
 /* Is the connection to be over TLS? */
 bool options_want_tls(const struct options *o);
 
-/* Do the flags for TLS fit together?  Also finds the port, if none was said. */
-bool options_finish_tls(struct options *o, struct failure *failure);
+/*
+ * Do the flags for TLS and for WebSocket fit together?  Also finds the port, if none was said, and
+ * completes the settings of both.
+ */
+bool options_finish_transport(struct options *o, struct failure *failure);
 
 /* Every flag of a program with what it does, for --help. */
 void options_print_help(enum option_program program);
 
-/* "pub", "sub" or "bench". */
+/* "pub", "sub", "rr" or "bench". */
 const char *options_program_name(enum option_program program);
 
 /* A copy that options_finish() frees. */

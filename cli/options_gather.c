@@ -21,6 +21,8 @@ void options_init(struct options *o, enum option_program program)
 	    .repeat = 1,
 	    .chance = 100,
 	};
+	if (program == OPTION_RR)
+		o->version = MQTT_VERSION_5_0;
 	if (program == OPTION_BENCH)
 		bench_options_init(o);
 }
@@ -121,6 +123,7 @@ static bool read_user_file(struct options *o, struct failure *failure)
 {
 	static const char *const names[] = {[OPTION_PUB] = "mosquitto_pub",
 					    [OPTION_SUB] = "mosquitto_sub",
+					    [OPTION_RR] = "mosquitto_rr",
 					    [OPTION_BENCH] = "metrino_bench"};
 	const char *folder = getenv("XDG_CONFIG_HOME");
 	const char *home = getenv("HOME");
@@ -231,13 +234,38 @@ static bool check_sub(const struct options *o, struct failure *failure)
 	       check_filters("filter", &o->filter_out, failure);
 }
 
+/* The response topic stands in the request, and none besides it. */
+static bool check_rr(const struct options *o, struct failure *failure)
+{
+	if (o->topics.count == 0 || o->source == PAYLOAD_NONE || o->response_topic == NULL)
+		return failure_set(failure,
+				   "All of topic, message, and response topic must be supplied.");
+	if (mqtt_has(&o->properties[MQTT_PUBLISH], MQTT_PROPERTY_RESPONSE_TOPIC))
+		return failure_set(failure,
+				   "Error in PUBLISH properties: Duplicate response topic.");
+	return (o->format == NULL || format_check(o->format, failure)) &&
+	       check_name("request topic", o->topics.at[0], failure) &&
+	       check_name("response topic", o->response_topic, failure);
+}
+
+typedef bool check_options(const struct options *o, struct failure *failure);
+
+static const struct {
+	const char *name;
+	check_options *check;
+} programs[] = {[OPTION_PUB] = {"pub", check_pub},
+		[OPTION_SUB] = {"sub", check_sub},
+		[OPTION_RR] = {"rr", check_rr},
+		[OPTION_BENCH] = {"bench", NULL}}; /* its check also completes them */
+
 const char *options_program_name(enum option_program program)
 {
-	return program == OPTION_PUB ? "pub" : program == OPTION_SUB ? "sub" : "bench";
+	return programs[program].name;
 }
 
 bool options_gather(struct options *o, int argc, char **argv, struct failure *failure)
 {
+	check_options *check = programs[o->program].check;
 
 	o->user_name = getenv("METRINO_USERNAME");
 	o->password = getenv("METRINO_PASSWORD");
@@ -245,9 +273,7 @@ bool options_gather(struct options *o, int argc, char **argv, struct failure *fa
 		return false;
 	if (o->help)
 		return true;
-	return (o->program == OPTION_BENCH ? bench_options_check(o, failure)
-		: o->program == OPTION_PUB ? check_pub(o, failure)
-					   : check_sub(o, failure)) &&
+	return (check != NULL ? check(o, failure) : bench_options_check(o, failure)) &&
 	       check_identity(o, failure) && check_will(o, failure) &&
-	       options_finish_tls(o, failure);
+	       options_finish_transport(o, failure);
 }

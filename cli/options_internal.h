@@ -32,4 +32,7 @@ extern const size_t bench_flag_count;
 take_option options_take_true, options_take_text, options_take_u8, options_take_u16,
     options_take_u32;
 
+/* options_url.c */
+take_option options_take_url;
+
 #endif

@@ -1,14 +1,13 @@
 /* pub.c - `metrino pub`: publishes one message, several times, or every line of a stream. */
 #include "cli/command.h"
+#include "cli/payload.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-#define READ_SIZE   65536u
-#define PAYLOAD_MAX 268435455u
+#define READ_SIZE 65536u
 
 struct publisher {
 	const struct options *options;
@@ -129,44 +128,6 @@ static bool publish_lines(struct publisher *p)
 	return good && wait_answers(p);
 }
 
-static bool read_all(int fd, struct buffer *out)
-{
-	ssize_t n;
-
-	do {
-		n = read(fd, buffer_reserve(out, READ_SIZE), READ_SIZE);
-		if (n > 0)
-			out->len += (size_t)n;
-	} while ((n > 0 && out->len <= PAYLOAD_MAX) || (n < 0 && errno == EINTR));
-	return n == 0;
-}
-
-/* What one message holds; true also when there is nothing to load. */
-static bool load_payload(const struct options *o, struct buffer *payload, struct failure *failure)
-{
-	int fd = STDIN_FILENO;
-	bool read_well;
-
-	if (o->source == PAYLOAD_TEXT)
-		buffer_add_text(payload, o->payload);
-	if (o->source != PAYLOAD_FILE && o->source != PAYLOAD_STDIN)
-		return true;
-	if (o->source == PAYLOAD_FILE)
-		fd = open(o->payload, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return failure_set(failure, "Unable to open file \"%.300s\": %s.", o->payload,
-				   strerror(errno));
-	read_well = read_all(fd, payload);
-	if (!read_well)
-		failure_set(failure, "Unable to read %.300s: %s.",
-			    o->source == PAYLOAD_FILE ? o->payload : "standard input",
-			    payload->len > PAYLOAD_MAX ? "longer than 268435455 bytes"
-						       : strerror(errno));
-	if (fd != STDIN_FILENO)
-		close(fd);
-	return read_well;
-}
-
 static int run(struct publisher *p, struct slice payload)
 {
 	int status = command_connect(&p->link, p->options, &events, p);
@@ -191,7 +152,7 @@ int command_pub(int argc, char **argv)
 
 	options_init(&options, OPTION_PUB);
 	if (command_options(&options, argc, argv, &status)) {
-		if (load_payload(&options, &payload, &publisher.failure))
+		if (payload_load(&options, &payload, &publisher.failure))
 			status = run(&publisher, buffer_slice(&payload));
 		else
 			status = command_failed(&options, &publisher.failure);

@@ -1,10 +1,9 @@
 /* sub.c - `metrino sub`: subscribes and prints what comes. */
 #include "cli/command.h"
 
-#include "cli/format.h"
+#include "cli/show.h"
 #include "proto/topic.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -37,38 +36,9 @@ static void remove_retained(struct client *c, struct slice topic)
 	client_publish(c, &empty, &ignored);
 }
 
-static void make_line(struct subscriber *s, const struct mqtt_publish *p)
-{
-	const struct options *o = s->options;
-	struct format_message message = {.publish = p, .pretty = o->pretty};
-
-	s->line.len = 0;
-	if (o->format != NULL) {
-		clock_gettime(CLOCK_REALTIME, &message.at);
-		if (!format_write(&s->line, o->format, &message) && !o->quiet)
-			fprintf(stderr, "Error: Message payload is not valid JSON on topic %.*s.\n",
-				(int)p->topic.len, (const char *)p->topic.at);
-	} else if (p->payload.len > 0) {
-		if (o->verbose) {
-			buffer_add(&s->line, p->topic);
-			buffer_add_byte(&s->line, ' ', 1);
-		}
-		buffer_add(&s->line, p->payload);
-	} else if (o->verbose && !o->no_newline) {
-		buffer_add(&s->line, p->topic);
-		buffer_add_text(&s->line, " (null)");
-	}
-	/* An empty payload alone prints nothing, not even the end of its line. */
-	if (!o->no_newline && (o->format != NULL || s->line.len > 0))
-		buffer_add_byte(&s->line, '\n', 1);
-}
-
 static void print_message(struct subscriber *s, const struct mqtt_publish *p)
 {
-	make_line(s, p);
-	if ((s->line.len > 0 && fwrite(s->line.at, s->line.len, 1, stdout) != 1) ||
-	    fflush(stdout) != 0) {
-		failure_set(&s->failure, "standard output: %s.", strerror(errno));
+	if (!show_message(s->options, &s->line, p, &s->failure)) {
 		s->status = command_failed(s->options, &s->failure);
 		s->link.client.stop = true;
 	}

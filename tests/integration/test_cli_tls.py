@@ -32,7 +32,7 @@ class Transports(CommandTest):
         shutil.copy(cls.authority.certificate, cls.authorities / "ours.pem")
         (cls.authorities / "README").write_text("no certificate")
         (cls.home / "keys").write_text(f"{IDENTITY}:{KEY}\n")
-        cls.ports = {name: free_port() for name in ("tls", "mutual", "psk", "elsewhere")}
+        cls.ports = {name: free_port() for name in ("tls", "mutual", "psk", "elsewhere", "ws", "wss")}
         cls.socket = cls.home / "mqtt.sock"
         cls.config = f"""
 listener {cls.ports["tls"]} 127.0.0.1
@@ -49,6 +49,12 @@ psk_file {cls.home / "keys"}
 listener {cls.ports["elsewhere"]} 127.0.0.1
 certfile {elsewhere[0]}
 keyfile {elsewhere[1]}
+listener {cls.ports["ws"]} 127.0.0.1
+protocol websockets
+listener {cls.ports["wss"]} 127.0.0.1
+protocol websockets
+certfile {certificate}
+keyfile {key}
 listener 0 {cls.socket}
 """
         cls.start_broker(folders=[cls.home])
@@ -71,6 +77,9 @@ listener 0 {cls.socket}
         yield self.over("psk", "--psk", KEY, "--psk-identity", IDENTITY)
         yield self.ca("elsewhere", "--insecure")
         yield ["--unix", str(self.socket)]
+        yield self.over("ws", "--ws")
+        yield self.over("ws", "--ws", "--ws-path", "/")
+        yield self.ca("wss", "--ws")
 
     def test_there_and_back(self):
         for way in self.ways():
@@ -80,6 +89,23 @@ listener 0 {cls.socket}
                 done = self.pub(*way, "-t", topic, "-m", "sealed", "-q", "2")
                 self.assertEqual((done.returncode, done.stderr), (0, b""))
                 self.assertEqual(self.finish(sub)[0], b"sealed\n")
+
+    def test_by_url(self):
+        topic = self.name()
+        for scheme, args in (("mqtts", self.ca("tls")), ("ws", []), ("wss", self.ca("wss"))):
+            port = self.ports[{"mqtts": "tls"}.get(scheme, scheme)]
+            url = [*args, "-L", f"{scheme}://localhost:{port}/{topic}"]
+            with self.subTest(scheme=scheme):
+                sub = self.subscribed(*url, "-C", "1")
+                self.assertEqual(self.pub(*url, "-m", "by url").returncode, 0)
+                self.assertEqual(self.finish(sub)[0], b"by url\n")
+
+    def test_large_ones_and_many_by_websocket(self):
+        topic, payload = self.name(), os.urandom(3 << 20)
+        for way in (self.over("ws", "--ws"), self.ca("wss", "--ws")):
+            sub = self.subscribed(*way, "-t", topic, "-C", "1", "-N", "-q", "1")
+            self.assertEqual(self.pub(*way, "-t", topic, "-s", "-q", "1", stdin=payload).returncode, 0)
+            self.assertEqual(self.finish(sub)[0], payload)
 
     def test_large_ones_and_many(self):
         topic, payload = self.name(), os.urandom(3 << 20)
@@ -106,6 +132,9 @@ listener 0 {cls.socket}
             (self.ca("tls", "--cert", self.device[0], "--key", self.home / "keys"), b"--key"),
             (self.ca("tls", "--ciphers", "NO-SUCH"), b"--ciphers"),
             (["--unix", str(self.home / "nobody.sock")], b"No such file"),
+            (self.over("ws", "--ws", "--ws-path", "/elsewhere"), b"404"),
+            (self.over("wss", "--ws", "--cafile", self.stranger.certificate), b"not correctly signed by the trusted CA"),
+            (["--ws"], b"WebSocket"),
         ]
         for way, words in wrong:
             with self.subTest(way=way):

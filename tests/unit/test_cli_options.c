@@ -95,6 +95,53 @@ START_TEST(url_in_one)
 }
 END_TEST
 
+START_TEST(a_websocket_has_its_own_ports)
+{
+	static const struct {
+		const char *words;
+		uint16_t port;
+		bool websocket, tls;
+	} cases[] = {
+	    {"-t a --ws", 8083, true, false},
+	    {"-t a --ws --cafile f", 8084, true, true},
+	    {"-t a --ws -p 99 --ws-path /x", 99, true, false},
+	    {"-L ws://h/a", 8083, true, false},
+	    {"-L WSS://h/a --cafile f", 8084, true, true},
+	    {"-L wss://h:99/a --cafile f", 99, true, true},
+	    {"-L mqtts://h/a --cafile f", 8883, false, true},
+	    {"-t a", 1883, false, false},
+	};
+	struct failure failure;
+	struct options o;
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		ck_assert_msg(gather(&o, OPTION_SUB, cases[i].words, &failure), "%s", failure.text);
+		ck_assert_uint_eq(o.port, cases[i].port);
+		ck_assert_uint_eq(o.ws.port, cases[i].port);
+		ck_assert_str_eq(o.ws.host, o.host);
+		ck_assert_int_eq(o.websocket, cases[i].websocket);
+		ck_assert_int_eq(options_want_tls(&o), cases[i].tls);
+		options_finish(&o);
+	}
+}
+END_TEST
+
+START_TEST(a_request)
+{
+	struct failure failure;
+	struct options o;
+
+	ck_assert(gather(&o, OPTION_RR, "-L mqtt://h/a -t b -e c -n -R -v -N -W 3", &failure));
+	ck_assert_int_eq(o.version, MQTT_VERSION_5_0);
+	ck_assert_uint_eq(o.topics.count, 1);
+	ck_assert_str_eq(o.topics.at[0], "b");
+	ck_assert_str_eq(o.response_topic, "c");
+	ck_assert_int_eq(o.source, PAYLOAD_EMPTY);
+	ck_assert(o.no_retained && o.verbose && o.no_newline);
+	options_finish(&o);
+}
+END_TEST
+
 START_TEST(properties_of_packets)
 {
 	struct mqtt_properties p;
@@ -173,6 +220,19 @@ START_TEST(complaints_name_what_would_be_right)
 	    {OPTION_SUB, "-t a --tls-alpn mqtt", "--tls-alpn needs TLS"},
 	    {OPTION_SUB, "-t a --ciphers c", "--ciphers needs TLS"},
 	    {OPTION_SUB, "-L mqtt://a", "topic missing"},
+	    {OPTION_SUB, "-t a --ws-path /x", "--ws-path needs --ws"},
+	    {OPTION_SUB, "-t a --ws --ws-path x", "must begin with '/'"},
+	    {OPTION_SUB, "-t a --ws --ws-path /\xc3\xa9", "not ASCII"},
+	    {OPTION_RR, "-t a -m x", "topic, message, and response topic"},
+	    {OPTION_RR, "-e a -m x", "topic, message, and response topic"},
+	    {OPTION_RR, "-t a -e b", "topic, message, and response topic"},
+	    {OPTION_RR, "-t a -e b/# -m x", "Invalid response topic 'b/#'"},
+	    {OPTION_RR, "-t a/+ -e b -m x", "Invalid request topic 'a/+'"},
+	    {OPTION_RR, "-t a -e b -m x -D publish response-topic c", "Duplicate response topic"},
+	    {OPTION_RR, "-t a -e b -m x -F %z", "Invalid format specifier 'z'."},
+	    {OPTION_RR, "-t a -e b -l", "Unknown option '-l'"},
+	    {OPTION_RR, "-t a -e b -r", "Unknown option '-r'"},
+	    {OPTION_PUB, "-t a -m x -e b", "Unknown option '-e'"},
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
@@ -232,6 +292,8 @@ Suite *cli_options_suite(void)
 	tcase_add_test(all, flags_set_what_they_say);
 	tcase_add_test(all, the_last_topic_is_published_to);
 	tcase_add_test(all, url_in_one);
+	tcase_add_test(all, a_websocket_has_its_own_ports);
+	tcase_add_test(all, a_request);
 	tcase_add_test(all, properties_of_packets);
 	tcase_add_test(all, a_password_does_not_stay_in_the_arguments);
 	tcase_add_test(all, complaints_name_what_would_be_right);

@@ -1,11 +1,14 @@
-/* options_tls.c - the flags for TLS together: options.h.  Where mosquitto_pub has a sentence, it is
- * that. */
+/*
+ * options_transport.c - the flags for TLS together, and those for WebSocket: options.h.  Where
+ * mosquitto_pub has a sentence, it is that.
+ */
 #include "cli/options.h"
 
 #include <unistd.h>
 
-#define PORT_PLAIN 1883
-#define PORT_TLS   8883
+/* With TLS and without. */
+static const uint16_t mqtt_ports[] = {[false] = 1883, [true] = 8883};
+static const uint16_t ws_ports[] = {[false] = 8083, [true] = 8084};
 
 /* Where Debian, and with it most, keeps the authorities of the system. */
 static const char system_authorities[] = "/etc/ssl/certs/ca-certificates.crt";
@@ -52,9 +55,28 @@ static bool fits_together(const struct options *o, struct failure *failure)
 	return true;
 }
 
-bool options_finish_tls(struct options *o, struct failure *failure)
+/* It stands in the first line of the handshake. */
+static bool check_path(const struct options *o, struct failure *failure)
 {
-	if (!fits_together(o, failure))
+	const char *path = o->ws.path;
+
+	if (path == NULL)
+		return true;
+	if (!o->websocket)
+		return failure_set(failure, "--ws-path needs --ws, or a URL of ws:// or wss://.");
+	if (path[0] != '/')
+		return failure_set(failure, "Invalid path '%.80s' given. It must begin with '/'.",
+				   path);
+	for (const char *at = path; *at != '\0'; at++)
+		if (*at <= ' ' || *at > '~')
+			return failure_set(failure, "Invalid path given: blanks and what is not "
+						    "ASCII have to be written as %%XX.");
+	return true;
+}
+
+bool options_finish_transport(struct options *o, struct failure *failure)
+{
+	if (!fits_together(o, failure) || !check_path(o, failure))
 		return false;
 	if (o->os_certificates && o->tls.cafile == NULL && o->tls.capath == NULL) {
 		if (access(system_authorities, R_OK) != 0)
@@ -66,6 +88,8 @@ bool options_finish_tls(struct options *o, struct failure *failure)
 	}
 	o->tls.host = o->host;
 	if (o->port == 0)
-		o->port = options_want_tls(o) ? PORT_TLS : PORT_PLAIN;
+		o->port = (o->websocket ? ws_ports : mqtt_ports)[options_want_tls(o)];
+	o->ws.host = o->host;
+	o->ws.port = o->port;
 	return true;
 }
