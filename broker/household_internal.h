@@ -260,6 +260,8 @@ uint64_t household_routes_due(const void *self, uint64_t last_s);
 enum job_result household_routes_run(void *self, uint64_t now_s, struct failure *failure);
 /* Thread: any. */
 void household_count_routes(const struct household *house, struct metrics *metrics);
+/* For the ledger; where deliveries are not recorded there is nothing.  Thread: any. */
+void household_tell_routes(const struct household *house, struct ledger_row *row);
 /* Thread: the control socket's. */
 bool household_traffic(void *self, const struct control_traffic *asked, struct failure *failure);
 /* For subject.h.  Thread: the control socket's, and the desk's. */

@@ -96,19 +96,31 @@ static void count_envelope(struct household *house, struct ledger_row *row)
 	count_keys(house, row, KEY_ENVELOPE, HOUR_S, 1);
 }
 
+static void count_routes(struct household *house, struct ledger_row *row)
+{
+	household_tell_routes(house, row);
+}
+
 /* ---- the classes */
 
 static const struct {
 	enum audit_word class; /* of its jobs; AUDIT_WORDS: none */
 	const char *name, *holds, *where, *until;
 	void (*count)(struct household *house, struct ledger_row *row);
-	enum key_class needs; /* a class that is kept only where such keys are; KEY_NONE: always */
+	enum key_class
+	    needs; /* the class ends with such keys, where there is a keyring; KEY_NONE: not */
 } classes[] = {
     {AUDIT_WORDS, "payload", "What messages carry: retained messages, wills and queues too",
      "memory only, never on disk", "delivered, expired, or the broker ends", count_payload,
      KEY_NONE},
+    {AUDIT_WORD_CLASS_ROUTE, "route",
+     "A line for each delivery: when, from whom to whom (by pseudonyms of the hour), QoS, what "
+     "became of it; no topic, no address, no size",
+     "data.mdb, sealed under a key of the hour that is in memory only",
+     "a day after the hour began at most, or the broker's end", count_routes, KEY_NONE},
     {AUDIT_WORD_CLASS_SESSION, "session",
-     "Subscriptions and open QoS 2 exchanges of clients that asked to be remembered", "data.mdb",
+     "Subscriptions and open QoS 2 exchanges of clients that asked to be remembered",
+     "data.mdb, sealed under a key of its own",
      "the session's end, or its expiry after the last disconnect", count_sessions, KEY_NONE},
     {AUDIT_WORD_CLASS_ACCOUNT, "account",
      "Hashed password, e-mail address as a keyed hash, rights, settings",
@@ -120,9 +132,10 @@ static const struct {
      "data.mdb, sealed under a key that is replaced each hour", "an hour after its end",
      count_envelope, KEY_ENVELOPE},
     {AUDIT_WORD_CLASS_AUTH, "auth", "A line for each account, minute and result of a login",
-     "data.mdb, sealed under a key of the day", "30 days", count_auth, KEY_AUTH_DAY},
+     "data.mdb, sealed under a key of the day", "30 days at most", count_auth, KEY_AUTH_DAY},
     {AUDIT_WORD_CLASS_AGGREGATE, "aggregate", "Totals of a day, with noise; nobody's name",
-     "data.mdb, sealed under a key of the day", "90 days", count_aggregate, KEY_AGGREGATE_DAY},
+     "data.mdb, sealed under a key of the day", "90 days at most", count_aggregate,
+     KEY_AGGREGATE_DAY},
     {AUDIT_WORD_CLASS_AUDIT, "audit", "What happened to the broker and its keys; never a client",
      "log/, public", "never", count_log, KEY_NONE},
 };
@@ -150,11 +163,10 @@ static void see_job(void *self, const struct job_state *state)
 
 static void add_row(struct household *house, struct ledger *ledger, size_t number)
 {
-	uint64_t epochs[SLOT_COUNT];
 	struct ledger_row *row = &ledger->rows[ledger->row_count];
 	const enum key_class needs = classes[number].needs;
 
-	if (needs != KEY_NONE && (!house->keys || keyring_epochs(house->keys, needs, epochs) == 0))
+	if (needs != KEY_NONE && !house->keys)
 		return;
 	*row = (struct ledger_row){.class = classes[number].name,
 				   .holds = classes[number].holds,

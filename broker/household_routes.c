@@ -148,6 +148,25 @@ void household_count_routes(const struct household *house, struct metrics *metri
 		metrics->routes = route_thread_counters(house->routes->thread);
 }
 
+void household_tell_routes(const struct household *house, struct ledger_row *row)
+{
+	const struct household_routes *routes = house->routes;
+
+	row->rows = row->bytes = 0;
+	row->limit_s = house->config->route_expiry_s;
+	if (!routes || !routes->thread)
+		return;
+	const struct route_counters counters = route_thread_counters(routes->thread);
+	const uint64_t due_s = hour_keys_due_s(routes->keys);
+
+	row->rows = counters.rows_kept;
+	row->bytes = counters.bytes;
+	if (due_s == UINT64_MAX)
+		return;
+	row->oldest_s = due_s - row->limit_s;
+	row->next_s = due_s;
+}
+
 /* ---- answers: the control thread */
 
 static const char too_busy[] = "the broker is too busy to answer: try again";

@@ -168,7 +168,9 @@ static void item_rows(FILE *out, uint64_t rows)
 
 	if (rows == LEDGER_UNKNOWN)
 		return;
-	if (rows > 0)
+	if (rows == 1)
+		snprintf(words, sizeof(words), "1");
+	else if (rows > 0)
 		snprintf(words, sizeof(words), "%" PRIu64 " or more, fewer than %" PRIu64,
 			 ledger_rounded(rows), 2 * ledger_rounded(rows));
 	item(out, "rows", words, false);

@@ -330,6 +330,7 @@ struct route_counters route_thread_counters(struct route_thread *thread)
 
 	counters.blocks = thread->shelf.count;
 	counters.bytes = thread->shelf.bytes;
+	counters.rows_kept = thread->shelf.rows;
 	pthread_mutex_unlock(&thread->mutex);
 	return counters;
 }

@@ -31,6 +31,7 @@ struct route_counters {
 	uint64_t rows_dropped; /* not written */
 	uint64_t blocks;       /* kept now */
 	uint64_t bytes;	       /* of those */
+	uint64_t rows_kept;    /* in those */
 };
 
 /* NULL when no thread can be had. */

@@ -31,6 +31,7 @@ void route_shelf_add(struct route_shelf *shelf, const struct route_entry *entry)
 		grow(shelf);
 	shelf->ring[(shelf->head + shelf->count++) & (shelf->room - 1)] = *entry;
 	shelf->bytes += entry->len;
+	shelf->rows += entry->rows;
 }
 
 /* Blocks of one epoch stand together: its key is looked for once for many. */
@@ -74,6 +75,7 @@ void route_shelf_remove(struct route_shelf *shelf, const struct route_rows *gone
 
 		if (next < gone->count && entry->row == gone->at[next]) {
 			shelf->bytes -= entry->len;
+			shelf->rows -= entry->rows;
 			next++;
 			continue;
 		}

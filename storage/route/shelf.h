@@ -22,7 +22,7 @@ struct route_shelf {
 	size_t room; /* a power of two, or 0 */
 	size_t head;
 	size_t count;
-	uint64_t bytes;
+	uint64_t bytes, rows; /* of all of them */
 };
 
 /* Numbers of rows; `at` is the caller's to free. */

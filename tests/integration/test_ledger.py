@@ -100,7 +100,7 @@ class Log(Served):
 class Ledger(Served):
     abstract = False
     more = 'region DE\nprivacy_contact <b>dpo</b> & co <dpo@example.org>\npolicy_version 3'
-    CLASSES = ("payload", "session", "account", "guard", "audit")
+    CLASSES = ("payload", "route", "session", "account", "guard", "envelope", "auth", "aggregate", "audit")
 
     def test_what_it_says(self):
         ledger = self.ledger()
@@ -123,7 +123,29 @@ class Ledger(Served):
         self.assertEqual(self.rows("session"), 8)
 
     def rows(self, name):
-        return next(row["rows_at_least"] for row in self.ledger()["classes"] if row["class"] == name)
+        return self.of_class(name)["rows_at_least"]
+
+    def test_deliveries(self):
+        """A row for what became of deliveries: with none there is nothing, with one its age and end are those of its hour."""
+        before = self.of_class("route")
+        self.assertEqual((before["rows_at_least"], before["bytes"], before["limit_seconds"]), (0, 0, 86400))
+        self.assertEqual((before["oldest"], before["next_destruction"]), (None, None))
+        client = self.client("a")
+        client.subscribe("t", 1)
+        for _ in range(5):
+            client.publish("t", b"x", 1)
+            client.message()
+        run(METRINO, "traffic", "--data", self.broker.data)  # what happened is written first
+        eventually(lambda: self.of_class("route")["rows_at_least"] == 4, what="five rows")
+        row = self.of_class("route")
+        hour = int(time.time()) // 3600
+        self.assertIn(row["next_destruction"] // 3600 - 24, (hour - 1, hour))
+        self.assertEqual(row["next_destruction"] % 3600, 0)
+        self.assertEqual(row["oldest"], row["next_destruction"] - 86400)
+        self.assertGreater(row["bytes"], 0)
+
+    def of_class(self, name):
+        return next(row for row in self.ledger()["classes"] if row["class"] == name)
 
     def test_page(self):
         client = self.client("canary-client")

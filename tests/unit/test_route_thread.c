@@ -131,6 +131,7 @@ START_TEST(kept)
 	ck_assert_str_eq(seen.first, "CANARY-of-blocks");
 	ck_assert_uint_eq(rows_on_disk(), 3);
 	ck_assert_uint_eq(route_thread_counters(thread).rows, 3);
+	ck_assert_uint_eq(route_thread_counters(thread).rows_kept, 3);
 	ck_assert_uint_eq(carve("CANARY"), 0);
 	finish();
 }
@@ -204,6 +205,7 @@ START_TEST(bounded_on_disk)
 	ck_assert_uint_eq(seen.epochs[0], EPOCH + 3);
 	ck_assert_uint_eq(rows_on_disk(), 10);
 	ck_assert_uint_eq(route_thread_counters(thread).bytes, 10 * len);
+	ck_assert_uint_eq(route_thread_counters(thread).rows_kept, 10);
 	route_thread_set_max_bytes(thread, 3 * len);
 	for (int i = 0; i < 100 && rows_on_disk() > 3; i++)
 		usleep(20000);
