@@ -68,6 +68,10 @@ struct world {
 	struct link links[WORLD_LINKS];
 };
 
+/* Answers as `auth_waits` and `auth_refuses` of its world say; grants and exchanges are counted
+ * there. */
+extern const struct auth world_auth;
+
 /* Sets limits that are low enough to be met; to be changed before world_begin(). */
 void world_init(struct world *world, unsigned shards);
 void world_begin(struct world *world);
