@@ -151,35 +151,13 @@ def fold(index, size, entry, path):
     return verifier.node(path[-1], fold(index - k, size - k, entry, path[:-1]))
 
 
-@own_only("an audit log")
-class Damage(LogTest):
-    abstract = False
+class Signed(LogTest):
+    """Logs of one partial bundle, which are written anew."""
+
+    abstract = True
 
     def files(self, width):
         return [self.log / f"tile/entries/000.p/{width}", self.log / f"tile/0/000.p/{width}", self.log / "checkpoint"]
-
-    def test_every_byte(self):
-        self.made(3, 3)
-        for path in self.files(3) + [self.log / "audit.jsonl"]:
-            right = path.read_bytes()
-            for at in range(len(right)):
-                path.write_bytes(right[:at] + bytes([right[at] ^ (1 << at % 8)]) + right[at + 1:])
-                self.assertIsNotNone(complaint_of(self.log), f"{path} byte {at}")
-                if at % 3 == 0:
-                    self.found()
-                if at % 9 == 0 and path.name != "audit.jsonl":
-                    done, _ = append(self.data, 0)
-                    self.assertEqual(done.returncode, 1, f"{path} byte {at}")
-            path.write_bytes(right)
-        self.assertIsNone(complaint_of(self.log))
-
-    def test_start_names_file_and_entry(self):
-        self.made(300, 300)
-        path = self.log / "tile/entries/000"
-        path.write_bytes(path.read_bytes().replace(b'"index":5,', b'"index":4,'))
-        done, _ = append(self.data, 0)
-        self.assertEqual(done.returncode, 1)
-        self.assertIn(b"tile/entries/000: entry 5 ", done.stderr)
 
     def forge(self, size, change):
         """Rewrites entries, bundle, tile, lines; gives the leaves. For logs of one partial bundle."""
@@ -199,6 +177,51 @@ class Damage(LogTest):
         body = b"%s\n%d\n%s\n" % (name, len(leaves), base64.b64encode(verifier.root_of(leaves)))
         signature = base64.b64encode(key_id + key.sign(body))
         (self.log / "checkpoint").write_bytes(body + "\n\N{EM DASH} ".encode() + name + b" " + signature + b"\n")
+
+
+@own_only("an audit log")
+class Damage(Signed):
+    abstract = False
+
+    def test_every_byte(self):
+        self.made(3, 3)
+        for path in self.files(3) + [self.log / "audit.jsonl"]:
+            right = path.read_bytes()
+            for at in range(len(right)):
+                path.write_bytes(right[:at] + bytes([right[at] ^ (1 << at % 8)]) + right[at + 1:])
+                self.assertIsNotNone(complaint_of(self.log), f"{path} byte {at}")
+                if at % 3 == 0:
+                    self.found()
+                if at % 9 == 0 and path.name != "audit.jsonl":
+                    done, _ = append(self.data, 0)
+                    self.assertEqual(done.returncode, 1, f"{path} byte {at}")
+            path.write_bytes(right)
+        self.assertIsNone(complaint_of(self.log))
+
+    def test_bytes_of_whole_tiles(self):
+        """Of a log with full tiles, a second level and a partial tile each file is damaged at bytes all over it."""
+        self.made(300, 100)
+        paths = [path for path in self.log.rglob("*") if path.is_file() and path.name not in ("key", "vkey") and ".p" not in path.parent.name]
+        paths += [path for path in self.log.rglob("*.p/*") if path.name in ("44", "1")]
+        self.assertEqual(len([path for path in paths if "tile" in str(path)]), 5)
+        for path in paths:
+            right = path.read_bytes()
+            step = max(1, len(right) // 20)
+            for at in range(0, len(right), step):
+                path.write_bytes(right[:at] + bytes([right[at] ^ (1 << at % 8)]) + right[at + 1:])
+                self.assertIsNotNone(complaint_of(self.log), f"{path} byte {at}")
+                if at // step % 5 == 0:
+                    self.found()
+            path.write_bytes(right)
+        self.assertIsNone(complaint_of(self.log))
+
+    def test_start_names_file_and_entry(self):
+        self.made(300, 300)
+        path = self.log / "tile/entries/000"
+        path.write_bytes(path.read_bytes().replace(b'"index":5,', b'"index":4,'))
+        done, _ = append(self.data, 0)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(b"tile/entries/000: entry 5 ", done.stderr)
 
     def test_last_entry_dropped(self):
         self.made(5)

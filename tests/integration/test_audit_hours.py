@@ -103,13 +103,14 @@ class Cadence(ClockTest):
         for _ in range(12):
             done = run(METRINO, "account", "create", "--no-address", "--no-password", "--data", self.broker.data)
             name = done.stdout.decode().strip()
+            self.assertEqual(run(METRINO, "account", "disable", name, "--data", self.broker.data).returncode, 0)
             self.assertEqual(run(METRINO, "account", "delete", name, "--data", self.broker.data).returncode, 0, done.stderr)
         busy = self.await_hour(3)
         scheduled = [entry for entry in busy if entry["event"] != "admin"]
         self.assertEqual(self.shape(scheduled), self.shape(quiet))
         self.assertIn(("key.gone", "root", self.hour + 2), [(entry["event"], entry.get("class"), entry.get("epoch")) for entry in busy])
         rights = [entry["right"] for entry in self.entries() if entry["event"] == "admin"]
-        self.assertEqual(rights, ["account_create", "account_delete"])
+        self.assertEqual(rights, ["account_create", "account_disable", "account_delete"])
         done = run(METRINO, "audit", "schedule", self.broker.data)
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
         self.assertNotIn(b" 0 destroyed in time", done.stdout)
