@@ -105,6 +105,9 @@ struct bench {
 	size_t row_bytes;    /* that they took in their blocks */
 	size_t rows_checked; /* against the counters of shards that are gone */
 
+	bool tokens_allowed;  /* of token_bench.h */
+	unsigned tokens_made; /* likewise */
+
 	struct peer peers[BENCH_PEERS];
 	char names[BENCH_NAMES][32];
 	unsigned name_count;

@@ -1,159 +1,22 @@
 /*
  * Session tokens for whole shards: who gets one and when, how long it is good, what is stored; and
- * the topics below "$metrino/".  The tokens of the bench are numbered: "token 000001 ...".
+ * the topics below "$metrino/".
  */
-#include "tests/unit/shard_bench.h"
+#include "tests/unit/token_bench.h"
+
 #include <stdio.h>
 
-#define V5	   MQTT_VERSION_5_0
-#define V3	   MQTT_VERSION_3_1_1
-#define TOPIC	   "$metrino/token"
-#define LIFETIME_S 21600u
-#define HOUR_MS	   3600000u
+#define V5	MQTT_VERSION_5_0
+#define V3	MQTT_VERSION_3_1_1
+#define TOPIC	TOKEN_TOPIC
+#define HOUR_MS 3600000u
 
 static struct bench bench;
-static bool allowed;
-static unsigned made; /* so many tokens were made */
 
-static void write_token(unsigned number, char text[AUTH_TOKEN_SIZE + 1])
-{
-	snprintf(text, AUTH_TOKEN_SIZE + 1, "token %06u %041u", number % 1000000, 0u);
-}
-
-/* A password: "password", or a token that is known for this client identifier. */
-static enum auth_verdict check(struct auth *auth, const struct auth_request *request,
-			       struct auth_answer *answer)
-{
-	const struct auth_tokens *known = request->tokens;
-	struct slice password = request->password;
-
-	answer->reason = MQTT_BAD_USER_NAME_OR_PASSWORD;
-	answer->grant = ((struct bench *)auth)->grant;
-	if (slice_equal(password, slice_text("password")))
-		return AUTH_ALLOW;
-	if (password.len != AUTH_TOKEN_SIZE || known == NULL)
-		return AUTH_REFUSE;
-	if (memcmp(password.at, known->latest, AUTH_TOKEN_MAC_SIZE) == 0)
-		answer->token = AUTH_TOKEN_LATEST;
-	else if (memcmp(password.at, known->before, AUTH_TOKEN_MAC_SIZE) == 0)
-		answer->token = AUTH_TOKEN_BEFORE;
-	return answer->token ? AUTH_ALLOW : AUTH_REFUSE;
-}
-
-static bool has_tokens(struct auth *auth, const struct auth_grant *grant, uint32_t link)
-{
-	(void)auth;
-	(void)grant;
-	(void)link;
-	return allowed;
-}
-
-static bool make_token(struct auth *auth, const struct auth_grant *grant, struct slice client_id,
-		       uint8_t text[AUTH_TOKEN_SIZE], uint8_t kept[AUTH_TOKEN_MAC_SIZE])
-{
-	char made_text[AUTH_TOKEN_SIZE + 1];
-
-	(void)auth;
-	(void)grant;
-	(void)client_id;
-	write_token(++made, made_text);
-	memcpy(text, made_text, AUTH_TOKEN_SIZE);
-	memcpy(kept, made_text, AUTH_TOKEN_MAC_SIZE);
-	return true;
-}
-
-static void begin(unsigned shards, bool durable)
-{
-	allowed = true;
-	made = 0;
-	bench_init(&bench, shards);
-	bench.auth.check = check;
-	bench.auth.has_tokens = has_tokens;
-	bench.auth.make_token = make_token;
-	bench.settings.token_lifetime_s = LIFETIME_S;
-	bench.durable = durable;
-	bench_start(&bench);
-}
-
-/* One client, and how it connects. */
-static struct asking {
-	struct mqtt_connect connect;
-	char password[AUTH_TOKEN_SIZE + 1];
-	char property[64];
-} asking;
-
-/* By the password (token 0) or by a token; `asks`: the value of its user property, or NULL. */
-static struct mqtt_connect *comes_by(enum mqtt_version version, const char *id, uint32_t expiry_s,
-				     unsigned token, const char *asks)
-{
-	struct mqtt_connect *connect = &asking.connect;
-
-	*connect =
-	    expiry_s ? connect_lasting(version, id, expiry_s) : connect_of(version, id, true);
-	if (token)
-		write_token(token, asking.password);
-	else
-		snprintf(asking.password, sizeof asking.password, "password");
-	connect->has_user_name = connect->has_password = true;
-	connect->user_name = slice_text("user");
-	connect->password = slice_text(asking.password);
-	if (asks) {
-		int n =
-		    snprintf(asking.property, sizeof asking.property, "%c%c%cmetrino-token%c%c%s",
-			     0x26, 0, 13, 0, (char)strlen(asks), asks);
-		connect->properties.user = slice_of(asking.property, (size_t)n);
-	}
-	return connect;
-}
-
-/* What is in the CONNACK that comes: the number of a token, or 0. */
-static unsigned connack_token(struct peer *peer, uint8_t reason, bool session, int line)
-{
-	struct mqtt_connack connack = peer_expect_connack(peer, reason, line);
-	struct slice raw = connack.properties.raw, name, value;
-	unsigned number = 0;
-
-	ck_assert_msg(connack.session_present == session, "line %d: session present", line);
-	while (mqtt_next_user_property(&raw, &name, &value)) {
-		ck_assert(slice_equal(name, slice_text("metrino-token")));
-		ck_assert_uint_eq(value.len, AUTH_TOKEN_SIZE);
-		ck_assert_uint_eq(number, 0);
-		ck_assert_int_eq(sscanf((const char *)value.at, "token %u", &number), 1);
-	}
-	return number;
-}
-
-static struct peer *come(const struct mqtt_connect *connect, bool session, unsigned token, int line)
-{
-	struct peer *peer = peer_open(&bench, 0, connect->version);
-	unsigned came;
-
-	peer_connect(peer, connect);
-	came = connack_token(peer, 0, session, line);
-	ck_assert_msg(came == token, "line %d: token %u instead of %u", line, came, token);
-	return peer;
-}
-#define up(connect, session, token) come(connect, session, token, __LINE__)
-
-static void refused(const struct mqtt_connect *connect, int line)
-{
-	struct peer *peer = peer_open(&bench, 0, connect->version);
-
-	peer_connect(peer, connect);
-	peer_expect_connack(peer, connect->version == V5 ? MQTT_BAD_USER_NAME_OR_PASSWORD : 4,
-			    line);
-	ck_assert(!peer->open);
-}
-#define expect_refused(connect) refused(connect, __LINE__)
-
-static void expect_token(struct peer *peer, unsigned number, int line)
-{
-	char text[AUTH_TOKEN_SIZE + 1];
-
-	write_token(number, text);
-	peer_expect_publish(peer, 0, 0, TOPIC, "", text, line);
-}
-#define expect_by_topic(peer, number) expect_token(peer, number, __LINE__)
+#define begin(shards, durable)	      token_begin(&bench, shards, durable)
+#define up(connect, session, token)   token_up(&bench, connect, session, token, __LINE__)
+#define expect_refused(connect)	      token_refused(&bench, connect, __LINE__)
+#define expect_by_topic(peer, number) token_expect(peer, number, __LINE__)
 
 static void pass_hours(unsigned hours)
 {
@@ -166,13 +29,13 @@ static void pass_hours(unsigned hours)
 START_TEST(who_asks_in_connect)
 {
 	begin(1, false);
-	up(comes_by(V5, "a", 0, 0, "1"), false, 1);
-	up(comes_by(V5, "b", 0, 0, NULL), false, 0);
-	up(comes_by(V5, "c", 0, 0, "0"), false, 0);
-	up(comes_by(V5, "d", 0, 0, ""), false, 0);
-	up(comes_by(V3, "e", 0, 0, NULL), false, 0);
-	allowed = false;
-	up(comes_by(V5, "f", 0, 0, "1"), false, 0);
+	up(token_connect(V5, "a", 0, 0, "1"), false, 1);
+	up(token_connect(V5, "b", 0, 0, NULL), false, 0);
+	up(token_connect(V5, "c", 0, 0, "0"), false, 0);
+	up(token_connect(V5, "d", 0, 0, ""), false, 0);
+	up(token_connect(V3, "e", 0, 0, NULL), false, 0);
+	bench.tokens_allowed = false;
+	up(token_connect(V5, "f", 0, 0, "1"), false, 0);
 	ck_assert_uint_eq(counted(&bench, TOKENS_MADE), 1);
 	bench_finish(&bench);
 }
@@ -184,7 +47,7 @@ START_TEST(who_subscribes)
 	struct peer *peer;
 
 	begin(1, false);
-	peer = up(comes_by(V3, "a", 0, 0, NULL), false, 0);
+	peer = up(token_connect(V3, "a", 0, 0, NULL), false, 0);
 	peer_send(peer, 0x82, "0001 000e '" TOPIC "' 02");
 	expect(peer, 0x90, "0001 00");
 	expect_by_topic(peer, 1);
@@ -192,7 +55,7 @@ START_TEST(who_subscribes)
 	expect(peer, 0x90, "0002 00 00 01");
 	expect_by_topic(peer, 2);
 	expect_nothing(peer);
-	peer = up(comes_by(V5, "b", 0, 0, NULL), false, 0);
+	peer = up(token_connect(V5, "b", 0, 0, NULL), false, 0);
 	peer_send(peer, 0x82, "0001 02 0b 07 000e '" TOPIC "' 20");
 	expect(peer, 0x90, "0001 00 00");
 	expect_nothing(peer);
@@ -213,11 +76,11 @@ START_TEST(who_may_not_is_told)
 	struct peer *peer;
 
 	begin(1, false);
-	allowed = false;
-	peer = up(comes_by(V5, "a", 0, 0, NULL), false, 0);
+	bench.tokens_allowed = false;
+	peer = up(token_connect(V5, "a", 0, 0, NULL), false, 0);
 	peer_send(peer, 0x82, "0001 00 000e '" TOPIC "' 00");
 	expect(peer, 0x90, "0001 00 87");
-	peer = up(comes_by(V3, "b", 0, 0, NULL), false, 0);
+	peer = up(token_connect(V3, "b", 0, 0, NULL), false, 0);
 	peer_send(peer, 0x82, "0001 000e '" TOPIC "' 00");
 	expect(peer, 0x90, "0001 80");
 	ck_assert_uint_eq(counted(&bench, SUBSCRIPTIONS), 0);
@@ -231,17 +94,17 @@ START_TEST(no_token_on_a_link_that_others_read)
 	struct peer *peer;
 
 	begin(1, false);
-	peer = up(comes_by(V5, "a", 1000000, 0, NULL), false, 0);
+	peer = up(token_connect(V5, "a", 1000000, 0, NULL), false, 0);
 	subscribe(peer, TOPIC, 0);
 	expect_by_topic(peer, 1);
 	peer_lose(peer);
-	allowed = false;
-	peer = up(comes_by(V5, "a", 1000000, 0, "1"), true, 0);
+	bench.tokens_allowed = false;
+	peer = up(token_connect(V5, "a", 1000000, 0, "1"), true, 0);
 	pass_hours(13);
 	expect_nothing(peer);
 	peer_lose(peer);
-	allowed = true;
-	peer = up(comes_by(V5, "a", 1000000, 0, NULL), true, 0);
+	bench.tokens_allowed = true;
+	peer = up(token_connect(V5, "a", 1000000, 0, NULL), true, 0);
 	expect_by_topic(peer, 2);
 	bench_finish(&bench);
 }
@@ -253,7 +116,7 @@ START_TEST(a_client_that_takes_small_packets)
 	struct mqtt_connect *connect;
 
 	begin(1, false);
-	connect = comes_by(V5, "a", 0, 0, "1");
+	connect = token_connect(V5, "a", 0, 0, "1");
 	mqtt_set(&connect->properties, MQTT_PROPERTY_MAXIMUM_PACKET_SIZE);
 	connect->properties.maximum_packet_size = 60;
 	up(connect, false, 0);
@@ -266,14 +129,15 @@ END_TEST
 START_TEST(it_is_the_password)
 {
 	begin(1, false);
-	peer_lose(up(comes_by(V5, "a", 1000000, 0, "1"), false, 1));
-	expect_refused(comes_by(V5, "b", 1000000, 1, "1"));
-	expect_refused(comes_by(V5, "a", 1000000, 2, "1"));
+	peer_lose(up(token_connect(V5, "a", 1000000, 0, "1"), false, 1));
+	expect_refused(token_connect(V5, "b", 1000000, 1, "1"));
+	expect_refused(token_connect(V5, "a", 1000000, 2, "1"));
 	for (int i = 0; i < 3; i++) /* it is young: there is no other */
-		peer_lose(up(comes_by(V5, "a", 1000000, 1, "1"), true, 0));
-	peer_lose(up(comes_by(V3, "a", 1000000, 1, NULL), true, 0));
+		peer_lose(up(token_connect(V5, "a", 1000000, 1, "1"), true, 0));
+	peer_lose(up(token_connect(V3, "a", 1000000, 1, NULL), true, 0));
 	ck_assert_uint_eq(counted(&bench, TOKEN_LOGINS), 4);
-	peer_lose(up(comes_by(V5, "a", 1000000, 0, "1"), true, 2)); /* it seems to have lost it */
+	peer_lose(
+	    up(token_connect(V5, "a", 1000000, 0, "1"), true, 2)); /* it seems to have lost it */
 	bench_finish(&bench);
 }
 END_TEST
@@ -281,21 +145,21 @@ END_TEST
 START_TEST(a_new_one_when_it_is_old)
 {
 	begin(1, false);
-	peer_lose(up(comes_by(V5, "a", 1000000, 0, "1"), false, 1));
-	bench_pass_ms(&bench, (LIFETIME_S - 2) * 1000);
-	peer_lose(up(comes_by(V5, "a", 1000000, 1, "1"), true, 0));
+	peer_lose(up(token_connect(V5, "a", 1000000, 0, "1"), false, 1));
+	bench_pass_ms(&bench, (TOKEN_LIFETIME_S - 2) * 1000);
+	peer_lose(up(token_connect(V5, "a", 1000000, 1, "1"), true, 0));
 	bench_pass_ms(&bench, 2000);
-	peer_lose(up(comes_by(V5, "a", 1000000, 1, "1"), true, 2));
+	peer_lose(up(token_connect(V5, "a", 1000000, 1, "1"), true, 2));
 	/* The first stays good as long as nobody has come with the second, */
-	peer_lose(up(comes_by(V5, "a", 1000000, 1, NULL), true, 0));
-	peer_lose(up(comes_by(V5, "a", 1000000, 1, "1"), true, 3));
-	peer_lose(up(comes_by(V5, "a", 1000000, 1, "1"), true, 4));
-	expect_refused(comes_by(V5, "a", 1000000, 2, "1"));
-	expect_refused(comes_by(V5, "a", 1000000, 3, "1"));
+	peer_lose(up(token_connect(V5, "a", 1000000, 1, NULL), true, 0));
+	peer_lose(up(token_connect(V5, "a", 1000000, 1, "1"), true, 3));
+	peer_lose(up(token_connect(V5, "a", 1000000, 1, "1"), true, 4));
+	expect_refused(token_connect(V5, "a", 1000000, 2, "1"));
+	expect_refused(token_connect(V5, "a", 1000000, 3, "1"));
 	/* or with the one that it got after that. */
-	peer_lose(up(comes_by(V5, "a", 1000000, 4, "1"), true, 0));
-	expect_refused(comes_by(V5, "a", 1000000, 1, "1"));
-	peer_lose(up(comes_by(V5, "a", 1000000, 4, "1"), true, 0));
+	peer_lose(up(token_connect(V5, "a", 1000000, 4, "1"), true, 0));
+	expect_refused(token_connect(V5, "a", 1000000, 1, "1"));
+	peer_lose(up(token_connect(V5, "a", 1000000, 4, "1"), true, 0));
 	bench_finish(&bench);
 }
 END_TEST
@@ -305,28 +169,28 @@ START_TEST(a_new_one_while_connected)
 	struct peer *peer;
 
 	begin(1, false);
-	peer = up(comes_by(V5, "a", 1000000, 0, "1"), false, 1);
+	peer = up(token_connect(V5, "a", 1000000, 0, "1"), false, 1);
 	subscribe(peer, TOPIC, 0);
 	expect_by_topic(peer, 2);
-	bench_pass_ms(&bench, LIFETIME_S * 1000 - 1000);
+	bench_pass_ms(&bench, TOKEN_LIFETIME_S * 1000 - 1000);
 	expect_nothing(peer);
 	bench_pass_ms(&bench, 2000);
 	expect_by_topic(peer, 3);
-	bench_pass_ms(&bench, LIFETIME_S * 1000);
+	bench_pass_ms(&bench, TOKEN_LIFETIME_S * 1000);
 	expect_by_topic(peer, 4);
 	expect_nothing(peer);
 	peer_lose(peer);
 	pass_hours(7); /* nobody is there */
-	ck_assert_uint_eq(made, 4);
-	expect_refused(comes_by(V5, "a", 1000000, 2, NULL));
-	peer = up(comes_by(V5, "a", 1000000, 3, NULL), true, 0);
+	ck_assert_uint_eq(bench.tokens_made, 4);
+	expect_refused(token_connect(V5, "a", 1000000, 2, NULL));
+	peer = up(token_connect(V5, "a", 1000000, 3, NULL), true, 0);
 	expect_by_topic(peer, 5);
 	peer_lose(peer);
 	/* With its subscription it counts from when the token was made. */
-	peer = up(comes_by(V5, "a", 1000000, 5, NULL), true, 0);
+	peer = up(token_connect(V5, "a", 1000000, 5, NULL), true, 0);
 	bench_pass_ms(&bench, 5 * HOUR_MS);
 	peer_lose(peer);
-	peer = up(comes_by(V5, "a", 1000000, 5, NULL), true, 0);
+	peer = up(token_connect(V5, "a", 1000000, 5, NULL), true, 0);
 	bench_pass_ms(&bench, HOUR_MS - 2000);
 	expect_nothing(peer);
 	bench_pass_ms(&bench, 4000);
@@ -338,9 +202,9 @@ END_TEST
 START_TEST(a_clock_that_was_set_back)
 {
 	begin(1, false);
-	peer_lose(up(comes_by(V5, "a", 1000000, 0, "1"), false, 1));
+	peer_lose(up(token_connect(V5, "a", 1000000, 0, "1"), false, 1));
 	bench.now.wall_s -= 100000;
-	peer_lose(up(comes_by(V5, "a", 1000000, 1, "1"), true, 2));
+	peer_lose(up(token_connect(V5, "a", 1000000, 1, "1"), true, 2));
 	bench_finish(&bench);
 }
 END_TEST
@@ -350,17 +214,17 @@ END_TEST
 START_TEST(sessions_without_expiry)
 {
 	begin(1, true);
-	peer_lose(up(comes_by(V3, "a", 0, 0, NULL), false, 0));
-	expect_refused(comes_by(V3, "a", 0, 1, NULL));
-	peer_lose(up(comes_by(V5, "a", 0, 0, "1"), false, 1));
-	bench_pass_ms(&bench, LIFETIME_S * 1000 - 1000);
-	peer_lose(up(comes_by(V3, "a", 0, 1, NULL), false, 0));
-	bench_pass_ms(&bench, LIFETIME_S * 1000 - 1000);
-	peer_lose(up(comes_by(V3, "a", 0, 1, NULL), false, 0));
+	peer_lose(up(token_connect(V3, "a", 0, 0, NULL), false, 0));
+	expect_refused(token_connect(V3, "a", 0, 1, NULL));
+	peer_lose(up(token_connect(V5, "a", 0, 0, "1"), false, 1));
+	bench_pass_ms(&bench, TOKEN_LIFETIME_S * 1000 - 1000);
+	peer_lose(up(token_connect(V3, "a", 0, 1, NULL), false, 0));
+	bench_pass_ms(&bench, TOKEN_LIFETIME_S * 1000 - 1000);
+	peer_lose(up(token_connect(V3, "a", 0, 1, NULL), false, 0));
 	ck_assert_uint_eq(counted(&bench, TOKENS_PARTED), 1);
-	bench_pass_ms(&bench, LIFETIME_S * 1000 + 1000);
+	bench_pass_ms(&bench, TOKEN_LIFETIME_S * 1000 + 1000);
 	ck_assert_uint_eq(counted(&bench, TOKENS_PARTED), 0);
-	expect_refused(comes_by(V3, "a", 0, 1, NULL));
+	expect_refused(token_connect(V3, "a", 0, 1, NULL));
 	ck_assert_uint_eq(bench.batches, 0); /* nothing of it was stored */
 	bench_finish(&bench);
 }
@@ -372,11 +236,11 @@ START_TEST(a_take_over_keeps_it)
 	struct peer *first;
 
 	begin(1, false);
-	first = up(comes_by(V5, "a", 0, 0, "1"), false, 1);
-	up(comes_by(V5, "a", 0, 1, "1"), false, 0);
+	first = up(token_connect(V5, "a", 0, 0, "1"), false, 1);
+	up(token_connect(V5, "a", 0, 1, "1"), false, 0);
 	ck_assert_uint_eq(counted(&bench, TOKENS_PARTED), 0);
 	expect_end(first, MQTT_SESSION_TAKEN_OVER);
-	up(comes_by(V5, "a", 0, 1, "1"), false, 0);
+	up(token_connect(V5, "a", 0, 1, "1"), false, 0);
 	bench_finish(&bench);
 }
 END_TEST
@@ -386,18 +250,18 @@ START_TEST(clean_start)
 	struct mqtt_connect *connect;
 
 	begin(1, true);
-	peer_lose(up(comes_by(V5, "a", 1000000, 0, "1"), false, 1));
-	connect = comes_by(V5, "a", 1000000, 1, "1");
+	peer_lose(up(token_connect(V5, "a", 1000000, 0, "1"), false, 1));
+	connect = token_connect(V5, "a", 1000000, 1, "1");
 	connect->clean_start = true;
 	peer_lose(up(connect, false, 0)); /* with the token: it stays */
 	bench_restart(&bench);
-	connect = comes_by(V5, "a", 1000000, 1, "1");
+	connect = token_connect(V5, "a", 1000000, 1, "1");
 	connect->clean_start = true;
 	peer_lose(up(connect, false, 0));
-	connect = comes_by(V5, "a", 1000000, 0, NULL);
+	connect = token_connect(V5, "a", 1000000, 0, NULL);
 	connect->clean_start = true;
 	peer_lose(up(connect, false, 0)); /* with the password: it goes with the session */
-	expect_refused(comes_by(V5, "a", 1000000, 1, "1"));
+	expect_refused(token_connect(V5, "a", 1000000, 1, "1"));
 	bench_finish(&bench);
 }
 END_TEST
@@ -405,11 +269,11 @@ END_TEST
 START_TEST(it_expires_with_the_session)
 {
 	begin(1, true);
-	peer_lose(up(comes_by(V5, "a", 100, 0, "1"), false, 1));
+	peer_lose(up(token_connect(V5, "a", 100, 0, "1"), false, 1));
 	bench_pass_ms(&bench, 99000);
-	peer_lose(up(comes_by(V5, "a", 100, 1, "1"), true, 0));
+	peer_lose(up(token_connect(V5, "a", 100, 1, "1"), true, 0));
 	bench_pass_ms(&bench, 101000);
-	expect_refused(comes_by(V5, "a", 100, 1, "1"));
+	expect_refused(token_connect(V5, "a", 100, 1, "1"));
 	bench_finish(&bench);
 }
 END_TEST
@@ -422,22 +286,22 @@ START_TEST(it_is_stored_with_the_session)
 	unsigned batches;
 
 	begin(2, true);
-	peer = up(comes_by(V5, "a", 1000000, 0, "1"), false, 1);
+	peer = up(token_connect(V5, "a", 1000000, 0, "1"), false, 1);
 	ck_assert_uint_eq(bench.batches, 1); /* with the session's own row */
 	subscribe(peer, TOPIC, 0);
 	expect_by_topic(peer, 2);
 	bench_restart(&bench);
-	expect_refused(comes_by(V5, "b", 1000000, 2, NULL));
-	peer_lose(up(comes_by(V5, "a", 1000000, 1, NULL), true, 0)); /* and gets a third */
-	ck_assert_uint_eq(made, 3);
+	expect_refused(token_connect(V5, "b", 1000000, 2, NULL));
+	peer_lose(up(token_connect(V5, "a", 1000000, 1, NULL), true, 0)); /* and gets a third */
+	ck_assert_uint_eq(bench.tokens_made, 3);
 	bench_restart(&bench);
-	expect_refused(comes_by(V5, "a", 1000000, 2, NULL));
-	peer_lose(up(comes_by(V5, "a", 1000000, 3, NULL), true, 0));
+	expect_refused(token_connect(V5, "a", 1000000, 2, NULL));
+	peer_lose(up(token_connect(V5, "a", 1000000, 3, NULL), true, 0));
 	bench_restart(&bench); /* that the first is good no more is stored, too */
-	expect_refused(comes_by(V5, "a", 1000000, 1, NULL));
+	expect_refused(token_connect(V5, "a", 1000000, 1, NULL));
 	batches = bench.batches;
 	for (int i = 0; i < 5; i++) /* a storm of reconnections writes nothing */
-		peer_lose(up(comes_by(V5, "a", 1000000, 3, "1"), true, 0));
+		peer_lose(up(token_connect(V5, "a", 1000000, 3, "1"), true, 0));
 	ck_assert_uint_eq(bench.batches, batches);
 	bench_finish(&bench);
 }
@@ -450,7 +314,7 @@ START_TEST(one_write_at_a_time)
 	unsigned before;
 
 	begin(1, true);
-	peer = up(comes_by(V5, "a", 1000000, 0, NULL), false, 0);
+	peer = up(token_connect(V5, "a", 1000000, 0, NULL), false, 0);
 	subscribe(peer, TOPIC, 0);
 	expect_by_topic(peer, 1);
 	before = bench.batches;
@@ -464,7 +328,7 @@ START_TEST(one_write_at_a_time)
 	ck_assert_uint_eq(bench.batches, before + 2);
 	bench.hold_store = false;
 	bench_restart(&bench);
-	peer_lose(up(comes_by(V5, "a", 1000000, 49, NULL), true, 0));
+	peer_lose(up(token_connect(V5, "a", 1000000, 49, NULL), true, 0));
 	bench_finish(&bench);
 }
 END_TEST
@@ -475,7 +339,7 @@ START_TEST(the_disk_refuses)
 	struct peer *peer;
 
 	begin(1, true);
-	peer = up(comes_by(V5, "a", 1000000, 0, NULL), false, 0);
+	peer = up(token_connect(V5, "a", 1000000, 0, NULL), false, 0);
 	subscribe(peer, TOPIC, 0);
 	expect_by_topic(peer, 1);
 	bench.refuse_batches = 1;
@@ -484,9 +348,9 @@ START_TEST(the_disk_refuses)
 	expect_by_topic(peer, 2);
 	ck_assert_uint_eq(bench.refuse_batches, 0);
 	peer_lose(peer);
-	peer_lose(up(comes_by(V5, "a", 1000000, 2, NULL), true, 0));
+	peer_lose(up(token_connect(V5, "a", 1000000, 2, NULL), true, 0));
 	bench_restart(&bench);
-	peer_lose(up(comes_by(V5, "a", 1000000, 2, NULL), true, 0));
+	peer_lose(up(token_connect(V5, "a", 1000000, 2, NULL), true, 0));
 	bench_finish(&bench);
 }
 END_TEST
@@ -501,7 +365,7 @@ static void loses_its_grant(uint32_t expiry_s, bool away)
 	begin(1, true);
 	grant = (struct bench_grant){.bench = &bench};
 	bench.grant = bench.next_grant = &grant.grant;
-	peer = up(comes_by(V5, "a", expiry_s, 0, "1"), false, 1);
+	peer = up(token_connect(V5, "a", expiry_s, 0, "1"), false, 1);
 	bench_event(&bench, 0, &rights);
 	expect_nothing(peer);
 	if (away)
@@ -511,9 +375,9 @@ static void loses_its_grant(uint32_t expiry_s, bool away)
 	if (!away)
 		expect_end(peer, MQTT_NOT_AUTHORIZED);
 	bench.next_grant = &grant.grant;
-	expect_refused(comes_by(V5, "a", expiry_s, 1, "1"));
+	expect_refused(token_connect(V5, "a", expiry_s, 1, "1"));
 	bench_restart(&bench);
-	expect_refused(comes_by(V5, "a", expiry_s, 1, "1"));
+	expect_refused(token_connect(V5, "a", expiry_s, 1, "1"));
 	bench_finish(&bench);
 }
 
@@ -534,14 +398,14 @@ START_TEST(it_ends_with_the_identity)
 	begin(1, true);
 	grant = (struct bench_grant){.grant = {.owner = 77}, .bench = &bench};
 	bench.grant = &grant.grant;
-	peer_lose(up(comes_by(V5, "ended", 0, 0, "1"), false, 1));
-	peer_lose(up(comes_by(V5, "away", 1000000, 0, "1"), false, 2));
+	peer_lose(up(token_connect(V5, "ended", 0, 0, "1"), false, 1));
+	peer_lose(up(token_connect(V5, "away", 1000000, 0, "1"), false, 2));
 	bench.grant = NULL;
-	peer_lose(up(comes_by(V5, "other", 0, 0, "1"), false, 3));
+	peer_lose(up(token_connect(V5, "other", 0, 0, "1"), false, 3));
 	bench_event(&bench, 0, &expel);
-	expect_refused(comes_by(V5, "ended", 0, 1, NULL));
-	expect_refused(comes_by(V5, "away", 0, 2, NULL));
-	up(comes_by(V5, "other", 0, 3, "1"), false, 0);
+	expect_refused(token_connect(V5, "ended", 0, 1, NULL));
+	expect_refused(token_connect(V5, "away", 0, 2, NULL));
+	up(token_connect(V5, "other", 0, 3, "1"), false, 0);
 	bench_finish(&bench);
 }
 END_TEST
@@ -562,18 +426,18 @@ START_TEST(it_ends_with_the_right_to_log_in)
 	begin(1, true);
 	grant = (struct bench_grant){.grant = {.owner = 77}, .bench = &bench};
 	bench.grant = bench.next_grant = &grant.grant;
-	peer_lose(up(comes_by(V5, "away", 1000000, 0, "1"), false, 1));
+	peer_lose(up(token_connect(V5, "away", 1000000, 0, "1"), false, 1));
 	bench_restart(&bench);
-	peer_lose(up(comes_by(V5, "ended", 0, 0, "1"), false, 2));
+	peer_lose(up(token_connect(V5, "ended", 0, 0, "1"), false, 2));
 	bench_event(&bench, 0, &rights);
-	peer_lose(up(comes_by(V5, "ended", 0, 2, NULL), false, 0));
+	peer_lose(up(token_connect(V5, "ended", 0, 2, NULL), false, 0));
 	bench.auth.may_log_in = may_log_in;
 	bench_event(&bench, 0, &rights);
 	bench.auth.may_log_in = NULL;
-	expect_refused(comes_by(V5, "ended", 0, 2, NULL));
-	expect_refused(comes_by(V5, "away", 1000000, 1, NULL));
+	expect_refused(token_connect(V5, "ended", 0, 2, NULL));
+	expect_refused(token_connect(V5, "away", 1000000, 1, NULL));
 	bench_restart(&bench);
-	expect_refused(comes_by(V5, "away", 1000000, 1, NULL));
+	expect_refused(token_connect(V5, "away", 1000000, 1, NULL));
 	bench_finish(&bench);
 }
 END_TEST
@@ -593,7 +457,7 @@ START_TEST(filters)
 	struct peer *peer;
 
 	begin(1, false);
-	peer = up(comes_by(V5, "a", 0, 0, NULL), false, 0);
+	peer = up(token_connect(V5, "a", 0, 0, NULL), false, 0);
 	for (size_t i = 0; i < COUNT_OF(cases); i++) {
 		char body[100];
 
@@ -615,7 +479,7 @@ START_TEST(publishing_goes_nowhere)
 	struct peer *all, *peer;
 
 	begin(2, false);
-	all = up(comes_by(V5, bench_name(&bench, 0, "all"), 0, 0, NULL), false, 0);
+	all = up(token_connect(V5, bench_name(&bench, 0, "all"), 0, 0, NULL), false, 0);
 	subscribe(all, "#", 2);
 	subscribe(all, "+/+", 2);
 	subscribe(all, "+/token", 2);
@@ -626,7 +490,7 @@ START_TEST(publishing_goes_nowhere)
 				       .read = slice_text("none"),
 				       .write = slice_text("none")};
 	bench.grant = &nothing.grant;
-	peer = up(comes_by(V5, bench_name(&bench, 1, "peer"), 0, 0, NULL), false, 0);
+	peer = up(token_connect(V5, bench_name(&bench, 1, "peer"), 0, 0, NULL), false, 0);
 	subscribe(peer, TOPIC, 0);
 	expect_by_topic(peer, 2);
 	peer_publish(peer, QOS(0), 0, TOPIC, "", "x");
