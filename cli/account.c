@@ -200,8 +200,7 @@ int command_account(int argc, char **argv)
 	int status = 1;
 
 	if (!account_request_read(&request, argc, argv, &failure))
-		fprintf(stderr, "Error: %s\n\nUse 'metrino account --help' to see usage.\n",
-			failure.text);
+		status = command_misused("account", &failure);
 	else if (request.help)
 		status = fputs(usage, stdout) < 0;
 	else

@@ -246,11 +246,8 @@ int command_audit(int argc, char **argv)
 		request.help = true;
 	else if (!find_command(argc, argv, &which, &failure) ||
 		 !read_arguments(&request, argc - 1, argv + 1, &failure) ||
-		 (!request.help && !check_operand(which, &request, &failure))) {
-		fprintf(stderr, "Error: %s\n\nUse 'metrino audit --help' to see usage.\n",
-			failure.text);
-		return 1;
-	}
+		 (!request.help && !check_operand(which, &request, &failure)))
+		return command_misused("audit", &failure);
 	if (request.help) {
 		fputs(usage, stdout);
 		return 0;

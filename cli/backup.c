@@ -249,11 +249,8 @@ int command_backup(int argc, char **argv)
 		fputs(usage, stdout);
 		return 0;
 	}
-	if (!read_arguments(&request, argc, argv, &failure)) {
-		fprintf(stderr, "Error: %s\n\nUse 'metrino backup --help' to see usage.\n",
-			failure.text);
-		return 1;
-	}
+	if (!read_arguments(&request, argc, argv, &failure))
+		return command_misused("backup", &failure);
 	if (back_up(&request, &failure) && fflush(stdout) == 0)
 		return 0;
 	fprintf(stderr, "Error: %s\n", ferror(stdout) ? strerror(errno) : failure.text);

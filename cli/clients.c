@@ -148,11 +148,8 @@ int command_clients(int argc, char **argv)
 	struct request request = {0};
 	struct failure failure;
 
-	if (!read_arguments(&request, argc, argv, &failure)) {
-		fprintf(stderr, "Error: %s\n\nUse 'metrino clients --help' to see usage.\n",
-			failure.text);
-		return 1;
-	}
+	if (!read_arguments(&request, argc, argv, &failure))
+		return command_misused("clients", &failure);
 	if (request.help) {
 		fputs(usage, stdout);
 		return 0;

@@ -28,14 +28,20 @@ static void print_usage(enum option_program program)
 	options_print_help(program);
 }
 
+int command_misused(const char *command, const struct failure *failure)
+{
+	fprintf(stderr, "Error: %s\n\nUse 'metrino %s --help' to see usage.\n", failure->text,
+		command);
+	return 1;
+}
+
 bool command_options(struct options *o, int argc, char **argv, int *status)
 {
 	struct failure failure;
 
 	*status = 1;
 	if (!options_gather(o, argc, argv, &failure)) {
-		fprintf(stderr, "Error: %s\n\nUse 'metrino %s --help' to see usage.\n",
-			failure.text, options_program_name(o->program));
+		*status = command_misused(options_program_name(o->program), &failure);
 		return false;
 	}
 	if (o->help) {

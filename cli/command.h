@@ -16,6 +16,9 @@ run_command command_pub, command_sub, command_rr, command_clients, command_bench
     command_ban, command_audit, command_subject, command_privacy, command_account, command_traffic,
     command_aggregate, command_logins, command_compact, command_backup;
 
+/* Prints "Error: sentence", and how to see the usage of that command; returns 1. */
+int command_misused(const char *command, const struct failure *failure);
+
 /*
  * Reads the options of pub, sub, rr or bench.  True: go on; false: leave with *status, help or
  * a complaint was printed.

@@ -21,10 +21,8 @@ int command_compact(int argc, char **argv)
 		return 0;
 	}
 	if (argc != 2 || strcmp(argv[0], "--data") != 0) {
-		fputs("Error: --data DIR is needed, and nothing else.\n\n"
-		      "Use 'metrino compact --help' to see usage.\n",
-		      stderr);
-		return 1;
+		failure_set(&failure, "--data DIR is needed, and nothing else.");
+		return command_misused("compact", &failure);
 	}
 	if (!compact_data(argv[1], &compacted, &failure)) {
 		fprintf(stderr, "Error: %s\n", failure.text);

@@ -272,11 +272,8 @@ int command_passwd(int argc, char **argv)
 	struct request request;
 	struct failure failure;
 
-	if (!read_arguments(&request, argc, argv, &failure)) {
-		fprintf(stderr, "Error: %s\n\nUse 'metrino passwd --help' to see usage.\n",
-			failure.text);
-		return 1;
-	}
+	if (!read_arguments(&request, argc, argv, &failure))
+		return command_misused("passwd", &failure);
 	if (request.help) {
 		fputs(usage, stdout);
 		return 0;

@@ -195,11 +195,8 @@ int command_privacy(int argc, char **argv)
 			fputs(usage, stdout);
 			return 0;
 		}
-	if (!read_arguments(&privacy.request, argc, argv, &failure)) {
-		fprintf(stderr, "Error: %s\n\nUse 'metrino privacy --help' to see usage.\n",
-			failure.text);
-		return 1;
-	}
+	if (!read_arguments(&privacy.request, argc, argv, &failure))
+		return command_misused("privacy", &failure);
 	privacy.request.password = getenv("METRINO_PASSWORD");
 	const bool ok = verify(&privacy, &failure);
 

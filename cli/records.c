@@ -133,11 +133,8 @@ static int run(const struct kind *kind, int argc, char **argv)
 	struct request request = {.kind = kind};
 	struct failure failure;
 
-	if (!read_arguments(&request, argc, argv, &failure)) {
-		fprintf(stderr, "Error: %s\n\nUse 'metrino %s --help' to see usage.\n",
-			failure.text, kind->name);
-		return 1;
-	}
+	if (!read_arguments(&request, argc, argv, &failure))
+		return command_misused(kind->name, &failure);
 	if (request.help) {
 		fputs(kind->usage, stdout);
 		return 0;

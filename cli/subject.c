@@ -192,11 +192,8 @@ int command_subject(int argc, char **argv)
 
 	if (argc > 0 && strcmp(argv[0], "check-receipt") == 0)
 		return subject_check_receipt(argc, argv);
-	if (!read_arguments(&request, argc, argv, &failure)) {
-		fprintf(stderr, "Error: %s\n\nUse 'metrino subject --help' to see usage.\n",
-			failure.text);
-		return 1;
-	}
+	if (!read_arguments(&request, argc, argv, &failure))
+		return command_misused("subject", &failure);
 	if (request.help) {
 		fputs(usage, stdout);
 		return 0;

@@ -1,5 +1,6 @@
 /* subject_receipt.c - `metrino subject check-receipt`: what a person can check without the broker.
  */
+#include "cli/command.h"
 #include "cli/audit.h"
 #include "cli/subject.h"
 #include "storage/audit/receipt.h"
@@ -121,11 +122,8 @@ int subject_check_receipt(int argc, char **argv)
 		fputs(usage, stdout);
 		return 0;
 	}
-	if (!read_arguments(&request, argc, argv, &failure)) {
-		fprintf(stderr, "Error: %s\n\nUse 'metrino subject --help' to see usage.\n",
-			failure.text);
-		return 1;
-	}
+	if (!read_arguments(&request, argc, argv, &failure))
+		return command_misused("subject", &failure);
 	if (check(&request, &failure))
 		return 0;
 	fprintf(stderr, "Error: %s\n", failure.text);

@@ -325,11 +325,8 @@ int command_traffic(int argc, char **argv)
 	struct request request = {0};
 	struct failure failure;
 
-	if (!read_arguments(&request, argc, argv, &failure)) {
-		fprintf(stderr, "Error: %s\n\nUse 'metrino traffic --help' to see usage.\n",
-			failure.text);
-		return 1;
-	}
+	if (!read_arguments(&request, argc, argv, &failure))
+		return command_misused("traffic", &failure);
 	if (request.help) {
 		fputs(usage, stdout);
 		return 0;
