@@ -18,6 +18,7 @@ import unittest
 import wire
 from account import BAD_PASSWORD, LASTING, METRINO, AccountTest
 from harness import ROOT, eventually, own_only, run_client
+from test_traffic import disguises
 
 sys.path[:0] = [str(ROOT / "tests" / "keys")]
 import memory  # noqa: E402
@@ -202,6 +203,18 @@ class Records(StoreTest):
         named = {name.rstrip("/") for name in re.findall(r"`([\w.]+/?)`", "".join(re.findall(r"^\|[^|]*\|", table, re.M)))}
         self.assertLessEqual({"keys.slots", "data.mdb", "lock.mdb", "log"}, named)
         self.assertEqual({path.name for path in self.broker.data.iterdir()} - named, set())
+        self.assertTrue(self.holders(self.broker.root / "passwords", ["carol"]), "the search sees")
+        words = [self.ann, self.bob, "Ann@Example.org", "ann@example.org", "bob@example.org", "carol", self.key, self.secret,
+                 self.token, *self.sessions, *(one["filter"] for one in self.store.bodies("subscription"))]
+        for path in self.broker.data.rglob("*"):
+            if path.is_file():
+                self.assertEqual(self.holders(path, words), [], path)
+
+    @staticmethod
+    def holders(path, words):
+        """The words that a file holds, as they are or in a form that needs no key."""
+        content = path.read_bytes()
+        return [word for word in words if any(form in content for form in disguises(word))]
 
 
 @own_only("sealed records")
