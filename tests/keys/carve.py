@@ -78,12 +78,14 @@ def table(raw, description):
 
 
 def rows(raw):
-    """(table, key, value) of all that is there."""
+    """(table, key, value) of all that is there; what lies beside the tables is in the table ''."""
     meta = max((0, PAGE), key=lambda at: u64(raw, at + 16 + 128))
     for flags, name, at, length in table(raw, meta + 16 + 24 + 48):
         if flags & 2:  # a table of that name
             for _, key, value, size in table(raw, at):
                 yield name.decode(), key, raw[value:value + size]
+        else:
+            yield "", name, raw[at:at + length]
 
 
 def nonces(raw):
