@@ -79,6 +79,7 @@ void bench_make_publisher(struct bench *b, uint32_t number, struct bench_link *l
 static void finish(struct bench *b)
 {
 	bench_loop_finish(&b->loop, b->links, b->link_count);
+	tls_context_destroy(b->tls);
 	for (uint32_t i = 0; b->publishers != NULL && i < b->plan->publishers; i++) {
 		free(b->publishers[i].numbers);
 		free(b->publishers[i].window.ring);
@@ -133,6 +134,15 @@ static int knock(struct bench *b, struct failure *failure)
 	return status;
 }
 
+/* The files are read once for all of them. */
+static bool make_tls(struct bench *b, struct failure *failure)
+{
+	if (!options_want_tls(b->options))
+		return true;
+	b->loop.tls = b->tls = tls_context_create(&b->options->tls, failure);
+	return b->tls != NULL;
+}
+
 /* ---- the run ---- */
 
 static void prepare_process(void)
@@ -169,6 +179,8 @@ static int run(struct bench *b)
 	status = knock(b, &failure);
 	if (status != 0)
 		return status;
+	if (!make_tls(b, &failure))
+		return command_failed(b->options, &failure);
 	must(getrandom(&b->run, sizeof(b->run), 0) == (ssize_t)sizeof(b->run));
 	b->payload = need_zeroed(b->plan->payload_len, 1);
 	memset(b->payload, 'x', b->plan->payload_len);

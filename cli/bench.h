@@ -85,6 +85,7 @@ struct bench {
 	const struct bench_options *plan;
 	const struct bench_scene *scene;
 	struct bench_loop loop;
+	struct tls_context *tls; /* of all connections; NULL: none */
 	struct bench_link *links;
 	uint32_t link_count;
 	struct bench_texts topics;

@@ -311,6 +311,7 @@ static void on_closed(void *self, struct bench_link *link, int error)
 		failure_set(&b->why, "A connection was lost: %s.",
 			    error == 0	       ? "the broker closed it"
 			    : error == EBADMSG ? "the broker sent what MQTT does not allow here"
+			    : error == EPROTO  ? b->loop.refusal.text
 					       : strerror(error));
 	if (!link->up)
 		b->failed++;

@@ -102,7 +102,7 @@ static bool watch(struct bench_loop *loop, struct bench_link *link, int operatio
 				    .data.ptr = link};
 
 	link->waits_for_room = for_room;
-	return epoll_ctl(loop->epoll, operation, link->fd, &event) == 0;
+	return epoll_ctl(loop->epoll, operation, link->channel.fd, &event) == 0;
 }
 
 bool bench_link_open(struct bench_loop *loop, struct bench_link *link, struct failure *failure)
@@ -110,17 +110,20 @@ bool bench_link_open(struct bench_loop *loop, struct bench_link *link, struct fa
 	const int one = 1;
 
 	must(link->state == BENCH_LINK_CLOSED);
-	link->fd = socket(loop->target.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (link->fd < 0)
+	const int fd =
+	    socket(loop->target.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
 		return failure_set(failure, "Connection %u: %s%s.", loop->opened + 1,
 				   strerror(errno),
 				   errno == EMFILE ? "; raise the limit with ulimit -n" : "");
-	setsockopt(link->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	link->channel = (struct channel){.fd = fd};
 	link->state = BENCH_LINK_CONNECTING;
 	link->up = false;
 	link->opened_ns = link->sent_ns = bench_now_ns();
-	if (!bind_source(loop, link->fd) ||
-	    (connect(link->fd, (struct sockaddr *)&loop->target, loop->target_len) != 0 &&
+	if (!bind_source(loop, fd) ||
+	    (connect(fd, (struct sockaddr *)&loop->target, loop->target_len) != 0 &&
 	     errno != EINPROGRESS) ||
 	    !watch(loop, link, EPOLL_CTL_ADD, true)) {
 		failure_set(failure, "Connection %u: %s.", loop->opened + 1, strerror(errno));
@@ -144,11 +147,11 @@ void bench_link_close(struct bench_loop *loop, struct bench_link *link)
 	if (link->state == BENCH_LINK_CLOSED)
 		return;
 	if (link->state == BENCH_LINK_OPEN && bench_link_unsent(link) > 0)
-		(void)!send(link->fd, link->out.at + link->out_at, bench_link_unsent(link),
-			    MSG_NOSIGNAL);
+		(void)!channel_send(&link->channel,
+				    slice_of(link->out.at + link->out_at, bench_link_unsent(link)));
 	if (link->dirty)
 		forget_dirty(loop, link);
-	close(link->fd);
+	channel_close(&link->channel);
 	link->state = BENCH_LINK_CLOSED;
 	link->dirty = false;
 	link->out.len = link->out_at = 0;
@@ -191,8 +194,8 @@ static void flush(struct bench_loop *loop, struct bench_link *link)
 	if (link->state != BENCH_LINK_OPEN)
 		return;
 	while (bench_link_unsent(link) > 0) {
-		const ssize_t n = send(link->fd, link->out.at + link->out_at,
-				       bench_link_unsent(link), MSG_NOSIGNAL);
+		const ssize_t n = channel_send(
+		    &link->channel, slice_of(link->out.at + link->out_at, bench_link_unsent(link)));
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -261,7 +264,8 @@ static void read_link(struct bench_loop *loop, struct bench_link *link)
 
 	if (before > 0)
 		memcpy(loop->input, link->part.at, before);
-	n = recv(link->fd, loop->input + before, loop->input_room - before, 0);
+	/* Of TLS a whole record fits, so that nothing is left that epoll does not see. */
+	n = channel_receive(&link->channel, loop->input + before, loop->input_room - before);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (n <= 0) {
@@ -275,15 +279,47 @@ static void read_link(struct bench_loop *loop, struct bench_link *link)
 		buffer_add(&link->part, slice_of(loop->input + used, len - used));
 }
 
+/* A handshake goes on when its socket is ready, while those of others do. */
+static void shake_hands(struct bench_loop *loop, struct bench_link *link)
+{
+	const enum tls_client_step step = tls_client_shake(link->channel.tls, &loop->refusal);
+
+	if (step == TLS_CLIENT_FAILED) {
+		lose(loop, link, EPROTO);
+		return;
+	}
+	if (link->waits_for_room != (step == TLS_CLIENT_WRITES))
+		watch(loop, link, EPOLL_CTL_MOD, step == TLS_CLIENT_WRITES);
+	if (step != TLS_CLIENT_OPEN)
+		return;
+	link->state = BENCH_LINK_OPEN;
+	loop->events->on_open(loop->self, link);
+}
+
+static void begin_tls(struct bench_loop *loop, struct bench_link *link)
+{
+	link->channel.tls = tls_client_begin(loop->tls, link->channel.fd);
+	if (link->channel.tls == NULL) {
+		lose(loop, link, ENOMEM);
+		return;
+	}
+	link->state = BENCH_LINK_SHAKING;
+	shake_hands(loop, link);
+}
+
 static void finish_connect(struct bench_loop *loop, struct bench_link *link)
 {
 	int error = 0;
 	socklen_t len = sizeof(error);
 
-	if (getsockopt(link->fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0)
+	if (getsockopt(link->channel.fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0)
 		error = errno;
 	if (error != 0) {
 		lose(loop, link, error);
+		return;
+	}
+	if (loop->tls != NULL) {
+		begin_tls(loop, link);
 		return;
 	}
 	link->state = BENCH_LINK_OPEN;
@@ -298,6 +334,10 @@ static void handle(struct bench_loop *loop, struct bench_link *link, uint32_t ev
 		return;
 	if (link->state == BENCH_LINK_CONNECTING) {
 		finish_connect(loop, link);
+		return;
+	}
+	if (link->state == BENCH_LINK_SHAKING) {
+		shake_hands(loop, link);
 		return;
 	}
 	if ((events & (EPOLLIN | EPOLLERR | EPOLLHUP)) != 0)

@@ -1,17 +1,18 @@
 /*
- * bench_loop.h - many connections in one thread: sockets, epoll, and packets cut out of
- * the streams.  Knows where a packet ends, not what it says.
+ * bench_loop.h - many connections in one thread: sockets with TLS or without, epoll, and packets
+ * cut out of the streams.  Knows where a packet ends, not what it says.
  *
  * A turn waits once, reads each readable link once, and then sends what was written for
  * each link with one call, so that a burst of messages costs two system calls.
  *
  * Ownership: the links are the caller's memory and must stay where they are until
- * bench_loop_finish(); their buffers are the loop's.  Thread: one.
+ * bench_loop_finish(); their buffers and channels are the loop's.  Thread: one.
  */
 #ifndef CLI_BENCH_LOOP_H
 #define CLI_BENCH_LOOP_H
 
 #include "cli/buffer.h"
+#include "cli/channel.h"
 #include "proto/frame.h"
 
 #include <sys/socket.h>
@@ -19,11 +20,12 @@
 enum bench_link_state {
 	BENCH_LINK_CLOSED,
 	BENCH_LINK_CONNECTING, /* TCP */
+	BENCH_LINK_SHAKING,    /* TLS */
 	BENCH_LINK_OPEN,
 };
 
 struct bench_link {
-	int fd;
+	struct channel channel;
 	uint8_t state;
 	uint8_t role;	     /* the caller's */
 	bool up;	     /* the caller's: CONNACK came; stays so after the end */
@@ -39,16 +41,21 @@ struct bench_link {
 };
 
 struct bench_loop_events {
-	void (*on_open)(void *self, struct bench_link *link); /* TCP is there */
+	void (*on_open)(void *self, struct bench_link *link); /* TCP is there, and TLS */
 	/* False: the packet is not what it should be, close. */
 	bool (*on_packet)(void *self, struct bench_link *link, const struct frame *frame,
 			  uint64_t now_ns);
-	/* Not called for bench_link_close(). `error` is an errno, 0 for an end of the stream. */
+	/*
+	 * Not called for bench_link_close(). `error` is an errno, 0 for an end of the stream;
+	 * EPROTO of a handshake of TLS, and `refusal` of the loop says more.
+	 */
 	void (*on_closed)(void *self, struct bench_link *link, int error);
 };
 
 struct bench_loop {
 	int epoll;
+	const struct tls_context *tls; /* the caller's; NULL: none */
+	struct failure refusal;
 	const struct bench_loop_events *events;
 	void *self;
 	struct sockaddr_storage target, source;

@@ -13,17 +13,22 @@
 
 #define RECORD_MAX 16384u
 
-struct tls_client {
-	mbedtls_ssl_context ssl;
+struct tls_context {
 	mbedtls_ssl_config config;
 	mbedtls_x509_crt authorities, chain;
 	mbedtls_pk_context key;
 	struct ciphers ciphers;
 	const char *protocols[2]; /* ALPN */
 	char *alpn;		  /* owned */
-	uint8_t address[16];	  /* the host's, if it is no name */
+	char *name;		  /* owned: the host's; NULL: it is an address */
+	uint8_t address[16];	  /* then this */
 	size_t address_len;
 	bool insecure;
+};
+
+struct tls_client {
+	mbedtls_ssl_context ssl;
+	struct tls_context *own; /* owned; NULL: the context is another's */
 	int fd;
 	size_t stuck; /* bytes of a write that the socket has not taken whole; 0: none */
 };
@@ -53,27 +58,27 @@ static int take(void *self, const unsigned char *bytes, size_t len)
 }
 
 /* Addresses are not known to the library: it looks at names only. */
-static bool is_for_address(const mbedtls_x509_crt *certificate, const struct tls_client *client)
+static bool is_for_address(const mbedtls_x509_crt *certificate, const struct tls_context *context)
 {
 	const int ip_address = MBEDTLS_ASN1_CONTEXT_SPECIFIC | 7; /* RFC 5280, 4.2.1.6 */
 
 	for (const mbedtls_x509_sequence *at = &certificate->subject_alt_names; at; at = at->next)
 		if (at->buf.tag == ip_address &&
 		    slice_equal(slice_of(at->buf.p, at->buf.len),
-				slice_of(client->address, client->address_len)))
+				slice_of(context->address, context->address_len)))
 			return true;
 	return false;
 }
 
 static int check_host(void *self, mbedtls_x509_crt *certificate, int depth, uint32_t *flags)
 {
-	const struct tls_client *client = self;
+	const struct tls_context *context = self;
 
 	if (depth > 0)
 		return 0;
-	if (client->address_len > 0 && !is_for_address(certificate, client))
+	if (context->address_len > 0 && !is_for_address(certificate, context))
 		*flags |= MBEDTLS_X509_BADCERT_CN_MISMATCH;
-	if (client->insecure)
+	if (context->insecure)
 		*flags &= ~(uint32_t)MBEDTLS_X509_BADCERT_CN_MISMATCH;
 	return 0;
 }
@@ -88,38 +93,38 @@ static bool complain(const char *what, int error, struct failure *failure)
 	return failure_set(failure, "%s: %s.", what, cause);
 }
 
-static bool read_authorities(struct tls_client *client, const struct tls_client_settings *settings,
-			     struct failure *failure)
+static bool read_authorities(struct tls_context *context,
+			     const struct tls_client_settings *settings, struct failure *failure)
 {
 	int error = 0;
 
 	if (settings->cafile)
-		error = mbedtls_x509_crt_parse_file(&client->authorities, settings->cafile);
+		error = mbedtls_x509_crt_parse_file(&context->authorities, settings->cafile);
 	if (error < 0)
 		return complain("Problem setting TLS options: --cafile", error, failure);
 	/* A folder may hold other things: what cannot be read of it is counted, and left out. */
 	if (settings->capath)
-		(void)mbedtls_x509_crt_parse_path(&client->authorities, settings->capath);
-	if (client->authorities.version == 0)
+		(void)mbedtls_x509_crt_parse_path(&context->authorities, settings->capath);
+	if (context->authorities.version == 0)
 		return failure_set(failure, "Problem setting TLS options: no certificate of an "
 					    "authority in --cafile or --capath.");
-	mbedtls_ssl_conf_ca_chain(&client->config, &client->authorities, NULL);
-	mbedtls_ssl_conf_verify(&client->config, check_host, client);
+	mbedtls_ssl_conf_ca_chain(&context->config, &context->authorities, NULL);
+	mbedtls_ssl_conf_verify(&context->config, check_host, context);
 	return true;
 }
 
-static bool read_own(struct tls_client *client, const struct tls_client_settings *settings,
+static bool read_own(struct tls_context *context, const struct tls_client_settings *settings,
 		     struct failure *failure)
 {
 	if (!settings->certfile)
 		return true;
-	int error = mbedtls_x509_crt_parse_file(&client->chain, settings->certfile);
+	int error = mbedtls_x509_crt_parse_file(&context->chain, settings->certfile);
 
 	if (error != 0)
 		return complain("Problem setting TLS options: --cert", error, failure);
-	error = mbedtls_pk_parse_keyfile(&client->key, settings->keyfile, NULL);
+	error = mbedtls_pk_parse_keyfile(&context->key, settings->keyfile, NULL);
 	if (error == 0)
-		error = mbedtls_ssl_conf_own_cert(&client->config, &client->chain, &client->key);
+		error = mbedtls_ssl_conf_own_cert(&context->config, &context->chain, &context->key);
 	return error == 0 || complain("Problem setting TLS options: --key", error, failure);
 }
 
@@ -141,7 +146,7 @@ static struct psk_table *read_key(const char *digits, struct failure *failure)
 	return table;
 }
 
-static bool use_key(struct tls_client *client, const struct tls_client_settings *settings,
+static bool use_key(struct tls_context *context, const struct tls_client_settings *settings,
 		    struct failure *failure)
 {
 	struct psk_table *table = read_key(settings->psk, failure);
@@ -149,7 +154,7 @@ static bool use_key(struct tls_client *client, const struct tls_client_settings 
 
 	if (!psk)
 		return false;
-	int error = mbedtls_ssl_conf_psk(&client->config, psk->key, psk->key_len,
+	int error = mbedtls_ssl_conf_psk(&context->config, psk->key, psk->key_len,
 					 (const unsigned char *)settings->psk_identity,
 					 strlen(settings->psk_identity));
 
@@ -157,44 +162,46 @@ static bool use_key(struct tls_client *client, const struct tls_client_settings 
 	return error == 0 || complain("Problem setting TLS-PSK options", error, failure);
 }
 
-static bool choose(struct tls_client *client, const struct tls_client_settings *settings,
+static bool choose(struct tls_context *context, const struct tls_client_settings *settings,
 		   struct failure *failure)
 {
 	bool psk = settings->psk != NULL;
 
 	if (!settings->ciphers)
-		ciphers_default(&client->ciphers, psk);
-	else if (!ciphers_read(&client->ciphers, settings->ciphers, psk, failure))
+		ciphers_default(&context->ciphers, psk);
+	else if (!ciphers_read(&context->ciphers, settings->ciphers, psk, failure))
 		return failure_context(failure, "--ciphers");
-	mbedtls_ssl_conf_ciphersuites(&client->config, client->ciphers.numbers);
+	mbedtls_ssl_conf_ciphersuites(&context->config, context->ciphers.numbers);
 	if (!settings->alpn)
 		return true;
-	client->alpn = strdup(settings->alpn);
-	must(client->alpn);
-	client->protocols[0] = client->alpn;
-	int error = mbedtls_ssl_conf_alpn_protocols(&client->config, client->protocols);
+	context->alpn = strdup(settings->alpn);
+	must(context->alpn);
+	context->protocols[0] = context->alpn;
+	int error = mbedtls_ssl_conf_alpn_protocols(&context->config, context->protocols);
 
 	return error == 0 || complain("--tls-alpn", error, failure);
 }
 
 /* An address is no name to ask for; what it has to be is in the certificate all the same. */
-static bool name_host(struct tls_client *client, const char *host, struct failure *failure)
+static void name_host(struct tls_context *context, const char *host)
 {
-	if (inet_pton(AF_INET, host, client->address) == 1)
-		client->address_len = 4;
-	else if (inet_pton(AF_INET6, host, client->address) == 1)
-		client->address_len = 16;
-	int error = mbedtls_ssl_set_hostname(&client->ssl, client->address_len > 0 ? NULL : host);
-
-	return error == 0 || complain("host", error, failure);
+	if (inet_pton(AF_INET, host, context->address) == 1) {
+		context->address_len = 4;
+	} else if (inet_pton(AF_INET6, host, context->address) == 1) {
+		context->address_len = 16;
+	} else {
+		context->name = strdup(host);
+		must(context->name);
+	}
 }
 
-static bool prepare(struct tls_client *client, const struct tls_client_settings *settings,
+static bool prepare(struct tls_context *context, const struct tls_client_settings *settings,
 		    struct failure *failure)
 {
-	mbedtls_ssl_config *config = &client->config;
+	mbedtls_ssl_config *config = &context->config;
 
-	client->insecure = settings->insecure;
+	context->insecure = settings->insecure;
+	name_host(context, settings->host);
 	if (mbedtls_ssl_config_defaults(config, MBEDTLS_SSL_IS_CLIENT, MBEDTLS_SSL_TRANSPORT_STREAM,
 					MBEDTLS_SSL_PRESET_DEFAULT) != 0)
 		return failure_set(failure, "TLS: out of memory.");
@@ -202,26 +209,41 @@ static bool prepare(struct tls_client *client, const struct tls_client_settings 
 	mbedtls_ssl_conf_min_version(config, MBEDTLS_SSL_MAJOR_VERSION_3,
 				     MBEDTLS_SSL_MINOR_VERSION_3);
 	mbedtls_ssl_conf_authmode(config, MBEDTLS_SSL_VERIFY_REQUIRED);
-	if (!choose(client, settings, failure) || !read_own(client, settings, failure) ||
-	    !(settings->psk ? use_key(client, settings, failure)
-			    : read_authorities(client, settings, failure)))
-		return false;
-	if (mbedtls_ssl_setup(&client->ssl, config) != 0)
-		return failure_set(failure, "TLS: out of memory.");
-	mbedtls_ssl_set_bio(&client->ssl, client, take, give, NULL);
-	return name_host(client, settings->host, failure);
+	return choose(context, settings, failure) && read_own(context, settings, failure) &&
+	       (settings->psk ? use_key(context, settings, failure)
+			      : read_authorities(context, settings, failure));
+}
+
+struct tls_context *tls_context_create(const struct tls_client_settings *settings,
+				       struct failure *failure)
+{
+	struct tls_context *context = calloc(1, sizeof(*context));
+
+	must(context);
+	mbedtls_ssl_config_init(&context->config);
+	mbedtls_x509_crt_init(&context->authorities);
+	mbedtls_x509_crt_init(&context->chain);
+	mbedtls_pk_init(&context->key);
+	if (prepare(context, settings, failure))
+		return context;
+	tls_context_destroy(context);
+	return NULL;
+}
+
+void tls_context_destroy(struct tls_context *context)
+{
+	if (!context)
+		return;
+	mbedtls_ssl_config_free(&context->config);
+	mbedtls_x509_crt_free(&context->authorities);
+	mbedtls_x509_crt_free(&context->chain);
+	mbedtls_pk_free(&context->key);
+	free(context->alpn);
+	free(context->name);
+	free(context);
 }
 
 /* ---- the handshake */
-
-static bool wait_for(const struct tls_client *client, int error, uint64_t until_ms)
-{
-	struct pollfd wait = {.fd = client->fd,
-			      .events = error == MBEDTLS_ERR_SSL_WANT_WRITE ? POLLOUT : POLLIN};
-	uint64_t now_ms = moment_now().ms;
-
-	return now_ms < until_ms && poll(&wait, 1, (int)(until_ms - now_ms)) >= 0;
-}
 
 static bool tell_refusal(const struct tls_client *client, int error, struct failure *failure)
 {
@@ -239,43 +261,80 @@ static bool tell_refusal(const struct tls_client *client, int error, struct fail
 	return failure_set(failure, "TLS: the broker's certificate: %s.", why);
 }
 
-static bool shake_hands(struct tls_client *client, int timeout_ms, struct failure *failure)
+enum tls_client_step tls_client_shake(struct tls_client *client, struct failure *failure)
 {
-	uint64_t until_ms = moment_now().ms + (uint64_t)timeout_ms;
-	int error;
+	int error = mbedtls_ssl_handshake(&client->ssl);
 
-	while ((error = mbedtls_ssl_handshake(&client->ssl)) == MBEDTLS_ERR_SSL_WANT_READ ||
-	       error == MBEDTLS_ERR_SSL_WANT_WRITE)
-		if (!wait_for(client, error, until_ms))
-			return failure_set(failure,
-					   "TLS: the broker did not finish its handshake.");
-	return error == 0 || tell_refusal(client, error, failure);
+	if (error == 0)
+		return TLS_CLIENT_OPEN;
+	if (error == MBEDTLS_ERR_SSL_WANT_READ)
+		return TLS_CLIENT_READS;
+	if (error == MBEDTLS_ERR_SSL_WANT_WRITE)
+		return TLS_CLIENT_WRITES;
+	tell_refusal(client, error, failure);
+	return TLS_CLIENT_FAILED;
 }
 
-static void destroy(struct tls_client *client)
-{
-	mbedtls_ssl_free(&client->ssl);
-	mbedtls_ssl_config_free(&client->config);
-	mbedtls_x509_crt_free(&client->authorities);
-	mbedtls_x509_crt_free(&client->chain);
-	mbedtls_pk_free(&client->key);
-	free(client->alpn);
-	free(client);
-}
-
-struct tls_client *tls_client_open(const struct tls_client_settings *settings, int fd,
-				   int timeout_ms, struct failure *failure)
+struct tls_client *tls_client_begin(const struct tls_context *context, int fd)
 {
 	struct tls_client *client = calloc(1, sizeof(*client));
 
 	must(client);
 	client->fd = fd;
 	mbedtls_ssl_init(&client->ssl);
-	mbedtls_ssl_config_init(&client->config);
-	mbedtls_x509_crt_init(&client->authorities);
-	mbedtls_x509_crt_init(&client->chain);
-	mbedtls_pk_init(&client->key);
-	if (prepare(client, settings, failure) && shake_hands(client, timeout_ms, failure))
+	if (mbedtls_ssl_setup(&client->ssl, &context->config) != 0 ||
+	    mbedtls_ssl_set_hostname(&client->ssl, context->name) != 0) {
+		mbedtls_ssl_free(&client->ssl);
+		free(client);
+		return NULL;
+	}
+	mbedtls_ssl_set_bio(&client->ssl, client, take, give, NULL);
+	return client;
+}
+
+static void destroy(struct tls_client *client)
+{
+	mbedtls_ssl_free(&client->ssl);
+	tls_context_destroy(client->own);
+	free(client);
+}
+
+static bool wait_for(const struct tls_client *client, enum tls_client_step step, uint64_t until_ms)
+{
+	struct pollfd wait = {.fd = client->fd,
+			      .events = step == TLS_CLIENT_WRITES ? POLLOUT : POLLIN};
+	uint64_t now_ms = moment_now().ms;
+
+	return now_ms < until_ms && poll(&wait, 1, (int)(until_ms - now_ms)) >= 0;
+}
+
+static bool shake_hands(struct tls_client *client, int timeout_ms, struct failure *failure)
+{
+	uint64_t until_ms = moment_now().ms + (uint64_t)timeout_ms;
+	enum tls_client_step step;
+
+	while ((step = tls_client_shake(client, failure)) == TLS_CLIENT_READS ||
+	       step == TLS_CLIENT_WRITES)
+		if (!wait_for(client, step, until_ms))
+			return failure_set(failure,
+					   "TLS: the broker did not finish its handshake.");
+	return step == TLS_CLIENT_OPEN;
+}
+
+struct tls_client *tls_client_open(const struct tls_client_settings *settings, int fd,
+				   int timeout_ms, struct failure *failure)
+{
+	struct tls_context *context = tls_context_create(settings, failure);
+	struct tls_client *client = context ? tls_client_begin(context, fd) : NULL;
+
+	if (!client) {
+		if (context)
+			failure_set(failure, "TLS: out of memory.");
+		tls_context_destroy(context);
+		return NULL;
+	}
+	client->own = context;
+	if (shake_hands(client, timeout_ms, failure))
 		return client;
 	destroy(client);
 	return NULL;

@@ -1,12 +1,15 @@
 /*
- * tls_client.h - the other end of tls.h: a connection over TLS 1.2 to a broker, for the `metrino`
- * command.  Blocking while it opens, as its caller's socket is afterwards: not.
+ * tls_client.h - the other end of tls.h: connections over TLS 1.2 to a broker, for the `metrino`
+ * command.  A context is what many connections to one broker have in common: files are read once.
+ * Who has one connection opens it, which blocks; who has many begins each and shakes hands when its
+ * socket is ready.
  *
  * The broker's certificate has to be verified by an authority, and to be of the host that was asked
  * for, by name or by address; `insecure` leaves out the second.  With a pre-shared key there are no
  * certificates.
  *
- * Ownership: tls_client_close() frees; the socket stays the caller's.
+ * Ownership: tls_client_close() frees, tls_context_destroy() after the last of its connections; the
+ * socket stays the caller's.
  * Failure: a sentence.
  * Thread: one.
  */
@@ -15,7 +18,7 @@
 
 #include "broker/net/stream.h"
 
-/* Texts are borrowed for the call that opens. */
+/* Texts are borrowed for the call. */
 struct tls_client_settings {
 	const char *host;
 	const char *cafile, *capath;	/* one of them, or a pre-shared key */
@@ -25,7 +28,25 @@ struct tls_client_settings {
 	bool insecure;
 };
 
+struct tls_context;
 struct tls_client;
+
+struct tls_context *tls_context_create(const struct tls_client_settings *settings,
+				       struct failure *failure);
+void tls_context_destroy(struct tls_context *context); /* NULL is fine */
+
+/* A connection of a connected, non-blocking socket; NULL without memory for it. */
+struct tls_client *tls_client_begin(const struct tls_context *context, int fd);
+
+enum tls_client_step {
+	TLS_CLIENT_OPEN,
+	TLS_CLIENT_READS,  /* again when there is something to read */
+	TLS_CLIENT_WRITES, /* again when there is room to write */
+	TLS_CLIENT_FAILED, /* and why: it is only closed */
+};
+
+/* As far as the handshake gets now. */
+enum tls_client_step tls_client_shake(struct tls_client *client, struct failure *failure);
 
 /* Takes a connected, non-blocking socket; `timeout_ms` is for the whole handshake. */
 struct tls_client *tls_client_open(const struct tls_client_settings *settings, int fd,
