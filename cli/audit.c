@@ -10,12 +10,12 @@
 
 static const char usage[] =
     "Reads and verifies the audit log of a broker.\n\n"
-    "Usage: metrino audit tail [-f] [-n COUNT] [--json] [--data DIR]\n"
-    "       metrino audit verify DIR [--vkey KEY]\n"
+    "Usage: metrino audit tail [DIR] [-f] [-n COUNT] [--json] [--vkey KEY]\n"
+    "       metrino audit verify [DIR] [--vkey KEY]\n"
     "       metrino audit prove N [--data DIR]\n"
     "       metrino audit prove --from CHECKPOINT [--data DIR]\n"
     "       metrino audit check FILE [--vkey KEY] [--from CHECKPOINT] [--data DIR]\n"
-    "       metrino audit schedule DIR [--vkey KEY]\n"
+    "       metrino audit schedule [DIR] [--vkey KEY]\n"
     "       metrino audit follow URL|DIR --copy DIR [--vkey KEY] [--max-age HOURS]\n\n"
     "  tail               the last entries, as sentences\n"
     "  verify             the whole log, from its files alone\n"
@@ -28,7 +28,8 @@ static const char usage[] =
     "  -f, --follow       go on with what is added\n"
     "  -n COUNT           how many entries (10)\n"
     "  --json             the entries as they are, one JSON object a line\n"
-    "  --data DIR         the broker's data directory, or the log's own\n"
+    "  --data DIR         the broker's data directory, or the log's own, or a copy; DIR likewise;\n"
+    "                     without either it is looked for where brokers have it\n"
     "  --copy DIR         where follow keeps its copy of the log; made the first time\n"
     "  --max-age HOURS    follow fails when the last entry is older\n"
     "  --from CHECKPOINT  a file with an older checkpoint of the log\n"
@@ -40,14 +41,15 @@ static const char usage[] =
 static const struct {
 	const char *name;
 	audit_command *run;
-	const char *operand; /* what it needs; NULL: nothing */
-	bool instead;	     /* --from is enough */
+	const char
+	    *operand; /* what it needs; NULL: nothing, but may name the log in place of --data */
+	bool instead; /* --from is enough */
 } commands[] = {
     {"tail", audit_tail, NULL, false},
-    {"verify", audit_verify_log, "the log's directory", false},
+    {"verify", audit_verify_log, NULL, false},
     {"prove", audit_prove, "the number of an entry, or --from CHECKPOINT", true},
     {"check", audit_check, "a file with a proof or a checkpoint", false},
-    {"schedule", audit_schedule_keys, "the log's directory", false},
+    {"schedule", audit_schedule_keys, NULL, false},
     {"follow", audit_follow, "the log's URL or directory", false},
 };
 
@@ -121,12 +123,15 @@ static bool find_command(int argc, char **argv, size_t *which, struct failure *f
 	    argv[0]);
 }
 
-static bool check_operand(size_t which, const struct audit_request *r, struct failure *failure)
+static bool check_operand(size_t which, struct audit_request *r, struct failure *failure)
 {
 	const char *needed = commands[which].operand;
 
+	if (needed == NULL && r->operand && r->data)
+		return failure_set(failure, "'%.80s' is too many: --data names the log already.",
+				   r->operand);
 	if (needed == NULL && r->operand)
-		return failure_set(failure, "'%.80s' is too many.", r->operand);
+		r->data = r->operand;
 	if (needed && !r->operand && !(commands[which].instead && r->from))
 		return failure_set(failure, "%s needs %s.", commands[which].name, needed);
 	if (commands[which].instead && r->operand && r->from)

@@ -11,7 +11,7 @@
 
 struct audit_request {
 	const char *operand; /* DIR, URL, N or FILE */
-	const char *data;    /* --data */
+	const char *data;    /* --data, or DIR of what reads a log; NULL: where a broker has it */
 	const char *vkey;    /* --vkey: a file, or the key itself */
 	const char *from;    /* --from: an older checkpoint */
 	const char *count;   /* -n */

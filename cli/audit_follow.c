@@ -64,7 +64,7 @@ bool audit_schedule_keys(const struct audit_request *request, struct failure *fa
 	struct audit_place place;
 
 	must(reader);
-	bool ok = audit_place_open(&place, request->operand, failure) &&
+	bool ok = audit_place_open(&place, request->data, failure) &&
 		  audit_place_read(&place, request->vkey, failure) &&
 		  audit_verify(place.directory, &place.verifier, &place.checkpoint, failure);
 

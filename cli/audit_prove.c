@@ -25,7 +25,7 @@ bool audit_verify_log(const struct audit_request *request, struct failure *failu
 {
 	struct audit_place place;
 
-	if (!audit_place_open(&place, request->operand, failure))
+	if (!audit_place_open(&place, request->data, failure))
 		return false;
 	bool ok = audit_place_read(&place, request->vkey, failure) &&
 		  audit_verify(place.directory, &place.verifier, &place.checkpoint, failure);

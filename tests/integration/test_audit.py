@@ -493,6 +493,9 @@ class Household(OwnBrokerTest):
     def test_tail(self):
         self.broker.start()
         self.assertIn(b"the broker started", self.metrino("audit", "tail", "-n", "100").stdout)
+        self.assertIn(b"the broker started", run(METRINO, "audit", "tail", self.broker.data, "-n", "100").stdout)
+        self.assertEqual(self.metrino("audit", "verify").returncode, 0)
+        self.assertIn(b"--data names the log already", self.metrino("audit", "verify", self.log).stderr)
         self.assertIn(b'{"config":1,"event":"start","index":2,', self.metrino("audit", "tail", "--json", "-n", "100").stdout)
         tail = subprocess.Popen([METRINO, "audit", "tail", "-f", "-n", "4", "--data", str(self.broker.data)],
                                 stdout=subprocess.PIPE)
