@@ -4,6 +4,8 @@
  */
 #include "storage/clear_record.h"
 #include "storage/record.h"
+#include "storage/route/route_record.h"
+#include "storage/route/rows.h"
 #include "storage/sealed_record.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -51,15 +53,49 @@ static void check_sealed(struct slice bytes)
 		claim(!sealed_record_open(bytes, ROW, key, plain, &failure));
 }
 
+static void check_rows(const struct route_block *block)
+{
+	struct route_walk walk = route_walk_of(block);
+	uint32_t count = 0;
+
+	for (; route_walk_next(&walk); count++)
+		claim(walk.row.source <= block->name_count &&
+		      walk.row.destination <= block->name_count && walk.row.qos <= 2 &&
+		      walk.row.outcome < ROUTE_OUTCOMES);
+	claim(!walk.bad && count == block->row_count);
+}
+
+/* A block of route rows, sealed: what opens can be walked, and is sealed as the same body. */
+static void check_route(struct slice bytes)
+{
+	static const uint8_t key[SEAL_KEY_LEN];
+	static uint8_t record[ROUTE_RECORD_MAX], body[ROUTE_BODY_MAX];
+	static struct route_block block;
+	const struct sealed_place place = {SEALED_ROUTE, 1, ROW};
+	struct failure failure;
+
+	if (bytes.len > ROUTE_BODY_MAX)
+		return;
+	sealed_record_make(place, key, bytes, record);
+	const struct slice sealed = slice_of(record, bytes.len + SEALED_OVERHEAD);
+
+	if (!route_record_open(sealed, ROW, key, &block, &failure))
+		return;
+	check_rows(&block);
+	claim(route_record_seal(&block, ROW, key, record) == sealed.len);
+	claim(sealed_record_open(sealed, ROW, key, body, &failure));
+	claim(slice_equal(slice_of(body, bytes.len), bytes));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static void (*const checks[])(struct slice) = {check_session, check_subscription,
-						       check_clear, check_sealed};
+						       check_clear, check_sealed, check_route};
 	struct input input = {slice_of(data, size)};
 	uint8_t mode = take_u8(&input);
 	struct slice bytes = exact_copy(input.left);
 
-	checks[mode % 4](bytes);
+	checks[mode % (sizeof(checks) / sizeof(checks[0]))](bytes);
 	exact_free(bytes);
 	return 0;
 }
