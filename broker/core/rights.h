@@ -26,7 +26,8 @@
 struct rights {
 	uint32_t free;		  /* the slab's while the slot is free */
 	struct auth_grant *grant; /* NULL after a restart, until the client is back */
-	uint64_t owner;		  /* auth.h */
+	uint64_t owner;		  /* auth.h; 0 in a slot that is free */
+	uint64_t session;	  /* number of the one whose they are */
 	/* Of this connection: own_request.h. */
 	bool own_password; /* it came with the account's own */
 	bool asking;	   /* a request is under way */
