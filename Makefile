@@ -219,13 +219,25 @@ store-steps: $(OUT)/store_tool build/power.so ## a death, and a loss of power, a
 chaos-compare: $(OUT)/metrinod
 	tests/chaos/compare --broker $(CURDIR)/$(OUT)/metrinod --kills $(or $(KILLS),100) $(if $(SEED),--seed $(SEED))
 
-.PHONY: days days-broken
+.PHONY: days days-broken minutes
 days: $(OUT)/carve all-chaos ## virtual days, DAYS=3 of them, and what can be read of each from the raw bytes (100 take minutes)
 	CARVE=$(CURDIR)/$(OUT)/carve METRINOD=$(CURDIR)/build/chaos/metrinod METRINO=$(CURDIR)/build/chaos/metrino \
 		DAYS=$(or $(DAYS),3) CLASS_TIMEOUT_S=3600 tests/privacy/run test_days
 
 days-broken: $(OUT)/carve all-chaos ## the same with brokers that each break a promise: has it been seen?
 	CARVE=$(CURDIR)/$(OUT)/carve tests/privacy/broken
+
+minutes: $(programs) $(OUT)/carve ## what is shipped, with limits of a minute, in real time: MINUTES=4
+	CARVE=$(CURDIR)/$(OUT)/carve METRINOD=$(CURDIR)/$(OUT)/metrinod METRINO=$(CURDIR)/$(OUT)/metrino \
+		CLASS_TIMEOUT_S=3600 tests/privacy/run test_minutes
+
+# They change the machine while they run: tests/privacy/machine says how.
+.PHONY: swap-search core-search
+swap-search: $(programs) ## root: what of a broker is in swap, on an area of its own that is switched on meanwhile
+	METRINOD=$(CURDIR)/$(OUT)/metrinod tests/privacy/machine swap
+
+core-search: $(programs) ## root: what a pipe in the core pattern, which is set meanwhile, receives of a broker that crashes
+	METRINOD=$(CURDIR)/$(OUT)/metrinod tests/privacy/machine core
 
 .PHONY: attacks
 attacks: $(OUT)/attacks ## what can be found out from the releases of days, in ATTACKS=40000 runs of each attack

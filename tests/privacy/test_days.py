@@ -2,7 +2,6 @@
 
 DAYS   how many (3): after the 31st rows of logins end, after the 91st releases of days do. With few days the limits
        are shorter instead, and everything else is the same.
-CARVE  the program that reads raw bytes (build/carve)
 
 Where the machine lets us, the data directory lies on an ext4 image of its own, and it is the image that is read: what
 was deleted and is still there is found. Else the files themselves are.
@@ -11,9 +10,7 @@ tests/privacy/broken builds brokers that break a promise: this test has to fail 
 looked for there.
 """
 
-import base64
 import collections
-import contextlib
 import json
 import os
 import pathlib
@@ -28,54 +25,19 @@ import urllib.request
 import wire
 from account import METRINO, AccountTest
 from harness import ROOT, Broker, eventually, free_port, own_only
+from raw import Image, carve, hidden, holds, what
 
 sys.path[:0] = [str(ROOT / "tests" / "keys")]
 import records  # noqa: E402
 
 DAYS = int(os.environ.get("DAYS") or 3)
-CARVE = os.environ.get("CARVE") or str(ROOT / "build" / "carve")
 DAY_S, MINUTE_S = 86400, 60
 LONG = DAYS > 91
 AUTH_S, AGGREGATE_S = (30 * DAY_S, 90 * DAY_S) if LONG else (DAY_S, 2 * DAY_S)
 STEP_S = 6 * 3600
 SESSION_S = 3600  # the sessions of a step are over in the next
-IMAGE_BYTES = 64 << 20
 CLIENTS = 300
 CANARY = b"canary-0f3a"
-
-
-class Image:
-    """A folder on an ext4 image of its own, where that is possible."""
-
-    def __init__(self, folder):
-        self.folder, self.file, self.mounted = folder, folder / "image", False
-        self.root = folder / "root"
-        self.root.mkdir()
-        with contextlib.suppress(OSError, subprocess.CalledProcessError):
-            with open(self.file, "wb") as file:
-                file.truncate(IMAGE_BYTES)
-            subprocess.run(["mkfs.ext4", "-q", "-F", "-b", "4096", str(self.file)], check=True, capture_output=True)
-            subprocess.run(["mount", "-o", "loop", str(self.file), str(self.root)], check=True, capture_output=True)
-            self.mounted = True
-            (self.root / "lost+found").rmdir()
-
-    def parts(self):
-        os.sync()
-        return [self.file] if self.mounted else [path for path in (self.root / "data").rglob("*") if path.is_file()]
-
-    def finish(self):
-        if self.mounted:
-            subprocess.run(["umount", str(self.root)], check=False)
-
-
-def hidden(canary):
-    """The forms in which it may not be on the disk."""
-    return [canary, canary.hex().encode(), base64.b64encode(canary).rstrip(b"=")[:-1]]
-
-
-def what(line):
-    """Of carve's output."""
-    return f"key {line['key']}" if "key" in line else f"row {line['row']}"
 
 
 @own_only("jobs, and a clock that can be set")
@@ -134,12 +96,6 @@ class Days(AccountTest):
 
     # --- what can be read
 
-    def carve(self):
-        done = subprocess.run([CARVE, *map(str, self.image.parts())], capture_output=True, text=True, timeout=600,
-                              check=False)
-        self.assertEqual(done.returncode, 0, done.stderr)
-        return [json.loads(line) for line in done.stdout.splitlines()]
-
     def is_late(self, line, now):
         """Of a key or a row: is it past its time?"""
         ends = {"key auth-day": lambda: line["epoch"] * (DAY_S if line["epoch"] < 1000000 else MINUTE_S) + AUTH_S,
@@ -165,10 +121,10 @@ class Days(AccountTest):
     def canaries(self):
         """And pseudonyms, which were shown by `metrino traffic`, and lie on the disk sealed under keys that never do."""
         forms = hidden(CANARY) + [form for one in self.pseudonyms for form in (bytes.fromhex(one), one.encode())]
-        return [form for part in self.image.parts() for content in [part.read_bytes()] for form in forms if form in content]
+        return holds(self.image.parts(), forms)
 
     def check(self, day):
-        found = self.carve()
+        found = carve(self.image.parts())
         self.assertEqual(self.canaries(), [], f"canaries on day {day}")
         late = self.complaints(found)
         self.assertFalse(late, f"past its time on day {day}: {', '.join(late)}")
@@ -205,7 +161,7 @@ class Days(AccountTest):
             self.traffic(name, day, step)
             self.assertEqual(self.canaries(), [], f"canaries on day {day}")
             if day + step == 0:  # what may be read is read: the carving sees
-                rows = {line["row"] for line in self.carve() if "row" in line}
+                rows = {line["row"] for line in carve(self.image.parts()) if "row" in line}
                 self.assertTrue({"envelope", "session", "subscription", "account"} <= rows, rows)
             self.pass_time(STEP_S - int(self.now_s()) % STEP_S + 2)  # just after midnight is soon enough for a release
             found = self.check(day)
@@ -252,13 +208,13 @@ class Days(AccountTest):
         slots = self.broker.data / "keys.slots"
         old, new = slots.read_bytes(), self.broker.data / "new"
         if self.image.mounted:
-            self.assertEqual(self.complaints(self.carve()), [])
+            self.assertEqual(self.complaints(carve(self.image.parts())), [])
             new.write_bytes(bytes(len(old)))
             os.sync()
             new.rename(slots)
         else:
             (self.image.root / "data" / "lost").write_bytes(old)
         self.ahead_s += AGGREGATE_S + 2 * DAY_S
-        self.assertNotEqual(self.complaints(self.carve()), [])
+        self.assertNotEqual(self.complaints(carve(self.image.parts())), [])
         (self.broker.data / "clear").write_bytes(b"id " + CANARY)
         self.assertNotEqual(self.canaries(), [])
