@@ -288,6 +288,18 @@ static uint8_t leave_one(struct subscribing *in, struct slice filter)
 	return found ? MQTT_SUCCESS : MQTT_NO_SUBSCRIPTION_EXISTED;
 }
 
+/* Before 5.0 a filter that is none cannot be told of: it ends the connection, as in SUBSCRIBE. */
+static enum mqtt_reason check_filters(const struct client *client, struct slice entries)
+{
+	struct topic_filter parsed;
+	struct slice filter;
+	while (client->version != MQTT_VERSION_5_0 && mqtt_next_filter(&entries, &filter)) {
+		if (!parse(client, filter, &parsed))
+			return MQTT_TOPIC_FILTER_INVALID; /* [MQTT3-4.7.3-1] [MQTT3-4.7.1-2] */
+	}
+	return MQTT_SUCCESS;
+}
+
 void on_unsubscribe(struct shard *shard, struct client *client, struct slice body)
 {
 	struct mqtt_subscribe packet;
@@ -295,6 +307,8 @@ void on_unsubscribe(struct shard *shard, struct client *client, struct slice bod
 	enum mqtt_reason reason = mqtt_decode_unsubscribe(body, version, &packet);
 	if (reason == MQTT_SUCCESS && packet.count > ENTRIES_MAX)
 		reason = MQTT_QUOTA_EXCEEDED;
+	if (reason == MQTT_SUCCESS)
+		reason = check_filters(client, packet.entries);
 	if (reason != MQTT_SUCCESS) {
 		violation(shard, client, reason);
 		return;
