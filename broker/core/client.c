@@ -271,26 +271,42 @@ static void violation(struct shard *shard, struct client *client, enum mqtt_reas
 	client_fail(shard, client, reason, text);
 }
 
+/* What the first byte alone says against a packet of a client that is UP. */
+static struct refusal first_byte_refusal(const struct client *client, uint8_t type, uint8_t flags)
+{
+	bool is_ack = type >= MQTT_PUBACK && type <= MQTT_PUBCOMP;
+	if (type == 0 || (type == MQTT_AUTH && client->version != MQTT_VERSION_5_0))
+		return (struct refusal){MQTT_MALFORMED_PACKET, "packet type not defined"};
+	/* [MQTT-2.1.3-1] [MQTT3-2.2.2-1] [MQTT3-2.2.2-2]; 3.1 had DUP there */
+	if (!mqtt_flags_valid(type, flags) && client->version > MQTT_VERSION_3_1)
+		return (struct refusal){MQTT_MALFORMED_PACKET, "reserved flags not as defined"};
+	/* a second CONNECT [MQTT-3.1.0-2] [MQTT3-3.1.0-2] [MQTT-3.2.0-2], or what only a server
+	 * sends */
+	if (type != MQTT_PUBLISH && !is_ack && handlers[type] == NULL)
+		return (struct refusal){MQTT_PROTOCOL_ERROR, "packet not expected from a client"};
+	return (struct refusal){MQTT_SUCCESS, NULL};
+}
+
 static void packet_up(struct shard *shard, struct client *client, const struct frame *frame)
 {
-	bool v5 = client->version == MQTT_VERSION_5_0;
+	struct refusal refusal = first_byte_refusal(client, frame->type, frame->flags);
 	client->last_packet_ms = shard->now.ms;
-	if (frame->type == MQTT_PUBLISH) {
+	if (refusal.reason != MQTT_SUCCESS)
+		violation(shard, client, refusal.reason, refusal.text);
+	else if (frame->type == MQTT_PUBLISH)
 		on_publish(shard, client, frame->flags, frame->body);
-	} else if (frame->type == 0 || (frame->type == MQTT_AUTH && !v5)) {
-		violation(shard, client, MQTT_MALFORMED_PACKET, "packet type not defined");
-	} else if (!mqtt_flags_valid(frame->type, frame->flags) &&
-		   client->version > MQTT_VERSION_3_1) { /* [MQTT-2.1.3-1] [MQTT3-2.2.2-1]
-							    [MQTT3-2.2.2-2]; 3.1 had DUP there */
-		violation(shard, client, MQTT_MALFORMED_PACKET, "reserved flags not as defined");
-	} else if (frame->type >= MQTT_PUBACK && frame->type <= MQTT_PUBCOMP) {
-		on_ack(shard, client, frame->type, frame->body);
-	} else if (handlers[frame->type]) {
+	else if (handlers[frame->type])
 		handlers[frame->type](shard, client, frame->body);
-	} else { /* a second CONNECT [MQTT-3.1.0-2] [MQTT3-3.1.0-2] [MQTT-3.2.0-2], or what only a
-		    server sends */
-		violation(shard, client, MQTT_PROTOCOL_ERROR, "packet not expected from a client");
-	}
+	else
+		on_ack(shard, client, frame->type, frame->body);
+}
+
+/* [MQTT-3.1.0-1]: closed without an answer. */
+static void no_connect(struct shard *shard, struct client *client)
+{
+	COUNT(shard, MALFORMED);
+	happened_refused(&shard->happened, client->listener->number, MQTT_PROTOCOL_ERROR);
+	client_close(shard, client, false);
 }
 
 static void packet_in_lobby(struct shard *shard, struct client *client, const struct frame *frame,
@@ -299,9 +315,7 @@ static void packet_in_lobby(struct shard *shard, struct client *client, const st
 	bool flags_valid = mqtt_flags_valid(frame->type, frame->flags) ||
 			   mqtt_connect_is_3_1(frame->body); /* which does not use them */
 	if (frame->type != MQTT_CONNECT || !flags_valid) {
-		COUNT(shard, MALFORMED); /* [MQTT-3.1.0-1]: closed without an answer */
-		happened_refused(&shard->happened, client->listener->number, MQTT_PROTOCOL_ERROR);
-		client_close(shard, client, false);
+		no_connect(shard, client);
 		return;
 	}
 	on_connect(shard, client, packet, frame->body);
@@ -331,6 +345,28 @@ static bool size_allowed(struct shard *shard, struct client *client, size_t size
 	if (size <= limit)
 		return true;
 	violation(shard, client, MQTT_PACKET_TOO_LARGE, "larger than the maximum packet size");
+	return false;
+}
+
+/*
+ * Nobody waits, and no memory is spent, for the body of a packet whose beginning says enough;
+ * `size` is 0 while it is not known.  False: the connection is at its end.
+ */
+static bool beginning_allowed(struct shard *shard, struct client *client, uint8_t first,
+			      size_t size)
+{
+	struct refusal refusal = {MQTT_SUCCESS, NULL};
+	if (size > 0 && !size_allowed(shard, client, size))
+		return false;
+	if (client->state == CLIENT_LOBBY && first >> 4 != MQTT_CONNECT) {
+		no_connect(shard, client);
+		return false;
+	}
+	if (client->state == CLIENT_UP)
+		refusal = first_byte_refusal(client, first >> 4, first & 0x0F);
+	if (refusal.reason == MQTT_SUCCESS)
+		return true;
+	violation(shard, client, refusal.reason, refusal.text);
 	return false;
 }
 
@@ -418,7 +454,7 @@ static bool take_packets(struct shard *shard, struct client *client, struct slic
 			return false;
 		}
 		if (status == FRAME_PARTIAL)
-			return frame.size == 0 || size_allowed(shard, client, frame.size);
+			return beginning_allowed(shard, client, bytes->at[0], frame.size);
 		struct slice packet = slice_of(bytes->at, frame.size);
 		*bytes = slice_after(*bytes, frame.size);
 		take_packet(shard, client, &frame, packet);

@@ -59,6 +59,12 @@ enum client_state {
 	CLIENT_CLOSING,	       /* nothing is read any more; waits for EVENT_LINK_CLOSED */
 };
 
+/* Why something a client asks for is not done, for it and for the log; MQTT_SUCCESS: it is. */
+struct refusal {
+	enum mqtt_reason reason;
+	const char *text;
+};
+
 /* A will that waits to be published or forgotten, MQTT 5.0 section 3.1.2.5. */
 struct will {
 	struct message *message; /* owned */

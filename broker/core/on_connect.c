@@ -13,11 +13,6 @@
 
 /* ---- checking ---- */
 
-struct refusal {
-	enum mqtt_reason reason;
-	const char *text;
-};
-
 static bool version_accepted(const struct listener_settings *listener, enum mqtt_version version)
 {
 	return version == MQTT_VERSION_5_0     ? listener->accept_5_0
@@ -78,6 +73,10 @@ static struct refusal check(const struct shard *shard, const struct client *clie
 		return (struct refusal){
 		    MQTT_SERVER_UNAVAILABLE,
 		    "the broker lets nobody in for now; its operator knows why"};
+	if (mqtt_has(&connect->properties, MQTT_PROPERTY_AUTHENTICATION_METHOD) &&
+	    connect->properties.authentication_method.len == 0)
+		return (struct refusal){MQTT_BAD_AUTHENTICATION_METHOD,
+					"the authentication method has no name"};
 	/* The method proves a name of its own, which has to be the one that is the identifier. */
 	if (mqtt_has(&connect->properties, MQTT_PROPERTY_AUTHENTICATION_METHOD) &&
 	    listener->use_user_name_as_client_id && !connect->has_user_name && !shard->identity)

@@ -202,6 +202,7 @@ static const struct refusal_row refusals[] = {
     /* authentication data without method; a method that nobody knows [MQTT-4.12.0-1] */
     {"0004 'MQTT' 05 02 0000 04 16 0001 'x' 0001 'a'", 0, 0x82, 5},
     {"0004 'MQTT' 05 02 0000 04 15 0001 'x' 0001 'a'", 0, 0x8C, 5},
+    {"0004 'MQTT' 05 02 0000 03 15 0000 0001 'a'", 0, 0x8C, 5},
     /* what is no CONNECT [MQTT-3.1.0-1], and flags that are not its own [MQTT-2.1.3-1] */
     {"", 0x00, 0, 5},
     {"00 00 00", 0x20, 0, 5},

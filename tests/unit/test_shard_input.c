@@ -190,6 +190,13 @@ START_TEST(unsubscribe_before_5)
 	peer_send(peer, 0xA2, "0007 0001 't' 0001 'u'");
 	expect(peer, 0xB0, "0007");
 	ck_assert_uint_eq(counted(&bench, SUBSCRIPTIONS), 0);
+	/* What is no filter ends the connection, and nothing of the packet is carried out. */
+	subscribe(peer, "t", 1);
+	peer_send(peer, 0xA2, "0008 0001 't' 0000"); /* [MQTT3-4.7.3-1] */
+	expect_closed(peer);
+	peer = new_peer(&bench, V3, "q");
+	peer_send(peer, 0xA2, "0009 0003 't#x' 0001 't'"); /* [MQTT3-4.7.1-2] */
+	expect_closed(peer);
 	bench_finish(&bench);
 }
 END_TEST
@@ -361,6 +368,43 @@ START_TEST(beyond_message_size_limit)
 }
 END_TEST
 
+/* What the first byte says is enough: the body, or the rest of the length, need not come. */
+START_TEST(judged_on_the_first_byte)
+{
+	static const uint8_t get[] = {'G', 'E'};
+	static const uint8_t reserved[] = {0x00, 0xC0};
+	static const uint8_t of_server[] = {0x90, 0x80, 0x80, 0x01};
+	static const uint8_t flags[] = {0x80, 0x05};
+	static const uint8_t again[] = {0x10, 0x7F};
+	static const uint8_t auth[] = {0xF0, 0x7F};
+	struct peer *peer;
+
+	bench_begin(&bench, 1);
+	peer = peer_open(&bench, 0, V5); /* [MQTT-3.1.0-1] */
+	peer_bytes(peer, slice_of(get, sizeof get));
+	expect_closed(peer);
+	peer = new_peer(&bench, V5, "p");
+	peer_bytes(peer, slice_of(reserved, sizeof reserved));
+	expect_end(peer, MQTT_MALFORMED_PACKET);
+	peer = new_peer(&bench, V5, "p");
+	peer_bytes(peer, slice_of(of_server, sizeof of_server));
+	expect_end(peer, MQTT_PROTOCOL_ERROR);
+	peer = new_peer(&bench, V5, "p");
+	peer_bytes(peer, slice_of(flags, sizeof flags)); /* [MQTT-2.1.3-1] */
+	expect_end(peer, MQTT_MALFORMED_PACKET);
+	peer = new_peer(&bench, V5, "p");
+	peer_bytes(peer, slice_of(again, sizeof again)); /* [MQTT-3.1.0-2] */
+	expect_end(peer, MQTT_PROTOCOL_ERROR);
+	peer = new_peer(&bench, V3, "p");
+	peer_bytes(peer, slice_of(auth, sizeof auth));
+	expect_closed(peer);
+	peer = new_peer(&bench, V5, "p"); /* what may come is waited for */
+	peer_bytes(peer, slice_of(auth, sizeof auth));
+	expect_nothing(peer);
+	bench_finish(&bench);
+}
+END_TEST
+
 /* Topics of the greatest length and depth do no harm, and reach "#". */
 START_TEST(longest_topics)
 {
@@ -385,12 +429,19 @@ Suite *shard_input_suite(void)
 	Suite *suite = suite_create("shard_input");
 	TCase *tcase = tcase_create("input");
 	const TTest *tests[] = {
-	    filters_refused,	       dollar_share_before_5,
-	    plain_and_shared,	       unsubscribe_before_5,
-	    subscriptions_capped,      changed_at_the_cap,
-	    stray_acknowledgements,    acknowledgements_of_another_kind,
-	    nothing_after_disconnect,  beyond_what_connack_said,
-	    beyond_message_size_limit, longest_topics,
+	    filters_refused,
+	    dollar_share_before_5,
+	    plain_and_shared,
+	    unsubscribe_before_5,
+	    subscriptions_capped,
+	    changed_at_the_cap,
+	    stray_acknowledgements,
+	    acknowledgements_of_another_kind,
+	    nothing_after_disconnect,
+	    beyond_what_connack_said,
+	    beyond_message_size_limit,
+	    judged_on_the_first_byte,
+	    longest_topics,
 	};
 
 	for (size_t i = 0; i < COUNT_OF(tests); i++)
