@@ -66,8 +66,8 @@ static void connack_properties(const struct shard *shard, const struct client *c
 		mqtt_set(p, MQTT_PROPERTY_RETAIN_AVAILABLE);
 		p->retain_available = 0;
 	}
-	if (shard->settings->max_packet_size <
-	    PACKET_SIZE_MAX) { /* 3.2.2.3.6: else there is no limit */
+	/* 3.2.2.3.6: without it there is no limit but the protocol's own */
+	if (shard->settings->max_packet_size < PACKET_SIZE_MAX) {
 		mqtt_set(p, MQTT_PROPERTY_MAXIMUM_PACKET_SIZE);
 		p->maximum_packet_size = shard->settings->max_packet_size;
 	}
