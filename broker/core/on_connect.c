@@ -287,6 +287,8 @@ static bool may_have(const struct shard *shard, const struct auth_grant *grant, 
 	return owner == 0 || (grant && grant->owner == owner);
 }
 
+static const char no_room[] = "no room for another session";
+
 void connect_begin_session(struct shard *shard, struct client *client)
 {
 	struct connecting *connecting = client->connecting;
@@ -298,6 +300,12 @@ void connect_begin_session(struct shard *shard, struct client *client)
 		return;
 	}
 	const struct session *before = session_find(shard, 0, id);
+	/* Before it is counted: who is refused for our want of room, and tries again, is no
+	 * flapper. */
+	if (before == NULL && !sessions_left(shard)) {
+		connect_refuse(shard, client, MQTT_QUOTA_EXCEEDED, no_room);
+		return;
+	}
 	if (before && before->client)
 		rate_remember(shard, before->client->link);
 	struct auth_answer refusal = {0};
@@ -311,7 +319,7 @@ void connect_begin_session(struct shard *shard, struct client *client)
 	connecting->new_session = session == NULL;
 	if (session == NULL && !sessions_left(shard)) {
 		persist_send(shard, &changes, (struct waiter){0});
-		connect_refuse(shard, client, MQTT_QUOTA_EXCEEDED, "no room for another session");
+		connect_refuse(shard, client, MQTT_QUOTA_EXCEEDED, no_room);
 		return;
 	}
 	if (session == NULL)

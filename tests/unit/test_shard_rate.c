@@ -340,6 +340,24 @@ START_TEST(who_comes_is_told)
 }
 END_TEST
 
+/* Whoever the broker has no room for, and who tries again and again, does not connect too often. */
+START_TEST(who_finds_no_room_is_not_counted)
+{
+	bench_init(&bench, 1);
+	bench.settings.rate_reconnect = 2;
+	bench.settings.sessions_max = 1;
+	bench_start(&bench);
+	struct peer *first = come_again(MQTT_VERSION_5_0, "first", 0);
+
+	for (int i = 0; i < 20; i++)
+		come_again(MQTT_VERSION_5_0, "second", 0x97);
+	ck_assert_uint_eq(counted(&bench, FLAPPING), 0);
+	peer_lose(first);
+	come_again(MQTT_VERSION_5_0, "second", 0);
+	bench_finish(&bench);
+}
+END_TEST
+
 /* Without a rate nobody is asked. */
 START_TEST(nobody_is_told_without_a_rate)
 {
@@ -362,7 +380,7 @@ Suite *shard_rate_suite(void)
 	    pause_follows_on_pause,	    ends_who_sends_far_too_much,
 	    what_is_refused_does_not_count, many_clients_do_not_wash_it_away,
 	    who_comes_too_often_is_refused, who_comes_is_told,
-	    nobody_is_told_without_a_rate};
+	    nobody_is_told_without_a_rate,  who_finds_no_room_is_not_counted};
 	Suite *suite = suite_of("shard_rate", tests, COUNT_OF(tests));
 	TCase *beyond = tcase_create("beyond a connection");
 
