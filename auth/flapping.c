@@ -123,7 +123,8 @@ static enum flapping_verdict count(const struct flapping *flapping, struct place
 	uint32_t before = place->times / FORGET_PART;
 	place->times =
 	    place->times < UINT32_MAX - FORGET_PART ? place->times + FORGET_PART : place->times;
-	if (place->times / FORGET_PART >= flapping->ban_after) {
+	/* Half of one is not missed: what is forgotten between two that come at once is little. */
+	if (place->times + FORGET_PART / 2 >= (uint64_t)flapping->ban_after * FORGET_PART) {
 		place->times = 0;
 		place->banned = true;
 		place->until_ms = now_ms + flapping->ban_ms;

@@ -57,11 +57,11 @@ keyfile {elsewhere[1]}
                            ("elsewhere", [*self.ca(), "--insecure", *small])):
             with self.subTest(port=port, args=args):
                 result = self.faultless(*args, port=self.ports[port])
-                self.assertGreater(result["phases"]["messages"]["count"], 20)
+                self.assertGreater(result["phases"]["messages"]["count"], 0)
 
     def test_who_comes_and_goes(self):
-        result = self.faultless("--topology", "connect", "--count", "2", "--duration", "1", *self.mutual(), port=self.ports["mutual"])
-        self.assertGreater(result["phases"]["visit"]["count"], 1)
+        result = self.faultless("--topology", "sessions", "--count", "10", *self.mutual(), port=self.ports["mutual"])
+        self.assertEqual(result["phases"]["resume"]["count"], 10)
         result = self.faultless("--topology", "idle", "--count", "30", *self.mutual(), port=self.ports["mutual"])
         self.assertEqual(result["phases"]["connect"]["count"], 30)
 

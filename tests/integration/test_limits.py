@@ -173,7 +173,10 @@ class Flapping(BrokerTest):
 
     def test_who_goes_on_is_banned_and_no_other(self):
         self.assertEqual(self.come("flaps\\", 10), [0] * 10)
-        self.assertEqual(self.come("flaps\\", 6), [0x9f] * 4 + [0x8a] * 2)
+        answers = self.come("flaps\\", 8)
+        banned = answers.index(0x8a)  # one is forgotten every ten seconds
+        self.assertEqual(answers, [0x9f] * banned + [0x8a] * (8 - banned))
+        self.assertIn(banned, range(4, 7))
         refused = self.client("flaps\\", expect=0x8a)
         self.assertIn("banned for a while", refused.connack.get("reason_string"))
         self.client("flaps\\", version=4, expect=5)
