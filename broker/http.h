@@ -18,7 +18,7 @@
 
 #include "proto/base.h"
 
-/* Some 5 % of a processor. */
+/* Less than a tenth of a processor: docs/performance.md. */
 #define HTTP_ANSWERS_MAX 2000u
 
 struct http;
