@@ -96,7 +96,9 @@ class Cadence(ClockTest):
         self.assertIsNone(complaint_of(self.log))
 
     def test_the_same_whether_accounts_come_and_go(self):
-        """Each deletion turns the root; the log has one turn an hour all the same, and the use of a right once."""
+        """Each deletion turns the root; the log has one turn an hour all the same, and the use of a right once. Who is banned
+        meanwhile leaves nothing."""
+        self.broker.config = "sys_interval 1\nallow_anonymous true\nauth_fail_ban 3 60s"
         self.start()
         self.await_hour(1)
         quiet = self.await_hour(2)
@@ -105,12 +107,15 @@ class Cadence(ClockTest):
             name = done.stdout.decode().strip()
             self.assertEqual(run(METRINO, "account", "disable", name, "--data", self.broker.data).returncode, 0)
             self.assertEqual(run(METRINO, "account", "delete", name, "--data", self.broker.data).returncode, 0, done.stderr)
+        for _ in range(8):
+            self.client("x", user_name=name, password=b"wrong", expect=tuple(range(256))).cut()
+        self.assertIn(b"127.0.0.1", run(METRINO, "ban", "list", "--data", self.broker.data).stdout)
         busy = self.await_hour(3)
         scheduled = [entry for entry in busy if entry["event"] != "admin"]
         self.assertEqual(self.shape(scheduled), self.shape(quiet))
         self.assertIn(("key.gone", "root", self.hour + 2), [(entry["event"], entry.get("class"), entry.get("epoch")) for entry in busy])
         rights = [entry["right"] for entry in self.entries() if entry["event"] == "admin"]
-        self.assertEqual(rights, ["account_create", "account_disable", "account_delete"])
+        self.assertEqual(rights, ["account_create", "account_disable", "account_delete", "bans_list"])
         done = run(METRINO, "audit", "schedule", self.broker.data)
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
         self.assertNotIn(b" 0 destroyed in time", done.stdout)
