@@ -143,6 +143,10 @@ $(OUT)/bench/relay: $(OUT)/tests/bench/relay.o $(archives)
 $(OUT)/bench_micro: $(OUT)/tests/bench/micro.o $(archives)
 	$(link) $(LDLIBS)
 
+# A data directory with a million accounts.
+$(OUT)/populate: $(OUT)/tests/bench/populate.o $(archives)
+	$(link) $(LDLIBS)
+
 # Tries to find out what the releases of days are to hide: tests/privacy.
 $(OUT)/attacks: $(OUT)/tests/privacy/attacks.o $(archives)
 	$(link) $(LDLIBS)
@@ -272,6 +276,11 @@ bench-tls: $(programs) ## handshakes, messages and memory with TLS, beside mosqu
 
 bench-storm: $(programs) ## CLIENTS=n of them (10,000) come back at once over TLS, by session token
 	METRINOD=$(CURDIR)/$(OUT)/metrinod METRINO=$(CURDIR)/$(OUT)/metrino tests/bench/storm -n $(or $(CLIENTS),10000)
+
+.PHONY: million
+million: $(programs) $(OUT)/populate ## a million sessions and accounts: what a start takes, and an erasure
+	@scripts/setup test
+	METRINOD=$(CURDIR)/$(OUT)/metrinod METRINO=$(CURDIR)/$(OUT)/metrino tests/bench/million -r $(or $(ROUNDS),3)
 
 bench-micro: $(OUT)/bench_micro ## nanoseconds for each step: codec, trie, window, message
 	tests/bench/run micro
