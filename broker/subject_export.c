@@ -100,13 +100,33 @@ static void describe_subscription(void *self, uint64_t row, const struct store_s
 	json_array_append_new(json_object_get(self, "filters"), line);
 }
 
+/* Of a QoS 2 exchange that is open; what ended is over. */
+static void describe_step(void *self, const struct store_step *step)
+{
+	static const struct {
+		const char *from, *state;
+	} words[STEP_TYPES] = {[STEP_INBOUND_OPEN] = {"client", "open"},
+			       [STEP_OUTBOUND_SENT] = {"broker", "sent"},
+			       [STEP_OUTBOUND_RECEIVED] = {"broker", "received"}};
+
+	if (step->type == STEP_QUEUED)
+		json_object_set_new(self, "waiting", json_integer(step->count));
+	else if (words[step->type].from)
+		json_array_append_new(json_object_get(self, "exchanges"),
+				      json_pack("{s:s, s:s, s:i}", "from", words[step->type].from,
+						"state", words[step->type].state, "packet_id",
+						step->packet_id));
+}
+
 /* Null: it ends with its connection, and is in memory only. */
 static json_t *describe_kept(const struct subject_source *source, const struct client_info *client,
 			     struct failure *failure)
 {
-	json_t *kept = json_pack("{s:[]}", "filters");
-	const struct store_visitor visitor = {
-	    .self = kept, .session = describe_stored, .subscription = describe_subscription};
+	json_t *kept = json_pack("{s:[], s:[], s:i}", "filters", "exchanges", "waiting", 0);
+	const struct store_visitor visitor = {.self = kept,
+					      .session = describe_stored,
+					      .subscription = describe_subscription,
+					      .step = describe_step};
 
 	if (client->row != 0 && source->stored(source->self, client, &visitor, failure))
 		return kept;

@@ -73,6 +73,10 @@ void journal_settle(struct journal *journal, void *self, bool (*lives)(void *sel
 /* Each open exchange, as store.h says. */
 void journal_visit(const struct journal *journal, const struct store_visitor *visitor);
 
+/* Of one session, in no order. */
+void journal_visit_session(struct journal *journal, uint64_t row,
+			   const struct store_visitor *visitor);
+
 /* Things that are kept, and bytes that they take with all that is not alive any more. */
 struct journal_size {
 	uint64_t records;

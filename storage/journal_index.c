@@ -22,6 +22,16 @@ static struct session *session_of(struct journal *journal, uint64_t row, bool ma
 	return session;
 }
 
+void journal_visit_session(struct journal *journal, uint64_t row,
+			   const struct store_visitor *visitor)
+{
+	const struct session *session = session_of(journal, row, false);
+	const struct record *record = session ? session->records : NULL;
+
+	for (; record != NULL; record = record->session_next)
+		visitor->step(visitor->self, &record->step);
+}
+
 /* Rows are random; a session's packet identifiers are near each other. */
 static uint64_t key_of(const struct store_step *step, uint8_t kind)
 {

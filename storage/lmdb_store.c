@@ -369,7 +369,12 @@ bool lmdb_store_read(struct store *head, uint64_t session, const uint64_t *rows,
 		reading.count = count - at < READ_AT_ONCE ? count - at : READ_AT_ONCE;
 		ok = datafile_read(file, &reading, read_some, failure);
 	}
-	return ok;
+	if (!ok || visitor->step == NULL)
+		return ok;
+	must(pthread_mutex_lock(&store->mutex) == 0);
+	journal_visit_session(store->journal, session, visitor);
+	must(pthread_mutex_unlock(&store->mutex) == 0);
+	return true;
 }
 
 /* ---- open ---- */

@@ -22,8 +22,9 @@
 struct store *lmdb_store_open(struct vault *vault, struct failure *failure);
 
 /*
- * Gives a session that is kept, and those of these rows that are subscriptions of it: what has gone
- * meanwhile is passed over.  Others wait meanwhile for no more than some hundred rows.
+ * Gives a session that is kept, those of these rows that are subscriptions of it, and its steps,
+ * as the visitor of store_load() gets them but in no order: what has gone meanwhile is passed over.
+ * Others wait meanwhile for no more than some hundred rows.
  * Thread: any.
  */
 bool lmdb_store_read(struct store *head, uint64_t session, const uint64_t *rows, size_t count,

@@ -57,8 +57,15 @@ class Walk:
                         "identifier": one["identifier"]}
                        for one in self.store.bodies("subscription") if one["session"] == row]
             found[body["client_id"]] = (body["expiry_s"], body["since_s"], body["token"]["made_s"] if body["token"] else None,
-                                        sorted(filters, key=json.dumps))
+                                        sorted(filters, key=json.dumps), *self.exchanges(row))
         return found
+
+    def exchanges(self, session):
+        """Those that are open, and how many deliveries wait."""
+        found, waiting = self.store.exchanges()
+        ends = {records.INBOUND: "client", records.OUTBOUND: "broker"}
+        return (sorted((ends[what], one["state"], packet_id) for (row, what, packet_id), one in found.items() if row == session),
+                waiting.get(session, 0))
 
     def names(self, client_ids, epoch, names):
         """{pseudonym: client identifier} of those that have one of these names."""
@@ -97,11 +104,26 @@ class ExportTest(StoreTest):
             self.phone.message()
             client.publish("home/secret-of-carol", b"x", 1)
             carol.message()
+        self.leave_open(lamp)
         lamp.disconnect()
+        self.assertEqual([self.phone.expect(wire.PUBREC).packet_id for _ in range(2)], [900, 901])
         passing.publish("home/secret-of-bob", b"x", 0)
         self.add_key(self.ann, "--expires", "2d", "--read", "home/1/#")
         self.add_key(self.bob)
         self.assertEqual(self.knock(self.ann, "another password"), BAD_PASSWORD)
+
+    def leave_open(self, lamp):
+        """Exchanges of each state; a delivery that waits."""
+        for packet_id in (900, 901):
+            self.phone.send(wire.publish("home/secret-of-bob", b"x", 2, packet_id))
+        sent = [lamp.expect(wire.PUBLISH).packet_id for _ in range(2)]
+        lamp.send(wire.ack(wire.PUBREC, sent[1]))
+        lamp.expect(wire.PUBREL)
+        away = self.lasting(self.bob, "bob-away")
+        away.subscribe("home/wait", 1)
+        away.disconnect()
+        self.phone.send(wire.publish("home/wait", b"x", 1, 902))
+        self.assertEqual(self.phone.expect(wire.PUBACK).packet_id, 902)
 
     def export(self, name):
         return subprocess.run([METRINO, "subject", "export", name, "--data", str(self.broker.data)], timeout=30, check=True,
@@ -117,7 +139,9 @@ class ExportTest(StoreTest):
         self.assertEqual(found["device_keys"], walk.device_keys())
         self.assertEqual(sorted((line["minute"], line["result"]) for line in found["logins"]), walk.logins())
         kept = {line["client_id"]: (line["expiry_s"], line["kept"]["since"], line["kept"]["token_made_at"],
-                                    sorted(line["kept"]["filters"], key=json.dumps))
+                                    sorted(line["kept"]["filters"], key=json.dumps),
+                                    sorted((one["from"], one["state"], one["packet_id"]) for one in line["kept"]["exchanges"]),
+                                    line["kept"]["waiting"])
                 for line in found["sessions"] if line["kept"]}
         self.assertEqual(kept, walk.sessions())
         if walk.secrets:
@@ -134,18 +158,42 @@ class Export(ExportTest):
     def test_it_is_what_a_reader_finds(self):
         self.live()
         self.until_logins_are_written()
-        notes = {name: self.export(name) for name in (self.ann, self.bob)}
+        notes, store, secrets = eventually(self.look_twice, timeout=20, what="two exports with nothing new between them")
+        self.assertEqual(store.unknown, [])
+        for name, note in notes.items():
+            self.compare(document(note), Walk(store, name, secrets))
+        kept = {line["client_id"]: line["kept"] for name in notes for line in document(notes[name])["sessions"]}
+        self.assertEqual([one["state"] for one in kept["ann-phone"]["exchanges"]], ["open"] * 2)
+        self.assertEqual(sorted(one["state"] for one in kept["bob-lamp"]["exchanges"]), ["received", "sent"])
+        self.assertEqual(kept["bob-away"]["waiting"], 1)
+        self.check_deliveries(document(notes[self.ann])["deliveries"]["rows"])
+        self.check_others(notes)
+
+    def look_twice(self):
+        """Exports, and what lies in the file then: the same before and after, when all has been written that is written late."""
+        before = self.exports()
         with stopped(self.broker) as copy:
             secrets = memory.Secrets(self.broker.process.pid) if os.geteuid() == 0 else None
             store = records.Store(copy)
             if secrets:
                 store = records.Store(copy, routes=secrets.route_keys(store.sealed_routes))
                 self.assertEqual(store.sealed_routes, [])
-        self.assertEqual(store.unknown, [])
-        for name, note in notes.items():
-            self.compare(document(note), Walk(store, name, secrets))
-        self.check_deliveries(document(notes[self.ann])["deliveries"]["rows"])
-        self.check_others(notes)
+        away = sum(not body["connected"] for body in store.bodies("session"))
+        same = all(self.what(note) == self.what(before[name]) for name, note in self.exports().items())
+        return (before, store, secrets) if same and away == 2 else None
+
+    def exports(self):
+        return {name: self.export(name) for name in (self.ann, self.bob)}
+
+    @staticmethod
+    def what(note):
+        """All of it but when it was made; lists come in any order."""
+        found = document(note)
+        found.pop("made_at")
+        for lines in (found["logins"], found["sessions"], found["deliveries"]["rows"],
+                      *(line["kept"][member] for line in found["sessions"] if line["kept"] for member in ("filters", "exchanges"))):
+            lines.sort(key=lambda line: json.dumps(line, sort_keys=True))
+        return found
 
     def check_deliveries(self, rows):
         """Those of one's own clients, by name; of others it is not even told that they are others'."""
@@ -154,7 +202,7 @@ class Export(ExportTest):
         expected = [(who, None, qos, "delivered") for who in mine for qos in (0, 1, 2)]  # to bob
         expected += [(who, None, 1, "delivered") for who in mine]  # to carol
         expected += [(who, "ann-phone", 0, "delivered") for who in (*mine, None, None)]
-        expected += [("ann-passing", None, 0, "qos0_away")]
+        expected += [("ann-passing", None, 0, "qos0_away"), ("ann-phone", None, 2, "delivered")]  # PUBREC came of the latter
         self.assertEqual(sorted(ends, key=str), sorted(expected, key=str))
 
     def check_others(self, notes):
@@ -168,17 +216,14 @@ class Export(ExportTest):
     def test_the_person_gets_the_same(self):
         self.live()
         self.until_logins_are_written()
-        answers = []
         self.phone.subscribe(ANSWER)
-        self.phone.publish("$metrino/me/export", b"", 1, properties=[("correlation_data", b"17")])
-        answers.append(document(json.loads(self.phone.message().payload)["export"]))
-        answers.append(document(self.export(self.ann)))
-        for answer in answers:
-            answer.pop("made_at")
-            for member in ("logins", "sessions"):  # as they are found
-                answer[member] = sorted(answer[member], key=json.dumps)
-            answer["deliveries"]["rows"] = sorted(answer["deliveries"]["rows"], key=json.dumps)
-        self.assertEqual(answers[0], answers[1])
+
+        def the_same():
+            """Once nothing comes between them."""
+            self.phone.publish("$metrino/me/export", b"", 1, properties=[("correlation_data", b"17")])
+            own = self.what(json.loads(self.phone.message().payload)["export"])
+            return own == self.what(self.export(self.ann))
+        eventually(the_same, what="the same over MQTT and over the control socket")
 
     def test_a_client_that_takes_no_large_packets_is_told(self):
         me = self.lasting(self.ann, "me", properties=[("maximum_packet_size", 500)])

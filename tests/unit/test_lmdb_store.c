@@ -59,9 +59,14 @@ START_TEST(one_session_is_read)
 	struct store_op ops[2 * MANY + 2] = {rows_session(1, SLICE_LITERAL("mine")),
 					     rows_session(2, SLICE_LITERAL("other"))};
 	struct rows_sum sum = {0};
-	struct store_visitor visitor = {
-	    .self = &sum, .session = rows_sum_session, .subscription = rows_sum_subscription};
+	struct store_visitor visitor = {.self = &sum,
+					.session = rows_sum_session,
+					.subscription = rows_sum_subscription,
+					.step = rows_sum_step};
 	uint64_t rows[MANY + 2] = {OTHERS, OTHERS + MANY};
+	const struct store_step steps[] = {
+	    rows_step(STEP_INBOUND_OPEN, 1, 5, 77), rows_step(STEP_OUTBOUND_SENT, 2, 5, 77),
+	    rows_step(STEP_OUTBOUND_SENT, 1, 5, 77), rows_step(STEP_OUTBOUND_RECEIVED, 1, 5, 77)};
 
 	for (unsigned i = 0; i < MANY; i++) {
 		ops[2 + 2 * i] = rows_subscription(MINE + i, 1, SLICE_LITERAL("x/#"));
@@ -69,12 +74,14 @@ START_TEST(one_session_is_read)
 		rows[2 + i] = MINE + i;
 	}
 	ck_assert(rows_commit(store, ops, sizeof ops / sizeof *ops, &failure));
+	ck_assert(rows_commit_steps(store, steps, 4, &failure));
 	ck_assert(lmdb_store_read(store, 1, rows, MANY + 2, &visitor, &failure));
 	ck_assert_uint_eq(sum.sessions, 1);
 	ck_assert_uint_eq(sum.subscriptions, MANY);
+	ck_assert_uint_eq(sum.steps, 2);
 	sum = (struct rows_sum){0};
 	ck_assert(lmdb_store_read(store, 3, rows, MANY + 2, &visitor, &failure));
-	ck_assert_uint_eq(sum.sessions + sum.subscriptions, 0);
+	ck_assert_uint_eq(sum.sessions + sum.subscriptions + sum.steps, 0);
 	close_store(store);
 }
 END_TEST
