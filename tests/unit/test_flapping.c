@@ -104,6 +104,18 @@ START_TEST(bans_end_by_time_or_by_hand)
 }
 END_TEST
 
+/* However short the time between two of them, a little is forgotten in it. */
+START_TEST(a_ban_needs_no_more_than_is_said)
+{
+	struct flapping *flapping = flapping_create(5, BAN_MS);
+
+	for (uint64_t i = 0; i < 4; i++)
+		ck_assert_int_eq(flapping_came(flapping, 1000 + 100 * i, &a, true), FLAPPING_WAIT);
+	ck_assert_int_eq(flapping_came(flapping, 1400, &a, true), FLAPPING_BANNED);
+	flapping_destroy(flapping);
+}
+END_TEST
+
 /* Once in ten seconds too soon goes on for ever; once in nine does not. */
 START_TEST(times_are_forgotten)
 {
@@ -201,6 +213,7 @@ Suite *flapping_suite(void)
 	const TTest *const tests[] = {waits_grow,
 				      who_does_not_wait,
 				      bans_end_by_time_or_by_hand,
+				      a_ban_needs_no_more_than_is_said,
 				      times_are_forgotten,
 				      a_long_identifier_is_cut,
 				      bans_go_last,
