@@ -226,7 +226,7 @@ chaos-compare: $(OUT)/metrinod
 .PHONY: days days-broken minutes
 days: $(OUT)/carve all-chaos ## virtual days, DAYS=3 of them, and what can be read of each from the raw bytes (100 take minutes)
 	CARVE=$(CURDIR)/$(OUT)/carve METRINOD=$(CURDIR)/build/chaos/metrinod METRINO=$(CURDIR)/build/chaos/metrino \
-		DAYS=$(or $(DAYS),3) CLASS_TIMEOUT_S=3600 tests/privacy/run test_days
+		DAYS=$(or $(DAYS),3) CLASS_TIMEOUT_S=3600 tests/privacy/run test_days test_clock
 
 days-broken: $(OUT)/carve all-chaos ## the same with brokers that each break a promise: has it been seen?
 	CARVE=$(CURDIR)/$(OUT)/carve tests/privacy/broken
