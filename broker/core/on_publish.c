@@ -323,12 +323,9 @@ static enum mqtt_reason denied_to(const struct client *client)
  * Beyond message_size_limit, of which CONNACK says nothing: the message is refused, not the
  * connection, or a client with a session would come back with the same message for ever.
  */
-static bool is_too_large(struct shard *shard, const struct mqtt_publish *p)
+static bool is_too_large(const struct shard *shard, const struct mqtt_publish *p)
 {
-	if (p->payload.len <= shard->settings->message_size_limit)
-		return false;
-	COUNT(shard, DROPPED_SIZE_LIMIT);
-	return true;
+	return p->payload.len > shard->settings->message_size_limit;
 }
 
 static bool can_tell(const struct client *client, const struct mqtt_publish *p)
@@ -345,10 +342,20 @@ static void take_over(struct shard *shard, struct client *client, struct session
 	go_now(shard, client, session, p, publication, reason);
 }
 
+/* A limit does not allow it. */
+static void refuse(struct shard *shard, struct client *client, struct session *session,
+		   const struct mqtt_publish *p, struct publication *publication)
+{
+	if (is_too_large(shard, p))
+		COUNT(shard, DROPPED_SIZE_LIMIT);
+	go_now(shard, client, session, p, publication, MQTT_QUOTA_EXCEEDED);
+}
+
 static void take(struct shard *shard, struct client *client, struct session *session,
 		 const struct inbound *in)
 {
 	const struct mqtt_publish *p = &in->packet;
+	bool too_large = is_too_large(shard, p);
 	uint8_t *copy;
 	if (p->qos > 0 && is_known(shard, client, session, in))
 		return;
@@ -365,14 +372,12 @@ static void take(struct shard *shard, struct client *client, struct session *ses
 		       own_topic_publish(shard, session, &publication, correlation_of(p)));
 	else if (!rights_allow(shard, session, AUTH_WRITE, in->topic))
 		go_now(shard, client, session, p, &publication, denied_to(client));
-	else if (is_too_large(shard, p))
-		go_now(shard, client, session, p, &publication, MQTT_QUOTA_EXCEEDED);
-	else if (!goes_later(shard, session, &publication))
+	else if (!too_large && !goes_later(shard, session, &publication))
 		take_over(shard, client, session, p, &publication);
-	else if (let_wait(shard, client, session, p, &publication))
+	else if (!too_large && let_wait(shard, client, session, p, &publication))
 		charge_publish(shard, session, p->qos);
 	else
-		go_now(shard, client, session, p, &publication, MQTT_QUOTA_EXCEEDED);
+		refuse(shard, client, session, p, &publication);
 	publication_finish(shard, &publication);
 	purse_payload_free(&shard->purse, copy, publication.properties.len);
 }
