@@ -223,13 +223,17 @@ store-steps: $(OUT)/store_tool build/power.so ## a death, and a loss of power, a
 chaos-compare: $(OUT)/metrinod
 	tests/chaos/compare --broker $(CURDIR)/$(OUT)/metrinod --kills $(or $(KILLS),100) $(if $(SEED),--seed $(SEED))
 
-.PHONY: days days-broken minutes
+.PHONY: days days-broken minutes canaries
 days: $(OUT)/carve all-chaos ## virtual days, DAYS=3 of them, and what can be read of each from the raw bytes (100 take minutes)
 	CARVE=$(CURDIR)/$(OUT)/carve METRINOD=$(CURDIR)/build/chaos/metrinod METRINO=$(CURDIR)/build/chaos/metrino \
 		DAYS=$(or $(DAYS),3) CLASS_TIMEOUT_S=3600 tests/privacy/run test_days test_clock
 
 days-broken: $(OUT)/carve all-chaos ## the same with brokers that each break a promise: has it been seen?
 	CARVE=$(CURDIR)/$(OUT)/carve tests/privacy/broken
+
+canaries: $(programs) ## OPERATIONS=n of them (1,000,000) by clients whose every word is searched for afterwards
+	METRINOD=$(CURDIR)/$(OUT)/metrinod METRINO=$(CURDIR)/$(OUT)/metrino CLASS_TIMEOUT_S=3600 \
+		OPERATIONS=$(or $(OPERATIONS),1000000) tests/privacy/run test_canaries
 
 minutes: $(programs) $(OUT)/carve ## what is shipped, with limits of a minute, in real time: MINUTES=4
 	CARVE=$(CURDIR)/$(OUT)/carve METRINOD=$(CURDIR)/$(OUT)/metrinod METRINO=$(CURDIR)/$(OUT)/metrino \
