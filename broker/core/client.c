@@ -289,11 +289,8 @@ static struct refusal first_byte_refusal(const struct client *client, uint8_t ty
 
 static void packet_up(struct shard *shard, struct client *client, const struct frame *frame)
 {
-	struct refusal refusal = first_byte_refusal(client, frame->type, frame->flags);
 	client->last_packet_ms = shard->now.ms;
-	if (refusal.reason != MQTT_SUCCESS)
-		violation(shard, client, refusal.reason, refusal.text);
-	else if (frame->type == MQTT_PUBLISH)
+	if (frame->type == MQTT_PUBLISH)
 		on_publish(shard, client, frame->flags, frame->body);
 	else if (handlers[frame->type])
 		handlers[frame->type](shard, client, frame->body);
@@ -312,13 +309,11 @@ static void no_connect(struct shard *shard, struct client *client)
 static void packet_in_lobby(struct shard *shard, struct client *client, const struct frame *frame,
 			    struct slice packet)
 {
-	bool flags_valid = mqtt_flags_valid(frame->type, frame->flags) ||
-			   mqtt_connect_is_3_1(frame->body); /* which does not use them */
-	if (frame->type != MQTT_CONNECT || !flags_valid) {
+	/* 3.1 does not use the flags */
+	if (mqtt_flags_valid(frame->type, frame->flags) || mqtt_connect_is_3_1(frame->body))
+		on_connect(shard, client, packet, frame->body);
+	else
 		no_connect(shard, client);
-		return;
-	}
-	on_connect(shard, client, packet, frame->body);
 }
 
 /* Nothing else until CONNACK. [MQTT-3.1.2-30] */
@@ -349,8 +344,9 @@ static bool size_allowed(struct shard *shard, struct client *client, size_t size
 }
 
 /*
- * Nobody waits, and no memory is spent, for the body of a packet whose beginning says enough;
- * `size` is 0 while it is not known.  False: the connection is at its end.
+ * Nobody waits, and no memory is spent, for the body of a packet whose beginning says enough; so
+ * that is looked at first, however the packet comes.  `size` is 0 while it is not known.  False:
+ * the connection is at its end.
  */
 static bool beginning_allowed(struct shard *shard, struct client *client, uint8_t first,
 			      size_t size)
@@ -374,8 +370,6 @@ static void take_packet(struct shard *shard, struct client *client, const struct
 			struct slice packet)
 {
 	COUNT(shard, PACKETS_RECEIVED);
-	if (!size_allowed(shard, client, frame->size))
-		return;
 	if (client->state == CLIENT_UP)
 		packet_up(shard, client, frame);
 	else if (client->state == CLIENT_EXCHANGING)
@@ -448,13 +442,16 @@ static bool take_packets(struct shard *shard, struct client *client, struct slic
 	while (bytes->len > 0 && reads_on(client)) {
 		struct frame frame;
 		enum frame_status status = frame_cut(*bytes, &frame);
+		size_t size = status == FRAME_BAD ? 0 : frame.size;
+		if (!beginning_allowed(shard, client, bytes->at[0], size))
+			return false;
 		if (status == FRAME_BAD) {
 			violation(shard, client, MQTT_MALFORMED_PACKET,
 				  "remaining length malformed");
 			return false;
 		}
 		if (status == FRAME_PARTIAL)
-			return beginning_allowed(shard, client, bytes->at[0], frame.size);
+			return true;
 		struct slice packet = slice_of(bytes->at, frame.size);
 		*bytes = slice_after(*bytes, frame.size);
 		take_packet(shard, client, &frame, packet);

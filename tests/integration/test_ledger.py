@@ -1,5 +1,6 @@
 """The audit log and the privacy ledger over HTTP: what is served, how it may be kept, what is not there, and what it costs others."""
 
+import itertools
 import json
 import pathlib
 import re
@@ -188,11 +189,13 @@ class Late(ClockTest):
         self.start()
         before = get(admin, "/ledger")[2].decode()
         self.assertNotIn('<section class="late">', before)
-        self.to_hour(5)
         late = []
-        end = time.monotonic() + 3
-        while time.monotonic() < end and not late:
-            late = [row["class"] for row in json.loads(get(admin, "/ledger.json")[2])["classes"] if row["late"]]
+        # The jobs may run before the page is asked for: then it is late another time.
+        for hour in itertools.takewhile(lambda _: not late, range(5, 100, 5)):
+            self.to_hour(hour)
+            end = time.monotonic() + 0.3
+            while time.monotonic() < end and not late:
+                late = [row["class"] for row in json.loads(get(admin, "/ledger.json")[2])["classes"] if row["late"]]
         self.assertTrue(late, "no row is late right after the clock went on")
         eventually(lambda: '<section class="late">' not in get(admin, "/ledger")[2].decode(), what="the job")
 

@@ -405,6 +405,42 @@ START_TEST(judged_on_the_first_byte)
 }
 END_TEST
 
+/* A beginning that is refused is refused alike in one read and byte by byte, and counted alike. */
+START_TEST(refused_however_it_comes)
+{
+	static const struct {
+		uint8_t len, bytes[6];
+		bool up; /* else it comes first */
+		uint8_t reason;
+	} rows[] = {
+	    {4, {0x20, 2, 1, 8}, false, 0},
+	    {4, {0x20, 2, 1, 8}, true, MQTT_PROTOCOL_ERROR},
+	    {2, {0xC1, 0}, true, MQTT_MALFORMED_PACKET},
+	    {6, {0x20, 0x80, 0x80, 0x80, 0x80, 1}, true, MQTT_PROTOCOL_ERROR},
+	    {6, {0xC0, 0x80, 0x80, 0x80, 0x80, 1}, true, MQTT_MALFORMED_PACKET},
+	};
+
+	for (unsigned i = 0; i < 2 * COUNT_OF(rows); i++) {
+		unsigned row = i / 2, step = i % 2 ? 1 : rows[row].len;
+		struct peer *peer;
+		uint64_t packets;
+
+		bench_begin(&bench, 1);
+		peer = rows[row].up ? new_peer(&bench, V5, "a") : peer_open(&bench, 0, V5);
+		packets = counted(&bench, PACKETS_RECEIVED);
+		for (unsigned at = 0; at < rows[row].len; at += step)
+			peer_bytes(peer, slice_of(rows[row].bytes + at, step));
+		if (rows[row].up)
+			expect_end(peer, rows[row].reason);
+		else
+			expect_closed(peer);
+		ck_assert_uint_eq(counted(&bench, PACKETS_RECEIVED), packets);
+		ck_assert_uint_eq(counted(&bench, MALFORMED), 1);
+		bench_finish(&bench);
+	}
+}
+END_TEST
+
 /* Topics of the greatest length and depth do no harm, and reach "#". */
 START_TEST(longest_topics)
 {
@@ -429,19 +465,13 @@ Suite *shard_input_suite(void)
 	Suite *suite = suite_create("shard_input");
 	TCase *tcase = tcase_create("input");
 	const TTest *tests[] = {
-	    filters_refused,
-	    dollar_share_before_5,
-	    plain_and_shared,
-	    unsubscribe_before_5,
-	    subscriptions_capped,
-	    changed_at_the_cap,
-	    stray_acknowledgements,
-	    acknowledgements_of_another_kind,
-	    nothing_after_disconnect,
-	    beyond_what_connack_said,
-	    beyond_message_size_limit,
-	    judged_on_the_first_byte,
-	    longest_topics,
+	    filters_refused,	       dollar_share_before_5,
+	    plain_and_shared,	       unsubscribe_before_5,
+	    subscriptions_capped,      changed_at_the_cap,
+	    stray_acknowledgements,    acknowledgements_of_another_kind,
+	    nothing_after_disconnect,  beyond_what_connack_said,
+	    beyond_message_size_limit, judged_on_the_first_byte,
+	    refused_however_it_comes,  longest_topics,
 	};
 
 	for (size_t i = 0; i < COUNT_OF(tests); i++)
