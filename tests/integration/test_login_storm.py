@@ -6,6 +6,7 @@ import multiprocessing
 import selectors
 import socket
 import statistics
+import sys
 import time
 
 import harness
@@ -124,7 +125,7 @@ class Storm(DoorTest):
         said = (f"{tried / STORM_S:.0f} wrong logins/s: {dict(counts)}; p99 {p99[0]:.2f} ms calm, {p99[1]:.2f} ms in the "
                 f"storm (median {statistics.median(calm):.2f}, {statistics.median(stormy):.2f}); right login {right_s:.1f} s")
         if STORM_RATE:
-            print(said)
+            print(said, file=sys.stderr)
         self.assertEqual(right, 0, said)
         self.assertGreater(tried / STORM_S, 0.9 * STORM_RATE if STORM_RATE else 200, said)
         self.assertEqual(set(counts) - {"slowest", 0x86, 0x89, 0x97}, set(), said)
