@@ -88,6 +88,10 @@ class Cadence(ClockTest):
             client.publish("canary-topic", b"canary-payload %d" % number, number % 3)
         for number in range(50):
             self.client(f"canary-{number}").disconnect()
+        if "LOAD_S" in os.environ:  # a million messages more, in so many seconds
+            done = run(METRINO, "bench", "-p", self.port, "-q", "1", "--duration", os.environ["LOAD_S"], "--json")
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertGreater(json.loads(done.stdout)["phases"]["messages"]["count"], 1000000)
         busy = self.await_hour(2)
         self.assertEqual(self.shape(busy), self.shape(quiet))
         self.assertEqual(quiet[-1]["event"], "receipts")
