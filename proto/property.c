@@ -211,12 +211,17 @@ static uint64_t single_properties(const struct mqtt_properties *p)
 	return p->present & ~bit(MQTT_PROPERTY_USER_PROPERTY);
 }
 
-/* Takes the lowest identifier out of a set that is not empty. */
-static uint8_t take_lowest(uint64_t *set)
+/*
+ * Takes the next identifier out of a set that is not empty.  Their order means nothing (2.2.2.2):
+ * this is the one of mosquitto's CONNACK, for whoever compares bytes.
+ */
+static uint8_t take_next(uint64_t *set)
 {
-	uint8_t id = (uint8_t)__builtin_ctzll(*set);
+	uint64_t first = *set & bit(MQTT_PROPERTY_TOPIC_ALIAS_MAXIMUM);
+	uint64_t before_last = *set & ~bit(MQTT_PROPERTY_RECEIVE_MAXIMUM);
+	uint8_t id = (uint8_t)__builtin_ctzll(first ? first : before_last ? before_last : *set);
 
-	*set &= *set - 1;
+	*set &= ~bit(id);
 	must(id < ROWS && rows[id].packets != 0);
 	return id;
 }
@@ -274,7 +279,7 @@ size_t property_size(enum mqtt_version v, const struct mqtt_properties *p)
 	left = single_properties(p);
 	size = p->user.len;
 	while (left != 0) {
-		uint8_t id = take_lowest(&left);
+		uint8_t id = take_next(&left);
 
 		size += 1 + value_size(rows[id].type, (const uint8_t *)p + rows[id].offset);
 	}
@@ -292,7 +297,7 @@ void property_encode(struct writer *w, enum mqtt_version v, const struct mqtt_pr
 	/* none: a length of 0 [MQTT-2.2.2-1] */
 	write_varint(w, (uint32_t)size);
 	while (left != 0) {
-		uint8_t id = take_lowest(&left);
+		uint8_t id = take_next(&left);
 
 		write_u8(w, id);
 		encode_value(w, rows[id].type, (const uint8_t *)p + rows[id].offset);

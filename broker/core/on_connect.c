@@ -98,28 +98,44 @@ static uint32_t expiry_asked(const struct mqtt_connect *connect)
 		   : 0;
 }
 
+#define UUID_LEN 36u
+
+/* A random UUID, RFC 9562 section 5.4, as it is written. */
+static void write_uuid(struct shard *shard, uint8_t out[UUID_LEN])
+{
+	static const char form[UUID_LEN + 1] = "xxxxxxxx-xxxx-4xxx-vxxx-xxxxxxxxxxxx";
+	static const char digits[] = "0123456789abcdef";
+	uint64_t random[2] = {shard_random(shard), shard_random(shard)};
+	for (size_t i = 0; i < UUID_LEN; i++) {
+		uint64_t *source = &random[i & 1]; /* 18 places and less: 64 bits are enough */
+		out[i] = (uint8_t)form[i];
+		if (form[i] == 'x')
+			out[i] = (uint8_t)digits[*source & 15];
+		else if (form[i] == 'v')
+			out[i] = (uint8_t)digits[8 | (*source & 3)];
+		else
+			continue;
+		*source >>= 4;
+	}
+}
+
 /* An identifier nobody can guess, whose home is this shard. [MQTT-3.1.3-6] [MQTT-3.2.2-16]
  * [MQTT3-3.1.3-6] */
 static size_t assign_id(struct shard *shard, struct slice prefix, uint8_t out[])
 {
-	static const char digits[] = "0123456789abcdef";
-	size_t len = prefix.len + 32;
-	do {
-		if (prefix.len > 0)
-			memcpy(out, prefix.at, prefix.len);
-		for (size_t at = prefix.len; at < len; at += 16) {
-			uint64_t random = shard_random(shard);
-			for (size_t i = 0; i < 16; i++, random >>= 4)
-				out[at + i] = (uint8_t)digits[random & 15];
-		}
-	} while (shard_home(shard, slice_of(out, len)) != shard->party);
+	size_t len = prefix.len + UUID_LEN;
+	if (prefix.len > 0)
+		memcpy(out, prefix.at, prefix.len);
+	do
+		write_uuid(shard, out + prefix.len);
+	while (shard_home(shard, slice_of(out, len)) != shard->party);
 	return len;
 }
 
 static void remember_id(struct shard *shard, struct client *client, struct slice id)
 {
 	struct slice prefix = client->listener->auto_id_prefix;
-	size_t room = id.len ? id.len : prefix.len + 32;
+	size_t room = id.len ? id.len : prefix.len + UUID_LEN;
 	struct connecting *connecting = memory_get_zeroed(sizeof *connecting + room);
 	client->connecting = connecting;
 	if (id.len > 0)

@@ -76,10 +76,6 @@ static void write_properties(struct writer *w, const struct layout *l,
 			     struct identifier_list identifiers)
 {
 	write_varint(w, l->properties_len);
-	if (l->expires) {
-		write_u8(w, MQTT_PROPERTY_MESSAGE_EXPIRY_INTERVAL);
-		write_u32(w, l->expiry_s);
-	}
 	if (l->alias) {
 		write_u8(w, MQTT_PROPERTY_TOPIC_ALIAS);
 		write_u16(w, l->alias);
@@ -89,6 +85,10 @@ static void write_properties(struct writer *w, const struct layout *l,
 		write_varint(w, identifiers.at[i]);
 	}
 	write_bytes(w, publication->properties);
+	if (l->expires) {
+		write_u8(w, MQTT_PROPERTY_MESSAGE_EXPIRY_INTERVAL);
+		write_u32(w, l->expiry_s);
+	}
 }
 
 static void count_sent(struct shard *shard, size_t payload_len)

@@ -159,7 +159,7 @@ START_TEST(as_published)
 	bench_pass_ms(&bench, 3000);
 	bench.hold_mail = false;
 	bench_settle(&bench);
-	expect_publish(to, QOS(1), 1, "t/1", "02 00000007 26 0001 'a' 0001 'b'", "x");
+	expect_publish(to, QOS(1), 1, "t/1", "26 0001 'a' 0001 'b' 02 00000007", "x");
 	expect_nothing(to);
 	ck_assert_uint_eq(counted(&bench, DROPPED_EXPIRED), 1);
 	bench_finish(&bench);

@@ -376,7 +376,7 @@ START_TEST(will_retained_with_properties)
 	to = new_peer(&bench, V5, "to");
 	subscribe(to, "w", 1);
 	bench_settle(&bench);
-	expect_publish(to, QOS(1) | RETAIN, 1, "w", "02 00000028 03 0001 'c'", "gone");
+	expect_publish(to, QOS(1) | RETAIN, 1, "w", "03 0001 'c' 02 00000028", "gone");
 	bench_pass_ms(&bench, 41000);
 	ck_assert_uint_eq(counted(&bench, RETAINED), 0);
 	bench_finish(&bench);

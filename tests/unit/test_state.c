@@ -87,7 +87,7 @@ static void expect_filled(const char *id)
 
 	/* [MQTT-4.4.0-1] [MQTT-4.6.0-1] [MQTT-3.3.4-3] */
 	expect_publish(to, DUP | QOS(1), 1, "t/1", "0B 05 0B 07", "one");
-	expect_publish(to, DUP | QOS(2), 2, "t/2", "02 00 00 00 5A 0B 05 0B 07", "two");
+	expect_publish(to, DUP | QOS(2), 2, "t/2", "0B 05 0B 07 02 00 00 00 5A", "two");
 	expect(to, 0x62, "00 03");
 	expect_nothing(to);
 	peer_send(to, 0x40, "00 01");
@@ -107,7 +107,7 @@ static void expect_filled(const char *id)
 	bench_pass_ms(&bench, 89000); /* nobody comes back for the will's session */
 	expect_nothing(to);
 	bench_pass_ms(&bench, 2000);
-	expect_publish(to, QOS(1), 7, "t/will", "02 00 00 00 3C 0B 05 0B 07", "gone");
+	expect_publish(to, QOS(1), 7, "t/will", "0B 05 0B 07 02 00 00 00 3C", "gone");
 	expect_nothing(to);
 }
 
