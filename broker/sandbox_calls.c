@@ -187,6 +187,7 @@ static const struct {
     {SCMP_SYS(mmap), 2, PROT_EXEC, 0},
     {SCMP_SYS(mprotect), 2, PROT_EXEC, 0},
     {SCMP_SYS(clone), 0, THREAD, THREAD},
+    {SCMP_SYS(sched_setattr), 0, WHOLE, 0}, /* the calling thread's */
     {SCMP_SYS(prctl), 0, WHOLE, PR_SET_NAME},
     {SCMP_SYS(prctl), 0, WHOLE, PR_GET_NAME},
     {SCMP_SYS(prctl), 0, WHOLE, PR_SET_VMA},

@@ -12,6 +12,7 @@
 #include "broker/net/listener.h"
 #include "broker/route_thread.h"
 #include "broker/store_thread.h"
+#include "broker/time_slice.h"
 #include "proto/reason.h"
 #include <inttypes.h>
 #include <malloc.h>
@@ -437,6 +438,7 @@ static void *run(void *self)
 
 	snprintf(name, sizeof(name), "worker %u", worker->party);
 	pthread_setname_np(pthread_self(), name);
+	time_slice_shorten();
 	finish_turn(worker);
 	while (!is_over(worker))
 		turn(worker);

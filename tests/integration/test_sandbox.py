@@ -1,10 +1,13 @@
 """What the broker gives up before it serves, and what it does when somebody has got hold of it."""
 
+import collections
+import ctypes
 import os
 import pathlib
 import shutil
 import signal
 import socket
+import sys
 import tempfile
 import unittest
 
@@ -12,6 +15,8 @@ from harness import COMMAND, OwnBrokerTest, eventually, free_port, own_only, pre
 from test_household import get, metric
 import pki
 
+SCHED_GETATTR = {"x86_64": 315}.get(os.uname().machine, 275)  # the others have one table
+SHORT_NS = 500000
 SANITIZED = any(f"/{variant}/" in word for word in COMMAND for variant in ("asan", "tsan"))
 
 
@@ -37,6 +42,26 @@ class Sandbox(OwnBrokerTest):
         self.assertEqual(metric(text, "metrino_sandbox_calls"), 0 if SANITIZED else 1)
         # Where the kernel has no Landlock that is said.
         self.assertEqual(metric(text, "metrino_sandbox_files") == 0, "no Landlock" in self.broker.log())
+
+    def time_slices(self):
+        """Of the broker's threads, by name, in nanoseconds."""
+        slices = collections.defaultdict(list)
+        for task in pathlib.Path(f"/proc/{self.broker.process.pid}/task").iterdir():
+            attr = ctypes.create_string_buffer(56)  # struct sched_attr
+            self.assertEqual(ctypes.CDLL(None).syscall(SCHED_GETATTR, int(task.name), attr, 56, 0), 0)
+            name = (task / "comm").read_text().split()[0]
+            slices[name].append(int.from_bytes(attr.raw[24:32], sys.byteorder))
+        return slices
+
+    def test_workers_run_soon_after_they_wake_up(self):
+        """Inside the sandbox, and nobody else in the broker asks for it."""
+        release = os.uname().release.split(".")
+        if (int(release[0]), int(release[1])) < (6, 12):
+            self.skipTest("not possible here: Linux before 6.12 has no time slices to ask for")
+        self.broker.config = "workers 2"
+        self.broker.start()
+        eventually(lambda: self.time_slices()["worker"] == [SHORT_NS, SHORT_NS], what="short time slices")
+        self.assertEqual([name for name, slices in self.time_slices().items() if SHORT_NS in slices], ["worker"])
 
     def plant(self, what):
         """A broker that does it at a HUP."""
