@@ -116,7 +116,7 @@ def run_class(full, methods):
     json.dump(result.rows, sys.stdout)
 
 
-def run_child(full, methods):
+def run_child(full, methods, verbose):
     child = subprocess.Popen([sys.executable, str(HERE / "run"), "--class", full, *methods], stdout=subprocess.PIPE,
                              stderr=subprocess.PIPE, text=True)
     try:
@@ -124,6 +124,8 @@ def run_child(full, methods):
     except subprocess.TimeoutExpired:
         child.terminate()
         out, err = child.communicate()
+    if verbose:
+        sys.stderr.write(err)
     try:
         return json.loads(out)
     except ValueError:
@@ -143,7 +145,7 @@ def main():
         return run_class(sys.argv[2], sys.argv[3:])
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-j", type=int, default=2 * (os.cpu_count() or 1) + 2, help="processes at a time")
-    parser.add_argument("-v", action="store_true", help="show every test and its time")
+    parser.add_argument("-v", action="store_true", help="show every test, its time, and what it wrote to standard error")
     parser.add_argument("-l", action="store_true", help="list the tests")
     parser.add_argument("patterns", nargs="*")
     args = parser.parse_args()
@@ -153,13 +155,13 @@ def main():
         return 0
     rows = []
     with concurrent.futures.ThreadPoolExecutor(max(1, args.j)) as pool:
-        together = [pool.submit(run_child, full, methods) for full, methods, alone in found if not alone]
+        together = [pool.submit(run_child, full, methods, args.v) for full, methods, alone in found if not alone]
         for future in concurrent.futures.as_completed(together):
             rows += future.result()
             show(future.result(), args.v)
     for full, methods, alone in found:
         if alone:
-            part = run_child(full, methods)
+            part = run_child(full, methods, args.v)
             rows += part
             show(part, args.v)
     passed, failed, skipped = (sum(row[1] == outcome for row in rows) for outcome in ("passed", "failed", "skipped"))
