@@ -53,8 +53,12 @@ struct needles *needles_create(void);
 void needles_add(struct needles *needles, const char *word);
 void needles_destroy(struct needles *needles);
 
-/* Is one of them in the file?  `found` gets its form. */
-bool needles_in_file(const struct needles *needles, int fd, const char **found);
+enum needles_seen { NEEDLES_NOT_THERE, NEEDLES_FOUND, NEEDLES_UNREADABLE };
+
+/* Is one of them in the file?  `form` gets how.  Not `whole`: its end is enough, it only grows.
+ * NEEDLES_UNREADABLE comes with errno. */
+enum needles_seen needles_in_file(const struct needles *needles, int fd, bool whole,
+				  const char **form);
 
 /* ---- the parts: each tells of its promises */
 

@@ -11,8 +11,12 @@
 #include <unistd.h>
 
 #define BLOCK 65536u
-/* Of a file that only grows, so much of its end. */
+/* Of a log, which only grows, so much of its end.  Of a file of the data directory everything:
+ * pages of data.mdb are used again. */
 #define TAIL_MAX (256u << 20)
+
+/* Each needle is longer: a canary has 8 characters. */
+#define BEGINNING 4u
 
 struct needle {
 	const char *form;
@@ -24,7 +28,16 @@ struct needles {
 	struct needle *all;
 	size_t count;
 	size_t longest;
+	bool begins[UINT16_MAX + 1]; /* by hash_of(): does one begin like this? */
 };
+
+static uint16_t hash_of(const uint8_t *at)
+{
+	uint32_t word;
+
+	memcpy(&word, at, BEGINNING);
+	return (uint16_t)(word * UINT32_C(2654435761) >> 16);
+}
 
 struct needles *needles_create(void)
 {
@@ -49,8 +62,9 @@ static void add(struct needles *needles, const char *form, const void *at, size_
 	struct needle *needle = &needles->all[needles->count++];
 
 	*needle = (struct needle){form, malloc(len), len};
-	must(needle->at);
+	must(needle->at && len >= BEGINNING);
 	memcpy(needle->at, at, len);
+	needles->begins[hash_of(needle->at)] = true;
 	if (len > needles->longest)
 		needles->longest = len;
 }
@@ -100,65 +114,112 @@ void needles_add(struct needles *needles, const char *word)
 	add_base64(needles, "as SHA-256 in base64", hash.bytes, AUDIT_HASH_LEN);
 }
 
-static bool is_in(const struct needles *needles, const uint8_t *at, size_t len, const char **found)
+static const char *begins_at(const struct needles *needles, const uint8_t *at, size_t len)
 {
 	for (size_t i = 0; i < needles->count; i++)
-		if (memmem(at, len, needles->all[i].at, needles->all[i].len)) {
-			*found = needles->all[i].form;
-			return true;
-		}
-	return false;
+		if (needles->all[i].len <= len &&
+		    memcmp(at, needles->all[i].at, needles->all[i].len) == 0)
+			return needles->all[i].form;
+	return NULL;
 }
 
-bool needles_in_file(const struct needles *needles, int fd, const char **found)
+/* Its form; NULL: none of them is in there. */
+static const char *find(const struct needles *needles, const uint8_t *at, size_t len)
+{
+	const char *form = NULL;
+
+	for (size_t i = 0; !form && i + BEGINNING <= len; i++)
+		if (needles->begins[hash_of(at + i)])
+			form = begins_at(needles, at + i, len - i);
+	return form;
+}
+
+enum needles_seen needles_in_file(const struct needles *needles, int fd, bool whole,
+				  const char **form)
 {
 	uint8_t *block = malloc(needles->longest + BLOCK);
 	size_t kept = 0;
+	ssize_t n = 0;
 	struct stat st;
-	bool hit = false;
 
 	must(block);
-	off_t at =
-	    fstat(fd, &st) == 0 && st.st_size > (off_t)TAIL_MAX ? st.st_size - (off_t)TAIL_MAX : 0;
+	const bool readable = fstat(fd, &st) == 0;
+	off_t at = !whole && readable && st.st_size > (off_t)TAIL_MAX ? st.st_size - (off_t)TAIL_MAX
+								      : 0;
 
-	for (ssize_t n; !hit && (n = pread(fd, block + kept, BLOCK, at)) > 0; at += n) {
+	*form = NULL;
+	while (readable && !*form && (n = pread(fd, block + kept, BLOCK, at)) > 0) {
 		const size_t have = kept + (size_t)n;
 
-		hit = is_in(needles, block, have, found);
+		*form = find(needles, block, have);
 		kept = have < needles->longest ? have : needles->longest;
 		memmove(block, block + have - kept, kept);
+		at += n;
 	}
 	free(block);
-	return hit;
+	if (*form)
+		return NEEDLES_FOUND;
+	return readable && n == 0 ? NEEDLES_NOT_THERE : NEEDLES_UNREADABLE;
 }
 
 /* ---- where */
 
 struct search {
 	const struct needles *needles;
-	char why[2048]; /* what was found */
+	bool whole;	/* files are read from their beginning */
+	char why[2048]; /* what was found, and what could not be looked at */
 	unsigned files;
 };
 
+static void complain(struct search *search, const char *told, const char *what, const char *form)
+{
+	const size_t len = strlen(search->why);
+
+	snprintf(search->why + len, sizeof(search->why) - len, "%s%.300s%s%s", len > 0 ? "; " : "",
+		 told, what, form);
+}
+
+static void look_at(struct search *search, int fd, const char *told)
+{
+	const char *form;
+
+	search->files++;
+	switch (needles_in_file(search->needles, fd, search->whole, &form)) {
+	case NEEDLES_FOUND:
+		complain(search, told, " holds a canary ", form);
+		break;
+	case NEEDLES_UNREADABLE:
+		complain(search, told, " cannot be read: ", strerror(errno));
+		break;
+	case NEEDLES_NOT_THERE:
+		break;
+	}
+}
+
+/* What has gone meanwhile holds nothing, nor does what is no file. */
 static void look_into(struct search *search, int directory, const char *name, const char *told)
 {
-	const char *form = "";
-	const int fd = openat(directory, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	struct stat st;
+	const bool there = fstatat(directory, name, &st, 0) == 0;
+
+	if (there && !S_ISREG(st.st_mode))
+		return;
+	const int fd = there ? openat(directory, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK) : -1;
+
+	if (fd >= 0)
+		look_at(search, fd, told);
+	else if (errno != ENOENT)
+		complain(search, told, " cannot be opened: ", strerror(errno));
+	if (fd >= 0)
+		close(fd);
+}
+
+/* Too deep, or a link to a directory, which may lead anywhere. */
+static bool is_directory(int directory, const char *name)
+{
 	struct stat st;
 
-	if (fd < 0 || fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
-		if (fd >= 0)
-			close(fd);
-		return;
-	}
-	search->files++;
-	if (needles_in_file(search->needles, fd, &form)) {
-		const size_t len = strlen(search->why);
-
-		snprintf(search->why + len, sizeof(search->why) - len, "%s%.300s holds a canary %s",
-			 len > 0 ? "; " : "", told, form);
-	}
-	close(fd);
+	return fstatat(directory, name, &st, 0) == 0 && S_ISDIR(st.st_mode);
 }
 
 static void walk(struct search *search, int directory, const char *told, unsigned depth)
@@ -169,7 +230,7 @@ static void walk(struct search *search, int directory, const char *told, unsigne
 	char path[512];
 
 	if (!list) {
-		snprintf(search->why, sizeof(search->why), "%.300s: %s", told, strerror(errno));
+		complain(search, told, ": ", strerror(errno));
 		if (fd >= 0)
 			close(fd);
 		return;
@@ -183,12 +244,24 @@ static void walk(struct search *search, int directory, const char *told, unsigne
 
 		if (inner >= 0 && depth < 16)
 			walk(search, inner, path, depth + 1);
+		else if (is_directory(fd, entry->d_name))
+			complain(search, path, " was not searched: a link, or too deep", "");
 		else
 			look_into(search, fd, entry->d_name, path);
 		if (inner >= 0)
 			close(inner);
 	}
 	closedir(list);
+}
+
+/* A file that walk() finds by its name: below the directory, and not removed. */
+static bool is_inside(const char *directory, const char *path, int descriptors, const char *name)
+{
+	const size_t len = directory ? strlen(directory) : 0;
+	struct stat st;
+
+	return len > 0 && strncmp(path, directory, len) == 0 && path[len] == '/' &&
+	       fstatat(descriptors, name, &st, 0) == 0 && st.st_nlink > 0;
 }
 
 /* Log files, what standard output goes to, and whatever else. */
@@ -214,7 +287,7 @@ static void walk_open_files(struct search *search, int process, const char *data
 		if (len <= 0 || target[0] != '/')
 			continue;
 		target[len] = '\0';
-		if (!inside || strncmp(target, inside, strlen(inside)) != 0)
+		if (!is_inside(inside, target, fd, entry->d_name))
 			look_into(search, fd, entry->d_name, target);
 	}
 	free(inside);
@@ -223,7 +296,7 @@ static void walk_open_files(struct search *search, int process, const char *data
 
 void privacy_search(struct privacy *privacy, const struct needles *needles)
 {
-	struct search data = {.needles = needles};
+	struct search data = {.needles = needles, .whole = true};
 	struct search files = {.needles = needles};
 
 	usleep(300000); /* what is written behind the messages */

@@ -146,6 +146,34 @@ class Faults(VerifyTest):
             self.found(DATA, f"left holds a canary {form}")
         place.unlink()
 
+    def test_a_large_file(self):
+        """As data.mdb is: its first pages are written again."""
+        self.broker.start()
+        with open(self.log / "tile" / "left", "wb") as file:
+            file.write(b"." * 4097 + f"{WORD}/qos1".encode())
+            file.truncate(260 << 20)
+        self.found(DATA, "left holds a canary as it is")
+
+    def test_what_is_not_looked_at(self):
+        self.broker.start()
+        (self.log / "elsewhere").symlink_to("/usr")
+        self.found(DATA, "elsewhere was not searched")
+
+    def test_beside_the_data_directory(self):
+        """The name of a log begins like the data directory; and a file that was removed and is still open."""
+        beside = pathlib.Path(f"{self.broker.data}.log")
+        inside = self.broker.data / "audit.seen.new"
+        self.addCleanup(beside.unlink)
+        beside.write_text(f"client {WORD}-sender connected\n")
+        behind(self.broker, "sh", "-c", f'exec 7<{beside} 8<{inside}; rm {inside}; exec "$@"', "sh")
+        self.broker.data.mkdir(mode=0o700, exist_ok=True)
+        self.own(beside)
+        inside.write_text(f"PUBLISH to {WORD}/qos0\n")
+        self.own(inside)
+        self.broker.start()
+        self.found(OPEN, f"{beside} holds a canary as it is")
+        self.found(OPEN, "audit.seen.new (deleted) holds a canary as it is")
+
     def test_a_debug_log_of_topics(self):
         debug = self.broker.root / "debug.log"
         debug.write_text("")
