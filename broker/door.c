@@ -134,14 +134,6 @@ static bool proves(const struct config *config)
 	return false;
 }
 
-bool door_needed(const struct config *config)
-{
-	return config->password_file || config->acl_file || proves(config) ||
-	       config->rate_connect != UINT32_MAX || config->core.rate_reconnect != UINT32_MAX ||
-	       config->core.rate_address_messages != UINT32_MAX ||
-	       config->core.rate_address_bytes != UINT32_MAX;
-}
-
 static bool bans_flapping(const struct config *config)
 {
 	return config->core.rate_reconnect != UINT32_MAX &&

@@ -39,9 +39,6 @@ struct door;
 struct auth_log;
 struct worker;
 
-/* Does the configuration need one, also without accounts?  Else auth_anonymous() will do. */
-bool door_needed(const struct config *config);
-
 /* Are the files right?  For --test-config. */
 bool door_check_files(const struct config *config, struct failure *failure);
 

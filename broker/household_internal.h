@@ -103,8 +103,8 @@ struct household {
 	struct listener *listeners; /* by number in the configuration at the start */
 	size_t listener_count;
 
-	struct accounts *accounts;	    /* NULL: there is no data directory */
-	struct door *door;		    /* NULL: auth_anonymous() */
+	struct accounts *accounts; /* NULL: there is no data directory */
+	struct door *door;
 	struct subject_source subject;	    /* where there are accounts */
 	struct desk *desk;		    /* likewise */
 	struct memory_powers memory_powers; /* as found at the start */

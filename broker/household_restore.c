@@ -7,7 +7,6 @@
 #include "broker/core/address_rate.h"
 #include "broker/log.h"
 #include "broker/net/moment.h"
-#include "auth/anonymous.h"
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -21,13 +20,12 @@ static bool fill_random(void *at, size_t len, struct failure *failure)
 	return failure_set(failure, "the system gives no random numbers: %s", strerror(errno));
 }
 
+/* Also where nothing asks for one: a HUP may bring limits. */
 static bool make_door(struct household *house, struct failure *failure)
 {
 	const struct door_setup setup = {house->workers, house->accounts, house->keys,
 					 house->auth_log};
 
-	if (!house->accounts && !door_needed(house->config))
-		return true;
 	house->door = door_create(house->config, &setup, failure);
 	return house->door != NULL;
 }
@@ -35,7 +33,7 @@ static bool make_door(struct household *house, struct failure *failure)
 /* Before there are workers, so that every connection is asked about. */
 static void watch_door(struct household *house)
 {
-	for (size_t i = 0; house->door && i < house->listener_count; i++) {
+	for (size_t i = 0; i < house->listener_count; i++) {
 		house->listeners[i].door = house->door;
 		house->listeners[i].admit = door_admit;
 		atomic_init(&house->listeners[i].asks, true);
@@ -82,7 +80,7 @@ bool household_make_workers(struct household *house, struct failure *failure)
 	count_half_open(house, setup.hash_key);
 	while (house->worker_count < setup.parties) {
 		setup.party = house->worker_count;
-		setup.auth = house->door ? door_auth(house->door, setup.party) : auth_anonymous();
+		setup.auth = door_auth(house->door, setup.party);
 		if (!fill_random(setup.seed, sizeof(setup.seed), failure) ||
 		    !worker_init(house->workers, &setup, failure))
 			return false;

@@ -1,6 +1,7 @@
 """Limits of addresses and clients (docs/operations.md), and what is counted of logins."""
 
 import re
+import signal
 import socket
 import subprocess
 import time
@@ -151,6 +152,24 @@ class Reconnects(BrokerTest):
         self.assertIn("too often", refused.connack.get("reason_string"))
         self.client("flaps", version=4, expect=3)
         self.client("another").ping()
+
+
+@own_only("its own key")
+class SetByHup(OwnBrokerTest):
+    """Limits that nothing asked for at the start, without a data directory that would ask for accounts."""
+
+    def test_who_connects_too_often(self):
+        self.broker.config = "persistence false\n"
+        self.broker.start()
+        self.broker.config += "rate_connect 2\n"
+        self.broker.write_config()
+        self.broker.signal(signal.SIGHUP)
+        eventually(lambda: "was read again" in self.broker.log())
+        here = another_address()
+        socks = [socket.create_connection(("127.0.0.1", self.port), timeout=10, source_address=(here, 0)) for _ in range(8)]
+        for sock in socks:
+            self.addCleanup(sock.close)
+        eventually(lambda: sum(map(is_open, socks)) < 8)
 
 
 @own_only("its own key")
