@@ -127,6 +127,14 @@ static void proxy_close(struct stream *stream)
 	stream->fd = -1;
 }
 
+/* Behind the header TLS would begin by what was in force before; it can try again. */
+static bool proxy_welcome(const struct stream *stream, const struct transport *now)
+{
+	const struct proxy_link *link = stream->state;
+
+	return !transport_tls(link->transport) || link->transport == now || link->over;
+}
+
 static void proxy_adopt(struct stream *stream, struct shelf *shelf)
 {
 	struct proxy_link *link = stream->state;
@@ -138,7 +146,8 @@ static const struct stream_class proxy_stream = {.adopt = proxy_adopt,
 						 .read = proxy_read,
 						 .write = proxy_write,
 						 .finish = proxy_finish,
-						 .close = proxy_close};
+						 .close = proxy_close,
+						 .welcome = proxy_welcome};
 
 struct stream proxy_stream_of(const struct proxy_settings *settings, struct transport *transport,
 			      struct listener *listener, int fd)

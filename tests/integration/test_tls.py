@@ -234,10 +234,11 @@ class Subjects(TlsTest):
 
 class BehindABalancer(TlsTest):
     abstract = False
+    workers = 1  # connections are taken in their order
 
     @classmethod
     def keys(cls):
-        return cls.own() + "enable_proxy_protocol 1\nproxy_protocol_from 127.0.0.1\n"
+        return cls.own() + "enable_proxy_protocol 1\nproxy_protocol_from 127.0.0.1\nconnect_timeout 60\n"
 
     def test_tls_begins_behind_the_header(self):
         plain = socket.create_connection(("127.0.0.1", self.tls_port), timeout=10)
@@ -245,6 +246,15 @@ class BehindABalancer(TlsTest):
         plain.sendall(b"PROXY TCP4 192.0.2.7 198.51.100.1 50000 8883\r\n")
         client = wire.Client(0, self.name(), dial=lambda: self.authority.context().wrap_socket(plain, server_hostname="localhost"))
         client.ping()
+
+    def test_nobody_comes_in_by_files_of_before(self):
+        """Who is still to send the header when the files are read again would shake hands by the old ones."""
+        early = socket.create_connection(("127.0.0.1", self.tls_port), timeout=10)
+        self.addCleanup(early.close)
+        self.test_tls_begins_behind_the_header()
+        self.broker.signal(signal.SIGHUP)
+        self.assertEqual(early.recv(1), b"")
+        self.test_tls_begins_behind_the_header()
 
 
 class Rsa(TlsTest):
