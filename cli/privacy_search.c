@@ -144,8 +144,8 @@ enum needles_seen needles_in_file(const struct needles *needles, int fd, bool wh
 
 	must(block);
 	const bool readable = fstat(fd, &st) == 0;
-	off_t at = !whole && readable && st.st_size > (off_t)TAIL_MAX ? st.st_size - (off_t)TAIL_MAX
-								      : 0;
+	off_t at =
+	    !whole && readable && st.st_size > (off_t)TAIL_MAX ? st.st_size - (off_t)TAIL_MAX : 0;
 
 	*form = NULL;
 	while (readable && !*form && (n = pread(fd, block + kept, BLOCK, at)) > 0) {
