@@ -9,9 +9,10 @@
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-#define SOCKETS_MAX 32768u
+#define SOCKETS_MAX (1u << 20)
 
 static FILE *open_file(int directory, const char *name)
 {
@@ -59,29 +60,119 @@ static unsigned count_swaps(const char *proc)
 	return lines > 0 ? lines - 1 : 0;
 }
 
+/*
+ * kB of the process that swap may take: what is anonymous in mappings that are not locked.
+ * VmLck counts room that nothing was written to, so it says nothing of the rest.  UINT64_MAX: smaps
+ * cannot be read.
+ */
+static uint64_t unlocked_kb(int process)
+{
+	FILE *file = open_file(process, "smaps");
+	uint64_t sum = UINT64_MAX;
+	uint64_t anonymous = 0;
+	char line[512];
+
+	while (file && fgets(line, sizeof(line), file)) {
+		if (strncmp(line, "Anonymous:", 10) == 0)
+			anonymous = strtoull(line + 10, NULL, 10);
+		if (strncmp(line, "VmFlags:", 8) != 0)
+			continue;
+		sum = (sum == UINT64_MAX ? 0 : sum) + (strstr(line, " lo") ? 0 : anonymous);
+		anonymous = 0;
+	}
+	if (file)
+		fclose(file);
+	return sum;
+}
+
+static bool forbids_swap(const char *proc, const char *group)
+{
+	char path[4700];
+	char value[32] = "";
+
+	snprintf(path, sizeof(path), "%.4000s/../sys/fs/cgroup%s/memory.swap.max", proc, group);
+	FILE *file = fopen(path, "re");
+	const bool forbids = file && fgets(value, sizeof(value), file) && strcmp(value, "0\n") == 0;
+
+	if (file)
+		fclose(file);
+	return forbids;
+}
+
+/* What a group of cgroups(7), version 2, may not do, the groups in it may not either. */
+static bool group_forbids_swap(const struct privacy *privacy)
+{
+	FILE *file = open_file(privacy->process, "cgroup");
+	char line[512] = "";
+	bool found = false;
+	bool forbids = false;
+
+	while (file && !found && fgets(line, sizeof(line), file))
+		found = strncmp(line, "0::/", 4) == 0;
+	if (file)
+		fclose(file);
+	line[strcspn(line, "\n")] = '\0';
+	for (char *end = line + strlen(line); found && !forbids && end;
+	     end = strrchr(line + 3, '/')) {
+		*end = '\0';
+		forbids = forbids_swap(privacy->request.proc, line + 3);
+	}
+	return forbids;
+}
+
 static void look_at_swap(struct privacy *privacy)
 {
 	const uint64_t swapped = status_kb(privacy->process, "VmSwap");
-	const uint64_t locked = status_kb(privacy->process, "VmLck");
-	const uint64_t anonymous = status_kb(privacy->process, "RssAnon");
+	const uint64_t unlocked = unlocked_kb(privacy->process);
 	const unsigned swaps = count_swaps(privacy->request.proc);
 	char why[256] = "";
 
-	if (swapped == UINT64_MAX || locked == UINT64_MAX || anonymous == UINT64_MAX ||
-	    swaps == UINT32_MAX)
+	if (swapped == UINT64_MAX || unlocked == UINT64_MAX || swaps == UINT32_MAX)
 		snprintf(why, sizeof(why), "proc(5) does not tell: %s", strerror(errno));
 	else if (swapped > 0)
 		snprintf(why, sizeof(why), "%" PRIu64 " kB of its memory are in swap", swapped);
-	else if (swaps > 0 && locked < anonymous)
+	else if (swaps > 0 && unlocked > 0 && !group_forbids_swap(privacy))
 		snprintf(why, sizeof(why),
-			 "swap is on, and only %" PRIu64 " of %" PRIu64
-			 " kB are locked: raise RLIMIT_MEMLOCK, or set memory.swap.max to 0",
-			 locked, anonymous);
+			 "swap is on, and %" PRIu64
+			 " kB are not locked: raise RLIMIT_MEMLOCK, or set memory.swap.max to 0",
+			 unlocked);
 	privacy_tell(privacy, "memory is out of reach of swap",
-		     "VmSwap, VmLck and RssAnon of the process; swap devices", why[0] ? why : NULL);
+		     "VmSwap and smaps of the process; swap devices; its control group",
+		     why[0] ? why : NULL);
 }
 
 /* ---- core dumps */
+
+/* Of a process that may not be dumped, its directory is root's.  What runs as root does not show.
+ */
+static bool is_dumpable(const struct privacy *privacy)
+{
+	FILE *file = open_file(privacy->process, "status");
+	unsigned user = 0;
+	char line[256];
+	struct stat st;
+
+	while (file && fgets(line, sizeof(line), file))
+		if (sscanf(line, "Uid: %*u %u", &user) == 1)
+			break;
+	if (file)
+		fclose(file);
+	return fstat(privacy->process, &st) != 0 || (user != 0 && st.st_uid == user);
+}
+
+/* core(5): the limit does not count for a program that core dumps go to. */
+static bool goes_to_program(const struct privacy *privacy)
+{
+	char path[4200];
+
+	snprintf(path, sizeof(path), "%.4000s/sys/kernel/core_pattern", privacy->request.proc);
+	FILE *file = fopen(path, "re");
+	const bool goes = !file || fgetc(file) == '|';
+
+	if (file)
+		fclose(file);
+	return goes;
+}
 
 static void look_at_core(struct privacy *privacy)
 {
@@ -102,7 +193,11 @@ static void look_at_core(struct privacy *privacy)
 	}
 	if (file)
 		fclose(file);
-	privacy_tell(privacy, "no core dump can be written", "core file size of its limits", why);
+	if (!why && goes_to_program(privacy) && is_dumpable(privacy))
+		why = "a core dump goes to a program (core_pattern), for which no limit counts, "
+		      "and the process may be dumped";
+	privacy_tell(privacy, "no core dump can be written",
+		     "core file size of its limits; core_pattern, and is it dumpable", why);
 }
 
 /* ---- connections */
@@ -113,6 +208,14 @@ struct sockets {
 	uint16_t listening[1024];
 	size_t listening_count;
 };
+
+static int by_number(const void *a, const void *b)
+{
+	const uint64_t *left = a;
+	const uint64_t *right = b;
+
+	return (*left > *right) - (*left < *right);
+}
 
 static bool gather_inodes(const struct privacy *privacy, struct sockets *sockets)
 {
@@ -133,15 +236,16 @@ static bool gather_inodes(const struct privacy *privacy, struct sockets *sockets
 			sockets->count++;
 	}
 	closedir(list);
-	return true;
+	qsort(sockets->inodes, sockets->count, sizeof(*sockets->inodes), by_number);
+	if (sockets->count == SOCKETS_MAX)
+		errno = EOVERFLOW;
+	return sockets->count < SOCKETS_MAX;
 }
 
+/* They are sorted. */
 static bool is_ours(const struct sockets *sockets, uint64_t inode)
 {
-	for (size_t i = 0; i < sockets->count; i++)
-		if (sockets->inodes[i] == inode)
-			return true;
-	return false;
+	return bsearch(&inode, sockets->inodes, sockets->count, sizeof(inode), by_number) != NULL;
 }
 
 struct row {
@@ -198,6 +302,10 @@ static void walk_table(const struct privacy *privacy, struct sockets *sockets, c
 	char address[80];
 	struct row row;
 
+	/* A kernel without IPv6 has no such table. */
+	if (!file && (errno != ENOENT || strchr(name, '6') == NULL))
+		snprintf(why, 512, "/proc/%d/%s cannot be read: %s", (int)privacy->pid, name,
+			 strerror(errno));
 	while (file && fgets(line, sizeof(line), file)) {
 		if (!read_row(line, &row) || !is_ours(sockets, row.inode))
 			continue;

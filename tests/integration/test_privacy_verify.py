@@ -105,15 +105,18 @@ class Faults(VerifyTest):
         self.log = self.broker.data / "log"
 
     def proc(self, **files):
-        """A proc that tells something else of the broker, as on a machine of that kind."""
+        """A proc that tells something else of the broker, as on a machine of that kind; what lies beside it, too."""
         pid = self.pid()
-        root = pathlib.Path(tempfile.mkdtemp(prefix="metrino-proc-"))
-        self.addCleanup(shutil.rmtree, root, ignore_errors=True)
-        (root / str(pid)).mkdir()
+        beside = pathlib.Path(tempfile.mkdtemp(prefix="metrino-proc-"))
+        self.addCleanup(shutil.rmtree, beside, ignore_errors=True)
+        root = beside / "proc"
+        (root / str(pid)).mkdir(parents=True)
         for entry in pathlib.Path(f"/proc/{pid}").iterdir():
             if entry.name not in files:
                 (root / str(pid) / entry.name).symlink_to(entry)
         (root / "swaps").write_text(files.pop("swaps", pathlib.Path("/proc/swaps").read_text()))
+        (root / "sys/kernel").mkdir(parents=True)
+        (root / "sys/kernel/core_pattern").write_text(files.pop("core_pattern", "core"))
         for name, text in files.items():
             (root / str(pid) / name).write_text(text)
         return ("--proc", root)
@@ -197,12 +200,30 @@ class Faults(VerifyTest):
         self.found(OPEN, "broker.log holds a canary as it is")
 
     def test_swap(self):
+        """Locked room that nothing was written to, as payload memory has, does not stand for memory that is not locked."""
         self.broker.start()
-        status = pathlib.Path(f"/proc/{self.pid()}/status").read_text()
+        own = pathlib.Path(f"/proc/{self.pid()}")
+        status = (own / "status").read_text()
+        smaps = (own / "smaps").read_text().replace(" lo", "").replace("VmFlags: rd", "VmFlags: lo rd", 1)
         swaps = "Filename Type Size Used Priority\n/dev/sda2 partition 1000000 0 -2\n"
-        self.found(SWAP, "swap is on, and only", *self.proc(swaps=swaps, status=status.replace("VmLck:", "VmLck: 0 kB #")))
+        many = "\n".join("VmLck:\t 99999999 kB" if line.startswith("VmLck") else line for line in status.split("\n"))
+        self.found(SWAP, "kB are not locked", *self.proc(swaps=swaps, smaps=smaps, status=many))
+        locked = smaps.replace("VmFlags:", "VmFlags: lo")
+        self.assertIsNone(self.verify(*self.proc(swaps=swaps, smaps=locked))[SWAP])
         swapped = "\n".join("VmSwap:\t 12 kB" if line.startswith("VmSwap") else line for line in status.split("\n"))
         self.found(SWAP, "12 kB of its memory are in swap", *self.proc(status=swapped))
+
+    def test_no_swap_for_the_group(self):
+        self.broker.start()
+        smaps = pathlib.Path(f"/proc/{self.pid()}/smaps").read_text().replace(" lo", "")
+        swaps = "Filename Type Size Used Priority\n/dev/sda2 partition 1000000 0 -2\n"
+        words = self.proc(swaps=swaps, smaps=smaps, cgroup="1:name=x:/other\n0::/units/broker\n")
+        group = words[1].parent / "sys/fs/cgroup/units"
+        (group / "broker").mkdir(parents=True)
+        (group / "broker/memory.swap.max").write_text("max\n")
+        self.found(SWAP, "kB are not locked", *words)
+        (group / "memory.swap.max").write_text("0\n")
+        self.assertIsNone(self.verify(*words)[SWAP])
 
     def test_core(self):
         self.broker.start()
@@ -210,6 +231,15 @@ class Faults(VerifyTest):
         lines = ["Max core file size        unlimited            unlimited            bytes"
                  if line.startswith("Max core") else line for line in limits.split("\n")]
         self.found(CORE, "may be written", *self.proc(limits="\n".join(lines)))
+        words = self.proc(core_pattern="|/usr/lib/collect %p")
+        self.assertIsNone(self.verify(*words)[CORE])
+        os.chown(words[1] / str(self.pid()), self.broker.data.stat().st_uid, -1)
+        self.found(CORE, "a core dump goes to a program", *words)
+
+    def test_connections_that_cannot_be_seen(self):
+        self.broker.start()
+        words = self.proc(net="no folder")
+        self.found(OUT, "cannot be read", *words)
 
     def test_files_that_others_may_read(self):
         self.broker.start()
@@ -244,6 +274,13 @@ class Faults(VerifyTest):
         self.found(KEYS, f"the auth-day key of epoch {(hours - 49) * 60} should have been")
         self.slot(250, 3, hours // 24 - 300)
         self.found(KEYS, "the auth-day key of epoch")
+        self.slot(250, 1, 0)
+        self.found(KEYS, "has 2 root keys")
+
+    def test_slots_that_cannot_be_read(self):
+        self.broker.start()
+        os.truncate(self.broker.data / "keys.slots", 255 * 4096)
+        self.found(KEYS, "slot 255 of keys.slots cannot be read")
 
     def test_an_outbound_connection(self):
         with socket.socket() as elsewhere:
