@@ -169,6 +169,8 @@ void password_file_destroy(struct password_file *file)
 {
 	if (!file)
 		return;
+	for (size_t i = 0; i < file->count; i++)
+		free(file->entries[i].in_file);
 	free(file->entries);
 	free(file->names);
 	free(file);
@@ -201,8 +203,23 @@ bool password_file_renew(struct password_file *file, struct slice user,
 	struct password_entry *entry = find(file, user);
 	if (entry == NULL || memcmp(&entry->hash, old, sizeof *old) != 0)
 		return false;
+	if (entry->in_file == NULL) {
+		entry->in_file = malloc(sizeof *entry->in_file);
+		must(entry->in_file);
+		*entry->in_file = entry->hash;
+	}
 	entry->hash = *hash;
 	return true;
+}
+
+void password_file_written(struct password_file *file, struct slice user,
+			   const struct password_hash *hash)
+{
+	struct password_entry *entry = find(file, user);
+	if (entry == NULL || memcmp(&entry->hash, hash, sizeof *hash) != 0)
+		return;
+	free(entry->in_file);
+	entry->in_file = NULL;
 }
 
 /* ---- the text ---- */

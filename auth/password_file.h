@@ -10,7 +10,8 @@
  * No text that is given for people holds a name, for it may end in a log.
  *
  * Ownership: password_file_parse() allocates; entries live as long as the file.
- * Thread: immutable once made but for password_file_renew(), which its owner guards.
+ * Thread: immutable once made but for password_file_renew() and password_file_written(), which its
+ * owner guards.
  */
 #ifndef AUTH_PASSWORD_FILE_H
 #define AUTH_PASSWORD_FILE_H
@@ -21,6 +22,7 @@
 struct password_entry {
 	struct slice user;
 	struct password_hash hash;
+	struct password_hash *in_file; /* owned; what the file still says; NULL: `hash` */
 	unsigned line;
 };
 
@@ -45,9 +47,22 @@ void password_file_destroy(struct password_file *file);
 const struct password_entry *password_file_find(const struct password_file *file,
 						struct slice user);
 
-/* Puts another hash in the place of this one; false when the entry is another one by now. */
+/*
+ * Puts another hash in the place of this one; false when the entry is another one by now.  What
+ * stood there stays known as what the file says, until password_file_written().
+ */
 bool password_file_renew(struct password_file *file, struct slice user,
 			 const struct password_hash *old, const struct password_hash *hash);
+
+/* The file says it now; nothing when the entry is another one by now. */
+void password_file_written(struct password_file *file, struct slice user,
+			   const struct password_hash *hash);
+
+/* The one that is there also after the file is read again. */
+static inline const struct password_hash *password_in_file(const struct password_entry *entry)
+{
+	return entry->in_file ? entry->in_file : &entry->hash;
+}
 
 /* ---- the text ---- */
 

@@ -10,12 +10,13 @@ struct renewal {
 	struct slice user;
 	const struct password_hash *old;
 	const struct password_hash *new;
+	bool put;
 };
 
 /* Only where the file still says what was checked: somebody may have changed it meanwhile. */
 static bool put_new_hash(void *self, struct slice old, struct text *changed)
 {
-	const struct renewal *renewal = self;
+	struct renewal *renewal = self;
 	struct password_hash stored;
 	const char *wrong;
 	char text[PASSWORD_TEXT_MAX];
@@ -24,15 +25,17 @@ static bool put_new_hash(void *self, struct slice old, struct text *changed)
 		return false;
 	password_write(renewal->new, text);
 	*changed = password_text_with(old, renewal->user, text);
+	renewal->put = true;
 	return true;
 }
 
-static void write_file(struct door *door, struct renewal *renewal)
+/* True: the file says it now. */
+static bool write_file(struct door *door, struct renewal *renewal)
 {
 	struct failure failure;
 	pthread_mutex_lock(&door->writing);
-	if (!text_file_change(door->password_path, put_new_hash, renewal, &failure) &&
-	    !door->told_not_written) {
+	bool done = text_file_change(door->password_path, put_new_hash, renewal, &failure);
+	if (!done && !door->told_not_written) {
 		door->told_not_written = true;
 		log_write(LOG_LEVEL_WARNING, "login",
 			  "%s; passwords of older forms are hashed anew in memory only, until the "
@@ -40,19 +43,23 @@ static void write_file(struct door *door, struct renewal *renewal)
 			  failure.text);
 	}
 	pthread_mutex_unlock(&door->writing);
+	return done && renewal->put;
 }
 
 static void hash_anew(struct door *door, struct password_arena *arena, const struct login *login,
 		      const struct password_hash *old)
 {
 	struct password_hash new;
-	struct renewal renewal = {login_user(login), old, &new};
+	struct renewal renewal = {.user = login_user(login), .old = old, .new = &new};
 	password_make(arena, door->cost, login_password(login), &new);
 	pthread_mutex_lock(&door->lock);
 	bool renewed = password_file_renew(door->passwords, login_user(login), old, &new);
 	pthread_mutex_unlock(&door->lock);
-	if (renewed)
-		write_file(door, &renewal);
+	if (!renewed || !write_file(door, &renewal))
+		return;
+	pthread_mutex_lock(&door->lock);
+	password_file_written(door->passwords, login_user(login), &new);
+	pthread_mutex_unlock(&door->lock);
 }
 
 /* ---- a login ---- */

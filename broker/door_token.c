@@ -14,14 +14,17 @@
 
 /* ---- what a token is bound to; under door->lock ---- */
 
-/* Of a name that nobody has it is as much work as of any other. */
+/*
+ * By what stands in the file, so that it is the same after that is read again.  Of a name that
+ * nobody has it is as much work as of any other.
+ */
 static bool bind_user(const struct door *door, struct slice user, struct token_binding *binding)
 {
 	static const struct password_hash nobody = {.salt_len = 16, .digest_len = 32};
 	const struct password_entry *entry =
 	    door->passwords ? password_file_find(door->passwords, user) : NULL;
 	uint64_t owner = door_owner(door, &(struct identity){IDENTITY_FILE, user});
-	*binding = token_binding_of_password(owner, entry ? &entry->hash : &nobody);
+	*binding = token_binding_of_password(owner, entry ? password_in_file(entry) : &nobody);
 	return entry != NULL;
 }
 

@@ -66,6 +66,20 @@ class DoorTest(harness.OwnBrokerTest):
         args.setdefault("source", another_address())
         return knock(self.port, self.name(), user, password, version, **args).reason
 
+    def in_folder_that_cannot_be_written(self):
+        """Moves the passwords there."""
+        if os.geteuid() == 0:
+            self.broker.root.chmod(0o755)
+        folder = self.broker.root / "fixed"
+        folder.mkdir()
+        self.passwords.rename(folder / "passwords")
+        self.broker.config = self.broker.config.replace(str(self.passwords), str(folder / "passwords"))
+        self.broker.hand_over()
+        harness.run_client(["mount", "--bind", str(folder), str(folder)]) if os.geteuid() == 0 else folder.chmod(0o555)
+        self.addCleanup(subprocess.run, ["umount", str(folder)], check=False)
+        if os.geteuid() == 0:
+            harness.run_client(["mount", "-o", "remount,ro,bind", str(folder)])
+
     def hup(self, said):
         """HUP, and waits until the log has said that once more."""
         before = self.broker.log().count(said)
@@ -113,17 +127,8 @@ class Passwords(DoorTest):
         self.assertEqual(self.comes_in("six", "secret6"), 0)
 
     def test_a_file_that_cannot_be_written_is_said_once(self):
-        if os.geteuid() == 0:
-            self.broker.root.chmod(0o755)
-        folder = self.broker.root / "fixed"
-        folder.mkdir()
         self.make_all_kinds()
-        self.passwords.rename(folder / "passwords")
-        self.broker.config = self.broker.config.replace(str(self.passwords), str(folder / "passwords"))
-        harness.run_client(["mount", "--bind", str(folder), str(folder)]) if os.geteuid() == 0 else folder.chmod(0o555)
-        self.addCleanup(subprocess.run, ["umount", str(folder)], check=False)
-        if os.geteuid() == 0:
-            harness.run_client(["mount", "-o", "remount,ro,bind", str(folder)])
+        self.in_folder_that_cannot_be_written()
         self.broker.start()
         for user, password in (("six", "secret6"), ("seven", "secret7"), ("six", "secret6")):
             self.assertEqual(self.comes_in(user, password), 0)

@@ -9,7 +9,7 @@ import urllib.request
 import harness
 import pki
 import wire
-from test_door import DoorTest, knock, metrino_passwd
+from test_door import DoorTest, knock, metrino_passwd, mosquitto_passwd
 from test_tls import handshake
 
 TOPIC = "$metrino/token"
@@ -131,6 +131,20 @@ class Tokens(TokenTest):
             for other in (None, *dials):
                 self.assertEqual(self.reason("meter", token, **({"dial": other} if other else {})), 0)
             self.assertEqual(self.passwords_hashed(), before)
+
+    def test_of_passwords_that_are_hashed_anew_in_memory_only(self):
+        """What stands in the file is the password of before: neither HUP nor a restart is another one."""
+        mosquitto_passwd("-b", self.passwords, "bob", "secret")
+        self.in_folder_that_cannot_be_written()
+        self.broker.start()
+        token = self.ask("meter", "secret")
+        self.assertIn("hashed anew in memory only", self.broker.log())
+        self.assertEqual(self.reason("meter", token, properties=EXPIRING), 0)
+        self.hup("was read again")
+        self.assertEqual(self.reason("meter", token, properties=EXPIRING), 0)
+        self.broker.stop()
+        self.broker.start()
+        self.assertEqual(self.reason("meter", token, properties=EXPIRING), 0)
 
     def test_restarts_and_revocation(self):
         self.broker.start()

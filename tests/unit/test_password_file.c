@@ -99,6 +99,12 @@ START_TEST(renews_the_entry_that_was_checked)
 	ck_assert(!password_file_renew(file, SLICE_LITERAL("eve"), &old, &new));
 	ck_assert(!password_file_renew(file, bob, &new, &new));
 	ck_assert(password_file_renew(file, bob, &old, &new));
+	ck_assert_mem_eq(password_in_file(password_file_find(file, bob)), &old, sizeof old);
+	password_file_written(file, bob, &old);
+	password_file_written(file, SLICE_LITERAL("eve"), &new);
+	ck_assert_mem_eq(password_in_file(password_file_find(file, bob)), &old, sizeof old);
+	password_file_written(file, bob, &new);
+	ck_assert_mem_eq(password_in_file(password_file_find(file, bob)), &new, sizeof new);
 	ck_assert_uint_eq(password_file_find(file, bob)->hash.rounds, 17);
 	password_file_destroy(file);
 }
