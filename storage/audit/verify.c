@@ -142,6 +142,30 @@ static FILE *open_lines(int directory)
 	return fd >= 0 ? fdopen(fd, "r") : NULL;
 }
 
+/* Lines behind the last entry are of entries that were added meanwhile, under a newer checkpoint.
+ */
+static bool check_end(FILE *lines, int directory, const struct note_verifier *verifier,
+		      uint64_t size, struct failure *failure)
+{
+	struct checkpoint now = {.size = size};
+	uint64_t more = 0;
+	int last = '\n';
+
+	for (int byte; (byte = getc_unlocked(lines)) != EOF; last = byte)
+		more += last == '\n';
+	if (more == 0)
+		return !ferror(lines) ||
+		       failure_set(failure, AUDIT_LINES_NAME ": cannot be read: %s",
+				   strerror(errno));
+	if (!audit_checkpoint_load(directory, verifier, &now, NULL, failure))
+		return false;
+	return (now.size > size && more <= now.size - size) ||
+	       failure_set(failure,
+			   AUDIT_LINES_NAME ": has %" PRIu64 " lines, and the log %" PRIu64
+					    " entries",
+			   size + more, now.size);
+}
+
 bool audit_verify(int directory, const struct note_verifier *verifier,
 		  struct checkpoint *checkpoint, struct failure *failure)
 {
@@ -156,6 +180,8 @@ bool audit_verify(int directory, const struct note_verifier *verifier,
 		  failure_set(failure, AUDIT_LINES_NAME ": cannot be read: %s", strerror(errno));
 
 	ok = ok && verify_tree(verify, checkpoint, failure);
+	if (ok && verify->lines)
+		ok = check_end(verify->lines, directory, verifier, checkpoint->size, failure);
 	if (verify->lines)
 		fclose(verify->lines);
 	free(verify);

@@ -230,6 +230,18 @@ class Damage(Signed):
         tile.write_bytes(tile.read_bytes()[:-32])
         self.found("000.p/5")
 
+    def test_a_line_too_many(self):
+        """What `tail -F` shows is in the log; whole or not, read again by whoever reads it now."""
+        self.made(5)
+        lines = self.log / "audit.jsonl"
+        right = lines.read_bytes()
+        for more in (right.splitlines(True)[4], b"{}\n" * 3, b"{"):
+            lines.write_bytes(right + more)
+            self.found("audit.jsonl: has")
+        lines.write_bytes(right)
+        self.made(1)
+        self.assertEqual(run(METRINO, "audit", "verify", self.data).returncode, 0)
+
     def test_entry_forged_with_its_tile(self):
         self.made(5)
         self.forge(5, lambda lines: [line.replace(b"envelope", b"aggregate") for line in lines])
