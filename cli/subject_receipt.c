@@ -57,6 +57,8 @@ static bool read_arguments(struct request *r, int argc, char **argv, struct fail
 		else
 			r->file = argv[i];
 	}
+	if (r->name && !*r->name)
+		return failure_set(failure, "--name needs the name of an account, not ''.");
 	if (!r->file || !r->vkey)
 		return failure_set(failure, "check-receipt needs %s.",
 				   r->file ? "--vkey KEY: the key that you were given proves it"

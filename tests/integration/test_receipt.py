@@ -48,6 +48,9 @@ class Receipts(AccountTest):
         done = run(METRINO, "subject", "check-receipt", self.file, "--vkey", vkey, "--name", "acct-another")
         self.assertEqual(done.returncode, 1)
         self.assertIn("it is not about that name", done.stderr.decode())
+        done = run(METRINO, "subject", "check-receipt", self.file, "--vkey", vkey, "--name", "")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("--name needs the name", done.stderr.decode())
 
     def test_by_another_tool(self):
         """The signed head is a note, the tail a proof, and the path leads from the secret to the root in the entry."""
