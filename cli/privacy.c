@@ -98,6 +98,19 @@ static bool take_option(struct privacy_request *r, const char *name, const char 
 	return true;
 }
 
+/* It is a part of topics and client identifiers; a short one is found everywhere. */
+static bool check_canary(const char *word, struct failure *failure)
+{
+	static const char right[] =
+	    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_";
+	const size_t len = strlen(word);
+
+	return (len >= 8 && len <= 64 && strspn(word, right) == len) ||
+	       failure_set(failure,
+			   "--canary needs 8 to 64 letters of ASCII, digits, - and _, not '%.80s'.",
+			   word);
+}
+
 static bool read_arguments(struct privacy_request *r, int argc, char **argv,
 			   struct failure *failure)
 {
@@ -116,6 +129,8 @@ static bool read_arguments(struct privacy_request *r, int argc, char **argv,
 			return false;
 		i++;
 	}
+	if (r->canary && !check_canary(r->canary, failure))
+		return false;
 	return r->data || failure_set(failure, "verify needs --data DIR.");
 }
 

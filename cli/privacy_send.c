@@ -1,6 +1,7 @@
 /* privacy_send.c - the canaries of `metrino privacy verify`, and that they arrive. */
 #include "cli/client.h"
 #include "cli/privacy.h"
+#include "proto/reason.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -142,7 +143,14 @@ static bool enter(const struct privacy *privacy, struct party *party, const char
 		mqtt_set(&connect->properties, MQTT_PROPERTY_SESSION_EXPIRY_INTERVAL);
 		connect->properties.session_expiry_s = SESSION_EXPIRY_S;
 	}
-	return client_connect(&party->client, &party->settings, &events, party, failure);
+	if (client_connect(&party->client, &party->settings, &events, party, failure))
+		return true;
+	return party->client.refused
+		   ? failure_set(failure,
+				 "the broker refuses a client: %s; -u NAME, with METRINO_PASSWORD, "
+				 "is who it lets in",
+				 mqtt_reason_text(party->client.refusal))
+		   : false;
 }
 
 /* Turns the client until everything of these kinds is here, or time is over. */

@@ -91,6 +91,9 @@ class Healthy(VerifyTest):
         done = run(METRINO, "privacy", "verify", "--data", self.broker.data, "-p", self.broker.port)
         self.assertIn(b"pass  the audit log is whole", done.stdout)
         self.assertIn(b"needs --data", run(METRINO, "privacy", "verify").stderr)
+        for word in ("", "canary", "canary/#", "c" * 65, "c" * 300):
+            done = run(METRINO, "privacy", "verify", "--data", self.broker.data, "-p", self.broker.port, "--canary", word)
+            self.assertIn(b"--canary needs 8 to 64 letters", done.stderr)
         self.assertIn(b"Error", run(METRINO, "privacy", "verify", "--data", "/nowhere").stderr)
 
 
@@ -308,6 +311,11 @@ class Faults(VerifyTest):
         found = {line["promise"]: line for line in map(json.loads, done.stdout.splitlines())}
         self.assertFalse(found[ARRIVE]["kept"])
         self.assertEqual(done.returncode, 1)
+
+    def test_a_client_that_is_refused(self):
+        self.broker.config = "allow_anonymous false"
+        self.broker.start()
+        self.found(ARRIVE, "refuses a client: Not authorized; -u NAME")
 
 
 @own_only("promises")
