@@ -21,6 +21,19 @@ static bool has_texts(const json_t *request, const char *const *members, struct 
 
 #define NEEDS(...) ((const char *const[]){__VA_ARGS__, NULL})
 
+/* What is meant to be there and is not would be an account that nobody asked for. */
+static bool may_have_texts(const json_t *request, const char *const *members,
+			   struct failure *failure)
+{
+	for (; *members; members++)
+		if (json_object_get(request, *members) && control_text(request, *members).len == 0)
+			return failure_set(failure,
+					   "\"%s\" is a string, and not empty; right would be to "
+					   "leave it out where there is none",
+					   *members);
+	return true;
+}
+
 static bool add_right(struct account_rights **rights, const json_t *line, struct failure *failure)
 {
 	if (!has_texts(line, NEEDS("access", "filter"), failure))
@@ -199,7 +212,8 @@ static void create(const struct control_source *source, const json_t *request, F
 	char name[ACCOUNT_NAME_SIZE];
 	struct failure failure;
 
-	if (!source->expect_accounts(source->self, &failure) ||
+	if (!may_have_texts(request, NEEDS("address", "password"), &failure) ||
+	    !source->expect_accounts(source->self, &failure) ||
 	    !read_rights(request, &new.rights, &failure) ||
 	    !accounts_create(source->accounts, &new, name, &failure))
 		control_say_error(out, failure.text);

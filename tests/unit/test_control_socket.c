@@ -163,6 +163,13 @@ static const struct {
     {"{\"command\":\"bans.lift\",\"client_id\":\"a\"}\n", "{\"ok\":true,\"lifted\":1}\n"},
     {"{\"command\":\"bans.lift\",\"client_id\":\"b\"}\n",
      "{\"ok\":false,\"error\":\"no ban of this client identifier\"}\n"},
+    {"{\"command\":\"accounts.create\",\"password\":123456}\n",
+     "{\"ok\":false,\"error\":\"\\\"password\\\" is a string, and not empty; right would be to "
+     "leave it out where there is none\"}\n"},
+    {"{\"command\":\"accounts.create\",\"password\":\"x\",\"address\":\"\"}\n",
+     "{\"ok\":false,\"error\":\"\\\"address\\\" is a string, and not empty; right would be to "
+     "leave "
+     "it out where there is none\"}\n"},
     {"no JSON\n", "{\"ok\":false,\"error\":\"a request is one line of JSON: "
 		  "{\\\"command\\\":\\\"clients.count\\\"}\"}\n"},
     {"[1]\n", "{\"ok\":false,\"error\":\"a request is one line of JSON: "
