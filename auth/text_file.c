@@ -147,13 +147,13 @@ static bool is_replaced(const char *path, const struct stat *status)
 }
 
 /* Opens and locks the file that has the name now: it may have been replaced while we waited. */
-static int open_locked(const char *path, struct stat *status)
+static int open_locked(const char *path, int lock, struct stat *status)
 {
 	for (;;) {
 		int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 		if (fd < 0)
 			return -1;
-		bool locked = flock(fd, LOCK_EX) == 0 && fstat(fd, status) == 0;
+		bool locked = flock(fd, lock) == 0 && fstat(fd, status) == 0;
 		if (locked && !is_replaced(path, status))
 			return fd;
 		int error = errno;
@@ -177,20 +177,37 @@ static bool change_locked(int fd, const char *path, const struct stat *status, t
 	return done;
 }
 
-bool text_file_change(const char *path, text_edit *edit, void *self, struct failure *failure)
+static bool fail_to_open(const char *path, struct failure *failure)
+{
+	return errno == EWOULDBLOCK
+		   ? failure_set(failure, "%.300s: is being changed by another program", path)
+		   : fail(failure, path);
+}
+
+static bool change(const char *path, int lock, text_edit *edit, void *self, struct failure *failure)
 {
 	struct stat status;
 	/* A link stays one: what it points to is replaced. */
 	char *real = realpath(path, NULL);
 	if (real == NULL)
 		return fail(failure, path);
-	int fd = open_locked(real, &status);
-	bool done =
-	    fd >= 0 ? change_locked(fd, real, &status, edit, self, failure) : fail(failure, path);
+	int fd = open_locked(real, lock, &status);
+	bool done = fd >= 0 ? change_locked(fd, real, &status, edit, self, failure)
+			    : fail_to_open(path, failure);
 	if (fd >= 0)
 		close(fd);
 	free(real);
 	return done;
+}
+
+bool text_file_change(const char *path, text_edit *edit, void *self, struct failure *failure)
+{
+	return change(path, LOCK_EX, edit, self, failure);
+}
+
+bool text_file_change_now(const char *path, text_edit *edit, void *self, struct failure *failure)
+{
+	return change(path, LOCK_EX | LOCK_NB, edit, self, failure);
 }
 
 bool text_file_create(const char *path, struct slice text, struct failure *failure)

@@ -35,6 +35,9 @@ typedef bool text_edit(void *self, struct slice old, struct text *changed);
 /* False when it could not be read or written; true also when `edit` changed nothing. */
 bool text_file_change(const char *path, text_edit *edit, void *self, struct failure *failure);
 
+/* Likewise, but false while another one changes it, for however long that may be. */
+bool text_file_change_now(const char *path, text_edit *edit, void *self, struct failure *failure);
+
 /* A new file of mode 0600, in the place of one that may be there. */
 bool text_file_create(const char *path, struct slice text, struct failure *failure);
 

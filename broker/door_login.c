@@ -34,12 +34,12 @@ static bool write_file(struct door *door, struct renewal *renewal)
 {
 	struct failure failure;
 	pthread_mutex_lock(&door->writing);
-	bool done = text_file_change(door->password_path, put_new_hash, renewal, &failure);
+	bool done = text_file_change_now(door->password_path, put_new_hash, renewal, &failure);
 	if (!done && !door->told_not_written) {
 		door->told_not_written = true;
 		log_write(LOG_LEVEL_WARNING, "login",
-			  "%s; passwords of older forms are hashed anew in memory only, until the "
-			  "broker ends",
+			  "%s; passwords of older forms that cannot be written are hashed anew in "
+			  "memory only, until the broker ends",
 			  failure.text);
 	}
 	pthread_mutex_unlock(&door->writing);

@@ -1,5 +1,6 @@
 """Who comes in: password_file and acl_file, with files that mosquitto_passwd made and clients of others."""
 
+import fcntl
 import itertools
 import os
 import pathlib
@@ -125,6 +126,16 @@ class Passwords(DoorTest):
         self.broker.stop()
         self.broker.start()
         self.assertEqual(self.comes_in("six", "secret6"), 0)
+
+    def test_a_file_that_somebody_has_locked_holds_nobody_up(self):
+        self.make_all_kinds()
+        self.broker.start()
+        with open(self.passwords, encoding="utf-8") as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            for user, password in (("six", "secret6"), ("seven", "secret7"), ("argon", "secretA")):
+                self.assertEqual(self.comes_in(user, password, timeout=5), 0)
+        self.assertIn("is being changed by another program", self.broker.log())
+        self.assertEqual(self.comes_in("six", "secret7"), 4)
 
     def test_a_file_that_cannot_be_written_is_said_once(self):
         self.make_all_kinds()
