@@ -78,7 +78,7 @@ static const char *mailer(void *self)
 {
 	const struct household *house = self;
 
-	return house->configs[0]->recovery_mailer;
+	return house->mailer;
 }
 
 void household_add_accounts(struct household *house, struct control_source *source)
@@ -88,6 +88,7 @@ void household_add_accounts(struct household *house, struct control_source *sour
 	source->auth_log = house->auth_log;
 	source->expect_accounts = expect_accounts;
 	source->renew = renew;
+	house->mailer = house->config->recovery_mailer;
 	source->mailer = mailer;
 	source->subject = &house->subject;
 }

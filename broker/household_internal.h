@@ -66,9 +66,9 @@ struct household_keys {
 struct household {
 	const struct options *options;
 	/* All that were in force, the last one now: links carry settings of older ones. */
-	struct config **configs;
+	struct config **configs; /* the main thread's */
 	size_t config_count;
-	struct config *config;
+	struct config *_Atomic config; /* any thread's, to read */
 
 	_Atomic int state; /* enum household_state */
 	uint64_t started_s;
@@ -105,6 +105,7 @@ struct household {
 
 	struct accounts *accounts; /* NULL: there is no data directory */
 	struct door *door;
+	const char *mailer;		    /* recovery_mailer, as at the start */
 	struct subject_source subject;	    /* where there are accounts */
 	struct desk *desk;		    /* likewise */
 	struct memory_powers memory_powers; /* as found at the start */

@@ -9,6 +9,22 @@
 
 #include <stdlib.h>
 
+static const char *region(void *self)
+{
+	const struct household *house = self;
+	const struct config *config = house->config;
+
+	return config->region;
+}
+
+static const char *contact(void *self)
+{
+	const struct household *house = self;
+	const struct config *config = house->config;
+
+	return config->privacy_contact;
+}
+
 static struct census *sessions(void *self, uint64_t owner)
 {
 	return household_ask_all(self, COMMAND_CENSUS, owner);
@@ -96,8 +112,8 @@ bool household_start_desk(struct household *house, struct failure *failure)
 	    .self = house,
 	    .accounts = house->accounts,
 	    .auth_log = house->auth_log,
-	    .region = house->config->region,
-	    .contact = house->config->privacy_contact,
+	    .region = region,
+	    .contact = contact,
 	    .stored = stored,
 	    .deliveries = household_deliveries,
 	    .sessions = sessions,

@@ -54,8 +54,9 @@ struct subject_source {
 	void *self;
 	struct accounts *accounts;
 	struct auth_log *auth_log; /* NULL: no rows of logins are kept */
-	const char *region;
-	const char *contact; /* privacy_contact; NULL: none */
+	/* As the configuration says now; privacy_contact may be NULL.  Lasting. */
+	const char *(*region)(void *self);
+	const char *(*contact)(void *self);
 	/* What the store has of a session, with its subscriptions. */
 	bool (*stored)(void *self, const struct client_info *client,
 		       const struct store_visitor *visitor, struct failure *failure);

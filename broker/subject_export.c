@@ -238,10 +238,12 @@ static bool export_logins(const struct subject_source *source, uint64_t account,
 
 static void export_circumstances(const struct subject_source *source, json_t *document)
 {
+	const char *contact = source->contact(source->self);
+
 	json_object_set_new(document, "made_at", json_integer((json_int_t)moment_now().wall_s));
-	json_object_set_new(document, "region", json_string(source->region));
+	json_object_set_new(document, "region", json_string(source->region(source->self)));
 	json_object_set_new(document, "privacy_contact",
-			    source->contact ? json_string(source->contact) : json_null());
+			    contact ? json_string(contact) : json_null());
 	json_object_set_new(document, "not_kept",
 			    list_of(not_kept, sizeof not_kept / sizeof *not_kept));
 	json_object_set_new(

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import signal
 import subprocess
 import time
 
@@ -58,6 +59,17 @@ class Subjects(AccountTest):
         self.assertEqual(self.document(self.subject("export", "--address", lines=["ANN@example.org"]))["account"],
                          document["account"])
         self.check_signature(note)
+
+    def test_export_says_what_is_in_force(self):
+        """Also of what a HUP has changed."""
+        self.broker.start()
+        name = self.create()
+        self.broker.config = self.broker.config.replace("dpo@example.org", "other@example.org") + "region US\n"
+        self.broker.write_config()
+        self.broker.signal(signal.SIGHUP)
+        harness.eventually(lambda: "was read again" in self.broker.log())
+        document = self.document(self.subject("export", name))
+        self.assertEqual((document["region"], document["privacy_contact"]), ("US", "other@example.org"))
 
     def until_written(self, name):
         """Rows of logins are written every ten seconds."""
