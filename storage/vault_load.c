@@ -73,12 +73,18 @@ struct open_key {
 };
 
 static bool find_key(struct vault *vault, MDB_txn *txn, const struct vault_kind *kind,
-		     uint32_t number, struct open_key *key, struct failure *failure)
+		     const struct vault_row *row, struct open_key *key, struct failure *failure)
 {
+	const uint32_t number = row->key_number;
 	int code;
 
 	if (key->known && key->number == number)
 		return true;
+	/* The file says so, and nothing has proven it yet. */
+	if (kind->under != UNDER_DAY && number >= KEY_TREE_LEAVES) {
+		failure_set(failure, "no key has the number of its key, %u", number);
+		return datafile_damaged(&vault->file, kind->table, row->row, failure);
+	}
 	*key = (struct open_key){.number = number, .known = true, .found = true};
 	if (kind->under == UNDER_DAY) {
 		key->found = keyring_get(vault->keyring, kind->day, number, key->key);
@@ -101,7 +107,7 @@ bool vault_open_rows(struct vault *vault, MDB_txn *txn, const struct vault_kind 
 		const struct vault_row *row = &rows->at[i];
 		const size_t len = sealed_record_body_len(row->record);
 
-		ok = find_key(vault, txn, kind, row->key_number, &key, failure);
+		ok = find_key(vault, txn, kind, row, &key, failure);
 		if (!ok || !key.found)
 			continue;
 		ok = sealed_record_open(row->record, row->row, key.key, vault->body, failure);

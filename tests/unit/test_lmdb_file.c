@@ -108,8 +108,12 @@ START_TEST(truncated_file_is_refused)
 }
 END_TEST
 
-/* In every copy of the record in the file: behind the key are head, nonce, and what is sealed. */
-static void damage_row(uint64_t row)
+/* Bytes of a record: the number of its key, and one of those that are sealed. */
+#define KEY_NUMBER_AT 2u
+#define SEALED_AT     37u
+
+/* In every copy of the record in the file, which stands behind its row's number. */
+static void damage_row(uint64_t row, size_t place)
 {
 	uint8_t key[8];
 	size_t len;
@@ -120,8 +124,8 @@ static void damage_row(uint64_t row)
 	for (size_t at = 0; at + 64 <= len; at++) {
 		if (memcmp(bytes + at, key, sizeof(key)) != 0 || bytes[at + 8] != 2)
 			continue;
-		bytes[at + 45] ^= 1;
-		write_at(at + 45, bytes + at + 45, 1);
+		bytes[at + 8 + place] ^= 0xff;
+		write_at(at + 8 + place, bytes + at + 8 + place, 1);
 		found++;
 	}
 	free(bytes);
@@ -135,7 +139,7 @@ START_TEST(damaged_record_names_its_row)
 
 	ck_assert(put_one(store, 0xabcdef0123456789u, SLICE_LITERAL("needle-in-file")));
 	close_store(store);
-	damage_row(0xabcdef0123456789u);
+	damage_row(0xabcdef0123456789u, SEALED_AT);
 	store = open_store();
 	ck_assert(!rows_load(store, &sum, &failure));
 	says("data.mdb is damaged");
@@ -143,6 +147,22 @@ START_TEST(damaged_record_names_its_row)
 	ck_assert_ptr_null(strstr(failure.text, "needle"));
 	ck_assert_uint_eq(sum.sessions, 0);
 	close_store(store);
+}
+END_TEST
+
+/* What a record says of its key is not to be believed: here it is a number that no key has. */
+START_TEST(damaged_key_number_names_its_row)
+{
+	const uint64_t row = 0xabcdef0123456789u;
+	struct store_op ops[] = {rows_session(1, SLICE_LITERAL("meter")),
+				 rows_subscription(row, 1, SLICE_LITERAL("a/+"))};
+	struct store *store = open_store();
+
+	ck_assert(rows_commit(store, ops, 2, &failure));
+	close_store(store);
+	damage_row(row, KEY_NUMBER_AT);
+	refused("is damaged");
+	says("subscription row abcdef0123456789");
 }
 END_TEST
 
@@ -367,7 +387,7 @@ START_TEST(damaged_journal_names_its_row)
 	ck_assert(rows_commit(store, &op, 1, &failure));
 	ck_assert(rows_commit_steps(store, &step, 1, &failure));
 	close_store(store);
-	damage_row(1);
+	damage_row(1, SEALED_AT);
 	refused("journal row 0000000000000001");
 	says("is damaged");
 }
@@ -453,6 +473,7 @@ Suite *lmdb_file_suite(void)
 	tcase_set_timeout(tcase, 120);
 	tcase_add_test(tcase, truncated_file_is_refused);
 	tcase_add_test(tcase, damaged_record_names_its_row);
+	tcase_add_test(tcase, damaged_key_number_names_its_row);
 	tcase_add_test(tcase, bit_flips_are_refused_or_harmless);
 	tcase_add_test(tcase, wrong_pages_are_refused_or_harmless);
 	tcase_add_test(tcase, lost_rows_are_noticed);
