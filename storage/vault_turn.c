@@ -134,6 +134,28 @@ static int make_tree(void *self, MDB_txn *txn, struct failure *failure)
 			     beginning->vault->generation);
 }
 
+/*
+ * A file that is begun has no rows.  Keys of days that there are all the same are those of one that
+ * was put aside, or moved away: nobody is to open that any more.
+ */
+static bool destroy_days(struct vault *vault, struct failure *failure)
+{
+	uint64_t epochs[SLOT_COUNT];
+
+	for (int class = 0; class < VAULT_CLASSES; class ++) {
+		const struct vault_kind *kind = vault_kind((enum vault_class) class);
+		const size_t count = kind->under == UNDER_DAY
+					 ? keyring_epochs(vault->keyring, kind->day, epochs)
+					 : 0;
+
+		for (size_t i = 0; i < count; i++)
+			if (!keyring_destroy(vault->keyring, kind->day, epochs[i], failure))
+				return failure_context(
+				    failure, "the key of an earlier file cannot be destroyed");
+	}
+	return true;
+}
+
 /* A file without a tree gets one, under a root that nothing was ever wrapped under. */
 static bool begin_tree(struct vault *vault, struct failure *failure)
 {
@@ -144,6 +166,9 @@ static bool begin_tree(struct vault *vault, struct failure *failure)
 	size_t count = keyring_epochs(vault->keyring, KEY_ROOT, epochs);
 	bool written;
 
+	/* First: with a tree the file is not begun any more, whatever comes between. */
+	if (!destroy_days(vault, failure))
+		return false;
 	vault->generation = count > 0 ? (uint32_t)epochs[count - 1] + 1 : 1;
 	if (!keyring_make(vault->keyring, KEY_ROOT, vault->generation, failure))
 		return failure_context(failure, "no root key can be made");

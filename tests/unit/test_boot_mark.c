@@ -93,6 +93,30 @@ START_TEST(other_boot_starts_empty)
 }
 END_TEST
 
+/* Nothing opens what was put aside: not its sessions, and not what it has of days either. */
+START_TEST(keys_of_what_is_put_aside_are_destroyed)
+{
+	static const struct {
+		enum key_class key;
+		enum vault_class row;
+	} classes[] = {{KEY_AUTH_DAY, VAULT_AUTH}, {KEY_AGGREGATE_DAY, VAULT_AGGREGATE}};
+	uint8_t key[SEAL_KEY_LEN];
+	bool put_aside;
+	struct store *store = open_process(&put_aside);
+
+	for (size_t i = 0; i < 2; i++) {
+		ck_assert(keyring_make(keyring, classes[i].key, 20000, &failure));
+		ck_assert(vault_put(vault, classes[i].row, 1, 20000, SLICE_LITERAL("x"), &failure));
+	}
+	close_store(store);
+	die_marked("another boot\n");
+	close_store(open_process(&put_aside));
+	ck_assert(put_aside);
+	for (size_t i = 0; i < 2; i++)
+		ck_assert(!keyring_get(keyring, classes[i].key, 20000, key));
+}
+END_TEST
+
 /* What power left of it is not even looked at: it may be anything. */
 START_TEST(damage_of_another_boot_is_put_aside)
 {
@@ -121,6 +145,7 @@ Suite *boot_mark_suite(void)
 	tcase_add_test(tcase, stands_while_open);
 	tcase_add_loop_test(tcase, same_boot_keeps, 0, 2);
 	tcase_add_loop_test(tcase, other_boot_starts_empty, 0, 2);
+	tcase_add_test(tcase, keys_of_what_is_put_aside_are_destroyed);
 	tcase_add_test(tcase, damage_of_another_boot_is_put_aside);
 	suite_add_tcase(suite, tcase);
 	return suite;
