@@ -105,6 +105,8 @@ bool keyring_put(struct keyring *keyring, enum key_class class, uint64_t epoch,
 
 	if (number == SLOT_COUNT)
 		return failure_set(failure, SLOT_FILE_NAME " is full: %u keys", SLOT_COUNT);
+	/* Also if this fails: who knows what the disk keeps of it. */
+	keyring->generation = slot.generation;
 	slot_write_key(number, &slot, key, keyring_wrapping(keyring), keyring->file.block);
 	if (!slot_file_write(&keyring->file, number, failure)) {
 		take_back(keyring, number);
@@ -112,7 +114,6 @@ bool keyring_put(struct keyring *keyring, enum key_class class, uint64_t epoch,
 	}
 	memcpy(keyring->secrets->keys[number], key, SEAL_KEY_LEN);
 	keyring->slots[number] = slot;
-	keyring->generation = slot.generation;
 	return true;
 }
 

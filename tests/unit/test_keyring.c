@@ -2,6 +2,7 @@
 #include "storage/keys/keyring.h"
 #include "storage/keys/slot_file.h"
 #include "tests/lib/scratch.h"
+#include "tests/unit/syncs.h"
 
 #include <check.h>
 #include <fcntl.h>
@@ -252,6 +253,34 @@ START_TEST(of_two_slots_with_one_key_the_later_stays)
 }
 END_TEST
 
+/*
+ * The disk fails while a key is written, and while that is taken back; later it works again.  What
+ * it has of the first is never the later of the two.
+ */
+START_TEST(key_that_was_not_made_does_not_outlive_the_one_that_was)
+{
+	uint64_t generation = 0;
+
+	open_with(NULL);
+	for (unsigned i = 0; i < SLOT_COUNT; i++) {
+		const struct slot slot = slot_read(i, contents() + i * SLOT_SIZE);
+
+		generation = slot.generation > generation ? slot.generation : generation;
+	}
+	syncs_lost = 2;
+	ck_assert(!keyring_make(keyring, KEY_AUTH_DAY, 20000, &failure));
+	ck_assert_int_eq(syncs_lost, 0);
+	ck_assert(keyring_make(keyring, KEY_AUTH_DAY, 20000, &failure));
+	ck_assert(keyring_get(keyring, KEY_AUTH_DAY, 20000, key));
+	const unsigned later = slot_of(KEY_AUTH_DAY);
+
+	copy_slot(later, later - 1, generation + 1);
+	open_with(NULL);
+	ck_assert(keyring_get(keyring, KEY_AUTH_DAY, 20000, again));
+	ck_assert_mem_eq(again, key, sizeof(key));
+}
+END_TEST
+
 START_TEST(damaged_slot_waits_until_nothing_is_missed)
 {
 	unsigned count;
@@ -430,6 +459,7 @@ Suite *keyring_suite(void)
 	tcase_add_test(tcase, keys_in_clear_are_wrapped_when_a_key_is_given);
 	tcase_add_test(tcase, wrong_wrapping_key_changes_nothing);
 	tcase_add_loop_test(tcase, of_two_slots_with_one_key_the_later_stays, 0, 2);
+	tcase_add_test(tcase, key_that_was_not_made_does_not_outlive_the_one_that_was);
 	tcase_add_test(tcase, damaged_slot_waits_until_nothing_is_missed);
 	tcase_add_test(tcase, damaged_installation_key_is_a_failure);
 	tcase_add_loop_test(tcase, interrupted_first_open_goes_on, 0, 3);
