@@ -238,9 +238,10 @@ static void change_all(struct household *house, struct config *next)
 	change_listeners(house, next);
 	household_note_expiries(house);
 	household_adopt_config(house, next);
+	/* Before workers count epochs of the new length, whose keys would end with the old ones. */
+	household_settle_routes(house);
 	household_settle_core(house);
 	household_set_lifetimes(house, next);
-	household_settle_routes(house);
 	if (next->sys_interval_s > 0)
 		house->sys_due_ms = moment_now().ms;
 	for (size_t i = 0; i < next->notice_count; i++)

@@ -7,6 +7,7 @@
 #include "broker/household_internal.h"
 
 #include "broker/log.h"
+#include "broker/net/moment.h"
 #include "storage/route/route_file.h"
 #include <inttypes.h>
 #include <stdlib.h>
@@ -44,9 +45,10 @@ static bool name_client(struct pseudonyms *pseudonyms, uint64_t owner, struct sl
 
 	if (!identify(routes, owner, client_id, identity))
 		return false;
-	hour_keys_name(routes->keys, epoch, identity, name);
+	const bool named = hour_keys_name(routes->keys, epoch, moment_now().wall_s, identity, name);
+
 	explicit_bzero(identity, sizeof(identity));
-	return true;
+	return named;
 }
 
 /* ---- life: the main thread */

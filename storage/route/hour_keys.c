@@ -139,16 +139,27 @@ static struct route_name name_of(const struct epoch_keys *one, const uint8_t ide
 	return name;
 }
 
-void hour_keys_name(struct hour_keys *keys, uint32_t epoch, const uint8_t identity[SEAL_KEY_LEN],
-		    struct route_name *name)
+static bool is_now(const struct hour_keys *keys, uint32_t epoch, uint64_t now_s)
+{
+	const uint64_t begin_s = (uint64_t)epoch * keys->epoch_s;
+
+	return now_s + HOUR_KEYS_SLACK_S >= begin_s &&
+	       now_s < begin_s + keys->epoch_s + HOUR_KEYS_SLACK_S;
+}
+
+bool hour_keys_name(struct hour_keys *keys, uint32_t epoch, uint64_t now_s,
+		    const uint8_t identity[SEAL_KEY_LEN], struct route_name *name)
 {
 	lock(keys);
-	const struct epoch_keys *one = find(keys, epoch);
+	const bool now = is_now(keys, epoch, now_s);
 
-	if (one == NULL)
-		one = make(keys, epoch);
-	*name = name_of(one, identity);
+	if (now) {
+		const struct epoch_keys *one = find(keys, epoch);
+
+		*name = name_of(one != NULL ? one : make(keys, epoch), identity);
+	}
 	unlock(keys);
+	return now;
 }
 
 bool hour_keys_find(struct hour_keys *keys, uint32_t epoch, uint8_t key[SEAL_KEY_LEN])

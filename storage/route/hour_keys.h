@@ -42,9 +42,16 @@ uint32_t hour_keys_epoch_s(uint32_t expiry_s);
 void hour_keys_nobody(struct hour_keys *keys, struct slice client_id,
 		      uint8_t identity[SEAL_KEY_LEN]);
 
-/* The pseudonym of an identity in the epoch that is now; makes its keys if need be. */
-void hour_keys_name(struct hour_keys *keys, uint32_t epoch, const uint8_t identity[SEAL_KEY_LEN],
-		    struct route_name *name);
+/*
+ * The pseudonym of an identity in the epoch that is now; makes its keys if need be.  False: it is
+ * not now, by HOUR_KEYS_SLACK_S and more: who asks counts epochs of a length that was, and their
+ * numbers would be of some day of the past or the future.
+ */
+bool hour_keys_name(struct hour_keys *keys, uint32_t epoch, uint64_t now_s,
+		    const uint8_t identity[SEAL_KEY_LEN], struct route_name *name);
+
+/* So much later, or by another look at the clock, somebody may ask for an epoch. */
+#define HOUR_KEYS_SLACK_S 60u
 
 /* The key that seals, and opens, blocks of the epoch; false: there is none (any more). */
 bool hour_keys_find(struct hour_keys *keys, uint32_t epoch, uint8_t key[SEAL_KEY_LEN]);

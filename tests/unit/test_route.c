@@ -21,6 +21,12 @@ static struct failure failure;
 
 static const uint8_t identity[SEAL_KEY_LEN] = "somebody";
 
+static void name_in(struct hour_keys *keys, uint32_t epoch, const uint8_t of[SEAL_KEY_LEN],
+		    struct route_name *name)
+{
+	ck_assert(hour_keys_name(keys, epoch, (uint64_t)epoch * HOUR, of, name));
+}
+
 /* Between its hour and route_expiry later it is there; afterwards it never comes back. */
 START_TEST(keys_end)
 {
@@ -30,8 +36,8 @@ START_TEST(keys_end)
 
 	ck_assert_uint_eq(hour_keys_due_s(keys), UINT64_MAX);
 	ck_assert(!hour_keys_find(keys, EPOCH, key));
-	hour_keys_name(keys, EPOCH, identity, &name);
-	hour_keys_name(keys, EPOCH, identity, &again);
+	name_in(keys, EPOCH, identity, &name);
+	name_in(keys, EPOCH, identity, &again);
 	ck_assert_mem_eq(&name, &again, sizeof(name));
 	ck_assert(hour_keys_find(keys, EPOCH, key));
 	ck_assert_uint_eq(hour_keys_due_s(keys), (uint64_t)EPOCH * HOUR + 86400);
@@ -40,7 +46,7 @@ START_TEST(keys_end)
 	ck_assert_uint_eq(hour_keys_expire(keys, (uint64_t)EPOCH * HOUR + 86400), 1);
 	ck_assert(!hour_keys_find(keys, EPOCH, later));
 	/* Made once more, by a clock that was set back: other keys. */
-	hour_keys_name(keys, EPOCH, identity, &again);
+	name_in(keys, EPOCH, identity, &again);
 	ck_assert_mem_ne(&name, &again, sizeof(name));
 	ck_assert(hour_keys_find(keys, EPOCH, later));
 	ck_assert_mem_ne(key, later, sizeof(key));
@@ -62,10 +68,10 @@ START_TEST(names_differ)
 	ck_assert_mem_ne(a, b, sizeof(a));
 	hour_keys_nobody(keys, slice_text("b"), b);
 	ck_assert_mem_ne(a, b, sizeof(a));
-	hour_keys_name(keys, EPOCH, a, &name);
-	hour_keys_name(keys, EPOCH, b, &other);
+	name_in(keys, EPOCH, a, &name);
+	name_in(keys, EPOCH, b, &other);
 	ck_assert_mem_ne(&name, &other, sizeof(name));
-	hour_keys_name(keys, EPOCH - 1, a, &other);
+	name_in(keys, EPOCH - 1, a, &other);
 	ck_assert_mem_ne(&name, &other, sizeof(name));
 	ck_assert_uint_eq(hour_keys_names(keys, a, names), 2);
 	ck_assert_uint_eq(names[0].epoch, EPOCH - 1);
@@ -87,13 +93,35 @@ START_TEST(expiry_changes)
 	ck_assert_uint_eq(hour_keys_epoch_s(43200), 1800);
 	ck_assert_uint_eq(hour_keys_epoch_s(60), 2);
 	ck_assert_uint_eq(hour_keys_epoch_s(1), 1);
-	hour_keys_name(keys, EPOCH, identity, &name);
+	name_in(keys, EPOCH, identity, &name);
 	hour_keys_set_expiry(keys, ROUTE_EXPIRY_MAX_S);
 	ck_assert(hour_keys_find(keys, EPOCH, key));
 	hour_keys_set_expiry(keys, 60);
 	ck_assert(!hour_keys_find(keys, EPOCH, key));
-	hour_keys_name(keys, 1000, identity, &name);
+	ck_assert(hour_keys_name(keys, 1000, 2000, identity, &name));
 	ck_assert_uint_eq(hour_keys_due_s(keys), 2060);
+	hour_keys_destroy(keys);
+}
+END_TEST
+
+/*
+ * A worker that has not heard of the new length yet: its epoch has another number, whose time may
+ * be thousands of years away, and a key of it would be there until the process ends.
+ */
+START_TEST(epochs_of_another_length_have_no_keys)
+{
+	const uint64_t now_s = (uint64_t)EPOCH * HOUR + 100;
+	struct hour_keys *keys = hour_keys_create(24);
+	struct route_name name;
+
+	ck_assert(hour_keys_name(keys, (uint32_t)now_s, now_s, identity, &name));
+	hour_keys_set_expiry(keys, ROUTE_EXPIRY_MAX_S);
+	ck_assert(!hour_keys_name(keys, (uint32_t)now_s, now_s, identity, &name));
+	ck_assert_uint_eq(hour_keys_due_s(keys), UINT64_MAX);
+	ck_assert(hour_keys_name(keys, EPOCH, now_s, identity, &name));
+	hour_keys_set_expiry(keys, 24);
+	ck_assert(!hour_keys_name(keys, EPOCH, now_s, identity, &name));
+	ck_assert_uint_eq(hour_keys_due_s(keys), UINT64_MAX);
 	hour_keys_destroy(keys);
 }
 END_TEST
@@ -106,7 +134,7 @@ START_TEST(never_full)
 	uint8_t key[SEAL_KEY_LEN];
 
 	for (uint32_t i = 0; i < 3 * HOUR_KEYS_MAX; i++) {
-		hour_keys_name(keys, EPOCH + i, identity, &name);
+		name_in(keys, EPOCH + i, identity, &name);
 		ck_assert(hour_keys_find(keys, EPOCH + i, key));
 	}
 	ck_assert(!hour_keys_find(keys, EPOCH, key));
@@ -312,8 +340,8 @@ START_TEST(shelf)
 	struct route_rows gone;
 	struct route_name name;
 
-	hour_keys_name(keys, EPOCH, identity, &name);
-	hour_keys_name(keys, EPOCH + 1, identity, &name);
+	name_in(keys, EPOCH, identity, &name);
+	name_in(keys, EPOCH + 1, identity, &name);
 	for (uint64_t row = 1; row <= 1000; row++)
 		put(&kept, row, EPOCH + (row > 400));
 	route_shelf_choose(&kept, keys, 100000, 0, &gone);
@@ -448,10 +476,11 @@ END_TEST
 
 Suite *route_suite(void)
 {
-	const TTest *tests[] = {keys_end,	names_differ,  expiry_changes, never_full,
-				rows_are_read,	runs_are_read, bad_runs,       bad_rows,
-				sealed,		largest,       shelf,	       about_everybody,
-				about_a_client, since};
+	const TTest *tests[] = {
+	    keys_end,	     names_differ,   expiry_changes, epochs_of_another_length_have_no_keys,
+	    never_full,	     rows_are_read,  runs_are_read,  bad_runs,
+	    bad_rows,	     sealed,	     largest,	     shelf,
+	    about_everybody, about_a_client, since};
 
 	return suite_of("route", tests, COUNT_OF(tests));
 }

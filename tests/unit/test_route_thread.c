@@ -43,7 +43,8 @@ static struct route_block *block_of(uint32_t epoch, const char *name)
 	struct route_name made;
 
 	must(block != NULL);
-	hour_keys_name(keys, epoch, identity, &made); /* so that there is a key */
+	/* so that there is a key */
+	must(hour_keys_name(keys, epoch, (uint64_t)epoch * 3600, identity, &made));
 	block->epoch = epoch;
 	block->since_s = (uint64_t)epoch * 3600;
 	block->row_count = 1;
