@@ -19,8 +19,8 @@ struct household_routes {
 	const struct household *house;
 	struct hour_keys *keys;
 	struct route_thread *thread;
-	uint32_t expiry_s;
-	pthread_mutex_t asking; /* one at a time has the workers give up their rows */
+	_Atomic uint32_t expiry_s; /* the control socket's thread shows it */
+	pthread_mutex_t asking;	   /* one at a time has the workers give up their rows */
 };
 
 /* By the secret of its account, or of this process.  False: no row is to be about it. */
@@ -351,9 +351,11 @@ bool household_traffic(void *self, const struct control_traffic *asked, struct f
 
 	if (!routes)
 		return failure_set(failure, "deliveries are not recorded: route_max_bytes is 0");
+	const uint32_t expiry_s = routes->expiry_s;
+
 	*asked->facts = (struct control_traffic_facts){
-	    .epoch_s = hour_keys_epoch_s(routes->expiry_s),
-	    .expiry_s = routes->expiry_s,
+	    .epoch_s = hour_keys_epoch_s(expiry_s),
+	    .expiry_s = expiry_s,
 	    .started_s = house->started_s,
 	    .rows_dropped = route_thread_counters(routes->thread).rows_dropped};
 	bool good = flush(house, failure) &&
