@@ -1,4 +1,5 @@
 /* compact.c - see compact.h. */
+#include "storage/boot_mark.h"
 #include "storage/compact.h"
 #include "storage/datafile.h"
 #include "storage/directory.h"
@@ -63,15 +64,24 @@ static bool overwrite(int fd, struct failure *failure)
 	return fdatasync(fd) == 0 || fail("cannot overwrite the old file", failure);
 }
 
+/* What becomes of such a file is for the broker to do, and to say: its keys end with it. */
+static bool is_trusted(const char *directory, struct failure *failure)
+{
+	enum boot_mark mark;
+
+	if (!boot_mark_read(directory, &mark, failure))
+		return false;
+	return mark != BOOT_MARK_OTHER ||
+	       failure_set(failure, "data.mdb: was not synced when the machine went down, and is "
+				    "not to be trusted: start the broker first");
+}
+
 static bool copy(const char *directory, int to, struct failure *failure)
 {
 	static struct datafile file;
 	bool put_aside;
 	bool ok = datafile_open(&file, directory, DURABILITY_POWER, &put_aside, failure);
 
-	if (ok && put_aside)
-		ok = failure_set(failure, "data.mdb: was not synced when the machine went down; "
-					  "there is nothing to compact");
 	if (ok) {
 		const int code = mdb_env_copyfd2(file.env, to, MDB_CP_COMPACT);
 
@@ -91,6 +101,10 @@ static bool exchange(int directory, const char *path, int old, const struct stat
 	compacted->before = bytes_of(old);
 	bool ok = copy(path, new, failure);
 
+	/* LMDB makes one where there is none. */
+	if (ok && fchownat(directory, "lock.mdb", status->st_uid, status->st_gid,
+			   AT_SYMLINK_NOFOLLOW) != 0)
+		ok = fail("cannot give lock.mdb to the owner of the old file", failure);
 	if (ok && (renameat(directory, COMPACT_NAME, directory, "data.mdb") != 0 ||
 		   fsync(directory) != 0))
 		ok = fail("cannot take the place of the old file", failure);
@@ -118,7 +132,8 @@ bool compact_data(const char *directory, struct compacted *compacted, struct fai
 	    directory_open_for(directory, status.st_uid, status.st_gid, &created, &lock, failure);
 
 	if (ok) {
-		ok = exchange(lock, directory, old, &status, compacted, failure);
+		ok = is_trusted(directory, failure) &&
+		     exchange(lock, directory, old, &status, compacted, failure);
 		close(lock);
 	}
 	close(old);

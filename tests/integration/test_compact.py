@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import unittest
 
 from harness import ROOT, OwnBrokerTest, own_only
 
@@ -39,3 +40,26 @@ class Compact(OwnBrokerTest):
         self.broker.start()
         self.assertTrue(self.lasting("stays").connack.session_present)
         self.assertFalse(self.lasting("goes-7").connack.session_present)
+
+    def test_a_file_that_is_not_trusted_is_left_as_it_is(self):
+        self.broker.start()
+        self.lasting("stays", clean=True).disconnect()
+        self.assertEqual(self.broker.stop(), 0)
+        (self.broker.data / "unsynced").write_text("another boot\n")
+        before = {path.name: path.stat().st_ino for path in self.broker.data.iterdir()}
+        refused = self.compact()
+        self.assertEqual(refused.returncode, 1)
+        self.assertIn("start the broker first", refused.stderr)
+        self.assertEqual({path.name: path.stat().st_ino for path in self.broker.data.iterdir()}, before)
+
+    @unittest.skipUnless(os.geteuid() == 0, "gives files to another user")
+    def test_all_that_it_makes_is_the_broker_users(self):
+        self.broker.start()
+        self.assertEqual(self.broker.stop(), 0)
+        (self.broker.data / "lock.mdb").unlink()
+        for path in (self.broker.data, *self.broker.data.iterdir()):
+            os.chown(path, 54321, 54321)
+        self.assertEqual(self.compact().returncode, 0)
+        owners = {path.name: (path.stat().st_uid, path.stat().st_gid) for path in self.broker.data.iterdir()}
+        self.assertEqual(owners, dict.fromkeys(owners, (54321, 54321)))
+        self.assertIn("lock.mdb", owners)
