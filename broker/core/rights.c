@@ -127,10 +127,13 @@ void on_rights(struct shard *shard, const struct event *event)
 	for (uint32_t slot = 1; slot < shard->sessions.used; slot++) {
 		struct session *session = session_at(shard, slot);
 		struct rights *rights = session && session->rights ? row_of(shard, session) : NULL;
-		if (rights == NULL || rights->grant == NULL)
+		if (rights == NULL)
+			continue;
+		/* Of one who was not here since a restart, too: it may be in no row any more. */
+		delivery_log_forget(shard, session);
+		if (rights->grant == NULL)
 			continue;
 		bool stays = shard->auth->renew(shard->auth, &rights->grant);
-		delivery_log_forget(shard, session);
 		begin_answers(shard, session, rights);
 		if (!stays)
 			token_revoke(shard, session);

@@ -497,13 +497,38 @@ START_TEST(unrecorded)
 }
 END_TEST
 
+/* Who restricts is in no row from then on, also while its session is one of before a restart. */
+START_TEST(restricted_while_away)
+{
+	grants[0] = (struct bench_grant){.bench = &bench,
+					 .grant = {.owner = auth_owner(IDENTITY_ACCOUNT, 1)}};
+	bench_init(&bench, 1);
+	bench.durable = true;
+	bench_start(&bench);
+	bench.grant = &grants[0].grant;
+	subscribe(lasting(V5, "away", false), "t", 0);
+	bench_restart(&bench);
+	bench.grant = NULL;
+	struct peer *from = new_peer(&bench, V5, "from");
+	peer_publish(from, QOS(0), 0, "t", "", "x");
+	rows(1, "from", "away", 0, AWAY);
+	bench.pseudonyms.unrecorded = "away";
+	bench_event(&bench, 0, &(struct event){.type = EVENT_RIGHTS});
+	peer_publish(from, QOS(0), 0, "t", "", "x");
+	all_rows(1);
+	bench_finish(&bench);
+}
+END_TEST
+
 Suite *delivery_log_suite(void)
 {
-	const TTest *tests[] = {delivered,   fan_out,	   large_one,  sources,
-				refused,     session_ends, sent_again, dropped,
-				too_large,   denied,	   shared,     goes_out_in_time,
-				full_blocks, alike,	   to_many,    again_and_next,
-				not_alike,   many_names,   epochs,     unrecorded};
+	const TTest *tests[] = {delivered,	fan_out,    large_one,
+				sources,	refused,    session_ends,
+				sent_again,	dropped,    too_large,
+				denied,		shared,	    goes_out_in_time,
+				full_blocks,	alike,	    to_many,
+				again_and_next, not_alike,  many_names,
+				epochs,		unrecorded, restricted_while_away};
 
 	return suite_of("delivery_log", tests, COUNT_OF(tests));
 }
