@@ -31,7 +31,7 @@ struct http {
 	_Atomic uint64_t second; /* of the answers that are counted */
 	_Atomic uint32_t answered;
 	size_t token_len;
-	char token[TOKEN_MAX + 1];
+	char token[TOKEN_MAX + 2]; /* one more, so that a longer one shows */
 };
 
 /* ---- the token */

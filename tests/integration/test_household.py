@@ -109,6 +109,15 @@ class AdminToken(OwnBrokerTest):
         self.assertEqual(get(admin, "/metrics", token + "0")[0], 401)
         self.assertEqual(get(admin, "/metrics", token)[0], 200)
 
+    def test_too_long(self):
+        path = self.broker.root / "token"
+        self.broker.config = f"admin_listener {free_port()} 127.0.0.1\nadmin_token_file {path}"
+        self.broker.write_config()
+        path.write_text(513 * "t" + "\n")
+        code, words = self.broker.run_to_end()
+        self.assertEqual(code, 1)
+        self.assertIn("16 to 512 characters", words)
+
     def test_off_loopback_without_token_is_refused(self):
         self.broker.config = f"admin_listener {free_port()} 0.0.0.0"
         self.broker.write_config()
