@@ -3,19 +3,22 @@
 
 #include <string.h>
 
-/* PORT [ADDRESS]; cuts `value` in two.  The address is NULL when there is none. */
+/* PORT [ADDRESS]; cuts `value` in two, unless it is wrong.  The address is NULL when there is none.
+ */
 static bool read_port_and_address(char *value, uint16_t *port, char **address)
 {
 	uint64_t number = 0;
-	char *rest = value + strcspn(value, " \t");
-	if (*rest)
-		*rest++ = '\0';
-	rest += strspn(rest, " \t");
+	char *end = value + strcspn(value, " \t");
+	char *rest = end + strspn(end, " \t");
+	const char blank = *end;
 	*address = *rest ? rest : NULL;
-	if (!config_read_number(value, &number) || number > UINT16_MAX || strpbrk(rest, " \t"))
-		return false;
-	*port = (uint16_t)number;
-	return true;
+	*end = '\0';
+	if (config_read_number(value, &number) && number <= UINT16_MAX && !strpbrk(rest, " \t")) {
+		*port = (uint16_t)number;
+		return true;
+	}
+	*end = blank;
+	return false;
 }
 
 bool config_set_listener(struct config_reader *reader, const struct config_key *key, char *value,

@@ -248,6 +248,14 @@ START_TEST(test_key_refuses_wrong_value)
 }
 END_TEST
 
+/* What is wrong is named as it was written. */
+START_TEST(test_address_with_more_behind_it)
+{
+	read_wrong("listener 1 a b\n", "listener: '1 a b' is not possible");
+	read_wrong("admin_listener 1 a b\n", "admin_listener: '1 a b' is not possible");
+}
+END_TEST
+
 START_TEST(test_every_working_key_has_a_case)
 {
 	for (size_t i = 0; i < config_line_count; i++) {
@@ -331,6 +339,7 @@ Suite *config_suite(void)
 	tcase_add_loop_test(keys, test_key_takes_right_value, 0, KEY_CASES);
 	tcase_add_loop_test(keys, test_key_refuses_wrong_value, 0, KEY_CASES);
 	tcase_add_test(keys, test_certificates_and_keys_in_pairs);
+	tcase_add_test(keys, test_address_with_more_behind_it);
 	tcase_add_test(keys, test_every_working_key_has_a_case);
 	tcase_add_test(keys, test_keys_that_do_not_work_say_so);
 	tcase_add_test(keys, test_keys_stand_once);
