@@ -73,6 +73,11 @@ static void tell_success(struct audit *audit)
 	if (audit->unwritable)
 		log_write(LOG_LEVEL_NOTICE, "audit", "the audit log can be written again");
 	audit->unwritable = false;
+}
+
+/* They are in the log: they wait no more. */
+static void take_written(struct audit *audit)
+{
 	audit->scheduled_waits = false;
 	for (size_t i = 0; i < audit->waiting.count; i++)
 		if (audit->waiting.at[i].type == AUDIT_RECEIPTS)
@@ -80,22 +85,33 @@ static void tell_success(struct audit *audit)
 	audit->waiting.count = 0;
 }
 
+/* Entries that a checkpoint says are written, even if what comes behind it failed: they would
+ * stand in the log twice otherwise. */
 bool audit_write_out(struct audit *audit, struct audit_event *one, struct failure *failure)
 {
 	struct audit_queue *waiting = &audit->waiting;
+	const uint64_t size = audit_log_size(audit->log);
+	bool whole = true;
 
 	if (one)
 		audit_queue_add(waiting, one);
-	if (waiting->count > 0 &&
-	    !audit_log_append(audit->log, waiting->at, waiting->count, failure)) {
-		waiting->count -= one != NULL;
-		tell_failure(audit, failure);
-		return false;
-	}
-	if (one)
+	if (waiting->count > 0)
+		whole = audit_log_append(audit->log, waiting->at, waiting->count, failure);
+	else if (audit->unwritable)
+		whole = audit_log_settle(audit->log, failure);
+	const bool written = whole || audit_log_size(audit->log) > size;
+
+	if (written && one)
 		*one = waiting->at[waiting->count - 1];
-	tell_success(audit);
-	return true;
+	if (written)
+		take_written(audit);
+	else
+		waiting->count -= one != NULL;
+	if (whole)
+		tell_success(audit);
+	else
+		tell_failure(audit, failure);
+	return written;
 }
 
 /* ---- while it runs */
@@ -113,7 +129,8 @@ bool audit_admin(struct audit *audit, enum audit_word right, struct failure *fai
 
 	/* A right that has its entry is still refused while nothing can be written. */
 	if (due || audit->unwritable)
-		ok = audit_write_out(audit, due ? &event : NULL, failure);
+		ok = audit_write_out(audit, due ? &event : NULL, failure) &&
+		     (due || !audit->unwritable);
 	if (ok && due)
 		audit->told_hour[right] = event.time_s;
 	pthread_mutex_unlock(&audit->mutex);
@@ -152,7 +169,7 @@ void audit_tend(struct audit *audit)
 		if ((alerts >> i & 1) != 0)
 			audit_wait_with_alert(audit, (enum audit_word)(AUDIT_ALERT_FIRST + i));
 	audit_schedule(audit);
-	if (audit->waiting.count > 0 && (!audit->unwritable || moment_now().ms >= audit->retry_ms))
+	if (audit->unwritable ? moment_now().ms >= audit->retry_ms : audit->waiting.count > 0)
 		audit_write_out(audit, NULL, &failure);
 	look_behind(audit);
 	pthread_mutex_unlock(&audit->mutex);

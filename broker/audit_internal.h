@@ -64,7 +64,8 @@ void audit_queue_finish(struct audit_queue *queue);
 /* The rest with the mutex held. */
 
 /* Writes what waits, and one more (NULL: none) behind it, which is given its index, under one
- * checkpoint. */
+ * checkpoint.  False: they are not in the log.  True, and `unwritable` with a failure: they are,
+ * but what comes behind the checkpoint could not be written. */
 bool audit_write_out(struct audit *audit, struct audit_event *one, struct failure *failure);
 
 /* An alert that waits, unless the hour has it. */

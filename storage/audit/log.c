@@ -139,6 +139,11 @@ bool log_append_lines(struct audit_log *log, const struct slice *lines, size_t c
 	return true;
 }
 
+bool audit_log_settle(struct audit_log *log, struct failure *failure)
+{
+	return log_note_seen(log, failure) && log_lines_catch_up(log, failure);
+}
+
 bool audit_log_append(struct audit_log *log, struct audit_event *events, size_t count,
 		      struct failure *failure)
 {
@@ -150,8 +155,8 @@ bool audit_log_append(struct audit_log *log, struct audit_event *events, size_t 
 		events[i].index = log->now->edge.size + i;
 		lines[i] = slice_of(texts[i], audit_event_write(&events[i], texts[i]));
 	}
-	const bool ok = log_append_lines(log, lines, count, failure) &&
-			log_note_seen(log, failure) && log_lines_catch_up(log, failure);
+	const bool ok =
+	    log_append_lines(log, lines, count, failure) && audit_log_settle(log, failure);
 
 	free(texts);
 	free(lines);

@@ -19,7 +19,8 @@
  *
  * Ownership: audit_log_open() gives, audit_log_close() takes.  The data directory is borrowed for
  * the call; it is locked, so that there is one writer. Failure: what cannot be written, the log
- * staying what it was; damage, with the file and the first bad entry. Thread: any, one at a time.
+ * staying what it was up to the checkpoint; damage, with the file and the first bad entry. Thread:
+ * any, one at a time.
  */
 #ifndef STORAGE_AUDIT_LOG_H
 #define STORAGE_AUDIT_LOG_H
@@ -49,9 +50,14 @@ struct audit_log *audit_log_open(int data_directory, struct keyring *keys, enum 
 				 struct failure *failure);
 void audit_log_close(struct audit_log *log);
 
-/* Gives the events their indexes and writes them under one checkpoint. */
+/*
+ * Gives the events their indexes and writes them under one checkpoint.  False with a log that has
+ * grown: the checkpoint says them, and what comes behind it (audit.seen, audit.jsonl) could not be
+ * written; audit_log_settle() or the next append makes up for it.
+ */
 bool audit_log_append(struct audit_log *log, struct audit_event *events, size_t count,
 		      struct failure *failure);
+bool audit_log_settle(struct audit_log *log, struct failure *failure);
 
 uint64_t audit_log_size(const struct audit_log *log);
 void audit_log_checkpoint(const struct audit_log *log, struct checkpoint *checkpoint);

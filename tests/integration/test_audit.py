@@ -540,6 +540,21 @@ class Household(OwnBrokerTest):
         self.assertIn("can be written again", self.broker.log())
         self.assertIsNone(complaint_of(self.log))
 
+    def test_written_and_not_settled(self):
+        """What a checkpoint says is not written again because what comes behind it failed; that is made up for."""
+        self.broker.start()
+        behind = self.broker.data / "audit.seen.new"
+        behind.mkdir()
+        done = [self.metrino("clients", "list").returncode for _ in range(3)]
+        self.assertEqual(done, [0, 1, 1])  # it is recorded; then it has been noticed
+        self.assertIn("administrative changes are refused", self.broker.log())
+        behind.rmdir()
+        self.assertEqual(self.metrino("clients", "list").returncode, 0)
+        self.assertIn("can be written again", self.broker.log())
+        self.assertEqual(self.events(), ["version", "config", "start", "receipts", "admin", "alert"])
+        self.assertIsNone(complaint_of(self.log))
+        self.assertEqual(self.metrino("audit", "verify").returncode, 0)
+
     def test_damage_refuses_to_start(self):
         self.broker.start()
         self.assertEqual(self.broker.stop(), 0)
