@@ -252,10 +252,11 @@ enum job_result aggregate_expiry_run(struct aggregate *aggregate, uint64_t now_s
 	const uint32_t expiry_s = atomic_load(&aggregate->expiry_s);
 	const size_t count = keyring_epochs(aggregate->needs.keyring, KEY_AGGREGATE_DAY, days);
 
-	for (size_t i = 0; i < count && end_of(days[i]) + expiry_s <= now_s; i++) {
+	/* Whatever becomes of keys and rows, nobody is shown what is past its time. */
+	if (now_s > expiry_s)
+		drop_before(aggregate, (now_s - expiry_s) / DAY_S);
+	for (size_t i = 0; i < count && end_of(days[i]) + expiry_s <= now_s; i++)
 		if (!vault_forget_day(aggregate->needs.vault, VAULT_AGGREGATE, days[i], failure))
 			return JOB_FAILED;
-		drop_before(aggregate, days[i] + 1);
-	}
 	return JOB_DONE;
 }

@@ -203,6 +203,24 @@ START_TEST(a_long_absence_is_short_work)
 }
 END_TEST
 
+/* Killed, or the disk full, between the end of a key and that of its row: it is not shown. */
+START_TEST(a_release_is_not_shown_after_its_time)
+{
+	open_days(FIRST * DAY_S + NOON_S);
+	pass((FIRST + 1) * DAY_S);
+	pass((FIRST + 2) * DAY_S);
+	ck_assert(keyring_destroy(keyring, KEY_AGGREGATE_DAY, FIRST, &failure));
+	const uint64_t end_s = (FIRST + 1) * DAY_S + 90 * DAY_S;
+
+	ck_assert_int_eq(aggregate_expiry_run(aggregate, end_s - 1, &failure), JOB_DONE);
+	ck_assert_uint_eq(releases_now().count, 2);
+	ck_assert_int_eq(aggregate_expiry_run(aggregate, end_s, &failure), JOB_DONE);
+	ck_assert_uint_eq(releases_now().count, 1);
+	ck_assert_uint_eq(releases_now().first, FIRST + 1);
+	close_days();
+}
+END_TEST
+
 /* ---- logins */
 
 static struct auth_log *logins;
@@ -367,6 +385,7 @@ Suite *days_suite(void)
 	tcase_add_test(tcase, a_day_that_was_not_seen_whole_is_null);
 	tcase_add_test(tcase, without_all_answers_a_day_is_null);
 	tcase_add_test(tcase, a_long_absence_is_short_work);
+	tcase_add_test(tcase, a_release_is_not_shown_after_its_time);
 	tcase_add_test(tcase, a_row_for_each_account_minute_and_result);
 	tcase_add_test(tcase, no_row_outlives_its_limit);
 	tcase_add_test(tcase, the_oldest_goes_when_there_are_too_many);
