@@ -14,28 +14,26 @@ const char *auth_log_result_text(enum auth_log_result result)
 
 /* ---- the table of the minute */
 
-/* NULL when it is full. */
+/* Its place, or a free one: half of them always are. */
 static struct auth_log_place *find_place(struct auth_log *log, uint64_t account,
 					 enum auth_log_result result)
 {
 	const uint64_t hash = hash_mix(account + result);
 
-	for (uint32_t i = 0; i < AUTH_LOG_PLACES; i++) {
-		struct auth_log_place *place = &log->places[(hash + i) % AUTH_LOG_PLACES];
+	for (uint64_t i = hash;; i++) {
+		struct auth_log_place *place = &log->places[i % AUTH_LOG_PLACES];
 
 		if (place->account == 0 || (place->account == account && place->result == result))
 			return place;
 	}
-	return NULL;
 }
 
 static void note_account(struct auth_log *log, uint64_t account, enum auth_log_result result)
 {
 	pthread_mutex_lock(&log->mutex);
-	struct auth_log_place *place =
-	    log->used < AUTH_LOG_PLACES / 2 ? find_place(log, account, result) : NULL;
+	struct auth_log_place *place = find_place(log, account, result);
 
-	if (!place) {
+	if (place->account == 0 && log->used == AUTH_LOG_PLACES / 2) {
 		atomic_fetch_add_explicit(&log->lost, 1, memory_order_relaxed);
 	} else if (place->account == 0) {
 		*place = (struct auth_log_place){.account = account, .result = (uint8_t)result};

@@ -26,7 +26,7 @@
 #include "storage/vault.h"
 
 #define AUTH_LOG_WRITE_S     10u
-#define AUTH_LOG_PLACES	     65536u /* of a minute */
+#define AUTH_LOG_PLACES	     65536u /* of a minute; half of them are used */
 #define AUTH_LOG_PENDING_MAX 65536u /* rows that could not be written yet */
 #define AUTH_LOG_ROW_BYTES   128u   /* that a row takes on the disk, about */
 

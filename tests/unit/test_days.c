@@ -369,6 +369,10 @@ START_TEST(a_storm_is_bounded)
 		auth_log_note(logins, IDENTITY_ACCOUNT, account * 0x9e3779b9u, AUTH_LOG_WRONG);
 	auth_log_count(logins, &counts);
 	ck_assert_uint_eq(counts.lost, 100000 - AUTH_LOG_PLACES / 2);
+	/* Who has its row already loses none. */
+	auth_log_note(logins, IDENTITY_ACCOUNT, 0x9e3779b9u, AUTH_LOG_WRONG);
+	auth_log_count(logins, &counts);
+	ck_assert_uint_eq(counts.lost, 100000 - AUTH_LOG_PLACES / 2);
 	close_logins();
 }
 END_TEST
