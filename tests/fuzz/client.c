@@ -137,6 +137,8 @@ void client_says(struct client *c, struct slice bytes)
 	       frame_cut(slice_of(c->said.at, c->said.len), &f) == FRAME_WHOLE) {
 		enum mqtt_reason reason = MQTT_MALFORMED_PACKET;
 
+		if (c->version == MQTT_VERSION_3_1 && f.type != MQTT_PUBLISH)
+			f.flags = mqtt_flags_valid(f.type, 0) ? 0 : 2; /* there they say nothing */
 		if (f.body.len <= PACKET_BYTES_MAX) {
 			packet.connect.version = 0;
 			reason = any_decode(&packet, (enum mqtt_version)c->version, &f);
