@@ -13,7 +13,7 @@
  * Nothing of it is written anywhere.  Names are kept as keyed hashes; addresses as they are, for
  * bans are shown.  Of IPv6 the network of 64 bits counts.
  *
- * Memory: fixed, THROTTLE_PLACES of about 48 bytes.  When they are full the one that was quiet
+ * Memory: fixed, THROTTLE_PLACES of 56 bytes.  When they are full the one that was quiet
  * longest is forgotten, among those that a keyed hash puts beside each other; a ban last of all.
  *
  * Thread: one at a time; its owner has a lock.

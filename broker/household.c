@@ -131,12 +131,15 @@ static bool start_workers(struct household *house, struct failure *failure)
 	return true;
 }
 
-/* Who asks comes before who serves, so that a failure here meets no client. */
+/*
+ * Who asks comes before who serves, so that a failure here meets no client; but the first account,
+ * which the control socket may be asked for at once, finds the door as it is.
+ */
 static bool start_threads(struct household *house, struct failure *failure)
 {
 	return start_store_thread(house, failure) && household_start_routes(house, failure) &&
 	       start_admin(house, failure) && household_start_desk(house, failure) &&
-	       start_control(house, failure) && start_door(house, failure) &&
+	       start_door(house, failure) && start_control(house, failure) &&
 	       start_workers(house, failure);
 }
 

@@ -1,11 +1,16 @@
 """Accounts and their device keys, with clients of others: made, used, changed, deleted."""
 
+import contextlib
 import json
+import pathlib
+import socket
 import subprocess
+import threading
 import time
 
 import harness
 from account import (ADMINISTRATIVE, BAD_CLIENT_ID, BAD_PASSWORD, LASTING, METRINO, NOT_AUTHORIZED, AccountTest)
+from test_door import metrino_passwd
 
 
 @harness.own_only("accounts")
@@ -29,6 +34,28 @@ class Accounts(AccountTest):
         self.restart()
         self.assertEqual(self.knock(name, "the password"), 0)
         self.assertEqual(self.knock(name, "the passworD"), BAD_PASSWORD)
+
+    def test_made_while_the_broker_starts(self):
+        """The threads for passwords are there once: those of password_file, or of the first account."""
+        passwords, made = self.broker.root / "passwords", []
+        metrino_passwd("-c", "-b", passwords, "bob", "secret")
+        self.broker.config += f"argon2_memory 65536\nauth_threads 2\npassword_file {passwords}\n"
+
+        def make():
+            path, end = self.broker.data / "control.sock", time.monotonic() + 30
+            while not made and time.monotonic() < end:
+                with contextlib.suppress(FileNotFoundError, ConnectionRefusedError), socket.socket(socket.AF_UNIX) as link:
+                    link.connect(str(path))
+                    link.sendall(b'{"command":"accounts.create"}\n')
+                    made.append(json.loads(link.makefile().read())["ok"])
+
+        maker = threading.Thread(target=make)
+        maker.start()
+        self.broker.start()
+        maker.join()
+        self.assertEqual(made, [True])
+        tasks = pathlib.Path(f"/proc/{self.broker.process.pid}/task").iterdir()
+        self.assertEqual(sum((task / "comm").read_text().startswith("login") for task in tasks), 2)
 
     def test_listed_without_addresses_and_found_by_them(self):
         self.broker.start()
