@@ -34,8 +34,8 @@
 #define THROTTLE_KEPT_MS	  84600000u /* what was quiet for 23.5 hours goes */
 
 /*
- * An address, IPv4 mapped into IPv6; the last 64 bits of others are zero.  All zero: not known, as
- * behind a proxy and on a Unix socket; that is never banned.
+ * An address, IPv4 mapped into IPv6; the last 64 bits of others, but for ::1, are zero.  All zero:
+ * not known, as behind a proxy and on a Unix socket; that is never banned.
  */
 struct throttle_address {
 	uint8_t at[16];

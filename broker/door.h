@@ -90,7 +90,7 @@ void door_forget(struct door *door, uint64_t now_ms);
 
 /* Of an address, after failed logins; or of a client, which connected too often. */
 struct door_ban {
-	const char *address;	/* "192.0.2.7", or "2001:db8::/64"; NULL: a client's */
+	const char *address;	/* "192.0.2.7", "2001:db8::/64" or "::1"; NULL: a client's */
 	struct slice client_id; /* else, */
 	bool cut;		/* or the beginning of it */
 	uint64_t left_ms;

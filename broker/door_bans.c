@@ -20,7 +20,7 @@ static void write_address(const struct throttle_address *address, char text[ADDR
 	}
 	char bare[INET6_ADDRSTRLEN];
 	inet_ntop(AF_INET6, &v6, bare, sizeof bare);
-	snprintf(text, ADDRESS_SIZE, "%s" NETWORK, bare);
+	snprintf(text, ADDRESS_SIZE, "%s%s", bare, IN6_IS_ADDR_LOOPBACK(&v6) ? "" : NETWORK);
 }
 
 static bool read_address(const char *text, struct throttle_address *address)

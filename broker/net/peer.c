@@ -10,6 +10,13 @@
 
 static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
 
+/* Of an IPv6 address its network; all of it in ::/64, where ::1 is, and IPv4 that is mapped. */
+static size_t size_that_counts(const struct in6_addr *address)
+{
+	static const uint8_t none[NETWORK_SIZE];
+	return memcmp(address->s6_addr, none, sizeof none) == 0 ? PEER_ADDRESS_SIZE : NETWORK_SIZE;
+}
+
 void peer_address(const struct sockaddr *from, uint8_t address[PEER_ADDRESS_SIZE])
 {
 	memset(address, 0, PEER_ADDRESS_SIZE);
@@ -19,8 +26,7 @@ void peer_address(const struct sockaddr *from, uint8_t address[PEER_ADDRESS_SIZE
 		memcpy(address + sizeof mapped, &v4->sin_addr, sizeof v4->sin_addr);
 	} else if (from->sa_family == AF_INET6) {
 		const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)(const void *)from;
-		bool is_v4 = IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr);
-		memcpy(address, &v6->sin6_addr, is_v4 ? PEER_ADDRESS_SIZE : NETWORK_SIZE);
+		memcpy(address, &v6->sin6_addr, size_that_counts(&v6->sin6_addr));
 	}
 }
 

@@ -16,7 +16,7 @@ struct listener;
 struct loop;
 struct sockaddr;
 
-/* Of IPv4 the address, mapped into IPv6; of IPv6 the network of 64 bits, the rest zero. */
+/* Of IPv4 the address, mapped into IPv6; of IPv6 the network of 64 bits, the rest zero, and ::1. */
 #define PEER_ADDRESS_SIZE 16u
 
 struct peer_of_link {

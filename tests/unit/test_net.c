@@ -3,6 +3,7 @@
 #include "broker/net/link.h"
 #include "broker/net/listener.h"
 #include "broker/net/patience.h"
+#include "broker/net/peer.h"
 #include "broker/net/tcp.h"
 #include "tests/unit/packets.h"
 
@@ -101,6 +102,30 @@ START_TEST(patience_waits)
 	ck_assert(!patience_due(&patience, 199, &entry));
 	ck_assert_uint_eq(patience_next(&patience), 200);
 	patience_finish(&patience);
+}
+END_TEST
+
+/* ---- addresses */
+
+static const struct {
+	const char *from, *counts_as;
+} froms[] = {
+    {"2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"},
+    {"::ffff:192.0.2.7", "::ffff:192.0.2.7"},
+    {"::1", "::1"}, /* not as none: this machine's clients are limited as those of 127.0.0.1 */
+    {"::", "::"},
+};
+
+START_TEST(addresses_count_as)
+{
+	struct sockaddr_in6 from = {.sin6_family = AF_INET6};
+	struct in6_addr expected;
+	uint8_t address[PEER_ADDRESS_SIZE];
+
+	ck_assert_int_eq(inet_pton(AF_INET6, froms[_i].from, &from.sin6_addr), 1);
+	ck_assert_int_eq(inet_pton(AF_INET6, froms[_i].counts_as, &expected), 1);
+	peer_address((const struct sockaddr *)&from, address);
+	ck_assert_mem_eq(address, &expected, sizeof(address));
 }
 END_TEST
 
@@ -376,6 +401,7 @@ Suite *net_suite(void)
 	tcase_add_test(tests, link_serial_changes);
 	tcase_add_test(tests, patience_in_order);
 	tcase_add_test(tests, patience_waits);
+	tcase_add_loop_test(tests, addresses_count_as, 0, sizeof(froms) / sizeof(froms[0]));
 	tcase_add_test(tests, half_open_by_address);
 	tcase_add_test(tests, half_open_of_a_balancer);
 	tcase_add_test(tests, half_open_moves_when_it_is_told);
