@@ -304,6 +304,22 @@ static bool play_as(struct privacy *privacy, struct party parties[PARTIES],
 	return ok;
 }
 
+/* Nothing of it stays in a broker that runs, wherever it ended. */
+static void clear(const struct privacy *privacy, const struct words *words)
+{
+	struct party receiver = {.words = words};
+	struct party sender = {.words = words};
+	struct failure ignored;
+
+	if (enter(privacy, &receiver, words->receiver, false, true, &ignored))
+		client_disconnect(&receiver.client); /* with no expiry: the session ends */
+	if (enter(privacy, &sender, words->sender, false, true, &ignored) &&
+	    publish(&sender, KIND_RETAINED, true, &ignored) && await(&sender, 0, &ignored))
+		client_disconnect(&sender.client);
+	client_finish(&receiver.client);
+	client_finish(&sender.client);
+}
+
 static bool play(struct privacy *privacy, const struct words *words, const struct needles *needles,
 		 void (*look)(struct privacy *privacy, const struct needles *needles),
 		 struct failure *failure)
@@ -316,6 +332,8 @@ static bool play(struct privacy *privacy, const struct words *words, const struc
 
 	for (unsigned i = 0; i < PARTIES; i++) /* wherever it ended */
 		client_finish(&parties[i].client);
+	if (!ok && parties[RECEIVER].subscribed)
+		clear(privacy, words);
 	return ok;
 }
 

@@ -312,6 +312,16 @@ class Faults(VerifyTest):
         self.assertFalse(found[ARRIVE]["kept"])
         self.assertEqual(done.returncode, 1)
 
+    def test_nothing_stays_when_it_fails(self):
+        """TLS is asked for where there is none: by then a message is retained, and a session lasts."""
+        self.broker.start()
+        self.found(ARRIVE, "over TLS", "--tls-port", self.broker.port)
+        client = self.client("looks")
+        client.subscribe(f"{WORD}/#", 1)
+        client.publish(f"{WORD}/end", b"", 1)
+        self.assertEqual(client.message().topic, f"{WORD}/end")
+        self.assertNotIn(WORD, run(METRINO, "clients", "list", "--data", self.broker.data).stdout.decode())
+
     def test_a_client_that_is_refused(self):
         self.broker.config = "allow_anonymous false"
         self.broker.start()
