@@ -152,6 +152,7 @@ static bool find_process(struct privacy *privacy, struct failure *failure)
 	if (!ok)
 		return failure_set(failure, "control.sock: %s", strerror(errno));
 	privacy->pid = peer.pid;
+	privacy->user = peer.uid;
 	snprintf(path, sizeof(path), "%.4000s/%d", privacy->request.proc, (int)peer.pid);
 	privacy->process = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	return privacy->process >= 0 ||

@@ -33,6 +33,7 @@ struct privacy_request {
 struct privacy {
 	struct privacy_request request;
 	pid_t pid;     /* of the broker */
+	uid_t user;    /* that it serves as */
 	int process;   /* its directory in proc */
 	int directory; /* its data */
 	bool failed;   /* of all */
@@ -69,7 +70,7 @@ void privacy_send(struct privacy *privacy, struct needles *needles,
 void privacy_search(struct privacy *privacy, const struct needles *needles);
 /* Swap, core dumps, connections. */
 void privacy_look_at_process(struct privacy *privacy);
-/* Modes of files, stray files, keys that live too long. */
+/* Modes and owners of files, stray files, keys that live too long. */
 void privacy_look_at_files(struct privacy *privacy);
 /* The audit log, and what it says of jobs and keys. */
 void privacy_look_at_log(struct privacy *privacy);

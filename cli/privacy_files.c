@@ -28,12 +28,21 @@ static bool is_public(const char *name)
 	return strcmp(name, "log") == 0 || strcmp(name, "lost+found") == 0;
 }
 
-static void judge(int directory, const char *name, char why[512])
+/* Root may read everything anyway. */
+static void judge_owner(const struct privacy *privacy, const char *name, uid_t owner, char why[512])
+{
+	if (owner != privacy->user && owner != 0)
+		snprintf(why, 512, "%.200s: belongs to user %u, and the broker is user %u", name,
+			 (unsigned)owner, (unsigned)privacy->user);
+}
+
+static void judge(const struct privacy *privacy, int directory, const char *name, char why[512])
 {
 	struct stat st;
 
 	if (fstatat(directory, name, &st, AT_SYMLINK_NOFOLLOW) != 0)
 		return;
+	judge_owner(privacy, name, st.st_uid, why);
 	if (!directory_knows(name))
 		snprintf(why, 512, "%.200s: is not the broker's", name);
 	else if (!is_public(name) && (st.st_mode & 077) != 0)
@@ -52,13 +61,14 @@ static void look_at_modes(struct privacy *privacy)
 	must(list && fstat(fd, &st) == 0);
 	while ((entry = readdir(list)))
 		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
-			judge(fd, entry->d_name, why);
+			judge(privacy, fd, entry->d_name, why);
+	judge_owner(privacy, "the data directory", st.st_uid, why);
 	if ((st.st_mode & 077) != 0)
 		snprintf(why, sizeof(why), "the data directory: others may enter it (mode %04o)",
 			 (unsigned)(st.st_mode & 07777));
 	closedir(list);
 	privacy_tell(privacy, "only the broker reads its data directory",
-		     "modes and names of its files", why[0] ? why : NULL);
+		     "modes, owners and names of its files", why[0] ? why : NULL);
 }
 
 /* ---- keys */
@@ -176,6 +186,8 @@ static void look_at_keys(struct privacy *privacy)
 	else if ((st.st_mode & 077) != 0)
 		snprintf(why, sizeof(why), "%s: others may read it (mode %04o)", SLOTS_NAME,
 			 (unsigned)(st.st_mode & 07777));
+	else
+		judge_owner(privacy, SLOTS_NAME, st.st_uid, why);
 	if (fd >= 0) {
 		judge_keys(fd, why);
 		close(fd);

@@ -254,6 +254,10 @@ class Faults(VerifyTest):
         self.broker.data.chmod(0o755)
         self.found(MODES, "others may enter it")
         self.broker.data.chmod(0o700)
+        for name, promise in (("lock.mdb", MODES), ("keys.slots", KEYS)):
+            os.chown(self.broker.data / name, 4242, -1)
+            self.found(promise, f"{name}: belongs to user 4242")
+            self.own(self.broker.data / name)
         (self.broker.data / "copy.mdb").write_text("")
         self.found(MODES, "copy.mdb: is not the broker's")
 
