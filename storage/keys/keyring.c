@@ -85,13 +85,15 @@ bool keyring_wipe_slot(struct keyring *keyring, unsigned number, enum erase_leve
 	return true;
 }
 
-/* A key that nobody was promised may be on the disk: it must not be. */
+/*
+ * A key that nobody was promised may be on the disk: it must not be.  If that fails, too, the slot
+ * stays free, and the next key is written over it.
+ */
 static void take_back(struct keyring *keyring, unsigned number)
 {
 	struct failure again;
 
-	if (!keyring_wipe_slot(keyring, number, NULL, &again))
-		keyring->slots[number] = (struct slot){.form = SLOT_DAMAGED};
+	(void)keyring_wipe_slot(keyring, number, NULL, &again);
 }
 
 bool keyring_put(struct keyring *keyring, enum key_class class, uint64_t epoch,
