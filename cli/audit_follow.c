@@ -18,6 +18,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#define HOUR_S 3600u
+
 /* ---- schedule */
 
 static void print_complaint(void *self, const char *sentence)
@@ -177,12 +179,18 @@ static bool check_age(const struct audit_request *request, int copy, uint64_t si
 	bool ok = size > 0 && audit_reader_entry(reader, size - 1, &line, failure) &&
 		  audit_event_read(line, &event);
 	const uint64_t now_s = (uint64_t)time(NULL);
-	const uint64_t age_h = now_s > event.time_s ? (now_s - event.time_s) / 3600 : 0;
+	const uint64_t age_h = now_s > event.time_s ? (now_s - event.time_s) / HOUR_S : 0;
 
 	audit_reader_finish(reader);
 	free(reader);
 	if (!ok)
 		return failure_set(failure, "the log has no entry that tells its age");
+	/* Else it could stand still until then. */
+	if (event.time_s > now_s + HOUR_S)
+		return failure_set(failure,
+				   "the log's last entry is %" PRIu64
+				   " hours ahead: the clock is wrong, there or here",
+				   (event.time_s - now_s) / HOUR_S);
 	return age_h <= hours ||
 	       failure_set(failure,
 			   "the log stands still: its last entry is %" PRIu64 " hours old%s", age_h,

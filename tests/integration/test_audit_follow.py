@@ -5,6 +5,7 @@ import functools
 import hashlib
 import http.server
 import pathlib
+import re
 import shutil
 import tempfile
 import threading
@@ -192,6 +193,12 @@ class Follow(FollowTest):
         self.followed(self.data)
         self.assertIn("stands still", self.follow(self.data, "--max-age", "3").stderr.decode())
         self.assertIn("hours, not", self.follow(self.data, "--max-age", "x").stderr.decode())
+
+    def test_an_entry_that_is_to_come(self):
+        """A log that stands still behind one would be young for ever."""
+        self.made(5)
+        self.forged(lambda lines: lines[:4] + [re.sub(rb'"time":\d+', b'"time":4102444800', lines[4])])
+        self.assertIn("hours ahead", self.follow(self.data, "--max-age", "3").stderr.decode())
 
     def test_where_nothing_is(self):
         for where, phrase in ((f"{self.serve()}/nothing", "404"), ("http://127.0.0.1:9/log", "127.0.0.1:9"),
