@@ -139,6 +139,29 @@ static bool check_operand(size_t which, struct audit_request *r, struct failure 
 	return true;
 }
 
+/* What a command does not look at is not taken: a check that was asked for and not made would pass.
+ */
+static bool check_options(size_t which, const struct audit_request *r, struct failure *failure)
+{
+	const struct {
+		bool given;
+		const char *name;
+		const char *of;
+	} options[] = {{r->data != NULL, "--data", "tail, verify, prove, check, schedule"},
+		       {r->from != NULL, "--from", "prove, check"},
+		       {r->count != NULL, "-n", "tail"},
+		       {r->follow, "-f", "tail"},
+		       {r->json, "--json", "tail"},
+		       {r->copy != NULL, "--copy", "follow"},
+		       {r->max_age != NULL, "--max-age", "follow"}};
+
+	for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++)
+		if (options[i].given && !strstr(options[i].of, commands[which].name))
+			return failure_set(failure, "%s does not take %s, which is for: %s.",
+					   commands[which].name, options[i].name, options[i].of);
+	return true;
+}
+
 /* ---- places */
 
 static int open_log(const char *path, const char *inner)
@@ -251,7 +274,8 @@ int command_audit(int argc, char **argv)
 		request.help = true;
 	else if (!find_command(argc, argv, &which, &failure) ||
 		 !read_arguments(&request, argc - 1, argv + 1, &failure) ||
-		 (!request.help && !check_operand(which, &request, &failure)))
+		 (!request.help && !(check_options(which, &request, &failure) &&
+				     check_operand(which, &request, &failure))))
 		return command_misused("audit", &failure);
 	if (request.help) {
 		fputs(usage, stdout);

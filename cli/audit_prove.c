@@ -202,11 +202,17 @@ static bool check_text(const struct audit_request *request, struct slice bytes,
 
 	if (!find_key(request, &verifier, failure))
 		return false;
-	if (!proof_looks_like(bytes))
+	const bool is_proof = proof_looks_like(bytes);
+
+	if (is_proof && !proof_read(bytes, &text, failure))
+		return false;
+	if (request->from && !(is_proof && text.kind == PROOF_CONSISTENCY))
+		return failure_set(failure, "not a proof that the log continues the checkpoint of "
+					    "--from; `prove --from` writes one");
+	if (!is_proof)
 		return checkpoint_read(bytes, &verifier, &tree, failure) &&
 		       check_kept(request, &tree, failure);
-	if (!proof_read(bytes, &text, failure) ||
-	    !checkpoint_read(text.checkpoint, &verifier, &tree, failure))
+	if (!checkpoint_read(text.checkpoint, &verifier, &tree, failure))
 		return false;
 	return text.kind == PROOF_INCLUSION
 		   ? check_entry(&text, &tree, failure)

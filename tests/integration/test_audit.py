@@ -137,6 +137,20 @@ class Format(LogTest):
         (self.data / "proof").write_bytes(proof.replace(line, base64.b64encode(bytes(32))))
         self.assertEqual(run(METRINO, *check).returncode, 1)
 
+    def test_what_was_asked_for_and_is_not_looked_at(self):
+        self.made(5)
+        kept, proof = self.log / "checkpoint", self.data / "proof"
+        proof.write_bytes(run(METRINO, "audit", "prove", 2, "--data", self.data).stdout)
+        for file in (proof, kept):
+            done = run(METRINO, "audit", "check", file, "--from", kept, "--data", self.data)
+            self.assertEqual(done.returncode, 1)
+            self.assertIn(b"not a proof that the log continues", done.stderr)
+        for words in (("verify", "--max-age", "2"), ("schedule", "--from", kept), ("verify", "-n", "1"), ("follow", self.data, "--data", self.data),
+                      ("schedule", "--json"), ("verify", "-f"), ("tail", "--copy", self.data)):
+            done = run(METRINO, "audit", *words, *(() if words[0] == "follow" else (self.data,)))
+            self.assertEqual(done.returncode, 1)
+            self.assertIn(b"does not take -", done.stderr)
+
 
 def fold(index, size, entry, path):
     """RFC 9162, section 2.1.3.2, recursively: the root that the path makes of the entry."""
