@@ -18,7 +18,7 @@ struct transport;
 enum command_type {
 	COMMAND_PUBLISH,  /* text = topic, payload: retained, QoS 0, from the broker itself */
 	COMMAND_SETTINGS, /* settings (borrowed, longer than any worker needs them) */
-	COMMAND_RIGHTS,	  /* grants are to be renewed; census, or NULL: it was done */
+	COMMAND_RIGHTS,	  /* grants are to be renewed, an owner's or all; census: it was done */
 	COMMAND_EXPEL,	  /* owner, census: its clients go, its sessions end */
 	COMMAND_CENSUS,	  /* census: add all clients, or those of an owner */
 	COMMAND_FIND,	  /* text = client id, census: add the client if it has a session */

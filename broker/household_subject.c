@@ -44,9 +44,9 @@ static struct census *expel(void *self, uint64_t owner)
 	return household_ask_all(self, COMMAND_EXPEL, owner);
 }
 
-static struct census *renew(void *self)
+static struct census *renew(void *self, uint64_t owner)
 {
-	return household_ask_all(self, COMMAND_RIGHTS, 0);
+	return household_ask_all(self, COMMAND_RIGHTS, owner);
 }
 
 static char *receipt(void *self, const char *name, struct failure *failure)

@@ -68,12 +68,15 @@ static json_t *do_flag(const struct subject_source *source, struct slice name,
 {
 	bool on = slice_equal(argument, SLICE_LITERAL("on"));
 	struct failure failure;
+	uint64_t row;
 
 	if (!on && !slice_equal(argument, SLICE_LITERAL("off")))
 		return refused("this is either on or off");
+	if (!accounts_row(source->accounts, name, &row))
+		return refused("there is no account of this name");
 	if (!accounts_set_flag(source->accounts, name, flag, on, &failure))
 		return refused(failure.text);
-	return wait_for(source->renew(source->self))
+	return wait_for(source->renew(source->self, auth_owner(IDENTITY_ACCOUNT, row)))
 		   ? json_pack("{s:b}", "ok", 1)
 		   : refused("it is done, but a worker is too busy to say that it knows");
 }

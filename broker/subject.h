@@ -67,8 +67,8 @@ struct subject_source {
 	struct census *(*sessions)(void *self, uint64_t owner);
 	/* the end of all of them, */
 	struct census *(*expel)(void *self, uint64_t owner);
-	/* another look at everybody's grant. */
-	struct census *(*renew)(void *self);
+	/* another look at their grants. */
+	struct census *(*renew)(void *self, uint64_t owner);
 	/* For who was erased; NULL with a failure: none can be given.  Freed by the caller. */
 	char *(*receipt)(void *self, const char *name, struct failure *failure);
 	/* The document as a signed text; freed by the caller. */

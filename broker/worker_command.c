@@ -48,13 +48,10 @@ struct counting {
 	const struct command *command;
 };
 
-static void count_in_if_owned(void *self, const struct client_info *client)
+static void count_in_with_rows(void *self, const struct client_info *client)
 {
 	const struct counting *counting = self;
 	struct client_info whole = *client;
-
-	if (client->owner != counting->command->owner)
-		return;
 	uint64_t *rows = calloc(client->subscriptions + (size_t)1, sizeof(*rows));
 
 	must(rows);
@@ -71,7 +68,7 @@ static void do_census(struct worker *worker, const struct command *command)
 	if (command->owner == 0)
 		shard_each_client(worker->shard, command->census, count_in_any);
 	else
-		shard_each_client(worker->shard, &counting, count_in_if_owned);
+		shard_each_client_of(worker->shard, command->owner, &counting, count_in_with_rows);
 }
 
 static void do_find(struct worker *worker, const struct command *command)

@@ -419,6 +419,7 @@ void answers_finish(struct shard *shard);
 struct session *session_find(const struct shard *shard, uint32_t realm, struct slice client_id);
 struct session *session_at(const struct shard *shard, uint32_t slot);
 struct session *session_by_number(const struct shard *shard, uint64_t number);
+struct client_info session_describe(const struct shard *shard, const struct session *session);
 /* Of its realm and client identifier. */
 uint64_t session_hash_of(const struct shard *shard, uint32_t realm, struct slice client_id);
 uint64_t session_hash(const struct shard *shard, const struct session *session);

@@ -60,7 +60,8 @@ static void rights_end(struct shard *shard, struct session *session)
 	struct rights *rights = row_of(shard, session);
 	forget_answers(shard, rights);
 	rights_release(shard, rights->grant);
-	rights->owner = 0; /* nobody's: on_expel() passes it over */
+	rights->grant = NULL; /* and nobody's: free rows are passed over */
+	rights->owner = 0;
 	slab_remove(&shard->rights, session->rights);
 	purse_give(&shard->purse, sizeof *rights);
 	session->rights = 0;
@@ -120,30 +121,52 @@ bool rights_ask(struct shard *shard, struct session *session, enum auth_right ri
 }
 
 /* One who may not be here any more keeps the rules of before until it comes again. */
-void on_rights(struct shard *shard, const struct event *event)
+static void renew(struct shard *shard, struct rights *rights)
 {
-	(void)event;
-	tokens_renew(shard);
-	for (uint32_t slot = 1; slot < shard->sessions.used; slot++) {
-		struct session *session = session_at(shard, slot);
-		struct rights *rights = session && session->rights ? row_of(shard, session) : NULL;
-		if (rights == NULL)
-			continue;
-		/* Of one who was not here since a restart, too: it may be in no row any more. */
-		delivery_log_forget(shard, session);
-		if (rights->grant == NULL)
-			continue;
-		bool stays = shard->auth->renew(shard->auth, &rights->grant);
-		begin_answers(shard, session, rights);
-		if (!stays)
-			token_revoke(shard, session);
-		if (!stays && session->client)
-			client_fail(shard, session->client, MQTT_NOT_AUTHORIZED,
-				    "the user may not log in any more");
-	}
+	struct session *session = session_by_number(shard, rights->session);
+	must(session != NULL);
+	/* Of one who was not here since a restart, too: it may be in no row any more. */
+	delivery_log_forget(shard, session);
+	if (rights->grant == NULL)
+		return;
+	bool stays = shard->auth->renew(shard->auth, &rights->grant);
+	begin_answers(shard, session, rights);
+	if (!stays)
+		token_revoke(shard, session);
+	if (!stays && session->client)
+		client_fail(shard, session->client, MQTT_NOT_AUTHORIZED,
+			    "the user may not log in any more");
 }
 
 /* Rows of rights lie side by side: of a million sessions they are looked through in no time. */
+void on_rights(struct shard *shard, const struct event *event)
+{
+	if (event->owner == 0)
+		tokens_renew(shard);
+	for (uint32_t slot = 1; slot < shard->rights.used; slot++) {
+		struct rights *rights = slab_at(&shard->rights, slot);
+		bool meant = event->owner == 0 ? rights->owner != 0 || rights->grant
+					       : rights->owner == event->owner;
+		if (meant)
+			renew(shard, rights);
+	}
+}
+
+void shard_each_client_of(const struct shard *shard, uint64_t owner, void *self,
+			  void (*call)(void *self, const struct client_info *client))
+{
+	must(owner != 0);
+	for (uint32_t slot = 1; slot < shard->rights.used; slot++) {
+		const struct rights *rights = slab_at(&shard->rights, slot);
+		if (rights->owner != owner)
+			continue;
+		const struct session *session = session_by_number(shard, rights->session);
+		must(session != NULL);
+		struct client_info info = session_describe(shard, session);
+		call(self, &info);
+	}
+}
+
 void on_expel(struct shard *shard, const struct event *event)
 {
 	must(event->owner != 0);

@@ -63,7 +63,7 @@ static inline bool rights_allow(struct shard *shard, struct session *session, en
 	return !session->restricted || rights_ask(shard, session, right, topic);
 }
 
-/* EVENT_RIGHTS: rules have changed. */
+/* EVENT_RIGHTS: rules have changed, or what the grants of one owner say. */
 void on_rights(struct shard *shard, const struct event *event);
 
 /* EVENT_EXPEL: an identity is gone. */

@@ -64,7 +64,7 @@ struct session *session_by_number(const struct shard *shard, uint64_t number)
 	return session && session->number == number ? session : NULL;
 }
 
-static struct client_info describe(const struct shard *shard, const struct session *session)
+struct client_info session_describe(const struct shard *shard, const struct session *session)
 {
 	const struct client *client = session->client;
 	bool up = client && client->state == CLIENT_UP;
@@ -90,7 +90,7 @@ void shard_each_client(const struct shard *shard, void *self,
 		const struct session *session = session_at(shard, slot);
 		if (session == NULL)
 			continue;
-		struct client_info info = describe(shard, session);
+		struct client_info info = session_describe(shard, session);
 		call(self, &info);
 	}
 }
@@ -101,7 +101,7 @@ void shard_find_client(const struct shard *shard, struct slice client_id, void *
 	const struct session *session = session_find(shard, 0, client_id);
 	if (session == NULL)
 		return;
-	struct client_info info = describe(shard, session);
+	struct client_info info = session_describe(shard, session);
 	call(self, &info);
 }
 

@@ -56,7 +56,7 @@ enum event_type {
 	EVENT_MAIL,	     /* mail (taken) */
 	EVENT_STORED,	     /* batch (taken): committed, or failed */
 	EVENT_AUTHENTICATED, /* link, serial, reason, grant (taken): the answer to AUTH_WAIT */
-	EVENT_RIGHTS,	     /* grants are to be renewed: auth/auth.h */
+	EVENT_RIGHTS,	     /* grants are to be renewed, an owner's or (0) all: auth/auth.h */
 	EVENT_PUBLISH,	     /* the broker's own message: topic, bytes = payload, retain; QoS 0 */
 	EVENT_KICK,	     /* text = client id: disconnect it (0x98); at its home shard */
 	EVENT_EXPEL,	     /* owner: its clients go (0x98), and its sessions end */
@@ -200,6 +200,10 @@ struct client_info {
 };
 void shard_each_client(const struct shard *shard, void *self,
 		       void (*call)(void *self, const struct client_info *client));
+
+/* Likewise of those of one owner, not 0; nothing is done for the others. */
+void shard_each_client_of(const struct shard *shard, uint64_t owner, void *self,
+			  void (*call)(void *self, const struct client_info *client));
 
 /* Likewise of the one with this client id, if there is one, connected or away. */
 void shard_find_client(const struct shard *shard, struct slice client_id, void *self,

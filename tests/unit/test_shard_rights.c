@@ -293,6 +293,52 @@ START_TEST(who_is_expelled_leaves_no_session)
 }
 END_TEST
 
+/* What becomes of one is nothing to the others: not even their grants are looked at. */
+START_TEST(one_owner_is_renewed_alone)
+{
+	struct peer *ann, *other;
+
+	bench_begin(&bench, 1);
+	come_as(ANN);
+	ann = new_peer(&bench, MQTT_VERSION_5_0, "ann");
+	come_as(BOB);
+	other = new_peer(&bench, MQTT_VERSION_5_0, "other");
+	bench.next_grant = NULL; /* who is looked at may not be here */
+	bench_event(&bench, 0, &(struct event){.type = EVENT_RIGHTS, .owner = ANN});
+	expect_end(ann, 0x87);
+	expect_nothing(other);
+	bench_event(&bench, 0, &(struct event){.type = EVENT_RIGHTS});
+	expect_end(other, 0x87);
+	bench_finish(&bench);
+}
+END_TEST
+
+static void count_client(void *self, const struct client_info *client)
+{
+	ck_assert_uint_eq(client->owner, ANN);
+	++*(unsigned *)self;
+}
+
+/* Also of those who are away, and were not here since a restart. */
+START_TEST(clients_of_one_owner)
+{
+	unsigned count = 0;
+
+	begin_stored();
+	come_as(ANN);
+	comes_in("first", false);
+	comes_in("second", false);
+	come_as(BOB);
+	comes_in("third", false);
+	bench_restart(&bench);
+	come_as(ANN);
+	comes_in("second", true);
+	shard_each_client_of(bench.shards[0], ANN, &count, count_client);
+	ck_assert_uint_eq(count, 2);
+	bench_finish(&bench);
+}
+END_TEST
+
 /* A connection with a will, and with a session that waits for it after the connection. */
 static struct peer *with_will(const char *client_id)
 {
@@ -442,6 +488,8 @@ Suite *shard_rights_suite(void)
 				      a_session_of_nobody_finds_an_owner,
 				      who_is_expelled_leaves_no_session,
 				      who_is_expelled_leaves_no_message,
+				      one_owner_is_renewed_alone,
+				      clients_of_one_owner,
 				      a_will_needs_the_right,
 				      answers_are_remembered,
 				      grants_go_back};
