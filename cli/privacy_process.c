@@ -297,6 +297,7 @@ static bool is_allowed(const struct privacy_request *request, const char *addres
 static void walk_table(const struct privacy *privacy, struct sockets *sockets, const char *name,
 		       bool outgoing, char why[512])
 {
+	const bool is_tcp = strncmp(name, "net/tcp", 7) == 0;
 	FILE *file = open_file(privacy->process, name);
 	char line[512];
 	char address[80];
@@ -315,7 +316,8 @@ static void walk_table(const struct privacy *privacy, struct sockets *sockets, c
 			continue;
 		bool came_in = false;
 
-		for (size_t i = 0; i < sockets->listening_count; i++)
+		/* Nobody comes in by UDP. */
+		for (size_t i = 0; is_tcp && i < sockets->listening_count; i++)
 			came_in = came_in || sockets->listening[i] == row.local_port;
 		write_address(&row, address);
 		if (!came_in && !is_allowed(&privacy->request, address))

@@ -8,6 +8,7 @@ import pathlib
 import shutil
 import socket
 import struct
+import sys
 import tempfile
 import time
 
@@ -238,6 +239,13 @@ class Faults(VerifyTest):
         self.assertIsNone(self.verify(*words)[CORE])
         os.chown(words[1] / str(self.pid()), self.broker.data.stat().st_uid, -1)
         self.found(CORE, "a core dump goes to a program", *words)
+
+    def test_a_datagram_from_a_port_of_a_listener(self):
+        child = f"import os, socket, sys; s = socket.socket(type=socket.SOCK_DGRAM); s.bind(('127.0.0.1', {self.broker.port})); " \
+                "s.connect(('127.0.0.1', 9)); os.dup2(s.fileno(), 8); os.execv(sys.argv[1], sys.argv[1:])"
+        behind(self.broker, sys.executable, "-c", child)
+        self.broker.start()
+        self.found(OUT, "a connection to 127.0.0.1:9;")
 
     def test_connections_that_cannot_be_seen(self):
         self.broker.start()
