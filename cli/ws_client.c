@@ -17,6 +17,9 @@
 /* One message, however many frames it has: no more than the largest packet of MQTT. */
 #define MESSAGE_MAX 268435460u
 
+/* Frames that wait for the carrier, at most: pongs, of which a broker that reads wants none. */
+#define WAITING_MAX 1024u
+
 struct ws_client {
 	struct ws_carrier carrier;
 	wslay_event_context_ptr frames;
@@ -299,6 +302,11 @@ ssize_t ws_client_read(struct ws_client *client, uint8_t *at, size_t room)
 			client->error = wslay_event_get_close_received(client->frames) ? 0 : EPROTO;
 		}
 		wslay_event_send(client->frames); /* pongs, and the end */
+		if (!client->ended &&
+		    wslay_event_get_queued_msg_count(client->frames) > WAITING_MAX) {
+			client->ended = true;
+			client->error = EPROTO;
+		}
 		if (client->output > at)
 			return client->output - at;
 	}

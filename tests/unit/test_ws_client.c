@@ -25,7 +25,8 @@ static struct failure failure;
 static struct {
 	struct buffer up, down; /* from the client, and to it */
 	size_t step;		/* bytes of one call, at most; 0: no limit */
-	bool full;		/* the next send is refused */
+	bool full;		/* the next send is refused, */
+	bool stuck;		/* or every one */
 	bool ended;		/* behind what is in `down` the connection ends */
 	void (*pump)(void);	/* the server's turn */
 } line;
@@ -40,6 +41,9 @@ static ssize_t line_send(void *self, struct slice bytes)
 	const size_t n = cut(bytes.len);
 
 	(void)self;
+	errno = EAGAIN;
+	if (line.stuck)
+		return -1;
 	if (line.step > 0) {
 		line.full = !line.full;
 		errno = EAGAIN;
@@ -288,6 +292,28 @@ START_TEST(other_frames)
 }
 END_TEST
 
+/* A server that pings and reads no pongs does not fill our memory. */
+START_TEST(pings_without_end)
+{
+	uint8_t room[100];
+	int error = EAGAIN;
+
+	begin();
+	struct ws_client *client = opened();
+
+	line.pump = NULL;
+	line.stuck = true;
+	for (unsigned i = 0; i < 10000 && error == EAGAIN; i++) {
+		buffer_add(&line.down, slice_of((const uint8_t *)"\x89\x00", 2));
+		ck_assert_int_eq(ws_client_read(client, room, sizeof(room)), -1);
+		error = errno;
+	}
+	ck_assert_int_eq(error, EPROTO);
+	ws_client_close(client);
+	end();
+}
+END_TEST
+
 START_TEST(carrier_ends)
 {
 	uint8_t room[100];
@@ -458,6 +484,7 @@ Suite *ws_client_suite(void)
 	tcase_add_loop_test(frames, bytes_arrive, 0, COUNT(manners));
 	tcase_add_test(frames, masks);
 	tcase_add_loop_test(frames, other_frames, 0, COUNT(others));
+	tcase_add_test(frames, pings_without_end);
 	tcase_add_test(frames, carrier_ends);
 	suite_add_tcase(suite, frames);
 	tcase_add_loop_test(opening, wrong_answers, 0, COUNT(answers));
