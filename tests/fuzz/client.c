@@ -128,6 +128,14 @@ static void says(struct client *c)
 	}
 }
 
+/* MQTT 3.1 leaves them open. */
+static bool flags_say_nothing(const struct client *c, const struct frame *f)
+{
+	return f->type == MQTT_CONNECT
+		   ? mqtt_connect_is_3_1(f->body)
+		   : c->version == MQTT_VERSION_3_1 && f->type != MQTT_PUBLISH;
+}
+
 void client_says(struct client *c, struct slice bytes)
 {
 	struct frame f;
@@ -137,8 +145,8 @@ void client_says(struct client *c, struct slice bytes)
 	       frame_cut(slice_of(c->said.at, c->said.len), &f) == FRAME_WHOLE) {
 		enum mqtt_reason reason = MQTT_MALFORMED_PACKET;
 
-		if (c->version == MQTT_VERSION_3_1 && f.type != MQTT_PUBLISH)
-			f.flags = mqtt_flags_valid(f.type, 0) ? 0 : 2; /* there they say nothing */
+		if (flags_say_nothing(c, &f))
+			f.flags = mqtt_flags_valid(f.type, 0) ? 0 : 2;
 		if (f.body.len <= PACKET_BYTES_MAX) {
 			packet.connect.version = 0;
 			reason = any_decode(&packet, (enum mqtt_version)c->version, &f);
