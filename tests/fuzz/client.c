@@ -131,9 +131,8 @@ static void says(struct client *c)
 /* MQTT 3.1 leaves them open. */
 static bool flags_say_nothing(const struct client *c, const struct frame *f)
 {
-	return f->type == MQTT_CONNECT
-		   ? mqtt_connect_is_3_1(f->body)
-		   : c->version == MQTT_VERSION_3_1 && f->type != MQTT_PUBLISH;
+	return f->type == MQTT_CONNECT ? mqtt_connect_is_3_1(f->body)
+				       : c->version == MQTT_VERSION_3_1 && f->type != MQTT_PUBLISH;
 }
 
 void client_says(struct client *c, struct slice bytes)
