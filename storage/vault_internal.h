@@ -33,6 +33,7 @@ struct vault {
 	bool begun;	     /* by this process: nothing is in it yet */
 	uint32_t envelope;   /* epoch of the key that the journal is under */
 	atomic_bool turn_due;
+	atomic_bool root_stays; /* the old one could not be destroyed after a turn */
 	struct owners owners;
 	struct vault_turns turns;
 	uint8_t record[SEALED_MAX];

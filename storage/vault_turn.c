@@ -70,13 +70,16 @@ static bool turn(struct vault *vault, struct failure *failure)
 	explicit_bzero(turning.root, sizeof(turning.root));
 	if (!wrapped)
 		return give_up(vault, turning.generation, failure);
-	return datafile_sync(&vault->file, failure) &&
-	       destroy_others(vault, turning.generation, failure);
+	const bool forgotten = datafile_sync(&vault->file, failure) &&
+			       destroy_others(vault, turning.generation, failure);
+
+	atomic_store(&vault->root_stays, !forgotten);
+	return forgotten;
 }
 
 bool vault_turn_is_due(const struct vault *vault)
 {
-	return atomic_load(&vault->turn_due);
+	return atomic_load(&vault->turn_due) || atomic_load(&vault->root_stays);
 }
 
 /* The caller has the mutex of the turns, which is free while the root is being turned. */

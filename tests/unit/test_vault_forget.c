@@ -7,7 +7,9 @@
 #include "tests/lib/vault_on_disk.h"
 #include "tests/unit/syncs.h"
 
+#include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -268,6 +270,44 @@ START_TEST(killed_at_each_sync_of_a_turn)
 }
 END_TEST
 
+/* keys.slots cannot be written there any more, for this process, but data.mdb as far as it goes. */
+static void limit_files(rlim_t len)
+{
+	struct rlimit limit;
+
+	ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &limit), 0);
+	limit.rlim_cur = len < limit.rlim_max ? len : limit.rlim_max;
+	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+/* The tree was turned, the old root could not be overwritten: that is due until it is done. */
+START_TEST(old_root_that_stays_is_due)
+{
+	uint64_t epochs[SLOT_COUNT];
+	bool put_aside;
+
+	signal(SIGXFSZ, SIG_IGN);
+	open_vault_as(DURABILITY_PROCESS, &put_aside);
+	for (uint64_t day = 1; day <= 240; day++) /* the root lies behind them then */
+		ck_assert(keyring_make(keyring, KEY_AUTH_DAY, day, &failure));
+	ck_assert_msg(vault_turn_root(vault, &failure), "%s", failure.text);
+	put(1, "needle");
+	limit_files(200 * SLOT_SIZE);
+	ck_assert(!vault_delete(vault, VAULT_ACCOUNT, 1, 0, &failure));
+	says("their key is not destroyed yet");
+	ck_assert_uint_eq(keyring_epochs(keyring, KEY_ROOT, epochs), 2);
+	ck_assert(vault_turn_is_due(vault));
+	put(2, "alive");
+	ck_assert(vault_turn_is_due(vault));
+	limit_files(RLIM_INFINITY);
+	ck_assert_msg(vault_turn_root(vault, &failure), "%s", failure.text);
+	ck_assert(!vault_turn_is_due(vault));
+	ck_assert_uint_eq(keyring_epochs(keyring, KEY_ROOT, epochs), 1);
+	ck_assert_uint_eq(carve_now("needle"), 0);
+	close_vault();
+}
+END_TEST
+
 /* A copy of data.mdb of before a turn beside the keys of after it. */
 START_TEST(an_old_copy_is_refused)
 {
@@ -303,6 +343,7 @@ Suite *vault_forget_suite(void)
 	tcase_add_test(tcase, it_is_the_root_that_forgets);
 	tcase_add_test(tcase, earlier_versions_do_not_open);
 	tcase_add_loop_test(tcase, killed_at_each_sync_of_a_turn, 0, 2);
+	tcase_add_test(tcase, old_root_that_stays_is_due);
 	tcase_add_test(tcase, an_old_copy_is_refused);
 	suite_add_tcase(suite, tcase);
 	return suite;
