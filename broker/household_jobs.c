@@ -72,14 +72,18 @@ static uint64_t envelope_due(const void *self, uint64_t last_s)
 	const struct household *house = self;
 
 	(void)last_s;
-	return house->store ? lmdb_store_envelope_end_s(house->store) : JOB_NEVER;
+	return house->store ? lmdb_store_envelope_due_s(house->store) : JOB_NEVER;
 }
 
 static enum job_result envelope_run(void *self, uint64_t now_s, struct failure *failure)
 {
 	const struct household *house = self;
 
-	return lmdb_store_renew_envelopes(house->store, now_s, failure) ? JOB_DONE : JOB_FAILED;
+	const bool done = now_s < lmdb_store_envelope_end_s(house->store)
+			      ? lmdb_store_destroy_old_envelopes(house->store, failure)
+			      : lmdb_store_renew_envelopes(house->store, now_s, failure);
+
+	return done ? JOB_DONE : JOB_FAILED;
 }
 
 /* ---- the table */

@@ -198,6 +198,20 @@ uint64_t lmdb_store_envelope_end_s(const struct store *head)
 	return (((const struct lmdb_store *)head)->vault->envelope + UINT64_C(1)) * HOUR_S;
 }
 
+uint64_t lmdb_store_envelope_due_s(const struct store *head)
+{
+	struct vault *vault = ((const struct lmdb_store *)head)->vault;
+	uint64_t epochs[SLOT_COUNT];
+
+	must(keyring_epochs(vault->keyring, KEY_ENVELOPE, epochs) > 0);
+	return (epochs[0] + 1) * HOUR_S;
+}
+
+bool lmdb_store_destroy_old_envelopes(struct store *head, struct failure *failure)
+{
+	return vault_destroy_envelopes(store_of(head)->vault, failure);
+}
+
 bool lmdb_store_renew_envelopes(struct store *head, uint64_t now_s, struct failure *failure)
 {
 	struct lmdb_store *store = store_of(head);

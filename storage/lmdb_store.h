@@ -38,6 +38,13 @@ bool lmdb_store_read(struct store *head, uint64_t session, const uint64_t *rows,
 bool lmdb_store_renew_envelopes(struct store *head, uint64_t now_s, struct failure *failure);
 uint64_t lmdb_store_envelope_end_s(const struct store *head); /* since 1970 */
 
+/*
+ * When the oldest key that there is ends.  That is before the end of the key in use where the one
+ * of before could not be destroyed, which is to be tried again then.
+ */
+uint64_t lmdb_store_envelope_due_s(const struct store *head);
+bool lmdb_store_destroy_old_envelopes(struct store *head, struct failure *failure);
+
 /* The store must not be trusted any more: end the process and start it again. */
 bool lmdb_store_poisoned(const struct store *head);
 

@@ -7,6 +7,7 @@
 
 #include <check.h>
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -87,6 +88,16 @@ static inline const char *path_in(const char *name)
 static inline const char *data_path(void)
 {
 	return path_in("data.mdb");
+}
+
+/* Behind so many bytes this process can write no file any more; SIGXFSZ is to be ignored. */
+static inline void limit_files(rlim_t len)
+{
+	struct rlimit limit;
+
+	ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &limit), 0);
+	limit.rlim_cur = len < limit.rlim_max ? len : limit.rlim_max;
+	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
 }
 
 #endif

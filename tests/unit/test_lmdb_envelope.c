@@ -5,6 +5,7 @@
 #include "tests/lib/store_on_disk.h"
 #include "tests/unit/syncs.h"
 
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/wait.h>
 
@@ -133,6 +134,33 @@ START_TEST(killed_at_each_sync)
 }
 END_TEST
 
+/* The new key is in use, the old one could not be overwritten: it is due until that is done. */
+START_TEST(old_key_that_stays_is_due)
+{
+	uint64_t epochs[SLOT_COUNT];
+	struct store *store = open_store();
+	uint64_t epoch;
+
+	signal(SIGXFSZ, SIG_IGN);
+	for (uint64_t day = 1; day <= 240; day++) /* the envelope key lies behind them then */
+		ck_assert(keyring_make(keyring, KEY_AUTH_DAY, day, &failure));
+	ck_assert(lmdb_store_renew_envelopes(store, 0, &failure));
+	epoch = epoch_of_envelope();
+	limit_files((rlim_t)200 * SLOT_SIZE);
+	ck_assert(!lmdb_store_renew_envelopes(store, 0, &failure));
+	says("an old envelope key cannot be destroyed");
+	ck_assert_uint_eq(keyring_epochs(keyring, KEY_ENVELOPE, epochs), 2);
+	ck_assert_uint_eq(lmdb_store_envelope_end_s(store), (epoch + 2) * HOUR_S);
+	ck_assert_uint_eq(lmdb_store_envelope_due_s(store), (epoch + 1) * HOUR_S);
+	ck_assert(!lmdb_store_destroy_old_envelopes(store, &failure));
+	limit_files(RLIM_INFINITY);
+	ck_assert_msg(lmdb_store_destroy_old_envelopes(store, &failure), "%s", failure.text);
+	ck_assert_uint_eq(epoch_of_envelope(), epoch + 1);
+	ck_assert_uint_eq(lmdb_store_envelope_due_s(store), (epoch + 2) * HOUR_S);
+	close_store(store);
+}
+END_TEST
+
 Suite *lmdb_envelope_suite(void)
 {
 	Suite *suite = suite_create("lmdb_envelope");
@@ -143,6 +171,7 @@ Suite *lmdb_envelope_suite(void)
 	tcase_add_test(tcase, what_is_open_stays);
 	tcase_add_test(tcase, nothing_open);
 	tcase_add_loop_test(tcase, killed_at_each_sync, 0, 2);
+	tcase_add_test(tcase, old_key_that_stays_is_due);
 	suite_add_tcase(suite, tcase);
 	return suite;
 }

@@ -9,7 +9,6 @@
 
 #include <signal.h>
 #include <stdlib.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -269,16 +268,6 @@ START_TEST(killed_at_each_sync_of_a_turn)
 	ck_assert_int_gt(life, 3);
 }
 END_TEST
-
-/* keys.slots cannot be written there any more, for this process, but data.mdb as far as it goes. */
-static void limit_files(rlim_t len)
-{
-	struct rlimit limit;
-
-	ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &limit), 0);
-	limit.rlim_cur = len < limit.rlim_max ? len : limit.rlim_max;
-	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
-}
 
 /* The tree was turned, the old root could not be overwritten: that is due until it is done. */
 START_TEST(old_root_that_stays_is_due)
