@@ -231,19 +231,23 @@ static void stop_workers(struct household *house)
 
 static void end(struct household *house)
 {
+	const bool served = any_worker_started(house);
+
 	atomic_store(&house->state, HOUSEHOLD_STOPPING);
 	if (house->jobs)
 		jobs_end(house->jobs);
 	/* The control thread waits for workers, so it ends while they still answer. */
 	control_destroy(house->control);
 	desk_end(house->desk);
-	if (any_worker_started(house))
+	if (served)
 		stop_workers(house);
 	admin_destroy(house->admin);
 	log_server_destroy(house->log_server);
 	if (house->store_thread)
 		store_thread_destroy(house->store_thread);
 	door_stop(house->door);
+	if (served)
+		household_keep_last_logins(house);
 	for (uint16_t i = 0; i < house->worker_count; i++)
 		worker_finish(&house->workers[i]);
 	desk_destroy(house->desk);

@@ -233,6 +233,7 @@ void household_count_jobs(const struct household *house, struct metrics *metrics
 
 /* household_records.c */
 bool household_open_records(struct household *house, struct failure *failure);
+void household_keep_last_logins(struct household *house);
 void household_close_records(struct household *house);
 /* The configuration's: how long what is on the disk is kept. */
 void household_set_lifetimes(struct household *house, const struct config *config);

@@ -3,6 +3,7 @@
  * of logins are written and end.
  */
 #include "broker/household_internal.h"
+#include "broker/log.h"
 #include "storage/lmdb_store.h"
 
 #define HOUR_S 3600u
@@ -132,6 +133,18 @@ uint64_t household_known_time_s(const struct household *house)
 	    house->store ? lmdb_store_envelope_end_s(house->store) - HOUR_S : 0;
 
 	return later(later(logins_s, days_s), hours_s);
+}
+
+/* The last seconds of logins: nobody logs in any more. */
+void household_keep_last_logins(struct household *house)
+{
+	struct failure failure;
+
+	if (house->vault &&
+	    auth_log_write_run(house->auth_log, jobs_now_s(house->jobs, moment_now()), &failure) !=
+		JOB_DONE)
+		log_write(LOG_LEVEL_ERROR, "stop", "rows of the last logins are lost: %s",
+			  failure.text);
 }
 
 void household_close_records(struct household *house)

@@ -34,6 +34,15 @@ class Subjects(AccountTest):
         self.assertRegex(signature, r"^— metrino/[0-9a-f]{16} [A-Za-z0-9+/=]+\n$")
         return json.loads(text)
 
+    def test_logins_of_the_last_seconds_outlive_a_stop(self):
+        self.broker.start()
+        name = self.create()
+        self.enter(name, "the password", "mine")
+        self.assertEqual(self.broker.stop(), 0)
+        self.broker.start()
+        document = self.document(self.subject("export", name))
+        self.assertEqual([line["result"] for line in document["logins"]], ["right"])
+
     def test_export_is_all_of_one_and_nothing_of_another(self):
         self.broker.start()
         name, other = self.create(), self.create("bob@example.org")
