@@ -259,6 +259,14 @@ static void meet_deadlines(struct household *house)
 		feed_watchdog(house, now_ms);
 }
 
+/* Whoever wrote: sessions tell at once, accounts, keys and rows are looked after here. */
+static bool store_is_lost(struct household *house)
+{
+	if (house->vault && vault_poisoned(house->vault))
+		atomic_store(&house->store_lost, true);
+	return atomic_load(&house->store_lost);
+}
+
 int household_watch(struct household *house)
 {
 	uint64_t now_ms = moment_now().ms;
@@ -268,7 +276,7 @@ int household_watch(struct household *house)
 	/* Jobs come first: they may be late, if the process was stopped or the machine slept. */
 	for (jobs_run(house->jobs, moment_now()); !take_signals(house);
 	     jobs_run(house->jobs, moment_now())) {
-		if (atomic_load(&house->store_lost)) {
+		if (store_is_lost(house)) {
 			log_write(
 			    LOG_LEVEL_ERROR, "store",
 			    "the store cannot be trusted any more: stopping; look at the disk, "

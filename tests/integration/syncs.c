@@ -1,7 +1,9 @@
 /*
  * syncs.c - preloaded into a broker: each fdatasync takes as many milliseconds longer as the file
- * that SYNCS_FILE names holds (a 64-bit number), which may be changed at any time.
+ * that SYNCS_FILE names holds (a 64-bit number), which may be changed at any time.  Below 0: each
+ * says that a write was lost.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -32,6 +34,10 @@ int fdatasync(int fd)
 	const int64_t ms = extra_ms != NULL ? *extra_ms : 0;
 	const struct timespec wait = {ms / 1000, ms % 1000 * 1000000};
 
+	if (ms < 0) {
+		errno = EIO;
+		return -1;
+	}
 	if (ms > 0)
 		nanosleep(&wait, NULL);
 	return (int)syscall(SYS_fdatasync, fd);

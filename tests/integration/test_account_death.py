@@ -43,3 +43,13 @@ class Death(AccountTest):
             self.assertFalse(self.enter(other, "the password", "house", clean=False).connack.session_present)
             self.assertTrue(self.enter(other, "the password", "stays", clean=False, properties=LASTING).connack.session_present)
             self.restart()
+
+    def test_a_write_that_was_lost_ends_the_broker_whoever_wrote(self):
+        self.broker.start()
+        name = self.create()
+        self.slow(-1)
+        code, _, errors = self.ask("delete", name)
+        self.assertEqual(code, 1)
+        self.assertIn("the broker must be restarted", errors)
+        self.assertEqual(self.broker.wait(), 1)
+        self.assertIn("the store cannot be trusted any more", self.broker.log())
