@@ -14,6 +14,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -137,6 +138,13 @@ static int open_copy(const char *path, struct failure *failure)
 
 	if (fd < 0)
 		failure_set(failure, "%.300s: %s", path, strerror(errno));
+	/* Until the process ends. */
+	if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) != 0) {
+		failure_set(failure, "%.300s: another `metrino audit follow` writes this copy",
+			    path);
+		close(fd);
+		return -1;
+	}
 	return fd;
 }
 

@@ -1,9 +1,11 @@
 """The audit log from another machine: `metrino audit follow` and `schedule`, over HTTP and from a directory."""
 
 import base64
+import fcntl
 import functools
 import hashlib
 import http.server
+import os
 import pathlib
 import re
 import shutil
@@ -199,6 +201,16 @@ class Follow(FollowTest):
         self.made(5)
         self.forged(lambda lines: lines[:4] + [re.sub(rb'"time":\d+', b'"time":4102444800', lines[4])])
         self.assertIn("hours ahead", self.follow(self.data, "--max-age", "3").stderr.decode())
+
+    def test_one_at_a_time(self):
+        """Two would write into the same new files."""
+        self.made(3)
+        self.followed(self.data)
+        other = os.open(self.copy, os.O_RDONLY)
+        fcntl.flock(other, fcntl.LOCK_EX)
+        self.refused(self.data, "another `metrino audit follow`")
+        os.close(other)
+        self.followed(self.data)
 
     def test_where_nothing_is(self):
         for where, phrase in ((f"{self.serve()}/nothing", "404"), ("http://127.0.0.1:9/log", "127.0.0.1:9"),
