@@ -38,13 +38,22 @@ static void print_usage(FILE *out)
 	      out);
 }
 
+/* A receipt, a key's secret or a verdict that did not arrive is not said again. */
+static int check_output(int status)
+{
+	if (status != 0 || (fflush(stdout) == 0 && !ferror(stdout)))
+		return status;
+	fputs("Error: what there was to say could not be written to standard output.\n", stderr);
+	return 1;
+}
+
 int main(int argc, char **argv)
 {
 	const char *name = argc > 1 ? argv[1] : "";
 
 	for (size_t i = 0; i < COMMANDS; i++) {
 		if (strcmp(commands[i].name, name) == 0)
-			return commands[i].run(argc - 2, argv + 2);
+			return check_output(commands[i].run(argc - 2, argv + 2));
 	}
 	if (strcmp(name, "--version") == 0) {
 		puts("metrino " METRINO_VERSION);

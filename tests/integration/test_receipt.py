@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import re
+import subprocess
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
@@ -51,6 +52,15 @@ class Receipts(AccountTest):
         done = run(METRINO, "subject", "check-receipt", self.file, "--vkey", vkey, "--name", "")
         self.assertEqual(done.returncode, 1)
         self.assertIn("--name needs the name", done.stderr.decode())
+
+    def test_that_cannot_be_written(self):
+        """What is lost is said: there is no second one."""
+        self.broker.start()
+        name = self.create("canary@example.org")
+        with open("/dev/full", "wb") as full:
+            done = subprocess.run([METRINO, "account", "delete", name, "--data", str(self.broker.data)], stdout=full, stderr=subprocess.PIPE, check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(b"could not be written to standard output", done.stderr)
 
     def test_by_another_tool(self):
         """The signed head is a note, the tail a proof, and the path leads from the secret to the root in the entry."""
