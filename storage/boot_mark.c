@@ -65,6 +65,9 @@ bool boot_mark_read(const char *directory, enum boot_mark *mark, struct failure 
 	marked_len = read_short(path, marked);
 	if (marked_len < 0)
 		return errno == ENOENT || fail(path, "cannot be read", failure);
+	/* Cut off while it was set: a mark is durable before data.mdb is written. */
+	if (marked_len == 0 || marked[marked_len - 1] != '\n')
+		return true;
 	now_len = read_short(BOOT_ID_PATH, now);
 	if (now_len < 0)
 		return fail(BOOT_ID_PATH, "cannot be read", failure);
@@ -96,6 +99,22 @@ bool boot_mark_set(const char *directory, struct failure *failure)
 		return fail(BOOT_ID_PATH, "cannot be read", failure);
 	return path_of(directory, BOOT_MARK_NAME, path, failure) &&
 	       write_synced(path, now, (size_t)len, failure) && sync_directory(directory, failure);
+}
+
+bool boot_mark_keep(const char *directory, struct failure *failure)
+{
+	char path[PATH_MAX];
+
+	if (!path_of(directory, BOOT_MARK_NAME, path, failure))
+		return false;
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	bool ok = fd >= 0 && fsync(fd) == 0;
+
+	if (!ok)
+		fail(path, "cannot be synced", failure);
+	if (fd >= 0)
+		close(fd);
+	return ok && sync_directory(directory, failure);
 }
 
 bool boot_mark_clear(const char *directory, struct failure *failure)

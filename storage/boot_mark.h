@@ -19,7 +19,7 @@
 #define BOOT_MARK_ASIDE "data.mdb.unsynced" /* what data.mdb becomes */
 
 enum boot_mark {
-	BOOT_MARK_NONE,	 /* all is synced */
+	BOOT_MARK_NONE,	 /* all is synced; or there is a part of one, and no more was done */
 	BOOT_MARK_SAME,	 /* the process died, the machine has run on */
 	BOOT_MARK_OTHER, /* the machine was started anew */
 };
@@ -27,8 +27,11 @@ enum boot_mark {
 /* Reads the mark in this directory. */
 bool boot_mark_read(const char *directory, enum boot_mark *mark, struct failure *failure);
 
-/* Sets it to this boot; durable when it returns true. */
+/* Sets it to this boot, where there is none of it; durable when it returns true. */
 bool boot_mark_set(const char *directory, struct failure *failure);
+
+/* The same where there is one already, which is not written again: meanwhile there were none. */
+bool boot_mark_keep(const char *directory, struct failure *failure);
 
 /* Takes it away; the data was synced. */
 bool boot_mark_clear(const char *directory, struct failure *failure);

@@ -248,7 +248,8 @@ static bool judge_mark(const char *directory, enum boot_mark *mark, struct failu
 static bool set_mark(struct datafile *file, enum boot_mark mark, struct failure *failure)
 {
 	if (file->durability == DURABILITY_PROCESS)
-		return boot_mark_set(file->directory, failure);
+		return mark == BOOT_MARK_SAME ? boot_mark_keep(file->directory, failure)
+					      : boot_mark_set(file->directory, failure);
 	if (mark != BOOT_MARK_SAME)
 		return true;
 	if (fdatasync(file->fd) != 0)

@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static bool is_there(const char *name)
@@ -66,6 +67,49 @@ START_TEST(same_boot_keeps)
 	ck_assert_int_eq(is_there(BOOT_MARK_NAME), _i == 0);
 	close_store(store);
 	ck_assert(!is_there(BOOT_MARK_ASIDE));
+}
+END_TEST
+
+/* The process died, or the disk was full, while the mark was written: nothing was written then. */
+START_TEST(mark_that_was_begun_is_none)
+{
+	static const char *const begun[] = {"", "0f1e2d3c-"};
+	bool put_aside;
+	struct store *store = open_process(&put_aside);
+
+	ck_assert(put_one(store, 1, SLICE_LITERAL("c")));
+	close_store(store);
+	die_marked(begun[_i]);
+	store = open_process(&put_aside);
+	ck_assert(!put_aside);
+	ck_assert_uint_eq(load(store).sessions, 1);
+	close_store(store);
+	ck_assert(!is_there(BOOT_MARK_NAME));
+}
+END_TEST
+
+/* Else a death in between would leave none, and what the process of before left is not synced. */
+START_TEST(mark_of_this_boot_is_not_written_again)
+{
+	char boot[64] = "";
+	struct stat before;
+	struct stat now;
+	bool put_aside;
+	struct store *store = open_process(&put_aside);
+	FILE *file = fopen(path_in(BOOT_MARK_NAME), "r");
+
+	ck_assert_ptr_nonnull(fgets(boot, sizeof(boot), file));
+	fclose(file);
+	close_store(store);
+	die_marked(boot);
+	ck_assert_int_eq(
+	    utimensat(AT_FDCWD, path_in(BOOT_MARK_NAME), (struct timespec[2]){{1, 0}, {1, 0}}, 0),
+	    0);
+	ck_assert_int_eq(stat(path_in(BOOT_MARK_NAME), &before), 0);
+	store = open_process(&put_aside);
+	ck_assert_int_eq(stat(path_in(BOOT_MARK_NAME), &now), 0);
+	ck_assert_int_eq(before.st_mtim.tv_sec, now.st_mtim.tv_sec);
+	close_store(store);
 }
 END_TEST
 
@@ -144,6 +188,8 @@ Suite *boot_mark_suite(void)
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, stands_while_open);
 	tcase_add_loop_test(tcase, same_boot_keeps, 0, 2);
+	tcase_add_loop_test(tcase, mark_that_was_begun_is_none, 0, 2);
+	tcase_add_test(tcase, mark_of_this_boot_is_not_written_again);
 	tcase_add_loop_test(tcase, other_boot_starts_empty, 0, 2);
 	tcase_add_test(tcase, keys_of_what_is_put_aside_are_destroyed);
 	tcase_add_test(tcase, damage_of_another_boot_is_put_aside);
