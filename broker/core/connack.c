@@ -167,7 +167,8 @@ void connect_finish(struct shard *shard, struct client *client)
 		return;
 	}
 	client_send(shard, client, packet, n);
-	lost_told(shard, session);
+	if (client->version != MQTT_VERSION_5_0 || connack.properties.user.len > 0)
+		lost_told(shard, session);
 	purse_payload_free(&shard->purse, packet, room);
 	client->state = CLIENT_UP;
 	token_offered(shard, session, &connecting->token);

@@ -507,6 +507,31 @@ START_TEST(queues_are_counted)
 }
 END_TEST
 
+/* [MQTT-3.2.2-20]: where it does not fit it waits for a CONNACK that it fits. */
+START_TEST(told_when_it_fits)
+{
+	begin(1);
+	struct peer *from = new_lasting("from");
+	struct peer *to = new_lasting("to");
+	subscribe(to, "#", 2);
+	peer_lose(to);
+	peer_publish(from, QOS(1), 5, "t", "", "x");
+	bench_pass_ms(&bench, 1000);
+	bench_restart(&bench);
+	struct mqtt_connect small = lasting("to");
+	mqtt_set(&small.properties, MQTT_PROPERTY_MAXIMUM_PACKET_SIZE);
+	small.properties.maximum_packet_size = 25;
+	to = peer_open(&bench, 0, V5);
+	peer_connect(to, &small);
+	ck_assert_uint_eq(lost_of(to, __LINE__), 0);
+	peer_lose(to);
+	to = back_lost("to", 1);
+	peer_lose(to);
+	to = back_lost("to", 0);
+	bench_finish(&bench);
+}
+END_TEST
+
 Suite *records_kill_suite(void)
 {
 	const TTest *tests[] = {goes_with_the_same_identifier,
@@ -521,7 +546,8 @@ Suite *records_kill_suite(void)
 				open_identifier_is_used_again,
 				turned_passing,
 				passing_publisher_ends,
-				queues_are_counted};
+				queues_are_counted,
+				told_when_it_fits};
 	Suite *suite = suite_create("records_kill");
 	TCase *tcase = tcase_create("records_kill");
 
