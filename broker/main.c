@@ -1,6 +1,7 @@
 /* main.c - metrinod: the command line, then the household. */
 #include "broker/household.h"
 #include "broker/options.h"
+#include "broker/secret_json.h"
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,6 +38,7 @@ int main(int argc, char **argv)
 	struct failure failure;
 
 	signal(SIGABRT, on_abort);
+	secret_json_begin();
 	if (!options_parse(&options, argc, argv, &failure)) {
 		fprintf(stderr, "metrinod: %s\n", failure.text);
 		return EXIT_FAILURE;
