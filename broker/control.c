@@ -225,17 +225,6 @@ static void say_unknown(FILE *out)
 	control_say_error(out, sentence);
 }
 
-/*
- * What callees of before left in their frames, deep enough for the registers that the dynamic
- * linker saves when a library calls a function for the first time: they hold what was copied last.
- */
-static __attribute__((noinline)) void wipe_frames(void)
-{
-	uint8_t below[8192];
-
-	explicit_bzero(below, sizeof(below));
-}
-
 static void answer(struct control *control, const char *text, FILE *out)
 {
 	json_t *request = json_loads(text, JSON_ALLOW_NUL, NULL);
@@ -251,7 +240,6 @@ static void answer(struct control *control, const char *text, FILE *out)
 				  "a request is one line of JSON: {\"command\":\"clients.count\"}");
 	json_decref(request);
 	explicit_bzero(control->request, strlen(control->request));
-	wipe_frames();
 }
 
 /* ---- connections */
@@ -330,6 +318,17 @@ static void serve(struct control *control, int fd)
 	close(fd);
 }
 
+/*
+ * What callees of before left in their frames, deep enough for the registers that the dynamic
+ * linker saves when a library calls a function for the first time: they hold what was copied last.
+ */
+static __attribute__((noinline)) void wipe_frames(void)
+{
+	uint8_t below[16384];
+
+	explicit_bzero(below, sizeof(below));
+}
+
 static void *run(void *self)
 {
 	struct control *control = self;
@@ -340,11 +339,13 @@ static void *run(void *self)
 	while (poll(waits, 2, -1) < 0 || !waits[1].revents) {
 		int fd = accept4(control->listening, NULL, NULL, SOCK_CLOEXEC);
 
-		if (fd >= 0)
+		if (fd >= 0) {
 			serve(control, fd);
-		else if (errno == EMFILE || errno == ENFILE)
+			wipe_frames();
+		} else if (errno == EMFILE || errno == ENFILE) {
 			poll(&waits[1], 1,
 			     CONTROL_PATIENCE_MS); /* no spinning: it waits in the queue */
+		}
 	}
 	return NULL;
 }

@@ -64,16 +64,25 @@ def raise_descriptor_limit():
     return hard
 
 
+GIVEN = set()  # ports
+
+
 def free_port(host="127.0.0.1"):
-    """A port below the range that outgoing connections are given, so that no client takes it meanwhile."""
+    """
+    A port below the range that outgoing connections are given, so that no client takes it meanwhile; another one each
+    time.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     for _ in range(200):
         port = random.SystemRandom().randrange(18000, 32000)
+        if port in GIVEN:
+            continue
         with socket.socket(family, socket.SOCK_STREAM) as probe:
             try:
                 probe.bind((host, port))
             except OSError:
                 continue
+        GIVEN.add(port)
         return port
     raise RuntimeError("no free port")
 
