@@ -168,7 +168,7 @@ class Accounts(AccountTest):
         rights = [entry["right"] for entry in map(json.loads, (self.broker.data / "log/audit.jsonl").read_text().splitlines())
                   if entry["event"] == "admin"]
         if time.gmtime().tm_min < minute:
-            self.skipTest("the hour changed meanwhile")
+            self.skipTest("not possible here: the hour changed meanwhile")
         self.assertEqual(rights, ["account_create", "key_add", "account_delete"])
 
 

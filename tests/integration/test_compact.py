@@ -52,7 +52,7 @@ class Compact(OwnBrokerTest):
         self.assertIn("start the broker first", refused.stderr)
         self.assertEqual({path.name: path.stat().st_ino for path in self.broker.data.iterdir()}, before)
 
-    @unittest.skipUnless(os.geteuid() == 0, "gives files to another user")
+    @unittest.skipUnless(os.geteuid() == 0, "not possible here: only root gives files to another user")
     def test_all_that_it_makes_is_the_broker_users(self):
         self.broker.start()
         self.assertEqual(self.broker.stop(), 0)
