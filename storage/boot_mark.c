@@ -39,16 +39,22 @@ static ssize_t read_short(const char *path, char text[BOOT_ID_MAX])
 	return len;
 }
 
-static bool sync_directory(const char *directory, struct failure *failure)
+/* A file or, with O_DIRECTORY, what a directory names. */
+static bool sync_path(const char *path, int flags, struct failure *failure)
 {
-	int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int fd = open(path, O_RDONLY | O_CLOEXEC | flags);
 	bool ok = fd >= 0 && fsync(fd) == 0;
 
 	if (!ok)
-		fail(directory, "cannot be synced", failure);
+		fail(path, "cannot be synced", failure);
 	if (fd >= 0)
 		close(fd);
 	return ok;
+}
+
+static bool sync_directory(const char *directory, struct failure *failure)
+{
+	return sync_path(directory, O_DIRECTORY, failure);
 }
 
 bool boot_mark_read(const char *directory, enum boot_mark *mark, struct failure *failure)
@@ -107,14 +113,7 @@ bool boot_mark_keep(const char *directory, struct failure *failure)
 
 	if (!path_of(directory, BOOT_MARK_NAME, path, failure))
 		return false;
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	bool ok = fd >= 0 && fsync(fd) == 0;
-
-	if (!ok)
-		fail(path, "cannot be synced", failure);
-	if (fd >= 0)
-		close(fd);
-	return ok && sync_directory(directory, failure);
+	return sync_path(path, O_NOFOLLOW, failure) && sync_directory(directory, failure);
 }
 
 bool boot_mark_clear(const char *directory, struct failure *failure)

@@ -471,13 +471,21 @@ END_TEST
 
 /* ---- queues that a kill takes ---- */
 
-START_TEST(queues_are_counted)
+/* Its subscriber "to" is away, and waited for. */
+static struct peer *begin_with_one_away(void)
 {
 	begin(1);
 	struct peer *from = new_lasting("from");
 	struct peer *to = new_lasting("to");
 	subscribe(to, "#", 2);
 	peer_lose(to);
+	return from;
+}
+
+START_TEST(queues_are_counted)
+{
+	struct peer *from = begin_with_one_away();
+	struct peer *to;
 	peer_publish(from, QOS(1), 5, "t", "", "x");
 	peer_publish(from, QOS(2), 6, "t", "", "x");
 	peer_publish(from, QOS(2), 7, "t", "", "x");
@@ -510,11 +518,8 @@ END_TEST
 /* [MQTT-3.2.2-20]: where it does not fit it waits for a CONNACK that it fits. */
 START_TEST(told_when_it_fits)
 {
-	begin(1);
-	struct peer *from = new_lasting("from");
-	struct peer *to = new_lasting("to");
-	subscribe(to, "#", 2);
-	peer_lose(to);
+	struct peer *from = begin_with_one_away();
+	struct peer *to;
 	peer_publish(from, QOS(1), 5, "t", "", "x");
 	bench_pass_ms(&bench, 1000);
 	bench_restart(&bench);
