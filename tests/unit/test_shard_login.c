@@ -1,7 +1,8 @@
 /*
  * Who a client is, and what the door says to it: refusals, identities that the transport proves,
- * answers that come later.  MQTT 5.0 sections 3.1.3 and 3.2.2.2.
+ * answers that come later, and where it is served.  MQTT 5.0 sections 3.1.3 and 3.2.2.2.
  */
+#include "proto/wire.h"
 #include "tests/unit/shard_bench.h"
 
 static struct bench bench;
@@ -192,11 +193,67 @@ START_TEST(pipelined_behind_connect)
 }
 END_TEST
 
+/* ---- home ---- */
+
+/* Accepted anywhere, served at home, with all that was sent behind CONNECT. */
+START_TEST(moves_home)
+{
+	struct mqtt_connect five;
+	uint8_t bytes[256];
+	size_t n;
+	struct peer *peer;
+
+	bench_begin(&bench, 3);
+	five = connect_of(MQTT_VERSION_5_0, bench_name(&bench, 2, "c"), true);
+	n = mqtt_encode_connect(bytes, sizeof bytes, &five);
+	n += mqtt_encode_empty(bytes + n, sizeof bytes - n, MQTT_PINGREQ);
+	bytes[n++] = 0xC0; /* half a packet */
+	peer = peer_open(&bench, 0, MQTT_VERSION_5_0);
+	peer_bytes(peer, slice_of(bytes, n));
+	ck_assert_uint_eq(peer->shard, 2);
+	expect_connack(peer, 0);
+	expect(peer, 0xD0, "");
+	bytes[0] = 0x00;
+	peer_bytes(peer, slice_of(bytes, 1));
+	expect(peer, 0xD0, "");
+	/* A take-over from another door. */
+	struct peer *second = come_up(&bench, 1, &five, false);
+	expect_end(peer, MQTT_SESSION_TAKEN_OVER);
+	ck_assert_uint_eq(second->shard, 2);
+	bench_finish(&bench);
+}
+END_TEST
+
+/* A move does not start the connect time-out anew. */
+START_TEST(move_keeps_the_deadline)
+{
+	struct mqtt_connect five;
+	struct peer *peer;
+	uint8_t bytes[128];
+	size_t n;
+
+	bench_begin(&bench, 2);
+	bench.verdict = AUTH_WAIT;
+	five = connect_of(MQTT_VERSION_5_0, bench_name(&bench, 1, "c"), true);
+	n = mqtt_encode_connect(bytes, sizeof bytes, &five);
+	peer = peer_open(&bench, 0, MQTT_VERSION_5_0);
+	bench_pass_ms(&bench, 9000);
+	peer_bytes(peer, slice_of(bytes, n));
+	ck_assert_uint_eq(peer->shard, 1);
+	peer_authenticated(peer, MQTT_SUCCESS);
+	expect_connack(peer, 0);
+	bench_pass_ms(&bench, 60000);
+	expect_nothing(peer); /* nor does it go on once CONNACK was sent */
+	bench_finish(&bench);
+}
+END_TEST
+
 Suite *shard_login_suite(void)
 {
 	const TTest *tests[] = {
 	    refused_by_auth, proved_by_the_transport, proved_name_as_client_id,
 	    expelled,	     waits_for_auth,	      pipelined_behind_connect,
+	    moves_home,	     move_keeps_the_deadline,
 	};
 
 	return suite_of("shard_login", tests, COUNT_OF(tests));
