@@ -384,11 +384,18 @@ static void state(struct shard *shard, const struct mail *mail)
 		let_go(shard, group);
 }
 
+/* One that is a member no more takes nothing. [MQTT-3.10.4-2] */
+static bool takes(const struct shard *shard, const struct share_member *who)
+{
+	return session_is_here(shard, who) &&
+	       shared_has(session_by_number(shard, who->session), who->membership);
+}
+
 /* A message for a member here, sent by the group's home. */
 static void delivered(struct shard *shard, struct mail *mail)
 {
 	struct publication publication = message_publication(mail->message);
-	if (mail->holder || session_is_here(shard, &mail->member)) {
+	if (mail->holder || takes(shard, &mail->member)) {
 		publication.gate = gate_for_party(shard, mail->from, mail->ticket);
 		hand_over(shard, &mail->member, &publication);
 		gate_release(shard, publication.gate);

@@ -66,6 +66,9 @@ void shared_leave(struct shard *shard, struct session *session, struct shared_su
  */
 void shared_end(struct shard *shard, struct session *session);
 
+/* Is there a membership with this number? */
+bool shared_has(const struct session *session, uint16_t id);
+
 /* The row of a membership, 0 when it is gone or was never stored. */
 uint64_t shared_row(const struct session *session, uint16_t id);
 

@@ -17,7 +17,7 @@ struct shared_subscription *shared_find(const struct session *session, struct sl
 	return shared;
 }
 
-static bool id_taken(const struct session *session, uint16_t id)
+bool shared_has(const struct session *session, uint16_t id)
 {
 	for (const struct shared_subscription *s = session->shared; s; s = s->next)
 		if (s->id == id)
@@ -29,7 +29,7 @@ static uint16_t free_id(struct session *session)
 {
 	do
 		session->last_share++;
-	while (session->last_share == 0 || id_taken(session, session->last_share));
+	while (session->last_share == 0 || shared_has(session, session->last_share));
 	return session->last_share;
 }
 

@@ -345,6 +345,34 @@ START_TEST(shared_returns)
 }
 END_TEST
 
+/* Likewise when the member has unsubscribed: it gets nothing after UNSUBACK. [MQTT-3.10.4-2] */
+START_TEST(shared_unsubscribed)
+{
+	struct peer *members[2], *from;
+	char share[48], body[64];
+
+	bench_begin(&bench, 3);
+	snprintf(share, sizeof share, "$share/%s", bench_name(&bench, 2, "g/t"));
+	snprintf(body, sizeof body, "0009 00 00 %02x '%s'", (unsigned)strlen(share), share);
+	members[0] = at(0, "m");
+	members[1] = at(1, "m");
+	subscribe(members[0], share, 1);
+	subscribe(members[1], share, 1);
+	from = at(2, "from");
+	bench.hold_mail = true;
+	peer_publish(from, QOS(1), 1, share + 9, "", "1");
+	peer_publish(from, QOS(1), 1, share + 9, "", "2");
+	peer_send(members[0], 0xA2, body);
+	expect(members[0], 0xB0, "0009 00 00");
+	bench.hold_mail = false;
+	bench_settle(&bench);
+	expect_nothing(members[0]);
+	expect_publish(members[1], QOS(1), 1, share + 9, "", "2");
+	expect_publish(members[1], QOS(1), 2, share + 9, "", "1");
+	bench_finish(&bench);
+}
+END_TEST
+
 /* The last member takes the group and its queue along. */
 START_TEST(shared_group_ends)
 {
@@ -397,7 +425,7 @@ Suite *shard_share_suite(void)
 	    subscribed_in_a_hurry, expires_in_the_mail,	   large_across_shards,
 	    shared_in_turn,	   shared_among_many,	   shared_while_away,
 	    shared_member_ends,	   shared_returns,	   shared_group_ends,
-	    shared_suback_waits,
+	    shared_suback_waits,   shared_unsubscribed,
 	};
 
 	return suite_of("shard_share", tests, COUNT_OF(tests));
