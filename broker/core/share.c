@@ -205,16 +205,50 @@ static bool is_awaited(const struct share_group *group)
 	return group->awaited > 0;
 }
 
-static void keep(struct shard *shard, struct share_group *group, struct publication *publication)
+static void push(struct shard *shard, struct share_group *group, struct delivery delivery)
+{
+	COUNT(shard, QUEUED);
+	COUNT_N(shard, QUEUED_BYTES, delivery_weight(&delivery));
+	queue_push(&group->queue, &shard->purse, delivery);
+}
+
+static struct delivery pop(struct shard *shard, struct share_group *group)
+{
+	struct delivery delivery = queue_pop(&group->queue, &shard->purse);
+	UNCOUNT(shard, QUEUED);
+	UNCOUNT_N(shard, QUEUED_BYTES, delivery_weight(&delivery));
+	return delivery;
+}
+
+static void drop_oldest(struct shard *shard, struct share_group *group)
+{
+	struct delivery delivery = pop(shard, group);
+	delivery_dropped(shard, NULL, &delivery.message->publisher, delivery.qos, ROUTE_QUEUE_FULL);
+	gate_release(shard, delivery.gate);
+	delivery_finish(&delivery, &shard->purse);
+}
+
+/* Is there room for one more?  Makes some where the policy says so. */
+static bool make_room(struct shard *shard, struct share_group *group)
 {
 	const struct core_settings *settings = shard->settings;
+	while (group->queue.count >= settings->max_queued_messages ||
+	       group->queue.bytes >= settings->max_queued_bytes) {
+		if (settings->queue_policy == QUEUE_DROP_NEW || group->queue.count == 0)
+			return false;
+		drop_oldest(shard, group);
+	}
+	return true;
+}
+
+static void keep(struct shard *shard, struct share_group *group, struct publication *publication)
+{
 	const struct publisher *from = &publication->publisher;
-	if (publication->qos == 0 && !settings->queue_qos0_messages) {
+	if (publication->qos == 0 && !shard->settings->queue_qos0_messages) {
 		delivery_dropped(shard, NULL, from, 0, ROUTE_AWAY);
 		return;
 	}
-	if (group->queue.count >= settings->max_queued_messages ||
-	    group->queue.bytes >= settings->max_queued_bytes) {
+	if (!make_room(shard, group)) {
 		delivery_dropped(shard, NULL, from, publication->qos, ROUTE_QUEUE_FULL);
 		return;
 	}
@@ -296,43 +330,61 @@ static bool give_holder(struct shard *shard, struct share_group *group,
 	return true;
 }
 
-static void give(struct shard *shard, struct share_group *group, struct publication *publication)
+/* False: there is nobody to give it to. */
+static bool give(struct shard *shard, struct share_group *group, struct publication *publication)
 {
 	if (give_holder(shard, group, publication))
-		return;
+		return true;
 	for (struct member *member; (member = next_online(group)) != NULL;) {
 		if (member->who.party != shard->party) {
 			mail_member(shard, group, &member->who, publication, false);
-			return;
+			return true;
 		}
 		if (session_is_here(shard, &member->who)) {
 			hand_over(shard, &member->who, publication);
-			return;
+			return true;
 		}
 		set_state(group, member, false, member->awaited);
 	}
-	keep(shard, group, publication);
+	return false;
+}
+
+static void give_or_keep(struct shard *shard, struct share_group *group,
+			 struct publication *publication)
+{
+	if (!give(shard, group, publication))
+		keep(shard, group, publication);
 }
 
 void share_deliver(struct shard *shard, uint32_t slot, struct publication *publication)
 {
-	give(shard, group_at(shard, slot), publication);
+	give_or_keep(shard, group_at(shard, slot), publication);
+}
+
+/* What was kept already stays, whatever the limits say: those behind it follow, in their order. */
+static void keep_on(struct shard *shard, struct share_group *group, struct delivery delivery)
+{
+	if (!is_awaited(group)) {
+		gate_release(shard, delivery.gate);
+		delivery.gate = 0;
+	}
+	push(shard, group, delivery);
 }
 
 static void give_queue(struct shard *shard, struct share_group *group)
 {
 	uint32_t waiting = group->queue.count; /* what comes back is not tried again here */
 	while (waiting-- > 0) {
-		struct delivery delivery = queue_pop(&group->queue, &shard->purse);
-		UNCOUNT(shard, QUEUED);
-		UNCOUNT_N(shard, QUEUED_BYTES, delivery_weight(&delivery));
+		struct delivery delivery = pop(shard, group);
 		struct publication publication = message_publication(delivery.message);
 		publication.gate = delivery.gate;
-		if (publication.expires_ms <= shard->now.ms)
+		if (publication.expires_ms <= shard->now.ms) {
 			delivery_dropped(shard, NULL, &publication.publisher, delivery.qos,
 					 ROUTE_EXPIRED);
-		else
-			give(shard, group, &publication);
+		} else if (!give(shard, group, &publication)) {
+			keep_on(shard, group, delivery);
+			continue;
+		}
 		gate_release(shard, delivery.gate);
 		delivery_finish(&delivery, &shard->purse);
 	}
@@ -419,7 +471,7 @@ static void returned(struct shard *shard, struct mail *mail)
 		delivery_dropped(shard, NULL, &publication.publisher, publication.qos,
 				 ROUTE_SESSION_ENDED);
 	else
-		give(shard, group, &publication);
+		give_or_keep(shard, group, &publication);
 	gate_release(shard, publication.gate);
 }
 

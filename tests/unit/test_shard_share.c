@@ -373,6 +373,37 @@ START_TEST(shared_unsubscribed)
 }
 END_TEST
 
+/* A full queue of a group drops as queue_policy says, and the publisher of what goes gets on. */
+START_TEST(shared_queue_full)
+{
+	for (int drop_old = 0; drop_old < 2; drop_old++) {
+		struct mqtt_connect a;
+		struct peer *peer, *from;
+
+		bench_init(&bench, 2);
+		bench.settings.max_queued_messages = 2;
+		bench.settings.queue_policy = drop_old ? QUEUE_DROP_OLD : QUEUE_DROP_NEW;
+		bench_start(&bench);
+		a = connect_lasting(V5, bench_name(&bench, 0, "a"), 100);
+		peer = come_up(&bench, 0, &a, false);
+		subscribe(peer, "$share/g/t", 1);
+		from = at(1, "from");
+		peer_lose(peer);
+		peer_publish(from, QOS(1), 1, "t", "", "1");
+		peer_publish(from, QOS(1), 1, "t", "", "2");
+		peer_publish(from, QOS(1), 1, "t", "", "3");
+		ck_assert_uint_eq(counted(&bench, QUEUED), 2);
+		ck_assert_uint_eq(counted(&bench, DROPPED_QUEUE_FULL), 1);
+		peer = come_up(&bench, 0, &a, true);
+		expect_publish(peer, QOS(1), 1, "t", "", drop_old ? "2" : "1");
+		expect_publish(peer, QOS(1), 2, "t", "", drop_old ? "3" : "2");
+		expect_nothing(peer);
+		ck_assert_uint_eq(counted(&bench, QUEUED_BYTES), 0);
+		bench_finish(&bench);
+	}
+}
+END_TEST
+
 /* The last member takes the group and its queue along. */
 START_TEST(shared_group_ends)
 {
@@ -425,7 +456,7 @@ Suite *shard_share_suite(void)
 	    subscribed_in_a_hurry, expires_in_the_mail,	   large_across_shards,
 	    shared_in_turn,	   shared_among_many,	   shared_while_away,
 	    shared_member_ends,	   shared_returns,	   shared_group_ends,
-	    shared_suback_waits,   shared_unsubscribed,
+	    shared_suback_waits,   shared_unsubscribed,	   shared_queue_full,
 	};
 
 	return suite_of("shard_share", tests, COUNT_OF(tests));
