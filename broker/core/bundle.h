@@ -42,7 +42,13 @@ static inline void bundles_event(struct bundles *bundles)
 	bundles->events++;
 }
 
-/* Did a publication go to the party, bundled or not? */
+/* A publication goes to the party, bundled or not, for whoever is there. */
+static inline void bundles_note(struct bundles *bundles, party_id to)
+{
+	bundles->event[to] = bundles->events;
+}
+
+/* Did one in this event? */
 static inline bool bundles_went(const struct bundles *bundles, party_id to)
 {
 	return bundles->event[to] == bundles->events;

@@ -37,7 +37,7 @@ static void mail_to_party(void *self, party_id party)
 {
 	struct mailing *m = self;
 	const struct publication *p = m->publication;
-	m->shard->bundles.event[party] = m->shard->bundles.events;
+	bundles_note(&m->shard->bundles, party);
 	if (bundle_takes(p)) {
 		if (bundle_publication(m->shard, party, p, p->gate))
 			gate_hold(m->shard, p->gate);
@@ -76,6 +76,7 @@ static void retain(struct shard *shard, struct publication *publication)
 	struct message *message = publication_message(shard, publication);
 	if (message == NULL)
 		return;
+	bundles_note(&shard->bundles, home);
 	struct mail *mail = mail_create(MAIL_RETAIN, shard->party, home, SLICE_NONE);
 	mail->message = message_share(message);
 	mail->ticket = owner;

@@ -302,6 +302,7 @@ static void mail_member(struct shard *shard, const struct share_group *group,
 		delivery_row(shard, NULL, &publication->publisher, publication->qos, ROUTE_MEMORY);
 		return;
 	}
+	bundles_note(&shard->bundles, who->party);
 	struct mail *mail =
 	    mail_create(MAIL_SHARE_DELIVER, shard->party, who->party, group_text(group));
 	mail->realm = group->realm;

@@ -177,6 +177,39 @@ START_TEST(large_across_shards)
 }
 END_TEST
 
+/* Whoever publishes to a shard, in whatever way, is known as the one who does:
+ * shard_published_to(). */
+START_TEST(publishers_known)
+{
+	const bool other[] = {false, true};
+	const char *filter, *kept;
+	char share[48];
+	struct peer *member, *from;
+
+	bench_begin(&bench, 2);
+	filter = bench_name(&bench, 0, "g/t");
+	kept = bench_name(&bench, 1, "kept");
+	snprintf(share, sizeof share, "$share/%s", filter);
+	member = at(1, "m");
+	subscribe(member, share, 1);
+	subscribe(member, "plain", 1);
+	from = at(0, "from");
+	bench.hold_mail = true;
+	peer_publish(from, QOS(0), 0, "plain", "", "x");
+	ck_assert(shard_published_to(bench.shards[0], other));
+	peer_publish(from, QOS(0), 0, "nobody", "", "x");
+	ck_assert(!shard_published_to(bench.shards[0], other));
+	peer_publish(from, QOS(0), 0, filter + 2, "", "x");
+	ck_assert(shard_published_to(bench.shards[0], other));
+	peer_send(from, 0xC0, "");
+	ck_assert(!shard_published_to(bench.shards[0], other));
+	peer_publish(from, RETAIN, 0, kept, "", "x");
+	ck_assert(shard_published_to(bench.shards[0], other));
+	bench.hold_mail = false;
+	bench_finish(&bench);
+}
+END_TEST
+
 /* ---- shared subscriptions ---- */
 
 /* [MQTT-4.8.2-4]: one copy for the group, in turn, whatever shard a member is at; other
@@ -457,6 +490,7 @@ Suite *shard_share_suite(void)
 	    shared_in_turn,	   shared_among_many,	   shared_while_away,
 	    shared_member_ends,	   shared_returns,	   shared_group_ends,
 	    shared_suback_waits,   shared_unsubscribed,	   shared_queue_full,
+	    publishers_known,
 	};
 
 	return suite_of("shard_share", tests, COUNT_OF(tests));
