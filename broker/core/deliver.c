@@ -168,12 +168,19 @@ static enum sent send_entry_packet(struct shard *shard, struct session *session,
 			    delivery_identifiers(&entry->delivery));
 }
 
-/* Nobody waits for a delivery that does not go out. */
+/*
+ * Nobody waits for a delivery that does not go out.  A message of QoS 2 that may have come before
+ * is let go of in order: the client may keep its packet identifier until PUBREL.
+ */
 static void not_sent(struct shard *shard, struct session *session, struct outbound *entry)
 {
 	gate_detach(shard, session, &entry->delivery);
 	gates_caught_up(session, entry->order);
 	step_queue_changed(shard, session);
+	if (entry->sent && entry->state == INFLIGHT_PUBREC)
+		deliver_received(shard, session, entry);
+	else
+		deliver_over(shard, session, entry);
 }
 
 /*
@@ -193,12 +200,11 @@ static void send_entry(struct shard *shard, struct session *session, struct outb
 	delivery_dropped(shard, session, &entry->delivery.message->publisher, entry->delivery.qos,
 			 expired ? ROUTE_EXPIRED : ROUTE_TOO_LARGE);
 	not_sent(shard, session, entry);
-	deliver_over(shard, session, entry);
 }
 
 /*
  * Who is there now may be somebody else than when the delivery began, or under other rules: what
- * may not be read is over.  A message of QoS 2 that may have come before is let go of in order.
+ * may not be read is over.
  */
 static void send_if_allowed(struct shard *shard, struct session *session, struct outbound *entry)
 {
@@ -210,10 +216,6 @@ static void send_if_allowed(struct shard *shard, struct session *session, struct
 	delivery_row(shard, session, &entry->delivery.message->publisher, entry->delivery.qos,
 		     ROUTE_DENIED);
 	not_sent(shard, session, entry);
-	if (entry->sent && entry->state == INFLIGHT_PUBREC)
-		deliver_received(shard, session, entry);
-	else
-		deliver_over(shard, session, entry);
 }
 
 /* What the store is told of a delivery that begins. */

@@ -365,6 +365,36 @@ START_TEST(maximum_packet_size_of_the_client)
 }
 END_TEST
 
+/*
+ * What a client got before, and may not be sent again for its size now, may still hold its packet
+ * identifier: it is released, or the next message with that would be taken for this one.
+ */
+START_TEST(too_large_when_sent_again)
+{
+	struct mqtt_connect connect = connect_lasting(V5, "to", 1000);
+	struct peer *from, *to;
+
+	bench_begin(&bench, 1);
+	to = come_up(&bench, 0, &connect, false);
+	subscribe(to, "t", 2);
+	from = new_peer(&bench, V5, "from");
+	peer_publish(from, QOS(2), 1, "t", "", "a payload of some length");
+	peer_publish(from, QOS(1), 2, "t", "", "another of some length");
+	expect_publish(to, QOS(2), 1, "t", "", "a payload of some length");
+	expect_publish(to, QOS(1), 2, "t", "", "another of some length");
+	peer_lose(to);
+	mqtt_set(&connect.properties, MQTT_PROPERTY_MAXIMUM_PACKET_SIZE);
+	connect.properties.maximum_packet_size = 20;
+	to = come_up(&bench, 0, &connect, true);
+	expect(to, 0x62, "0001");
+	expect_nothing(to);
+	ck_assert_uint_eq(counted(&bench, DROPPED_TOO_LARGE), 2);
+	peer_send(to, 0x70, "0001");
+	ck_assert_uint_eq(counted(&bench, INFLIGHT), 0);
+	bench_finish(&bench);
+}
+END_TEST
+
 /* A SUBACK that is too large cannot be left away. */
 START_TEST(suback_too_large)
 {
@@ -529,6 +559,7 @@ Suite *shard_publish_suite(void)
 	    acknowledged_before_sent_again,
 	    max_inflight_of_ours,
 	    maximum_packet_size_of_the_client,
+	    too_large_when_sent_again,
 	    suback_too_large,
 	    large_payloads,
 	    aliases_of_the_client,
