@@ -111,13 +111,14 @@ enum sent send_publish(struct shard *shard, struct client *client, struct public
 	measure(client, publication, identifiers, &l);
 	if (packet_size(&l) > client->maximum_packet_size || l.remaining_len > VARINT_MAX)
 		return SENT_TOO_LARGE; /* [MQTT-3.1.2-24] */
+	bool borrow = publication->payload.len >= OUTBOX_BORROW_MIN;
+	if (borrow && publication_message(shard, publication) == NULL)
+		return SENT_NO_MEMORY;
+	/* Last of all: what the client is not sent teaches it no alias. */
 	if (v5 && client->topic_alias_maximum > 0 && alias_fits(client, &l)) {
 		use_alias(shard, client, &l);
 		measure(client, publication, identifiers, &l);
 	}
-	bool borrow = publication->payload.len >= OUTBOX_BORROW_MIN;
-	if (borrow && publication_message(shard, publication) == NULL)
-		return SENT_NO_MEMORY;
 	size_t n = packet_size(&l) - (borrow ? publication->payload.len : 0);
 	struct writer w = writer_of(client_reserve(shard, client, n), n);
 	write_u8(&w, (uint8_t)(MQTT_PUBLISH << 4 | dup << 3 | qos << 1 | retain));

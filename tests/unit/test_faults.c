@@ -161,6 +161,42 @@ START_TEST(alias_within_packet_size)
 }
 END_TEST
 
+/*
+ * A message that memory does not allow, at whatever point that is found out, teaches the client no
+ * alias: one that it was never sent would stand for nothing, and end the connection.
+ */
+START_TEST(alias_of_what_was_not_sent)
+{
+	enum { ROOM = 131072, BORROWED = 4096 };
+	struct mqtt_connect connect = connect_of(V5, "to", true);
+	struct event event = {.type = EVENT_PUBLISH, .text = SLICE_LITERAL("topic")};
+	static uint8_t payload[ROOM];
+	struct peer *to;
+	uint64_t left;
+
+	bench_begin(&bench, 1);
+	mqtt_set(&connect.properties, MQTT_PROPERTY_TOPIC_ALIAS_MAXIMUM);
+	connect.properties.topic_alias_maximum = 10;
+	to = come_up(&bench, 0, &connect, false);
+	subscribe(to, "topic", 0);
+	bench_event(&bench, 0, &(struct event){.type = EVENT_TIMERS}); /* MEMORY is of now */
+	/* What the shard has taken and not charged: room for the payload, not for a message. */
+	left = (uint64_t)atomic_load(&bench.budget.used) - counted(&bench, MEMORY);
+	ck_assert_uint_gt(left, BORROWED + 64);
+	ck_assert_uint_le(left, ROOM);
+	event.bytes = slice_of(payload, left - 16);
+	atomic_store(&bench.budget.limit, 0);
+	bench_event(&bench, 0, &event);
+	expect_nothing(to);
+	ck_assert_uint_eq(counted(&bench, DROPPED_MEMORY), 1);
+	atomic_store(&bench.budget.limit, INT64_MAX);
+	event.bytes = SLICE_LITERAL("small");
+	bench_event(&bench, 0, &event);
+	expect_publish(to, 0, 0, "topic", "23 0001", "small");
+	bench_finish(&bench);
+}
+END_TEST
+
 /* A filter of 200 levels is 200 nodes: they count against memory_limit, and go with it. */
 START_TEST(levels_are_charged)
 {
@@ -416,6 +452,7 @@ Suite *faults_suite(void)
 	tcase_add_test(tcase, shared_memberships_end);
 	tcase_add_test(tcase, memberships_given_back);
 	tcase_add_test(tcase, alias_within_packet_size);
+	tcase_add_test(tcase, alias_of_what_was_not_sent);
 	tcase_add_test(tcase, levels_are_charged);
 	tcase_add_test(tcase, filters_under_way);
 	tcase_add_test(tcase, retained_asked_once);
