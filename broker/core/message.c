@@ -3,7 +3,7 @@
 
 struct message *message_create(struct purse *purse, const struct publication *p)
 {
-	size_t size = sizeof(struct message) + p->topic.len + p->properties.len + p->payload.len;
+	size_t size = message_cost(p);
 	if (!purse_take(purse, size))
 		return NULL;
 	struct message *m = purse_payload(purse, size);

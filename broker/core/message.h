@@ -60,6 +60,12 @@ struct publication {
 	bool made;		 /* by publication_message(): one reference is ours */
 };
 
+/* What the message of a publication takes, and is charged. */
+static inline size_t message_cost(const struct publication *p)
+{
+	return sizeof(struct message) + p->topic.len + p->properties.len + p->payload.len;
+}
+
 /* A message with one reference; NULL when the purse does not allow it. */
 struct message *message_create(struct purse *purse, const struct publication *publication);
 

@@ -164,8 +164,7 @@ static bool is_dollar(struct slice topic)
 
 static bool memory_allows(const struct shard *shard, const struct publication *publication)
 {
-	size_t size = sizeof(struct message) + publication->topic.len + publication->payload.len;
-	return publication->message || purse_allows(&shard->purse, size);
+	return publication->message || purse_allows(&shard->purse, message_cost(publication));
 }
 
 enum mqtt_reason publish_take_over(struct shard *shard, bool can_tell,

@@ -90,13 +90,12 @@ bool retained_full(struct shard *shard, const struct publication *p)
 	const struct retained *old = find(shard, p->realm, p->topic);
 	uint64_t bytes = (uint64_t)atomic_load_explicit(&all->retained_bytes, memory_order_relaxed);
 	uint64_t number = (uint64_t)atomic_load_explicit(&all->retained, memory_order_relaxed);
-	uint64_t size = sizeof(struct message) + p->topic.len + p->properties.len + p->payload.len;
 	if (old) {
 		bytes -= message_size(old->message);
 		number--;
 	}
 	return p->payload.len > 0 && (number >= settings->max_retained_messages ||
-				      bytes + size > settings->max_retained_bytes);
+				      bytes + message_cost(p) > settings->max_retained_bytes);
 }
 
 /* ---- setting and clearing ---- */

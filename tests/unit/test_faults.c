@@ -33,16 +33,23 @@ static void add_text(struct bytes *packet, const char *text)
 	add(packet, text, len);
 }
 
+/* A length of three bytes. */
+static void add_length(struct bytes *packet, size_t len)
+{
+	uint8_t bytes[] = {(uint8_t)(len | 0x80), (uint8_t)(len >> 7 | 0x80), (uint8_t)(len >> 14)};
+
+	ck_assert_uint_gt(len >> 14, 0); /* or it would have a shorter form */
+	add(packet, bytes, sizeof bytes);
+}
+
 /* SUBSCRIBE of 5.0 with packet identifier 1 and these entries. */
 static void send_subscribe(struct peer *peer, struct bytes *entries)
 {
 	struct bytes whole = {0};
-	size_t len = entries->len + 3;
-	uint8_t head[] = {
-	    0x82, (uint8_t)(len | 0x80), (uint8_t)(len >> 7 | 0x80), (uint8_t)(len >> 14), 0, 1, 0};
 
-	ck_assert_uint_gt(len >> 14, 0); /* or the length would have a shorter form */
-	add(&whole, head, sizeof head);
+	add(&whole, "\x82", 1);
+	add_length(&whole, entries->len + 3);
+	add(&whole, "\0\1\0", 3);
 	add(&whole, entries->bytes, entries->len);
 	peer_bytes(peer, slice_of(whole.bytes, whole.len));
 	free(whole.bytes);
@@ -193,6 +200,39 @@ START_TEST(alias_of_what_was_not_sent)
 	event.bytes = SLICE_LITERAL("small");
 	bench_event(&bench, 0, &event);
 	expect_publish(to, 0, 0, "topic", "23 0001", "small");
+	bench_finish(&bench);
+}
+END_TEST
+
+/* What memory does not allow for its properties is refused, not acknowledged and dropped. */
+START_TEST(properties_count)
+{
+	enum { PROPERTIES = 4, VALUE = 50000 };
+	static char value[VALUE + 1];
+	struct bytes body = {0}, packet = {0};
+	struct peer *from, *to;
+
+	memset(value, 'v', VALUE);
+	bench_begin(&bench, 1);
+	to = new_peer(&bench, V5, "to");
+	subscribe(to, "t", 1);
+	from = new_peer(&bench, V5, "from");
+	for (unsigned i = 0; i < PROPERTIES; i++) {
+		add(&body, "\x26", 1);
+		add_text(&body, "name");
+		add_text(&body, value);
+	}
+	add(&packet, "\x32", 1);
+	add_length(&packet, body.len + 8);
+	add(&packet, "\0\1t\0\1", 5);
+	add_length(&packet, body.len);
+	add(&packet, body.bytes, body.len);
+	atomic_store(&bench.budget.limit, atomic_load(&bench.budget.used) + 128 * 1024);
+	peer_bytes(from, slice_of(packet.bytes, packet.len));
+	expect(from, 0x40, "0001 97");
+	expect_nothing(to);
+	free(packet.bytes);
+	free(body.bytes);
 	bench_finish(&bench);
 }
 END_TEST
@@ -453,6 +493,7 @@ Suite *faults_suite(void)
 	tcase_add_test(tcase, memberships_given_back);
 	tcase_add_test(tcase, alias_within_packet_size);
 	tcase_add_test(tcase, alias_of_what_was_not_sent);
+	tcase_add_test(tcase, properties_count);
 	tcase_add_test(tcase, levels_are_charged);
 	tcase_add_test(tcase, filters_under_way);
 	tcase_add_test(tcase, retained_asked_once);
