@@ -174,8 +174,11 @@ enum mqtt_reason publish_take_over(struct shard *shard, bool can_tell,
 		COUNT(shard, DROPPED_DOLLAR);
 		return MQTT_SUCCESS;
 	}
-	if ((can_tell && retain_refused(shard, publication)) ||
-	    !memory_allows(shard, publication)) {
+	if (can_tell && retain_refused(shard, publication)) {
+		COUNT(shard, DROPPED_RETAIN_LIMIT);
+		return MQTT_QUOTA_EXCEEDED;
+	}
+	if (!memory_allows(shard, publication)) {
 		COUNT(shard, DROPPED_MEMORY);
 		return MQTT_QUOTA_EXCEEDED;
 	}

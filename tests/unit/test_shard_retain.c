@@ -217,6 +217,8 @@ START_TEST(limited)
 	expect(from, 0x40, "0002 10");
 	peer_publish(from, RETAIN | QOS(1), 3, "c", "", "x");
 	expect(from, 0x40, "0003 97");
+	ck_assert_uint_eq(counted(&bench, DROPPED_RETAIN_LIMIT), 1);
+	ck_assert_uint_eq(counted(&bench, DROPPED_MEMORY), 0);
 	peer_publish(from, RETAIN | QOS(1), 4, "a", "", "again");
 	expect(from, 0x40, "0004 10");
 	peer_publish(from, RETAIN | QOS(1), 5, "a", "", "");
