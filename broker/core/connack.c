@@ -47,7 +47,7 @@ void connect_refuse(struct shard *shard, struct client *client, enum mqtt_reason
 
 /* ---- accepting ---- */
 
-static void connack_properties(const struct shard *shard, const struct client *client,
+static void connack_properties(const struct shard *shard, struct client *client,
 			       struct mqtt_properties *p)
 {
 	const struct listener_settings *listener = client->listener;
@@ -57,7 +57,7 @@ static void connack_properties(const struct shard *shard, const struct client *c
 		p->session_expiry_s = connecting->expiry_s;
 	}
 	mqtt_set(p, MQTT_PROPERTY_RECEIVE_MAXIMUM);
-	p->receive_maximum = shard->settings->receive_maximum;
+	p->receive_maximum = client->receive_granted = shard->settings->receive_maximum;
 	if (listener->max_qos < 2) { /* [MQTT-3.2.2-9] */
 		mqtt_set(p, MQTT_PROPERTY_MAXIMUM_QOS);
 		p->maximum_qos = listener->max_qos;

@@ -117,7 +117,10 @@ struct client {
 				       */
 	bool moving : 1;	      /* its home is move_to */
 	bool answered : 1;	      /* CONNACK is out: it has been UP */
-	party_id move_to;
+	union {
+		party_id move_to;	  /* while `moving` */
+		uint16_t receive_granted; /* answered: the Receive Maximum that CONNACK told */
+	};
 	uint16_t keep_alive_s;
 	uint16_t receive_maximum;     /* the client's */
 	uint16_t topic_alias_maximum; /* ours towards the client, already bounded */

@@ -76,11 +76,10 @@ void publish_finished(struct client *client, uint16_t packet_id)
 }
 
 /* An identifier that is new and beyond what we granted? [MQTT-3.3.4-7] */
-static bool receive_maximum_exceeded(const struct shard *shard, const struct client *client,
-				     const struct mqtt_publish *p)
+static bool receive_maximum_exceeded(const struct client *client, const struct mqtt_publish *p)
 {
 	return client->version == MQTT_VERSION_5_0 && p->qos > 0 && client->received &&
-	       client->received->count >= shard->settings->receive_maximum &&
+	       client->received->count >= client->receive_granted &&
 	       !idset_has(client->received, p->packet_id);
 }
 
@@ -394,7 +393,7 @@ void on_publish(struct shard *shard, struct client *client, uint8_t flags, struc
 		reason = check(shard, client, &in.packet);
 	if (reason == MQTT_SUCCESS)
 		reason = resolve_alias(shard, client, &in);
-	if (reason == MQTT_SUCCESS && receive_maximum_exceeded(shard, client, &in.packet))
+	if (reason == MQTT_SUCCESS && receive_maximum_exceeded(client, &in.packet))
 		reason = MQTT_RECEIVE_MAXIMUM_EXCEEDED;
 	if (reason != MQTT_SUCCESS) {
 		COUNT(shard, MALFORMED);

@@ -337,6 +337,31 @@ START_TEST(beyond_what_connack_said)
 }
 END_TEST
 
+/* What CONNACK granted holds for the connection, whatever a reload brings. [MQTT-3.3.4-7] */
+START_TEST(less_than_connack_said)
+{
+	struct core_settings fewer;
+	struct event event = {.type = EVENT_SETTINGS, .settings = &fewer};
+	struct peer *before, *after;
+
+	bench_begin(&bench, 1);
+	fewer = bench.settings;
+	fewer.receive_maximum = 1;
+	before = new_peer(&bench, V5, "before");
+	bench_event(&bench, 0, &event);
+	after = new_peer(&bench, V5, "after");
+	peer_publish(before, QOS(2), 1, "t", "", "x");
+	peer_publish(before, QOS(2), 2, "t", "", "x");
+	expect(before, 0x50, "0001");
+	expect(before, 0x50, "0002");
+	peer_publish(after, QOS(2), 1, "t", "", "x");
+	expect(after, 0x50, "0001");
+	peer_publish(after, QOS(2), 2, "t", "", "x");
+	expect_end(after, MQTT_RECEIVE_MAXIMUM_EXCEEDED);
+	bench_finish(&bench);
+}
+END_TEST
+
 /* CONNACK does not tell message_size_limit, so the message is refused and not the connection. */
 START_TEST(beyond_message_size_limit)
 {
@@ -472,6 +497,7 @@ Suite *shard_input_suite(void)
 	    nothing_after_disconnect,  beyond_what_connack_said,
 	    beyond_message_size_limit, judged_on_the_first_byte,
 	    refused_however_it_comes,  longest_topics,
+	    less_than_connack_said,
 	};
 
 	for (size_t i = 0; i < COUNT_OF(tests); i++)
