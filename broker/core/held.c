@@ -127,7 +127,44 @@ static void take_out(struct held *held, struct held_ack *ack)
 		held->last[kind] = first ? 0 : ack->previous;
 }
 
-void held_disconnected(struct held *held)
+/* ---- what it stands for ---- */
+
+static uint64_t hash_of(const struct shard *shard, struct slice topic, struct slice payload)
+{
+	uint64_t both[] = {hash_keyed(shard->hash_key, topic),
+			   hash_keyed(shard->hash_key, payload)};
+	return hash_keyed(shard->hash_key, slice_of(both, sizeof both));
+}
+
+bool held_compares(const struct shard *shard, const struct held_ack *ack, struct slice topic,
+		   struct slice payload)
+{
+	if (ack->hashed)
+		return ack->hash == hash_of(shard, topic, payload);
+	return ack->message && slice_equal(message_topic(ack->message), topic) &&
+	       slice_equal(message_payload(ack->message), payload);
+}
+
+static void let_go(struct held_ack *ack, struct purse *purse)
+{
+	if (!ack->hashed && ack->message)
+		message_release(ack->message, purse);
+	ack->message = NULL;
+	ack->hashed = false;
+}
+
+/* Nobody needs the message but to compare it, and that may be long from now. */
+static void keep_hash(struct shard *shard, struct held_ack *ack)
+{
+	if (ack->hashed || ack->message == NULL)
+		return;
+	uint64_t hash = hash_of(shard, message_topic(ack->message), message_payload(ack->message));
+	let_go(ack, &shard->purse);
+	ack->hash = hash;
+	ack->hashed = true;
+}
+
+void held_disconnected(struct shard *shard, struct held *held)
 {
 	for (unsigned kind = 0; kind < 2; kind++)
 		while (held->first[kind]) {
@@ -135,6 +172,8 @@ void held_disconnected(struct held *held)
 			held->first[kind] = ack->next;
 			ack->in_order = false;
 			held->absent[kind]++;
+			if (ack->gate == 0)
+				keep_hash(shard, ack);
 		}
 	held->last[0] = held->last[1] = 0;
 	held->overtaken = false;
@@ -144,8 +183,7 @@ void held_disconnected(struct held *held)
 
 static void remove_ack(struct held *held, struct purse *purse, struct held_ack *ack)
 {
-	if (ack->message)
-		message_release(ack->message, purse);
+	let_go(ack, purse);
 	take_away(held, ack);
 	if (--held->count > 0 || held->room <= ROOM_KEPT)
 		return;
@@ -177,11 +215,11 @@ static void flush(struct shard *shard, struct session *session, uint8_t qos)
 		held->first[kind] = due.next;
 		if (due.next == 0)
 			held->last[kind] = 0;
-		ack->message = NULL;
+		ack->message = NULL; /* due.message */
+		ack->hashed = false;
 		remove_ack(held, &shard->purse, ack);
 		send(shard, session, &due);
-		if (due.message)
-			message_release(due.message, &shard->purse);
+		let_go(&due, &shard->purse);
 	}
 }
 
@@ -237,13 +275,14 @@ void held_open(struct shard *shard, uint64_t number, uint16_t id, uint32_t gate)
 	ack->gate = 0;
 	if (ack->in_order)
 		flush(shard, session, ack->qos);
+	else
+		keep_hash(shard, ack);
 }
 
 void held_clear(struct held *held, struct purse *purse)
 {
 	for (uint32_t i = 0; i < held->room; i++)
-		if (held->ring[i].message)
-			message_release(held->ring[i].message, purse);
+		let_go(&held->ring[i], purse);
 	purse_give(purse, held->room * sizeof *held->ring);
 	memory_free(held->ring);
 	*held = (struct held){0};

@@ -12,8 +12,10 @@
  *
  * A refusal ends with its connection: the message was not taken, so it is tried again.
  *
- * Ownership: by the session; holds a reference to each message of QoS 1.  A hash table
- * of packet identifiers, as large as what is held asks for, whichever the client chose.
+ * Ownership: by the session; holds a reference to each message of QoS 1, and of one that is
+ * acknowledged while its publisher is away a keyed hash: who may never come back does not keep
+ * payload in memory that nobody else needs any more.  A hash table of packet identifiers, as large
+ * as what is held asks for, whichever the client chose.
  * Thread: the shard's.
  */
 #ifndef BROKER_CORE_HELD_H
@@ -29,15 +31,19 @@ struct publication;
 struct purse;
 
 struct held_ack {
-	struct message *message; /* of QoS 1, to compare with; NULL when it was refused */
-	uint32_t gate;		 /* 0: open, waits for its turn or its connection */
-	uint16_t id;		 /* packet identifier; 0 for an empty place */
-	uint16_t next;		 /* identifier behind it in the order, 0 for none */
-	uint16_t previous;	 /* before it; says nothing in the first one */
-	uint16_t more;		 /* came so often again: each is acknowledged [MQTT-4.3.3-10] */
+	union {				 /* of QoS 1, to compare with */
+		struct message *message; /* NULL when it was refused */
+		uint64_t hash;		 /* `hashed` */
+	};
+	uint32_t gate;	   /* 0: open, waits for its turn or its connection */
+	uint16_t id;	   /* packet identifier; 0 for an empty place */
+	uint16_t next;	   /* identifier behind it in the order, 0 for none */
+	uint16_t previous; /* before it; says nothing in the first one */
+	uint16_t more;	   /* came so often again: each is acknowledged [MQTT-4.3.3-10] */
 	uint8_t qos;
 	uint8_t reason;
 	bool in_order; /* came on the connection that is there now */
+	bool hashed;
 };
 
 struct held {
@@ -62,6 +68,10 @@ static inline void held_overtake(struct held *held)
 	held->overtaken = held->overtaken || held->absent[0] > 0;
 }
 
+/* Is it that of a QoS 1 message with this topic and payload? */
+bool held_compares(const struct shard *shard, const struct held_ack *ack, struct slice topic,
+		   struct slice payload);
+
 /* The message came again: another acknowledgement, or in order again on a new connection. */
 void held_again(struct shard *shard, struct session *session, struct held_ack *ack);
 
@@ -79,7 +89,7 @@ void held_decide(const struct held *held, uint16_t id, uint32_t gate, enum mqtt_
 void held_open(struct shard *shard, uint64_t number, uint16_t id, uint32_t gate);
 
 /* The connection is gone: nothing is in order any more. */
-void held_disconnected(struct held *held);
+void held_disconnected(struct shard *shard, struct held *held);
 
 void held_clear(struct held *held, struct purse *purse);
 

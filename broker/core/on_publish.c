@@ -210,13 +210,11 @@ static void acknowledge_in_order(struct shard *shard, struct client *client,
 }
 
 /* Is a PUBLISH the one whose acknowledgement is held?  MQTT.js sends it again with DUP 0. */
-static bool is_same(const struct held_ack *ack, const struct inbound *in)
+static bool is_same(const struct shard *shard, const struct held_ack *ack, const struct inbound *in)
 {
 	if (ack->qos != in->packet.qos || mqtt_reason_is_error(ack->reason))
 		return false; /* a refused message was not taken: it is tried again */
-	return ack->qos == 2 ||
-	       (ack->message && slice_equal(message_topic(ack->message), in->topic) &&
-		slice_equal(message_payload(ack->message), in->packet.payload));
+	return ack->qos == 2 || held_compares(shard, ack, in->topic, in->packet.payload);
 }
 
 /* One that we have already: true, and it is answered as far as it can be. */
@@ -226,7 +224,7 @@ static bool is_known(struct shard *shard, struct client *client, struct session 
 	const struct mqtt_publish *p = &in->packet;
 	struct held_ack *ack = held_find(&traffic_of(session)->held, p->packet_id);
 	bool twice = p->qos == 1 && traffic_of(session)->held.overtaken && ack && !ack->in_order;
-	if (ack && !twice && is_same(ack, in)) {
+	if (ack && !twice && is_same(shard, ack, in)) {
 		count_unfinished(shard, client, p->packet_id);
 		held_again(shard, session, ack);
 		return true;

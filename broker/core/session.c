@@ -304,7 +304,7 @@ void session_detach(struct shard *shard, struct session *session, bool publish_w
 	absence->detached_s = shard->now.wall_s;
 	shared_state(shard, session, false);
 	if (session->traffic) {
-		held_disconnected(&session->traffic->held);
+		held_disconnected(shard, &session->traffic->held);
 		session->traffic->behind = false;
 	}
 	gates_let_go(shard, session);

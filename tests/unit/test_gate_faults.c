@@ -101,6 +101,45 @@ START_TEST(quota_of_this_connection)
 }
 END_TEST
 
+/*
+ * What was acknowledged while its publisher was away is known again when it comes back, which may
+ * be never: its payload does not stay in memory for that.
+ */
+START_TEST(away_keeps_no_payload)
+{
+	struct mqtt_connect connect = connect_lasting(V5, "from", 1000);
+	static char payload[100001];
+
+	begin();
+	memset(payload, 'p', sizeof payload - 1);
+	struct peer *from = come_up(&bench, 0, &connect, false);
+	struct peer *to = new_peer(&bench, V5, "to");
+	subscribe(to, "t", 1);
+	uint64_t before = counted(&bench, MEMORY);
+	for (uint16_t id = 1; id <= 3; id++)
+		peer_publish(from, QOS(1), id, "t", "", payload);
+	peer_send(to, 0x40, "0002"); /* open, and not in its turn */
+	peer_lose(from);
+	ck_assert_uint_gt(counted(&bench, MEMORY), before + 200000);
+	peer_send(to, 0x40, "0001");
+	peer_send(to, 0x40, "0003");
+	to->in_len = 0;
+	ck_assert_uint_lt(counted(&bench, MEMORY), before + 20000);
+	from = come_up(&bench, 0, &connect, true);
+	for (uint16_t id = 1; id <= 2; id++)
+		peer_publish(from, QOS(1) | DUP, id, "t", "", payload);
+	expect(from, 0x40, "0001");
+	expect(from, 0x40, "0002");
+	expect_nothing(to);
+	payload[0] = 'q';
+	peer_publish(from, QOS(1), 3, "t", "", payload); /* plainly another one */
+	expect_publish(to, QOS(1), 4, "t", "", payload);
+	peer_send(to, 0x40, "0004");
+	expect(from, 0x40, "0003");
+	bench_finish(&bench);
+}
+END_TEST
+
 /* A broker that stops has delivered nothing by that: its publishers keep their copies. */
 START_TEST(stop_opens_nothing)
 {
@@ -148,8 +187,11 @@ END_TEST
 
 Suite *gate_faults_suite(void)
 {
-	const TTest *tests[] = {refusal_ends_with_its_connection, another_after_one_for_nobody,
-				quota_of_this_connection, stop_opens_nothing,
+	const TTest *tests[] = {refusal_ends_with_its_connection,
+				another_after_one_for_nobody,
+				quota_of_this_connection,
+				stop_opens_nothing,
+				away_keeps_no_payload,
 				identifiers_far_apart};
 	Suite *suite = suite_create("gate_faults");
 	TCase *tcase = tcase_create("gate_faults");
