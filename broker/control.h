@@ -45,7 +45,9 @@
  *	{"command":"keys.list","name":"..."}           one line for each key of the account
  *	{"command":"keys.revoke","id":"key-..."}
  *
- *	{"command":"subject.export","name":"acct-..."} or with "address", as all of these:
+ *	{"command":"subject.export","name":"acct-...","clients":"a\nb"}
+ *							or with "address", as all of these;
+ *							"clients" may be left out:
  *	{"ok":true,"export":"..."}                     a signed text: subject.h
  *	{"command":"subject.rectify","name":"...","new_address":"..."}
  *	{"command":"subject.restrict","name":"...","set":"on"}     or off; likewise object

@@ -48,7 +48,7 @@ static void run(const struct control_source *source, const json_t *request, FILE
 
 static void export(const struct control_source *source, const json_t *request, FILE *out)
 {
-	run(source, request, out, OWN_EXPORT, SLICE_NONE);
+	run(source, request, out, OWN_EXPORT, control_text(request, "clients"));
 }
 
 static void rectify(const struct control_source *source, const json_t *request, FILE *out)

@@ -266,7 +266,7 @@ static bool find_names(const struct household_routes *routes, const struct contr
 
 /* ---- for an export: the desk's thread, or the control thread */
 
-/* Of all clients, with their place behind each name; to be freed. */
+/* Of all that are asked about, with their place behind each name; to be freed. */
 static struct route_own_name *name_all(const struct household_routes *routes,
 				       const struct subject_deliveries *asked, size_t *count)
 {
@@ -279,7 +279,7 @@ static struct route_own_name *name_all(const struct household_routes *routes,
 		uint8_t identity[SEAL_KEY_LEN];
 
 		if (!accounts_recognise(routes->house->accounts, auth_owner_number(asked->owner),
-					asked->clients[i].client_id, identity))
+					asked->clients[i], identity))
 			break;
 		const size_t n = hour_keys_names(routes->keys, identity, called);
 

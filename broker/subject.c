@@ -36,12 +36,13 @@ static json_t *sign(const struct subject_source *source, const json_t *document)
 	return answer;
 }
 
-static json_t *do_export(const struct subject_source *source, struct slice name)
+static json_t *do_export(const struct subject_source *source, struct slice name, struct slice named)
 {
 	json_t *document = json_object();
 	struct failure failure;
-	json_t *answer = subject_describe(source, name, document, &failure) ? sign(source, document)
-									    : refused(failure.text);
+	json_t *answer = subject_describe(source, name, named, document, &failure)
+			     ? sign(source, document)
+			     : refused(failure.text);
 
 	json_decref(document);
 	return answer;
@@ -127,7 +128,7 @@ json_t *subject_do(const struct subject_source *source, enum own_action action, 
 	*expel = 0;
 	switch (action) {
 	case OWN_EXPORT:
-		return do_export(source, name);
+		return do_export(source, name, argument);
 	case OWN_RECTIFY:
 		return do_rectify(source, name, argument);
 	case OWN_RESTRICT:

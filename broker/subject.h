@@ -6,7 +6,8 @@
  * An answer is one object of JSON, with "ok", and an "error" where that is false.
  *
  *   export    everything that is kept of the account and can be read; and a list of what is not
- *             kept, or cannot be read by anybody.  Signed: see below
+ *             kept, or cannot be read by anybody.  Signed: see below.  The argument names clients
+ *             whose sessions have ended, one a line, so that their deliveries are in it, too
  *   rectify   another e-mail address
  *   restrict  on: no rows of its deliveries are kept from now on
  *   object    on: it is in no statistics from now on
@@ -41,10 +42,10 @@ struct census;
 /* The last so many deliveries are in an export. */
 #define SUBJECT_DELIVERIES_MAX 20000u
 
-/* Deliveries from and to clients of an owner, who has these now. */
+/* Deliveries from and to clients of an owner: of those that are asked about. */
 struct subject_deliveries {
 	uint64_t owner;
-	const struct client_info *clients; /* by the numbers that rows have for them */
+	const struct slice *clients; /* identifiers, by the numbers that rows have for them */
 	size_t count;
 	void *self;
 	void (*row)(void *self, const struct route_own_row *row);
@@ -82,9 +83,12 @@ struct subject_source {
 json_t *subject_do(const struct subject_source *source, enum own_action action, struct slice name,
 		   struct slice argument, uint64_t *expel);
 
-/* Writes all that an export says, but the signature. */
-bool subject_describe(const struct subject_source *source, struct slice name, json_t *document,
-		      struct failure *failure);
+/*
+ * Writes all that an export says, but the signature.  `named`: client identifiers, one a line; a
+ * pseudonym is made with a secret of the account, so that naming somebody else's finds nothing.
+ */
+bool subject_describe(const struct subject_source *source, struct slice name, struct slice named,
+		      json_t *document, struct failure *failure);
 
 /* Rights as lines of {access, filter}; gives. */
 json_t *subject_rights(const struct account_rights *rights);

@@ -7,6 +7,8 @@
 #include "broker/subject.h"
 #include "storage/route/traffic.h"
 
+#include <stdlib.h>
+
 /* What an export says besides, so that nobody has to guess. */
 static const char *const not_kept[] = {
     "payloads: they are in memory until they are delivered, never on a disk, and not in this file",
@@ -21,9 +23,8 @@ static const char *const kept_elsewhere[] = {
     "that",
     "who was at the other end of a delivery: null stands for a client of somebody else, and for "
     "nobody",
-    "deliveries to and from clients whose session has ended: they are kept by pseudonyms, and only "
-    "who "
-    "knows the client identifier can tell whose they are",
+    "deliveries to and from clients whose session has ended and that were not named: they are kept "
+    "by pseudonyms, and only who knows the client identifier can tell whose they are",
     "log systems, mail servers and metric stores outside of the broker",
 };
 
@@ -154,16 +155,16 @@ static bool describe_session(const struct subject_source *source, const struct c
 
 struct telling {
 	json_t *rows;
-	const struct client_info *clients;
+	const struct slice *clients;
 };
 
 static json_t *end_of(const struct telling *telling, uint32_t number)
 {
-	const struct client_info *client = &telling->clients[number - 1];
+	if (number == 0)
+		return json_null();
+	const struct slice client = telling->clients[number - 1];
 
-	return number == 0
-		   ? json_null()
-		   : json_stringn((const char *)client->client_id.at, client->client_id.len);
+	return json_stringn((const char *)client.at, client.len);
 }
 
 static void describe_delivery(void *self, const struct route_own_row *row)
@@ -177,25 +178,85 @@ static void describe_delivery(void *self, const struct route_own_row *row)
 		      row->qos, "outcome", route_outcome_word((enum route_outcome)row->outcome)));
 }
 
-static bool export_deliveries(const struct subject_source *source, uint64_t owner,
-			      const struct client_info *clients, size_t count, json_t *document,
-			      struct failure *failure)
+/* The clients that deliveries are told of: those that there are, and those that are named. */
+struct whom {
+	struct slice *ids;
+	size_t count;
+	json_t *named;
+};
+
+static struct slice take_line(struct slice *lines)
 {
-	struct telling telling = {json_array(), clients};
-	const struct subject_deliveries asked = {owner, clients, count, &telling,
+	const uint8_t *end = lines->len > 0 ? memchr(lines->at, '\n', lines->len) : NULL;
+	const struct slice line = slice_of(lines->at, end ? (size_t)(end - lines->at) : lines->len);
+
+	*lines = slice_after(*lines, line.len + (end != NULL));
+	return line;
+}
+
+static bool add_named(struct whom *whom, struct slice named, struct failure *failure)
+{
+	bool good = true;
+
+	while (named.len > 0 && good) {
+		const struct slice id = take_line(&named);
+
+		if (id.len == 0)
+			continue;
+		whom->ids[whom->count++] = id;
+		good = json_array_append_new(whom->named,
+					     json_stringn((const char *)id.at, id.len)) == 0;
+	}
+	return good ||
+	       failure_set(failure, "clients are named by their identifiers in UTF-8, one a line");
+}
+
+static size_t lines_at_most(struct slice named)
+{
+	size_t count = 1;
+
+	for (size_t i = 0; i < named.len; i++)
+		count += named.at[i] == '\n';
+	return count;
+}
+
+static bool export_deliveries(const struct subject_source *source, uint64_t owner,
+			      const struct whom *whom, json_t *document, struct failure *failure)
+{
+	struct telling telling = {json_array(), whom->ids};
+	const struct subject_deliveries asked = {owner, whom->ids, whom->count, &telling,
 						 describe_delivery};
 	uint64_t all = 0;
 	const bool good = source->deliveries(source->self, &asked, &all, failure);
 	const json_int_t left_out = (json_int_t)all - (json_int_t)json_array_size(telling.rows);
 
-	json_object_set_new(
-	    document, "deliveries",
-	    json_pack("{s:o, s:I}", "rows", telling.rows, "older_left_out", left_out));
+	json_object_set_new(document, "deliveries",
+			    json_pack("{s:o, s:I, s:O}", "rows", telling.rows, "older_left_out",
+				      left_out, "named", whom->named));
 	return good;
 }
 
-static bool export_clients(const struct subject_source *source, uint64_t owner, json_t *document,
-			   struct failure *failure)
+/* Of the clients that there are, and of those that are named. */
+static bool export_routes(const struct subject_source *source, uint64_t owner,
+			  const struct client_info *clients, size_t count, struct slice named,
+			  json_t *document, struct failure *failure)
+{
+	struct whom whom = {calloc(count + lines_at_most(named), sizeof(struct slice)), count,
+			    json_array()};
+
+	must(whom.ids);
+	for (size_t i = 0; i < count; i++)
+		whom.ids[i] = clients[i].client_id;
+	bool good = add_named(&whom, named, failure) &&
+		    export_deliveries(source, owner, &whom, document, failure);
+
+	json_decref(whom.named);
+	free(whom.ids);
+	return good;
+}
+
+static bool export_clients(const struct subject_source *source, uint64_t owner, struct slice named,
+			   json_t *document, struct failure *failure)
 {
 	struct census *census = source->sessions(source->self, owner);
 	bool good = census_wait(census, SUBJECT_PATIENCE_MS);
@@ -208,7 +269,8 @@ static bool export_clients(const struct subject_source *source, uint64_t owner, 
 		for (size_t i = 0; i < count && good; i++)
 			good = describe_session(source, &clients[i], lines, failure);
 		json_object_set_new(document, "sessions", lines);
-		good = good && export_deliveries(source, owner, clients, count, document, failure);
+		good =
+		    good && export_routes(source, owner, clients, count, named, document, failure);
 	} else {
 		failure_set(failure,
 			    "the broker is too busy to list the sessions; again in a minute");
@@ -251,8 +313,8 @@ static void export_circumstances(const struct subject_source *source, json_t *do
 	    list_of(kept_elsewhere, sizeof kept_elsewhere / sizeof *kept_elsewhere));
 }
 
-bool subject_describe(const struct subject_source *source, struct slice name, json_t *document,
-		      struct failure *failure)
+bool subject_describe(const struct subject_source *source, struct slice name, struct slice named,
+		      json_t *document, struct failure *failure)
 {
 	uint64_t row;
 
@@ -262,5 +324,5 @@ bool subject_describe(const struct subject_source *source, struct slice name, js
 		return failure_set(failure, "there is no account of this name");
 	export_circumstances(source, document);
 	return export_logins(source, row, document, failure) &&
-	       export_clients(source, auth_owner(IDENTITY_ACCOUNT, row), document, failure);
+	       export_clients(source, auth_owner(IDENTITY_ACCOUNT, row), named, document, failure);
 }

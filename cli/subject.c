@@ -2,6 +2,7 @@
  * subject.c - `metrino subject`: the rights of the person behind an account, for the operator
  * (broker/subject.h).
  */
+#include "cli/buffer.h"
 #include "cli/command.h"
 #include "cli/control.h"
 #include "cli/secret.h"
@@ -13,7 +14,10 @@ static const char usage[] =
     "The rights of the person behind an account: access, rectification, restriction, objection\n"
     "and erasure.\n\n"
     "Usage: metrino subject ACTION NAME | --address [--data DIR | --socket PATH] [--json]\n\n"
-    "  export NAME          all that is kept of the account, as a signed text\n"
+    "  export NAME [--client ID]...\n"
+    "                       all that is kept of the account, as a signed text; with the "
+    "deliveries\n"
+    "                       of clients of it whose sessions have ended, where they are named\n"
     "  rectify NAME         another e-mail address, from standard input\n"
     "  restrict NAME on|off no rows of its deliveries are kept\n"
     "  object NAME on|off   it is in no statistics\n"
@@ -32,13 +36,14 @@ static const struct action {
 	const char *command; /* of the control socket */
 	const char *text;    /* the member of the answer that is to be printed; NULL: none */
 	bool takes_address;
-	bool takes_set; /* on or off */
+	bool takes_set;	    /* on or off */
+	bool takes_clients; /* --client */
 } actions[] = {
-    {"export", "subject.export", "export", false, false},
-    {"rectify", "subject.rectify", NULL, true, false},
-    {"restrict", "subject.restrict", NULL, false, true},
-    {"object", "subject.object", NULL, false, true},
-    {"erase", "subject.erase", "receipt", false, false},
+    {"export", "subject.export", "export", false, false, true},
+    {"rectify", "subject.rectify", NULL, true, false, false},
+    {"restrict", "subject.restrict", NULL, false, true, false},
+    {"object", "subject.object", NULL, false, true, false},
+    {"erase", "subject.erase", "receipt", false, false, false},
 };
 
 struct request {
@@ -47,6 +52,7 @@ struct request {
 	size_t word_count;
 	bool by_address, json, help;
 	const char *data, *socket;
+	struct buffer clients; /* identifiers, one a line */
 	struct text address, new_address;
 };
 
@@ -82,12 +88,25 @@ static bool check(const struct request *r, struct failure *failure)
 		return failure_set(failure,
 				   "What is to be done? export, rectify, restrict, object, "
 				   "erase or check-receipt.");
+	if (r->clients.len > 0 && !r->action->takes_clients)
+		return failure_set(failure, "--client is for export; %s takes none.",
+				   r->action->name);
 	size_t wanted = (r->by_address ? 0u : 1u) + (r->action->takes_set ? 1u : 0u);
 
 	if (r->word_count != wanted)
 		return failure_set(failure, "%s takes %s%s.", r->action->name,
 				   r->by_address ? "--address" : "the name of the account",
 				   r->action->takes_set ? ", and on or off" : "");
+	return true;
+}
+
+static bool add_client(struct request *r, const char *id, struct failure *failure)
+{
+	if (*id == '\0' || strchr(id, '\n') != NULL)
+		return failure_set(failure,
+				   "--client needs a client identifier behind it, of one line.");
+	buffer_add_text(&r->clients, id);
+	buffer_add_byte(&r->clients, '\n', 1);
 	return true;
 }
 
@@ -103,7 +122,10 @@ static bool read_arguments(struct request *r, int argc, char **argv, struct fail
 			return failure_set(failure, "%s needs a word behind it.", word);
 		if (value != NULL)
 			*value = argv[++i];
-		else if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0)
+		else if (strcmp(word, "--client") == 0) {
+			if (!add_client(r, ++i < argc ? argv[i] : "", failure))
+				return false;
+		} else if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0)
 			r->help = true;
 		else if (strcmp(word, "--json") == 0)
 			r->json = true;
@@ -138,8 +160,11 @@ static json_t *request_of(const struct request *r)
 	json_t *object = json_pack("{s:s}", "command", r->action->command);
 	const char *word = r->by_address ? NULL : r->words[0];
 	const char *on_or_off = r->action->takes_set ? r->words[r->word_count - 1] : NULL;
+	const struct buffer *clients = &r->clients;
 
-	if ((!r->by_address || set(object, "address", address->at, address->len)) &&
+	if ((clients->len == 0 ||
+	     set(object, "clients", (const char *)clients->at, clients->len)) &&
+	    (!r->by_address || set(object, "address", address->at, address->len)) &&
 	    (!word || set(object, "name", word, strlen(word))) &&
 	    (!on_or_off || set(object, "set", on_or_off, strlen(on_or_off))) &&
 	    (!r->action->takes_address || set(object, "new_address", next->at, next->len)))
@@ -182,6 +207,7 @@ static bool ask(struct request *r, struct failure *failure)
 
 	text_file_free(&r->address);
 	text_file_free(&r->new_address);
+	buffer_finish(&r->clients);
 	return good;
 }
 

@@ -125,9 +125,10 @@ class ExportTest(StoreTest):
         self.phone.send(wire.publish("home/wait", b"x", 1, 902))
         self.assertEqual(self.phone.expect(wire.PUBACK).packet_id, 902)
 
-    def export(self, name):
-        return subprocess.run([METRINO, "subject", "export", name, "--data", str(self.broker.data)], timeout=30, check=True,
-                              capture_output=True, text=True).stdout
+    def export(self, name, *clients):
+        return subprocess.run([METRINO, "subject", "export", name, "--data", str(self.broker.data),
+                               *(word for client in clients for word in ("--client", client))],
+                              timeout=30, check=True, capture_output=True, text=True).stdout
 
     def until_logins_are_written(self):
         """Once in ten seconds; and that a client has gone, when it has."""
@@ -268,11 +269,40 @@ class Export(ExportTest):
                 self.say(action, "off")
                 self.assertEqual(self.ends(), [("ann-phone", None, "delivered")] * rows)
 
+    def test_clients_that_have_gone_are_named(self):
+        """What they sent and got is in it then; who names clients of somebody else learns nothing."""
+        lamp, phone = self.lasting(self.bob, "bob-lamp"), self.lasting(self.ann, "ann-phone")
+        lamp.subscribe("home/1", 1)
+        phone.subscribe("home/2", 1)
+        for client_id in ("ann-once", "ann: twice"):
+            gone = self.enter(self.ann, "the password", client_id)
+            gone.publish("home/1", b"x", 1)
+            lamp.message()
+            gone.publish("home/2", b"x", 1)
+            phone.message()
+            gone.disconnect()
+
+        def told(*named):
+            found = document(self.export(self.ann, *named))["deliveries"]
+            self.assertEqual(found["named"], list(named))
+            return sorted(((row["from"], row["to"]) for row in found["rows"]), key=str)
+        eventually(lambda: told() == [(None, "ann-phone")] * 2, what="both clients to have gone")
+        once, twice = (("ann-once", None), ("ann-once", "ann-phone")), (("ann: twice", None), ("ann: twice", "ann-phone"))
+        self.assertEqual(told("ann-once"), sorted([*once, (None, "ann-phone")], key=str))
+        everybody = sorted([*once, *twice], key=str)
+        self.assertEqual(told("ann-once", "bob-lamp", "ann-phone", "nobody", "ann: twice"), everybody)
+        phone.subscribe(ANSWER)
+        phone.publish("$metrino/me/export", b"ann-once\n\nann: twice\n", 1)
+        own = document(json.loads(phone.message().payload)["export"])["deliveries"]
+        self.assertEqual(sorted(((row["from"], row["to"]) for row in own["rows"]), key=str), everybody)
+        phone.publish("$metrino/me/export", b"ann-\xff", 1)
+        self.assertIn("UTF-8, one a line", json.loads(phone.message().payload)["error"])
+
     def test_without_route_rows(self):
         self.broker.config += "route_max_bytes 0\n"
         self.restart()
         self.lasting(self.ann, "ann-phone")
-        self.assertEqual(document(self.export(self.ann))["deliveries"], {"rows": [], "older_left_out": 0})
+        self.assertEqual(document(self.export(self.ann))["deliveries"], {"rows": [], "older_left_out": 0, "named": []})
 
 
 if __name__ == "__main__":

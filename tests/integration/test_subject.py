@@ -145,7 +145,10 @@ class Subjects(AccountTest):
     def test_bad_arguments_say_what_is_right(self):
         for words, said in (((), "export, rectify, restrict"), (("dance",), "export, rectify, restrict"),
                             (("export",), "the name of the account"), (("restrict", "x"), "on or off"),
-                            (("export", "x", "y"), "the name of the account"), (("export", "--data"), "a word behind")):
+                            (("export", "x", "y"), "the name of the account"), (("export", "--data"), "a word behind"),
+                            (("export", "x", "--client"), "a client identifier behind"),
+                            (("export", "x", "--client", "a\nb"), "of one line"),
+                            (("object", "x", "on", "--client", "a"), "is for export")):
             done = subprocess.run([METRINO, "subject", *words], timeout=10, check=False, capture_output=True, text=True)
             self.assertEqual(done.returncode, 1)
             self.assertIn(said, done.stderr)
