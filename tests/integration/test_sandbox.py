@@ -11,7 +11,8 @@ import sys
 import tempfile
 import unittest
 
-from harness import COMMAND, OwnBrokerTest, eventually, free_port, own_only, preload, run_client, tool
+from harness import COMMAND, ROOT, OwnBrokerTest, eventually, free_port, own_only, preload, run_client, tool
+from test_faults import behind
 from test_household import get, metric
 import pki
 
@@ -41,6 +42,21 @@ class Sandbox(OwnBrokerTest):
         self.assertEqual(status["Seccomp"], "0" if SANITIZED else "2")
         self.assertEqual(metric(text, "metrino_sandbox_calls"), 0 if SANITIZED else 1)
         # Where the kernel has no Landlock that is said.
+        self.assertEqual(metric(text, "metrino_sandbox_files") == 0, "no Landlock" in self.broker.log())
+
+    def test_the_unit_lets_it_start_and_give_up_the_same(self):
+        """The filter of our systemd unit: what it forbids, the broker does not need."""
+        if SANITIZED:
+            self.skipTest("not possible here: sanitizers make calls of their own")
+        if not shutil.which("systemd-analyze"):
+            self.skipTest("not possible here: no systemd that knows its sets of calls")
+        admin = free_port()
+        self.broker.config = f"admin_listener {admin}"
+        unit = ROOT / "scripts" / "metrinod.service.in"
+        behind(self.broker, sys.executable, ROOT / "tests" / "lib" / "unit_filter.py", unit)
+        self.broker.start()
+        text = get(admin, "/metrics")[1]
+        self.assertEqual(metric(text, "metrino_sandbox_calls"), 1)
         self.assertEqual(metric(text, "metrino_sandbox_files") == 0, "no Landlock" in self.broker.log())
 
     def time_slices(self):
