@@ -1,0 +1,60 @@
+"""The manual pages and --help name the same commands and flags."""
+
+import os
+import re
+import shlex
+import subprocess
+import unittest
+
+from harness import COMMAND, ROOT, own_only
+
+MANUAL = ROOT / "docs" / "man"
+METRINO = shlex.split(os.environ.get("METRINO") or shlex.quote(str(ROOT / "build" / "metrino")))
+FLAG = re.compile(r"(?<![\w-])--?[A-Za-z][\w-]*")
+PAGES_OF_THEIR_OWN = ("pub", "sub", "rr", "bench", "account", "audit", "privacy", "subject")
+
+
+def page(name):
+    """The text of a page, without what troff does to letters."""
+    text = (MANUAL / name).read_text().replace(r"\-", "-")
+    return re.sub(r"\\f[BIRP]", "", text)
+
+
+def tags(text):
+    """What entries begin with: the lines behind .TP."""
+    return "\n".join(re.findall(r"^\.TP\n(.*)$", text, re.MULTILINE))
+
+
+def flags(text):
+    return set(FLAG.findall(text))
+
+
+def help_of(*command):
+    done = subprocess.run([*command, "--help"], capture_output=True, text=True, timeout=15, check=False)
+    assert done.returncode == 0, done
+    return done.stdout
+
+
+@own_only("its own pages")
+class Manual(unittest.TestCase):
+    def same(self, helped, text):
+        """--help itself need not be told of."""
+        self.assertEqual(flags(helped) - flags(text), set(), "in --help, not in the page")
+        self.assertEqual(flags(tags(text)) - flags(helped) - {"--help"}, set(), "in the page, not in --help")
+
+    def test_commands_with_a_page(self):
+        for name in PAGES_OF_THEIR_OWN:
+            with self.subTest(name):
+                self.same(help_of(*METRINO, name), page(f"metrino-{name}.1"))
+
+    def test_the_others(self):
+        names = re.findall(r"^  ([a-z]+) ", help_of(*METRINO), re.MULTILINE)
+        self.assertGreater(set(names), set(PAGES_OF_THEIR_OWN))
+        text = page("metrino.1")
+        for name in names:
+            self.assertRegex(text, rf"(?m)^\.B metrino {name}\b", "the synopsis")
+            self.assertRegex(text, rf"(?m)^\.TP\n\.B {name}$", "the description")
+        self.same("".join(help_of(*METRINO, name) for name in set(names) - set(PAGES_OF_THEIR_OWN)), text)
+
+    def test_the_broker(self):
+        self.same(help_of(*COMMAND), page("metrinod.8"))
