@@ -353,7 +353,8 @@ sbom: $(programs) ## the libraries inside the programs, with versions and licenc
 
 install: $(programs) ## programs, configuration and systemd unit (DESTDIR, PREFIX, SYSCONFDIR)
 	install -D -m 755 -t $(DESTDIR)$(PREFIX)/bin $(programs)
-	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/doc/metrino metrino.conf.example README.md LICENSE
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/doc/metrino metrino.conf.example README.md CHANGELOG.md SECURITY.md LICENSE
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/doc/metrino/docs $(wildcard docs/*.md)
 	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system $(DESTDIR)$(SYSCONFDIR)/metrino
 	sed 's,@PREFIX@,$(PREFIX),; s,@SYSCONFDIR@,$(SYSCONFDIR),' scripts/metrinod.service.in \
 		>$(DESTDIR)$(PREFIX)/lib/systemd/system/metrinod.service
