@@ -186,7 +186,7 @@ struct session {
 	struct absence *absence;	    /* NULL while connected */
 	struct traffic *traffic;	    /* NULL for a quiet one; read by traffic_of() */
 	struct shared_subscription *shared; /* its memberships */
-	struct retain_wait *scans;	    /* retained messages still to come */
+	struct retain_waits *scans;	    /* retained messages still to come */
 	uint32_t stored_expiry_s;
 	uint32_t subscriptions; /* head of its list, 0 for none */
 	uint32_t subscription_count;

@@ -69,8 +69,8 @@ void retained_timer(struct shard *shard, struct timer *timer);
 
 /* ---- the session's side ---- */
 
-/* One subscription whose retained messages are still coming. */
-struct retain_wait;
+/* The subscriptions of a session whose retained messages are still coming. */
+struct retain_waits;
 
 /* Asks for the retained messages of a subscription that is in force. */
 void retain_begin(struct shard *shard, struct session *session, struct slice filter,

@@ -7,7 +7,7 @@
 #define uthash_fatal(text)    must_fail(text, __FILE__, __LINE__)
 #include <uthash.h>
 
-/* A session's are a hash table by their filters, walked in the order in which they were added. */
+/* One subscription whose retained messages are still coming. */
 struct retain_wait {
 	UT_hash_handle hh;
 	uint64_t since;	 /* of the same count as tickets */
@@ -19,19 +19,33 @@ struct retain_wait {
 	bool found;	 /* something has come */
 	uint8_t options;
 	uint32_t identifier;
-	uint64_t *live; /* topics of live retained publishes, hashed; each once */
-	uint32_t live_count;
-	uint32_t live_room;
-	struct index by_live; /* places in `live`, plus 1 */
 	size_t filter_len;
 	uint8_t filter[];
 };
 
+/* The topic of live retained publishes. */
+struct live {
+	uint64_t topic; /* hashed */
+	uint64_t last;	/* when the latest came, of the same count as `since` */
+};
+
+/*
+ * All of a session: a hash table by their filters, walked in the order in which they were added.
+ * There may be very many, so that nothing that a publish does walks through them.
+ */
+struct retain_waits {
+	struct retain_wait *first;
+	struct live *live; /* since the first one, each topic once */
+	uint32_t live_count;
+	uint32_t live_room;
+	struct index by_topic; /* places in `live`, plus 1 */
+};
+
 /* What each is charged. */
-#define LIVE_COST (sizeof(uint64_t) + 2 * sizeof(struct index_slot))
+#define LIVE_COST (sizeof(struct live) + 2 * sizeof(struct index_slot))
 
 /* Beyond this a subscriber may see an older message after a newer one. */
-#define LIVE_MAX 16384u
+#define LIVE_MAX 65536u
 
 /* A session takes more while it has less than this waiting. */
 #define QUEUE_LOW  256u
@@ -74,10 +88,21 @@ static unsigned hash_of(const struct shard *shard, struct slice filter)
 static struct retain_wait *wait_for(const struct shard *shard, const struct session *session,
 				    struct slice filter)
 {
-	struct retain_wait *wait;
-	HASH_FIND_BYHASHVALUE(hh, session->scans, filter.at, (unsigned)filter.len,
+	struct retain_wait *wait = NULL;
+	if (session->scans == NULL)
+		return NULL;
+	HASH_FIND_BYHASHVALUE(hh, session->scans->first, filter.at, (unsigned)filter.len,
 			      hash_of(shard, filter), wait);
 	return wait;
+}
+
+static struct retain_waits *waits_of(struct shard *shard, struct session *session)
+{
+	if (session->scans == NULL) {
+		session->scans = memory_get_zeroed(sizeof *session->scans);
+		purse_force(&shard->purse, sizeof *session->scans);
+	}
+	return session->scans;
 }
 
 void retain_begin(struct shard *shard, struct session *session, struct slice filter,
@@ -101,54 +126,74 @@ void retain_begin(struct shard *shard, struct session *session, struct slice fil
 	if (!topic_filter_wild(filter))
 		wait->party = wait->last = retained_home(shard, filter);
 	purse_force(&shard->purse, sizeof *wait + filter.len);
-	HASH_ADD_KEYPTR_BYHASHVALUE(hh, session->scans, wait->filter, (unsigned)filter.len,
+	struct retain_waits *waits = waits_of(shard, session);
+	HASH_ADD_KEYPTR_BYHASHVALUE(hh, waits->first, wait->filter, (unsigned)filter.len,
 				    hash_of(shard, filter), wait);
 	retain_continue(shard, session);
 }
 
 static void free_wait(struct shard *shard, struct session *session, struct retain_wait *wait)
 {
-	HASH_DEL(session->scans, wait);
-	purse_give(&shard->purse, sizeof *wait + wait->filter_len + wait->live_count * LIVE_COST);
-	index_finish(&wait->by_live);
-	memory_free(wait->live);
+	struct retain_waits *waits = session->scans;
+	HASH_DEL(waits->first, wait);
+	purse_give(&shard->purse, sizeof *wait + wait->filter_len);
 	memory_free(wait);
+	if (waits->first)
+		return;
+	purse_give(&shard->purse, sizeof *waits + waits->live_count * LIVE_COST);
+	index_finish(&waits->by_topic);
+	memory_free(waits->live);
+	memory_free(waits);
+	session->scans = NULL;
+}
+
+static struct retain_wait *first_of(const struct session *session)
+{
+	return session->scans ? session->scans->first : NULL;
 }
 
 /* One after the other, so that a session occupies the homes with one walk at a time. */
 void retain_continue(struct shard *shard, struct session *session)
 {
-	struct retain_wait *wait = session->scans;
+	struct retain_wait *wait = first_of(session);
 	if (wait && !wait->asked && has_room(shard, session))
 		ask(shard, session, wait);
 }
 
-static bool is_live(const struct retain_wait *wait, uint64_t hash)
+static struct live *find_live(const struct retain_waits *waits, uint64_t topic)
 {
 	struct index_probe probe;
-	uint32_t n = index_first(&wait->by_live, hash, &probe);
-	while (n != 0 && wait->live[n - 1] != hash)
-		n = index_next(&wait->by_live, &probe);
-	return n != 0;
+	uint32_t n = index_first(&waits->by_topic, topic, &probe);
+	while (n != 0 && waits->live[n - 1].topic != topic)
+		n = index_next(&waits->by_topic, &probe);
+	return n ? &waits->live[n - 1] : NULL;
 }
 
 void retain_note_live(struct shard *shard, struct session *session, struct slice topic)
 {
+	struct retain_waits *waits = session->scans;
 	uint64_t hash = hash_keyed(shard->hash_key, topic);
-	for (struct retain_wait *wait = session->scans; wait; wait = wait->hh.next) {
-		if (wait->live_count >= LIVE_MAX || !topic_matches(filter_of(wait), topic) ||
-		    is_live(wait, hash) || !purse_take(&shard->purse, LIVE_COST))
-			continue;
-		wait->live = shard_grow(wait->live, &wait->live_room, wait->live_count + 1,
-					sizeof *wait->live);
-		wait->live[wait->live_count++] = hash;
-		index_add(&wait->by_live, hash, wait->live_count);
+	struct live *live = find_live(waits, hash);
+	if (live == NULL) {
+		if (waits->live_count >= LIVE_MAX || !purse_take(&shard->purse, LIVE_COST))
+			return;
+		waits->live = shard_grow(waits->live, &waits->live_room, waits->live_count + 1,
+					 sizeof *waits->live);
+		live = &waits->live[waits->live_count++];
+		live->topic = hash;
+		index_add(&waits->by_topic, hash, waits->live_count);
 	}
+	live->last = ++shard->serial;
 }
 
-static bool was_live(const struct shard *shard, const struct retain_wait *wait, struct slice topic)
+/* Since this wait began? */
+static bool was_live(const struct shard *shard, const struct session *session,
+		     const struct retain_wait *wait, struct slice topic)
 {
-	return wait->live_count > 0 && is_live(wait, hash_keyed(shard->hash_key, topic));
+	if (session->scans->live_count == 0)
+		return false;
+	const struct live *live = find_live(session->scans, hash_keyed(shard->hash_key, topic));
+	return live && live->last > wait->since;
 }
 
 static void stop(struct shard *shard, struct session *session, struct retain_wait *wait)
@@ -167,7 +212,7 @@ void retain_stop(struct shard *shard, struct session *session, struct slice filt
 	struct retain_wait *wait;
 	if (filter.len == 0)
 		while (session->scans)
-			stop(shard, session, session->scans);
+			stop(shard, session, session->scans->first);
 	else if ((wait = wait_for(shard, session, filter)) != NULL)
 		stop(shard, session, wait);
 }
@@ -199,7 +244,7 @@ static void next_party(struct shard *shard, struct session *session, struct reta
  */
 static void pass_over(struct shard *shard, struct session *session, const struct mail *mail)
 {
-	struct retain_wait *wait = session->scans;
+	struct retain_wait *wait = first_of(session);
 	while (wait && wait->since < mail->ticket) {
 		struct retain_wait *next = wait->hh.next;
 		if (wait->party == mail->from && !wait->begun && wait->filter[0] != '$')
@@ -211,7 +256,7 @@ static void pass_over(struct shard *shard, struct session *session, const struct
 void retain_found(struct shard *shard, struct mail *mail)
 {
 	struct session *session = session_by_number(shard, mail->member.session);
-	struct retain_wait *wait = session ? session->scans : NULL;
+	struct retain_wait *wait = session ? first_of(session) : NULL;
 	/* Not asked for: the home has ended the walk early. */
 	while (wait && (wait->ticket != mail->ticket || wait->party != mail->from))
 		wait = wait->hh.next;
@@ -220,7 +265,7 @@ void retain_found(struct shard *shard, struct mail *mail)
 	wait->asked = false;
 	wait->found = true;
 	for (uint32_t i = 0; i < mail->count; i++)
-		if (!was_live(shard, wait, message_topic(mail->messages[i])))
+		if (!was_live(shard, session, wait, message_topic(mail->messages[i])))
 			deliver_found(shard, session, wait, mail->messages[i]);
 	if (mail->last)
 		next_party(shard, session, wait);

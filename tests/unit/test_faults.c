@@ -409,6 +409,49 @@ START_TEST(retained_walk_cut_short)
 }
 END_TEST
 
+/*
+ * A client with very many filters, whose retained messages wait because it does not read, makes a
+ * live publish no dearer: that is noted once for its topic, not for each filter.
+ */
+START_TEST(live_is_noted_once)
+{
+	enum { LEVELS = 8, FILTERS = 1 << LEVELS, LARGE = 70, EACH = 16 };
+	static char payload[4097];
+	struct bytes entries = {0};
+	struct peer *from, *to;
+	uint64_t before;
+	char text[32];
+
+	memset(payload, 'p', sizeof payload - 1);
+	bench_begin(&bench, 1);
+	from = new_peer(&bench, V5, "from");
+	for (unsigned i = 0; i < LARGE; i++) {
+		snprintf(text, sizeof text, "large/%u", i);
+		peer_publish(from, RETAIN, 0, text, "", payload);
+	}
+	to = new_peer(&bench, V5, "to");
+	to->full = true;
+	peer_send(to, 0x82, "00 01 00 00 07 'large/#' 00");
+	for (unsigned i = 0; i < FILTERS; i++) { /* each level itself, or any */
+		for (unsigned level = 0; level < LEVELS; level++)
+			memcpy(text + 2 * level, i >> level & 1 ? "+/" : "t/", 2);
+		text[2 * LEVELS - 1] = 0;
+		add_text(&entries, text);
+		add(&entries, "", 1);
+	}
+	for (; entries.len < 1 << 14;) { /* of which there may be any number */
+		add_text(&entries, "other");
+		add(&entries, "", 1);
+	}
+	send_subscribe(to, &entries);
+	peer_publish(from, RETAIN, 0, "t/t/t/t/t/t/t/t", "", "x");
+	before = counted(&bench, MEMORY);
+	peer_publish(from, RETAIN, 0, "t/t/t/t/t/t/t/u", "", "x");
+	ck_assert_uint_lt(counted(&bench, MEMORY), before + FILTERS / 2 * EACH);
+	bench_finish(&bench);
+}
+END_TEST
+
 /* Coming and going tells each group: the mail of a turn is gone before the next one makes more. */
 START_TEST(mail_keeps_up)
 {
@@ -499,6 +542,7 @@ Suite *faults_suite(void)
 	tcase_add_test(tcase, retained_asked_once);
 	tcase_add_test(tcase, retained_go_on_after_unsubscribe);
 	tcase_add_test(tcase, retained_walk_cut_short);
+	tcase_add_test(tcase, live_is_noted_once);
 	tcase_add_test(tcase, mail_keeps_up);
 	tcase_add_test(tcase, expiry_lowered_to_none);
 	tcase_add_test(tcase, taken_over_while_storing);
