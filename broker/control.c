@@ -156,20 +156,21 @@ static void lift_ban(const struct control_source *source, const json_t *request,
 {
 	const char *address = json_string_value(json_object_get(request, "address"));
 	const json_t *id = json_object_get(request, "client_id");
+	struct failure failure;
 
 	if (!address == !json_is_string(id)) {
 		control_say_error(out,
 				  "bans.lift needs \"address\", a string, or else \"client_id\"");
 		return;
 	}
-	bool lifted = address ? source->lift(source->self, address)
+	failure_set(&failure, "no ban of this client identifier");
+	bool lifted = address ? source->lift(source->self, address, &failure)
 			      : source->lift_client(source->self, slice_of(json_string_value(id),
 									   json_string_length(id)));
 	if (lifted)
 		control_say(out, json_pack("{s:b, s:i}", "ok", 1, "lifted", 1));
 	else
-		control_say_error(out, address ? "no ban of this address"
-					       : "no ban of this client identifier");
+		control_say_error(out, failure.text);
 }
 
 static const struct control_command commands[] = {

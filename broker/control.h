@@ -144,8 +144,8 @@ struct control_source {
 	struct census *(*kick)(void *self, struct slice client_id);
 	/* Calls back at once for each ban. */
 	void (*bans)(void *self, void *caller, control_ban *call);
-	/* False when there is no such ban. */
-	bool (*lift)(void *self, const char *address);
+	/* False when there is no such ban; of an address also why, as it may be none. */
+	bool (*lift)(void *self, const char *address, struct failure *failure);
 	bool (*lift_client)(void *self, struct slice client_id);
 	struct accounts *accounts;   /* NULL: there are none */
 	struct aggregate *aggregate; /* likewise */

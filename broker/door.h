@@ -100,10 +100,10 @@ struct door_ban {
 void door_each_ban(struct door *door, void *self,
 		   void (*call)(void *self, const struct door_ban *ban));
 
-/* Of an address, or as door_each_ban() gives it; false when there is none. */
-bool door_lift_ban(struct door *door, const char *address);
+/* Of an address, or as door_each_ban() gives it; false, and why, when there is none. */
+bool door_lift_ban(struct door *door, const char *address, struct failure *failure);
 
-/* Of a client identifier, whoever had it; likewise. */
+/* Of a client identifier, whoever had it; false when there is none. */
 bool door_lift_client_ban(struct door *door, struct slice client_id);
 
 #endif

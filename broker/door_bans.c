@@ -115,15 +115,17 @@ void door_forget(struct door *door, uint64_t now_ms)
 	pthread_mutex_unlock(&door->lock);
 }
 
-bool door_lift_ban(struct door *door, const char *address)
+bool door_lift_ban(struct door *door, const char *address, struct failure *failure)
 {
 	struct throttle_address from;
 	if (!read_address(address, &from))
-		return false;
+		return failure_set(failure, "that is no IP address; right would be one as "
+					    "`metrino ban list` shows it: 192.0.2.7, or of IPv6 "
+					    "an address or a network like 2001:db8::" NETWORK);
 	pthread_mutex_lock(&door->lock);
 	bool lifted = throttle_lift(door->throttle, moment_now().ms, &from);
 	pthread_mutex_unlock(&door->lock);
-	return lifted;
+	return lifted || failure_set(failure, "no ban of this address");
 }
 
 bool door_lift_client_ban(struct door *door, struct slice client_id)

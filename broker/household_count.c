@@ -201,11 +201,12 @@ static void list_bans(void *self, void *caller, control_ban *call)
 		door_each_ban(house->door, caller, call);
 }
 
-static bool lift_ban(void *self, const char *address)
+static bool lift_ban(void *self, const char *address, struct failure *failure)
 {
 	const struct household *house = self;
 
-	return house->door && door_lift_ban(house->door, address);
+	return house->door ? door_lift_ban(house->door, address, failure)
+			   : failure_set(failure, "nobody logs in here, so nobody is banned");
 }
 
 static bool lift_client_ban(void *self, struct slice client_id)

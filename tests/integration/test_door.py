@@ -218,6 +218,10 @@ class Bans(DoorTest):
         code, words = self.ban("list")
         self.assertEqual((code, words.split()[1:], int(words.split()[0]) <= 7200), (0, ["failed_logins", "address", here], True))
         self.assertEqual(self.ban("lift", "192.0.2.1"), (1, "Error: no ban of this address\n"))
+        for word in ("bob", "192.0.2", "192.0.2.1/24", "2001:db8::/48"):
+            code, words = self.ban("lift", word)
+            self.assertEqual(code, 1)
+            self.assertIn("that is no IP address; right would be", words)
         self.assertEqual(self.ban("lift", here), (0, ""))
         self.assertEqual(self.comes_in("bob", "secret", source=here), 0)
         self.assertEqual(self.ban(), (0, ""))

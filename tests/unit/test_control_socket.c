@@ -81,10 +81,10 @@ static bool lift_only_a(void *self, struct slice client_id)
 	return slice_equal(client_id, SLICE_LITERAL("a"));
 }
 
-static bool lift_only_7(void *self, const char *address)
+static bool lift_only_7(void *self, const char *address, struct failure *told)
 {
 	(void)self;
-	return strcmp(address, "192.0.2.7") == 0;
+	return strcmp(address, "192.0.2.7") == 0 || failure_set(told, "no ban of this address");
 }
 
 static const struct control_source source = {.count = count_two_of_three,
