@@ -66,7 +66,7 @@ struct auth_log_counts {
 
 void auth_log_count(struct auth_log *log, struct auth_log_counts *counts);
 
-/* Calls back for each row of an account, in no order. */
+/* Calls back for each row of an account, in no order.  Whoever writes rows does not wait for it. */
 struct auth_log_row {
 	uint64_t minute_s; /* its beginning, since 1970 */
 	enum auth_log_result result;

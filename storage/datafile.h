@@ -120,6 +120,18 @@ bool datafile_walk(struct datafile *file, MDB_txn *txn, enum data_table table, v
 				struct failure *failure),
 		   struct failure *failure);
 
+/* So many rows at most, from a row on; then `from` is where the next part begins. */
+struct datafile_part {
+	uint64_t from;
+	size_t rows;
+	bool over; /* there is no next part */
+};
+bool datafile_walk_part(struct datafile *file, MDB_txn *txn, enum data_table table,
+			struct datafile_part *part, void *self,
+			bool (*give)(void *self, uint64_t row, struct slice bytes,
+				     struct failure *failure),
+			struct failure *failure);
+
 /* "FILE is damaged: ... CLASS row N: " before what is there.  Returns false. */
 bool datafile_damaged(const struct datafile *file, enum data_table table, uint64_t row,
 		      struct failure *failure);

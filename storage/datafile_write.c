@@ -227,33 +227,60 @@ bool datafile_damaged(const struct datafile *file, enum data_table table, uint64
 			       LMDB_FILE_ADVICE, datafile_row_name(table), (unsigned long long)row);
 }
 
-bool datafile_walk(struct datafile *file, MDB_txn *txn, enum data_table table, void *self,
-		   bool (*give)(void *self, uint64_t row, struct slice bytes,
-				struct failure *failure),
-		   struct failure *failure)
+static bool read_key(const struct datafile *file, enum data_table table, const MDB_val *key,
+		     uint64_t *row, struct failure *failure)
 {
-	MDB_cursor *cursor;
-	MDB_val key;
+	if (key->mv_size != ROW_LEN)
+		return failure_set(failure,
+				   "%s is damaged: a %s row has a key of %zu bytes, expected "
+				   "%u; " LMDB_FILE_ADVICE,
+				   file->path, datafile_row_name(table), key->mv_size, ROW_LEN);
+	*row = bytes_get(key->mv_data, ROW_LEN);
+	return true;
+}
+
+bool datafile_walk_part(struct datafile *file, MDB_txn *txn, enum data_table table,
+			struct datafile_part *part, void *self,
+			bool (*give)(void *self, uint64_t row, struct slice bytes,
+				     struct failure *failure),
+			struct failure *failure)
+{
+	uint8_t place[ROW_LEN];
+	MDB_val key = key_of(part->from, place);
 	MDB_val value;
+	MDB_cursor_op next = part->from == 0 ? MDB_FIRST : MDB_SET_RANGE;
+	MDB_cursor *cursor;
+	uint64_t row = 0;
+	size_t left = part->rows;
 	bool ok = true;
 	int code = mdb_cursor_open(txn, file->tables[table], &cursor);
 
 	if (code != 0)
 		return datafile_fail(file, "cannot be read", code, failure);
-	while (ok && (code = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) == 0) {
-		if (key.mv_size != ROW_LEN) {
-			ok =
-			    failure_set(failure,
-					"%s is damaged: a %s row has a key of %zu "
-					"bytes, expected %u; " LMDB_FILE_ADVICE,
-					file->path, datafile_row_name(table), key.mv_size, ROW_LEN);
+	while (ok && left > 0 && !part->over) {
+		code = mdb_cursor_get(cursor, &key, &value, next);
+		if (code != 0)
 			break;
-		}
-		ok = give(self, bytes_get(key.mv_data, ROW_LEN),
-			  slice_of(value.mv_data, value.mv_size), failure);
+		ok = read_key(file, table, &key, &row, failure) &&
+		     give(self, row, slice_of(value.mv_data, value.mv_size), failure);
+		part->from = row + 1;
+		part->over = row == UINT64_MAX;
+		next = MDB_NEXT;
+		left--;
 	}
 	mdb_cursor_close(cursor);
-	if (ok && code != MDB_NOTFOUND)
+	if (code == MDB_NOTFOUND)
+		part->over = true;
+	else if (code != 0)
 		return datafile_fail(file, "cannot be read", code, failure);
 	return ok;
+}
+
+bool datafile_walk(struct datafile *file, MDB_txn *txn, enum data_table table, void *self,
+		   bool (*give)(void *self, uint64_t row, struct slice bytes,
+				struct failure *failure),
+		   struct failure *failure)
+{
+	return datafile_walk_part(file, txn, table, &(struct datafile_part){.rows = SIZE_MAX}, self,
+				  give, failure);
 }

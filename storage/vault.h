@@ -120,6 +120,9 @@ struct vault_visitor {
 /*
  * Opens every row of a class, in no order.  A damaged row fails, naming file and row, and nothing
  * is skipped but rows whose day's key is destroyed: those are as good as deleted.
+ *
+ * Rows of days come some hundred at a time, and others may commit meanwhile: whether what they put
+ * or delete then is given is not said.
  */
 bool vault_load(struct vault *vault, enum vault_class class, const struct vault_visitor *visitor,
 		struct failure *failure);

@@ -96,9 +96,10 @@ static bool find_key(struct vault *vault, MDB_txn *txn, const struct vault_kind 
 	return code == 0;
 }
 
-bool vault_open_rows(struct vault *vault, MDB_txn *txn, const struct vault_kind *kind,
-		     const struct vault_rows *rows, const struct vault_reader *reader,
-		     struct failure *failure)
+/* `body` has room for SEALED_BODY_MAX; rows of days need no transaction. */
+static bool open_rows(struct vault *vault, MDB_txn *txn, const struct vault_kind *kind,
+		      const struct vault_rows *rows, const struct vault_reader *reader,
+		      uint8_t *body, struct failure *failure)
 {
 	struct open_key key = {.known = false};
 	bool ok = true;
@@ -110,15 +111,22 @@ bool vault_open_rows(struct vault *vault, MDB_txn *txn, const struct vault_kind 
 		ok = find_key(vault, txn, kind, row, &key, failure);
 		if (!ok || !key.found)
 			continue;
-		ok = sealed_record_open(row->record, row->row, key.key, vault->body, failure);
+		ok = sealed_record_open(row->record, row->row, key.key, body, failure);
 		if (ok)
-			ok = reader->give(reader->self, row, slice_of(vault->body, len), failure);
+			ok = reader->give(reader->self, row, slice_of(body, len), failure);
 		else
 			datafile_damaged(&vault->file, kind->table, row->row, failure);
-		explicit_bzero(vault->body, len);
+		explicit_bzero(body, len);
 	}
 	explicit_bzero(&key, sizeof(key));
 	return ok;
+}
+
+bool vault_open_rows(struct vault *vault, MDB_txn *txn, const struct vault_kind *kind,
+		     const struct vault_rows *rows, const struct vault_reader *reader,
+		     struct failure *failure)
+{
+	return open_rows(vault, txn, kind, rows, reader, vault->body, failure);
 }
 
 /* ---- a class ---- */
@@ -145,7 +153,7 @@ static bool give(void *self, const struct vault_row *row, struct slice body,
 	return visitor->row(visitor->self, row->row, owner, body, failure);
 }
 
-static bool load(void *self, MDB_txn *txn, struct failure *failure)
+static bool load_all(void *self, MDB_txn *txn, struct failure *failure)
 {
 	struct loading *loading = self;
 	const struct vault_kind *kind = loading->kind;
@@ -153,13 +161,87 @@ static bool load(void *self, MDB_txn *txn, struct failure *failure)
 	struct vault_rows rows = {0};
 	bool ok;
 
-	if (kind->under != UNDER_DAY)
-		loading->by_leaf =
-		    owners_by_leaf(&loading->vault->owners, OWNER_ACCOUNT, &loading->end);
+	loading->by_leaf = owners_by_leaf(&loading->vault->owners, OWNER_ACCOUNT, &loading->end);
 	ok = vault_collect(loading->vault, txn, kind->table, kind->class, &rows, failure) &&
 	     vault_open_rows(loading->vault, txn, kind, &rows, &reader, failure);
 	vault_rows_free(&rows);
 	free(loading->by_leaf);
+	return ok;
+}
+
+/* ---- a class of days: there may be very many rows, and a person may ask for them at any time */
+
+/* Rows that are copied at a time: the file is locked for as long, and not while they are opened. */
+#define COPY_AT_ONCE 512u
+
+struct copying {
+	struct vault *vault;
+	const struct vault_kind *kind;
+	struct datafile_part part;
+	struct vault_rows rows;
+	struct vault_row kept[COPY_AT_ONCE];
+	size_t at[COPY_AT_ONCE]; /* where the record of each begins in: */
+	uint8_t *bytes;
+	size_t len, room;
+	uint8_t body[SEALED_BODY_MAX];
+};
+
+static bool copy_one(void *self, uint64_t row, struct slice record, struct failure *failure)
+{
+	struct copying *copying = self;
+	struct vault_row *copy = &copying->kept[copying->rows.count];
+
+	*copy = (struct vault_row){.row = row, .record = {.len = record.len}};
+	if (!sealed_record_look(record, copying->kind->class, &copy->key_number, failure))
+		return datafile_damaged(&copying->vault->file, copying->kind->table, row, failure);
+	if (copying->room - copying->len < record.len) {
+		copying->room = 2 * (copying->room + record.len);
+		copying->bytes = realloc(copying->bytes, copying->room);
+		must(copying->bytes != NULL);
+	}
+	memcpy(copying->bytes + copying->len, record.at, record.len);
+	copying->at[copying->rows.count++] = copying->len;
+	copying->len += record.len;
+	return true;
+}
+
+static bool copy_part(void *self, MDB_txn *txn, struct failure *failure)
+{
+	struct copying *copying = self;
+
+	copying->part.rows = COPY_AT_ONCE;
+	copying->rows = (struct vault_rows){.at = copying->kept};
+	copying->len = 0;
+	return datafile_walk_part(&copying->vault->file, txn, copying->kind->table, &copying->part,
+				  copying, copy_one, failure);
+}
+
+static bool open_part(struct copying *copying, const struct vault_reader *reader,
+		      struct failure *failure)
+{
+	struct vault_rows *rows = &copying->rows;
+
+	for (size_t i = 0; i < rows->count; i++)
+		rows->at[i].record.at = copying->bytes + copying->at[i];
+	if (rows->count > 0)
+		qsort(rows->at, rows->count, sizeof(*rows->at), by_key);
+	return open_rows(copying->vault, NULL, copying->kind, rows, reader, copying->body, failure);
+}
+
+static bool load_parts(struct loading *loading, struct failure *failure)
+{
+	struct copying *copying = calloc(1, sizeof(*copying));
+	const struct vault_reader reader = {loading, give};
+	bool ok = true;
+
+	must(copying != NULL);
+	copying->vault = loading->vault;
+	copying->kind = loading->kind;
+	while (ok && !copying->part.over)
+		ok = datafile_read(&loading->vault->file, copying, copy_part, failure) &&
+		     open_part(copying, &reader, failure);
+	free(copying->bytes);
+	free(copying);
 	return ok;
 }
 
@@ -168,7 +250,9 @@ bool vault_load(struct vault *vault, enum vault_class class, const struct vault_
 {
 	struct loading loading = {vault, vault_kind(class), visitor, NULL, 0};
 
-	return datafile_read(&vault->file, &loading, load, failure);
+	if (loading.kind->under == UNDER_DAY)
+		return load_parts(&loading, failure);
+	return datafile_read(&vault->file, &loading, load_all, failure);
 }
 
 /* ---- days ---- */

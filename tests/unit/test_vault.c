@@ -4,6 +4,7 @@
  */
 #include "storage/bytes.h"
 #include "storage/seal.h"
+#include "storage/vault_internal.h"
 #include "tests/lib/vault_on_disk.h"
 
 #include <stdlib.h>
@@ -226,6 +227,39 @@ START_TEST(days)
 }
 END_TEST
 
+/* While a row is given nobody has to wait for the file. */
+static bool see_unlocked(void *self, uint64_t row, uint64_t owner, struct slice body,
+			 struct failure *told)
+{
+	ck_assert_int_eq(pthread_mutex_trylock(&vault->file.mutex), 0);
+	pthread_mutex_unlock(&vault->file.mutex);
+	return see(self, row, owner, body, told);
+}
+
+/* More than are read at a time, of two days in turns, and the first and the last that can be. */
+START_TEST(rows_of_days_hold_nobody_up)
+{
+	enum { ROWS = 1300 };
+	struct seen seen = {0, 0};
+	const struct vault_visitor visitor = {&seen, see_unlocked};
+	uint64_t expected = 0;
+
+	open_vault();
+	ck_assert(keyring_make(keyring, KEY_AUTH_DAY, 20000, &failure));
+	ck_assert(keyring_make(keyring, KEY_AUTH_DAY, 20001, &failure));
+	for (uint64_t i = 0; i < ROWS; i++) {
+		const uint64_t row = i == ROWS - 1 ? UINT64_MAX : i;
+
+		put(VAULT_AUTH, row, 20000 + i % 2, "one");
+		expected += sum_of(row, 20000 + i % 2, SLICE_LITERAL("one"));
+	}
+	ck_assert_msg(vault_load(vault, VAULT_AUTH, &visitor, &failure), "%s", failure.text);
+	ck_assert_uint_eq(seen.rows, ROWS);
+	ck_assert_uint_eq(seen.sum, expected);
+	close_vault();
+}
+END_TEST
+
 START_TEST(rows_are_given_until_false)
 {
 	struct seen seen = {0, 0};
@@ -255,6 +289,7 @@ Suite *vault_suite(void)
 	tcase_add_test(tcase, all_or_nothing);
 	tcase_add_test(tcase, churn_keeps_every_row);
 	tcase_add_test(tcase, days);
+	tcase_add_test(tcase, rows_of_days_hold_nobody_up);
 	tcase_add_test(tcase, rows_are_given_until_false);
 	suite_add_tcase(suite, tcase);
 	return suite;
