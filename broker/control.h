@@ -65,7 +65,7 @@
  *	 "subscribers":5}                               one line for each hour; delivered: by QoS
  *	{"outcome":"queue_full","meaning":"...","rows":2,"last_at_ms":1700000401000}
  *	{"ok":true,"delivered":14,"undelivered":2,"hour_seconds":3600,"kept_seconds":86400,
- *	 "since":1700000000,"lost_rows":0}              since: the start of the broker
+ *	 "since":1700000000,"lost_rows":0,"damaged_rows":0}  since: the start of the broker
  *
  *	{"command":"traffic.client","client_id":"a","account":"acct-...","hours":24,"last":20}
  *	{"hour":1700000400,"role":"publisher","delivered":[9,4,1],"undelivered":{},"clients":5,
@@ -118,6 +118,7 @@ struct control_traffic_facts {
 	uint32_t expiry_s; /* route_expiry */
 	uint64_t started_s;
 	uint64_t rows_dropped; /* since then */
+	uint64_t rows_damaged; /* now; known when all is told */
 };
 
 /* A question about deliveries; the results go to question.self. */

@@ -241,6 +241,7 @@ static void tell_end(const struct telling *telling)
 	json_object_set_new(line, "kept_seconds", json_integer(facts->expiry_s));
 	json_object_set_new(line, "since", json_integer((json_int_t)facts->started_s));
 	json_object_set_new(line, "lost_rows", json_integer((json_int_t)facts->rows_dropped));
+	json_object_set_new(line, "damaged_rows", json_integer((json_int_t)facts->rows_damaged));
 	control_say(telling->out, line);
 }
 

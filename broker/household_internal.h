@@ -267,8 +267,8 @@ void household_tell_routes(const struct household *house, struct ledger_row *row
 /* Thread: the control socket's. */
 bool household_traffic(void *self, const struct control_traffic *asked, struct failure *failure);
 /* For subject.h.  Thread: the control socket's, and the desk's. */
-bool household_deliveries(void *self, const struct subject_deliveries *asked, uint64_t *count,
-			  struct failure *failure);
+bool household_deliveries(void *self, const struct subject_deliveries *asked,
+			  struct subject_rows *rows, struct failure *failure);
 
 /* household_disk.c: is there room on the disk of the data directory? */
 void household_look_at_disk(struct household *house, uint64_t now_ms);

@@ -296,24 +296,24 @@ static void take_own(void *self, const struct route_block *block)
 	route_own_block(self, block);
 }
 
-bool household_deliveries(void *self, const struct subject_deliveries *asked, uint64_t *count,
-			  struct failure *failure)
+bool household_deliveries(void *self, const struct subject_deliveries *asked,
+			  struct subject_rows *rows, struct failure *failure)
 {
 	const struct household *house = self;
 	const struct household_routes *routes = house->routes;
 	size_t name_count;
 
-	*count = 0;
+	*rows = (struct subject_rows){0};
 	if (!routes)
 		return true;
 	if (!flush(house, failure))
 		return false;
 	struct route_own_name *names = name_all(routes, asked, &name_count);
 	struct route_own *own = route_own_create(names, name_count, SUBJECT_DELIVERIES_MAX);
-	const bool good =
-	    route_thread_read(routes->thread, &(struct route_reader){own, take_own}, failure);
+	const bool good = route_thread_read(routes->thread, &(struct route_reader){own, take_own},
+					    &rows->damaged, failure);
 
-	*count = route_own_finish(own, asked->self, asked->row);
+	rows->count = route_own_finish(own, asked->self, asked->row);
 	explicit_bzero(names, name_count * sizeof(*names));
 	free(names);
 	return good;
@@ -336,8 +336,8 @@ static bool tell(const struct household_routes *routes, const struct control_tra
 		question.name_count = called->count;
 	}
 	struct route_traffic *traffic = route_traffic_create(&question);
-	bool good =
-	    route_thread_read(routes->thread, &(struct route_reader){traffic, take_block}, failure);
+	bool good = route_thread_read(routes->thread, &(struct route_reader){traffic, take_block},
+				      &asked->facts->rows_damaged, failure);
 
 	route_traffic_finish(traffic, asked->row);
 	return good;

@@ -104,6 +104,7 @@ static size_t seal_group(struct route_thread *thread, size_t count, uint64_t *ro
 			seal_random(&entry->row, sizeof(entry->row));
 			entry->epoch = block->epoch;
 			entry->rows = block->row_count;
+			entry->damaged = false;
 			entry->len = (uint32_t)route_record_seal(block, entry->row, key,
 								 thread->records[sealed]);
 			explicit_bzero(key, sizeof(key));

@@ -29,6 +29,7 @@ struct route_thread;
 struct route_counters {
 	uint64_t rows;	       /* written */
 	uint64_t rows_dropped; /* not written */
+	uint64_t rows_damaged; /* written, and found to be unreadable */
 	uint64_t blocks;       /* kept now */
 	uint64_t bytes;	       /* of those */
 	uint64_t rows_kept;    /* in those */
@@ -56,13 +57,15 @@ bool route_thread_settle(struct route_thread *thread, uint32_t timeout_ms);
 
 /*
  * Gives each block that is kept and can be opened, epoch by epoch, the oldest first.  What is
- * deleted meanwhile is passed over.
+ * deleted meanwhile, and what has no key any more, is passed over.  *damaged: rows of blocks that
+ * do not open though their key is there, because something has changed the file; the log says so
+ * once for each block.
  */
 struct route_reader {
 	void *self;
 	void (*block)(void *self, const struct route_block *block);
 };
 bool route_thread_read(struct route_thread *thread, const struct route_reader *reader,
-		       struct failure *failure);
+		       uint64_t *damaged, struct failure *failure);
 
 #endif

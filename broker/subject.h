@@ -51,6 +51,11 @@ struct subject_deliveries {
 	void (*row)(void *self, const struct route_own_row *row);
 };
 
+struct subject_rows {
+	uint64_t count;	  /* that there are, of this owner */
+	uint64_t damaged; /* of everybody, that cannot be read */
+};
+
 struct subject_source {
 	void *self;
 	struct accounts *accounts;
@@ -62,8 +67,8 @@ struct subject_source {
 	bool (*stored)(void *self, const struct client_info *client,
 		       const struct store_visitor *visitor, struct failure *failure);
 	/* Gives the last rows, and says how many there are; none where none are recorded. */
-	bool (*deliveries)(void *self, const struct subject_deliveries *asked, uint64_t *count,
-			   struct failure *failure);
+	bool (*deliveries)(void *self, const struct subject_deliveries *asked,
+			   struct subject_rows *rows, struct failure *failure);
 	/* Of all workers, to be waited for and released: sessions of an owner, */
 	struct census *(*sessions)(void *self, uint64_t owner);
 	/* the end of all of them, */

@@ -226,13 +226,15 @@ static bool export_deliveries(const struct subject_source *source, uint64_t owne
 	struct telling telling = {json_array(), whom->ids};
 	const struct subject_deliveries asked = {owner, whom->ids, whom->count, &telling,
 						 describe_delivery};
-	uint64_t all = 0;
-	const bool good = source->deliveries(source->self, &asked, &all, failure);
-	const json_int_t left_out = (json_int_t)all - (json_int_t)json_array_size(telling.rows);
+	struct subject_rows found = {0};
+	const bool good = source->deliveries(source->self, &asked, &found, failure);
+	const json_int_t left_out =
+	    (json_int_t)found.count - (json_int_t)json_array_size(telling.rows);
 
 	json_object_set_new(document, "deliveries",
-			    json_pack("{s:o, s:I, s:O}", "rows", telling.rows, "older_left_out",
-				      left_out, "named", whom->named));
+			    json_pack("{s:o, s:I, s:I, s:O}", "rows", telling.rows,
+				      "older_left_out", left_out, "damaged_rows",
+				      (json_int_t)found.damaged, "named", whom->named));
 	return good;
 }
 

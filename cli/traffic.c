@@ -263,6 +263,7 @@ static const char *plural(long long n, const char *one, const char *many)
 static void print_end(struct printing *p, const json_t *line)
 {
 	const long long lost = number_in(line, "lost_rows");
+	const long long damaged = number_in(line, "damaged_rows");
 	const bool busiest = strcmp(p->request->command, "busiest") == 0;
 	const long long made = number_in(line, "delivered");
 	const long long others = number_in(line, "undelivered");
@@ -280,6 +281,9 @@ static void print_end(struct printing *p, const json_t *line)
 	       (number_in(line, "kept_seconds") + 3599) / 3600);
 	if (lost > 0)
 		printf("%lld rows are missing: the disk was too slow, or failed.\n", lost);
+	if (damaged > 0)
+		printf("%lld rows are missing: data.mdb is damaged, they cannot be read.\n",
+		       damaged);
 }
 
 /* ---- the answer ---- */

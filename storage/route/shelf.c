@@ -66,6 +66,21 @@ void route_shelf_choose(const struct route_shelf *shelf, struct hour_keys *keys,
 	}
 }
 
+bool route_shelf_note_damage(struct route_shelf *shelf, uint64_t row)
+{
+	for (size_t i = 0; i < shelf->count; i++) {
+		struct route_entry *entry = &shelf->ring[(shelf->head + i) & (shelf->room - 1)];
+
+		if (entry->row != row)
+			continue;
+		const bool is_new = !entry->damaged;
+
+		entry->damaged = true;
+		return is_new;
+	}
+	return false;
+}
+
 void route_shelf_remove(struct route_shelf *shelf, const struct route_rows *gone)
 {
 	size_t kept = 0, next = 0;

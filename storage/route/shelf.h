@@ -14,6 +14,7 @@ struct route_entry {
 	uint32_t epoch;
 	uint32_t len;  /* of the record */
 	uint32_t rows; /* of deliveries */
+	bool damaged;  /* it was found that it does not open */
 };
 
 /* All zero: empty. */
@@ -45,6 +46,9 @@ void route_shelf_add(struct route_shelf *shelf, const struct route_entry *entry)
  */
 void route_shelf_choose(const struct route_shelf *shelf, struct hour_keys *keys, uint64_t max_bytes,
 			uint64_t more, struct route_rows *gone);
+
+/* Notes that a block is damaged.  False: that was known, or it is not there any more. */
+bool route_shelf_note_damage(struct route_shelf *shelf, uint64_t row);
 
 /* Forgets those; they stand in the order of route_shelf_choose(). */
 void route_shelf_remove(struct route_shelf *shelf, const struct route_rows *gone);

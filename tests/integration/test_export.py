@@ -302,7 +302,8 @@ class Export(ExportTest):
         self.broker.config += "route_max_bytes 0\n"
         self.restart()
         self.lasting(self.ann, "ann-phone")
-        self.assertEqual(document(self.export(self.ann))["deliveries"], {"rows": [], "older_left_out": 0, "named": []})
+        self.assertEqual(document(self.export(self.ann))["deliveries"],
+                         {"rows": [], "older_left_out": 0, "damaged_rows": 0, "named": []})
 
 
 if __name__ == "__main__":

@@ -330,7 +330,7 @@ END_TEST
 
 static void put(struct route_shelf *shelf, uint64_t row, uint32_t epoch)
 {
-	route_shelf_add(shelf, &(struct route_entry){row, epoch, 100, 1});
+	route_shelf_add(shelf, &(struct route_entry){row, epoch, 100, 1, false});
 }
 
 START_TEST(shelf)

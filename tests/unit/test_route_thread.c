@@ -65,6 +65,7 @@ struct seen {
 	unsigned count;
 	uint32_t epochs[600];
 	char first[ROUTE_NAME_SIZE + 1];
+	uint64_t damaged;
 };
 
 static void see(void *self, const struct route_block *block)
@@ -82,8 +83,9 @@ static struct seen look(void)
 	struct seen seen = {0};
 
 	ck_assert(route_thread_settle(thread, 10000));
-	ck_assert_msg(route_thread_read(thread, &(struct route_reader){&seen, see}, &failure), "%s",
-		      failure.text);
+	ck_assert_msg(
+	    route_thread_read(thread, &(struct route_reader){&seen, see}, &seen.damaged, &failure),
+	    "%s", failure.text);
 	return seen;
 }
 
@@ -235,6 +237,60 @@ START_TEST(bounded_while_slow)
 }
 END_TEST
 
+struct record {
+	uint64_t row;
+	size_t len;
+	uint8_t bytes[ROUTE_RECORD_MAX];
+};
+
+static bool take_record(void *self, uint64_t row, struct slice bytes, struct failure *told)
+{
+	struct record *record = self;
+
+	(void)told;
+	*record = (struct record){.row = row, .len = bytes.len};
+	memcpy(record->bytes, bytes.at, bytes.len);
+	return true;
+}
+
+static bool find_record(void *self, MDB_txn *txn, struct failure *told)
+{
+	return datafile_walk(&vault->file, txn, TABLE_ROUTES, self, take_record, told);
+}
+
+/* One of those that there are has another last byte. */
+static void damage_one(void)
+{
+	static struct record record;
+
+	ck_assert(datafile_read(&vault->file, &record, find_record, &failure));
+	record.bytes[record.len - 1] ^= 1;
+	const struct route_put put = {record.row, slice_of(record.bytes, record.len)};
+
+	ck_assert(route_file_change(vault, &(struct route_change){&put, 1, NULL, 0}, &failure));
+}
+
+/* Who reads is told, each time; it is counted once.  What has no key any more is no damage. */
+START_TEST(damage_is_told)
+{
+	begin(1 << 20);
+	for (unsigned i = 0; i < 3; i++)
+		submit(EPOCH, "x");
+	ck_assert_uint_eq(look().damaged, 0);
+	damage_one();
+	for (unsigned i = 0; i < 2; i++) {
+		struct seen seen = look();
+
+		ck_assert_uint_eq(seen.count, 2);
+		ck_assert_uint_eq(seen.damaged, 1);
+		ck_assert_uint_eq(route_thread_counters(thread).rows_damaged, 1);
+	}
+	ck_assert_uint_eq(hour_keys_expire(keys, UINT64_MAX), 1);
+	ck_assert_uint_eq(look().damaged, 0);
+	finish();
+}
+END_TEST
+
 /* Another process has no keys: it deletes what it finds. */
 START_TEST(restart)
 {
@@ -259,7 +315,7 @@ Suite *route_thread_suite(void)
 {
 	const TTest *tests[] = {kept,	  carving_sees,	   unreadable_when_over,
 				too_late, bounded_on_disk, bounded_while_slow,
-				restart};
+				restart,  damage_is_told};
 
 	return suite_of("route_thread", tests, COUNT_OF(tests));
 }
