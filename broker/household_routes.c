@@ -119,7 +119,9 @@ void household_settle_routes(struct household *house)
 			  "another route_expiry: the route rows of before are gone");
 	routes->expiry_s = config->route_expiry_s;
 	hour_keys_set_expiry(routes->keys, config->route_expiry_s);
-	route_thread_set_max_bytes(routes->thread, config->route_max_bytes);
+	/* To 0 needs a restart, as the log says: until then all stays as it was. */
+	if (config->route_max_bytes > 0)
+		route_thread_set_max_bytes(routes->thread, config->route_max_bytes);
 }
 
 /* ---- the job */
@@ -350,7 +352,8 @@ bool household_traffic(void *self, const struct control_traffic *asked, struct f
 	struct called called = {.count = 0};
 
 	if (!routes)
-		return failure_set(failure, "deliveries are not recorded: route_max_bytes is 0");
+		return failure_set(failure, "deliveries are not recorded: route_max_bytes is 0, or "
+					    "was when the broker started");
 	const uint32_t expiry_s = routes->expiry_s;
 
 	*asked->facts = (struct control_traffic_facts){

@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import pathlib
+import signal
 import subprocess
 import time
 import unittest
@@ -153,6 +154,26 @@ class Traffic(OwnBrokerTest):
         traffic(self.broker)
         log = (self.broker.data / "log" / "audit.jsonl").read_text()
         self.assertRegex(log, r'"right":"traffic"')
+
+    def test_off_by_a_reload_needs_a_restart(self):
+        """As the log says then, and the audit log: until that what is kept stays, and more of it is kept."""
+        client = self.client("reader")
+        client.subscribe("t")
+        for deliveries in (2, 4):
+            client.publish("t", "x")
+            client.message()
+            self.assertEqual(traffic(self.broker, "client", "reader")[-1]["delivered"], deliveries)
+            self.broker.config = self.config + "\nroute_max_bytes 0\n"
+            self.broker.write_config()
+            self.broker.signal(signal.SIGHUP)
+            eventually(lambda: "was read again" in self.broker.log())
+            self.assertIn("route_max_bytes, to 0 or from 0: a change needs a restart", self.broker.log())
+        log = (self.broker.data / "log" / "audit.jsonl").read_text()
+        self.assertNotIn('"route_rows":"off"', log)
+        self.broker.stop()
+        self.broker.start()
+        log = (self.broker.data / "log" / "audit.jsonl").read_text()
+        self.assertIn('"route_rows":"off"', log)
 
     def test_off(self):
         self.broker.stop()
