@@ -65,6 +65,8 @@ struct accounts *accounts_open(const struct accounts_setup *setup, struct failur
 	accounts->work = password_work_of(setup->cost);
 	accounts->memory_kib = setup->cost.memory_kib;
 	accounts->next_end_s = UINT64_MAX;
+	ageing_begin(&accounts->ageing, moment_now());
+	ageing_know(&accounts->ageing, setup->known_s);
 	accounts->table = account_table_create();
 	must(pthread_mutex_init(&accounts->changing, NULL) == 0);
 	must(pthread_mutex_init(&accounts->lock, NULL) == 0);
@@ -97,9 +99,22 @@ void accounts_note_work(struct accounts *accounts, const struct account *account
 		accounts->memory_kib = account->password.cost.memory_kib;
 }
 
+uint64_t accounts_time_s(struct accounts *accounts)
+{
+	return ageing_now_s(&accounts->ageing, moment_now());
+}
+
+uint64_t accounts_now_s(struct accounts *accounts)
+{
+	pthread_mutex_lock(&accounts->lock);
+	uint64_t now_s = accounts_time_s(accounts);
+	pthread_mutex_unlock(&accounts->lock);
+	return now_s;
+}
+
 void accounts_note_ends(struct accounts *accounts)
 {
-	accounts->next_end_s = account_table_next_end(accounts->table, moment_now().wall_s);
+	accounts->next_end_s = account_table_next_end(accounts->table, accounts_time_s(accounts));
 }
 
 bool accounts_hash_address(const struct accounts *accounts, struct slice address,

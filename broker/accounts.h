@@ -12,6 +12,9 @@
  * ACCOUNTS_CODE_MS and ACCOUNTS_CODE_TRIES; codes are in RAM only.  Right, wrong and unknown take
  * the same time: the new password is hashed before anything is looked up.
  *
+ * Device keys end by the time by which data ages (ageing.h): a clock that is set back brings none
+ * back.
+ *
  * Ownership: accounts_open() gives; vault and keyring are borrowed.  Slices are borrowed for the
  * call.
  * Failure: a sentence for the operator, without an address, name or password.
@@ -33,6 +36,7 @@ struct accounts_setup {
 	struct vault *vault;
 	struct keyring *keyring;
 	struct password_cost cost; /* of new passwords */
+	uint64_t known_s;	   /* it was at least so late already: ageing_know() */
 };
 
 /* Loads all of them. */
@@ -40,6 +44,9 @@ struct accounts *accounts_open(const struct accounts_setup *setup, struct failur
 void accounts_destroy(struct accounts *accounts);
 
 size_t accounts_count(struct accounts *accounts);
+
+/* The time by which keys end, in seconds since 1970. */
+uint64_t accounts_now_s(struct accounts *accounts);
 
 /* ---- at the door: accounts_login.c ---- */
 

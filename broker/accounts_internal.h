@@ -7,6 +7,7 @@
 #define BROKER_ACCOUNTS_INTERNAL_H
 
 #include "broker/accounts.h"
+#include "broker/ageing.h"
 #include "storage/seal.h"
 #include <pthread.h>
 
@@ -28,6 +29,7 @@ struct accounts {
 	uint32_t memory_kib;
 	uint32_t passwords;	     /* number of the last one that was set */
 	uint64_t next_end_s;	     /* of a key; UINT64_MAX: none */
+	struct ageing ageing;	     /* the time by which they end; under `lock` */
 	struct recovery *recoveries; /* under `changing` */
 	uint8_t address_key[SEAL_KEY_LEN];
 	uint8_t recovery_key[SEAL_KEY_LEN];
@@ -47,6 +49,9 @@ bool accounts_store(struct accounts *accounts, const struct account *next, struc
 /* Under `changing`: another password; its number changes. */
 bool accounts_store_password(struct accounts *accounts, struct account *account,
 			     const struct password_hash *hash, struct failure *failure);
+
+/* Under `lock`. */
+uint64_t accounts_time_s(struct accounts *accounts);
 
 /* Under both. */
 void accounts_note_ends(struct accounts *accounts);

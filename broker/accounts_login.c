@@ -1,6 +1,5 @@
 /* accounts_login.c - accounts and device keys at the door: accounts.h. */
 #include "broker/accounts_internal.h"
-#include "broker/net/moment.h"
 
 uint32_t accounts_memory_kib(struct accounts *accounts)
 {
@@ -18,9 +17,10 @@ void accounts_include_work(struct accounts *accounts, struct password_work *work
 	pthread_mutex_unlock(&accounts->lock);
 }
 
-static bool has_ended(const struct account_key *key)
+/* Under `lock`. */
+static bool has_ended(struct accounts *accounts, const struct account_key *key)
 {
-	return key->ends_s != 0 && key->ends_s <= moment_now().wall_s;
+	return key->ends_s != 0 && key->ends_s <= accounts_time_s(accounts);
 }
 
 /* ---- passwords ---- */
@@ -102,7 +102,7 @@ static bool find_key(struct accounts *accounts, struct slice id, struct scram_re
 	struct account *account;
 	pthread_mutex_lock(&accounts->lock);
 	const struct account_key *key = account_table_key(accounts->table, id, &account);
-	bool good = key && !has_ended(key) && !(account->flags & ACCOUNT_DISABLED);
+	bool good = key && !has_ended(accounts, key) && !(account->flags & ACCOUNT_DISABLED);
 	if (key) {
 		*record = key->record;
 		*visitor = (struct account_visitor){.account = account->row, .key = key->row};
@@ -146,12 +146,12 @@ static const struct account_key *key_of(const struct account *account, uint64_t 
 	return key;
 }
 
-static bool may_be_here(const struct account *account, const struct account_key *key,
-			const struct account_visitor *visitor)
+static bool may_be_here(struct accounts *accounts, const struct account *account,
+			const struct account_key *key, const struct account_visitor *visitor)
 {
 	if (account == NULL || account->flags & ACCOUNT_DISABLED)
 		return false;
-	return visitor->key ? key && !has_ended(key)
+	return visitor->key ? key && !has_ended(accounts, key)
 			    : account->password_number == visitor->password;
 }
 
@@ -162,7 +162,7 @@ bool accounts_view(struct accounts *accounts, const struct account_visitor *visi
 	const struct account *account = account_table_by_row(accounts->table, visitor->account);
 	const struct account_key *key =
 	    account && visitor->key ? key_of(account, visitor->key) : NULL;
-	bool here = may_be_here(account, key, visitor);
+	bool here = may_be_here(accounts, account, key, visitor);
 	if (here) {
 		*view =
 		    (struct account_view){.flags = account->flags,
@@ -219,7 +219,7 @@ bool accounts_has(struct accounts *accounts, uint64_t row)
 bool accounts_key_ended(struct accounts *accounts)
 {
 	pthread_mutex_lock(&accounts->lock);
-	bool ended = accounts->next_end_s <= moment_now().wall_s;
+	bool ended = accounts->next_end_s <= accounts_time_s(accounts);
 	if (ended)
 		accounts_note_ends(accounts);
 	pthread_mutex_unlock(&accounts->lock);
@@ -245,7 +245,7 @@ bool accounts_visitor(struct accounts *accounts, struct slice name, struct accou
 		*visitor = (struct account_visitor){.account = account->row,
 						    .key = key ? key->row : 0,
 						    .password = key ? 0 : account->password_number};
-	bool there = account && may_be_here(account, key, visitor);
+	bool there = account && may_be_here(accounts, account, key, visitor);
 	pthread_mutex_unlock(&accounts->lock);
 	return there;
 }
@@ -259,7 +259,7 @@ bool accounts_bind(struct accounts *accounts, const struct account_visitor *visi
 	const struct account *account = account_table_by_row(accounts->table, visitor->account);
 	const struct account_key *key =
 	    account && visitor->key ? key_of(account, visitor->key) : NULL;
-	bool here = may_be_here(account, key, visitor);
+	bool here = may_be_here(accounts, account, key, visitor);
 	if (here)
 		*binding = key ? token_binding_of_key(owner, &key->record)
 			       : token_binding_of_password(owner, &account->password);

@@ -307,14 +307,16 @@ static void delete (const struct control_source *source, const json_t *request, 
 
 /* ---- device keys ---- */
 
-static bool read_end(const json_t *request, uint64_t *ends_s, struct failure *failure)
+static bool read_end(struct accounts *accounts, const json_t *request, uint64_t *ends_s,
+		     struct failure *failure)
 {
 	const json_t *value = json_object_get(request, "ends_at");
 
 	*ends_s = 0;
 	if (value == NULL)
 		return true;
-	if (!json_is_integer(value) || json_integer_value(value) <= (json_int_t)moment_now().wall_s)
+	if (!json_is_integer(value) ||
+	    json_integer_value(value) <= (json_int_t)accounts_now_s(accounts))
 		return failure_set(failure, "\"ends_at\" is a time to come, in seconds since 1970");
 	*ends_s = (uint64_t)json_integer_value(value);
 	return true;
@@ -327,7 +329,8 @@ static void add_key(const struct control_source *source, const json_t *request, 
 	struct failure failure;
 	uint64_t ends_s;
 
-	if (!has_texts(request, NEEDS("name"), &failure) || !read_end(request, &ends_s, &failure) ||
+	if (!has_texts(request, NEEDS("name"), &failure) ||
+	    !read_end(source->accounts, request, &ends_s, &failure) ||
 	    !read_rights(request, &scope, &failure) ||
 	    !accounts_add_key(source->accounts, control_text(request, "name"), ends_s, scope, id,
 			      secret, &failure)) {

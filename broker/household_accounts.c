@@ -15,7 +15,8 @@ bool household_open_accounts(struct household *house, struct failure *failure)
 	const struct accounts_setup setup = {
 	    .vault = house->vault,
 	    .keyring = house->keys,
-	    .cost = {config->argon2_memory_kib, config->argon2_passes, PASSWORD_LANES}};
+	    .cost = {config->argon2_memory_kib, config->argon2_passes, PASSWORD_LANES},
+	    .known_s = household_known_time_s(house)};
 
 	house->accounts = accounts_open(&setup, failure);
 	return house->accounts != NULL;

@@ -16,6 +16,7 @@ Suite *accounts_suite(void);
 static struct accounts *accounts;
 static struct password_cost cost = {64, 1, 4};
 static struct password_arena arena;
+static uint64_t known_s;
 
 static const struct slice address = {(const uint8_t *)"Ann@Example.org", 15};
 static const struct slice password = {(const uint8_t *)"the password", 12};
@@ -23,7 +24,7 @@ static const struct slice password = {(const uint8_t *)"the password", 12};
 static void open_accounts(void)
 {
 	open_vault();
-	accounts = accounts_open(&(struct accounts_setup){vault, keyring, cost}, &failure);
+	accounts = accounts_open(&(struct accounts_setup){vault, keyring, cost, known_s}, &failure);
 	ck_assert_msg(accounts != NULL, "%s", failure.text);
 }
 
@@ -270,6 +271,26 @@ START_TEST(a_key_ends_in_time)
 }
 END_TEST
 
+/* The clock says less than it did before the restart. */
+START_TEST(a_key_that_ended_stays_so)
+{
+	struct slice name = create(address);
+	char id[ACCOUNT_ID_SIZE], secret[ACCOUNT_KEY_SECRET_SIZE];
+	struct scram_record record;
+	uint64_t now_s = moment_now().wall_s;
+
+	ck_assert(accounts_add_key(accounts, name, now_s + 1000, NULL, id, secret, &failure));
+	ck_assert(comes_in(slice_text(id), slice_text(secret)) && stays());
+	known_s = now_s + 1000;
+	reopen();
+	ck_assert_uint_ge(accounts_now_s(accounts), known_s);
+	ck_assert(!stays());
+	ck_assert(!comes_in(slice_text(id), slice_text(secret)));
+	ck_assert(!accounts_find_key(accounts, slice_text(id), &record, &visitor));
+	known_s = 0;
+}
+END_TEST
+
 /* ---- recovery ---- */
 
 static bool use(const char *code, uint64_t now_ms)
@@ -359,6 +380,7 @@ Suite *accounts_suite(void)
 				      another_password_ends_what_came_with_the_old,
 				      a_password_is_hashed_anew_when_the_cost_changes,
 				      a_key_ends_in_time,
+				      a_key_that_ended_stays_so,
 				      a_code_is_good_for_15_minutes,
 				      a_code_has_five_tries,
 				      a_later_code_takes_the_place_of_the_first,
