@@ -155,6 +155,13 @@ bool accounts_set_flag(struct accounts *accounts, struct slice name, unsigned fl
 bool accounts_set_address(struct accounts *accounts, struct slice name, struct slice address,
 			  struct failure *failure);
 
+/*
+ * The same for the person, who is not to learn whose an address is: where another account has it,
+ * this one is found by no address from then on.  Nothing but accounts_find() tells which it was.
+ */
+bool accounts_claim_address(struct accounts *accounts, struct slice name, struct slice address,
+			    struct failure *failure);
+
 /* Who logged in with the password of before has to do it again. */
 bool accounts_set_password(struct accounts *accounts, struct slice name, struct slice password,
 			   struct failure *failure);

@@ -171,13 +171,18 @@ bool accounts_set_flag(struct accounts *accounts, struct slice name, unsigned fl
 	return changed;
 }
 
+/* Under `changing`. */
+static bool is_others(const struct accounts *accounts, const struct account *account,
+		      const uint8_t hash[ACCOUNT_HASH_SIZE])
+{
+	const struct account *other = account_table_by_address(accounts->table, hash);
+	return other && other != account;
+}
+
 /* Under `changing`; the row first, then what is found by. */
 static bool store_address(struct accounts *accounts, struct account *account,
 			  const uint8_t hash[ACCOUNT_HASH_SIZE], struct failure *failure)
 {
-	const struct account *other = account_table_by_address(accounts->table, hash);
-	if (other)
-		return other == account || failure_set(failure, "another account has this address");
 	struct account next = *account;
 	next.flags |= ACCOUNT_HAS_ADDRESS;
 	memcpy(next.address, hash, sizeof next.address);
@@ -199,6 +204,24 @@ bool accounts_set_address(struct accounts *accounts, struct slice name, struct s
 		return false;
 	pthread_mutex_lock(&accounts->changing);
 	struct account *account = find(accounts, name, failure);
+	bool changed = account && (!is_others(accounts, account, hash) ||
+				   failure_set(failure, "another account has this address"));
+	changed = changed && store_address(accounts, account, hash, failure);
+	pthread_mutex_unlock(&accounts->changing);
+	return changed;
+}
+
+/* Stored in any case: how long it takes tells nothing either. */
+bool accounts_claim_address(struct accounts *accounts, struct slice name, struct slice address,
+			    struct failure *failure)
+{
+	uint8_t hash[ACCOUNT_HASH_SIZE];
+	if (!hash_address(accounts, address, hash, failure))
+		return false;
+	pthread_mutex_lock(&accounts->changing);
+	struct account *account = find(accounts, name, failure);
+	if (account && is_others(accounts, account, hash))
+		seal_random(hash, sizeof hash);
 	bool changed = account && store_address(accounts, account, hash, failure);
 	pthread_mutex_unlock(&accounts->changing);
 	return changed;

@@ -293,7 +293,8 @@ static void delete (const struct control_source *source, const json_t *request, 
 		control_say_error(out, failure.text);
 		return;
 	}
-	json_t *answer = subject_do(source->subject, OWN_ERASE, name, name, &expel);
+	json_t *answer =
+	    subject_do(source->subject, SUBJECT_OPERATOR, OWN_ERASE, name, name, &expel);
 
 	say_apart(out, answer, "receipt");
 	say_apart(out, answer, "no_receipt");

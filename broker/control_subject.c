@@ -37,7 +37,8 @@ static void run(const struct control_source *source, const json_t *request, FILE
 	}
 	if (action == OWN_ERASE)
 		argument = slice_text(name);
-	json_t *answer = subject_do(source->subject, action, slice_text(name), argument, &expel);
+	json_t *answer = subject_do(source->subject, SUBJECT_OPERATOR, action, slice_text(name),
+				    argument, &expel);
 
 	if (expel != 0 && !subject_expel(source->subject, expel))
 		json_object_set_new(answer, "warning",

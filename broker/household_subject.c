@@ -85,8 +85,8 @@ static void answer(void *self, struct own_request *request)
 	json_t *told;
 
 	if (accounts_name(house->accounts, auth_owner_number(request->owner), name))
-		told = subject_do(&house->subject, request->action, slice_text(name),
-				  own_request_payload(request), &expel_owner);
+		told = subject_do(&house->subject, SUBJECT_PERSON, request->action,
+				  slice_text(name), own_request_payload(request), &expel_owner);
 	else
 		told = json_pack("{s:b, s:s}", "ok", 0, "error", "there is no such account");
 	char *text = json_dumps(told, JSON_COMPACT);

@@ -55,12 +55,21 @@ static json_t *done_or(bool done, const struct failure *failure)
 	return done ? json_pack("{s:b}", "ok", 1) : refused(failure->text);
 }
 
-static json_t *do_rectify(const struct subject_source *source, struct slice name,
-			  struct slice address)
+static const char claimed[] = "the account is found by this address from now on, unless another "
+			      "account has it: then it is found by none, and the operator can "
+			      "tell you more";
+
+static json_t *do_rectify(const struct subject_source *source, enum subject_asker asker,
+			  struct slice name, struct slice address)
 {
 	struct failure failure;
 
-	return done_or(accounts_set_address(source->accounts, name, address, &failure), &failure);
+	if (asker == SUBJECT_OPERATOR)
+		return done_or(accounts_set_address(source->accounts, name, address, &failure),
+			       &failure);
+	return accounts_claim_address(source->accounts, name, address, &failure)
+		   ? json_pack("{s:b, s:s}", "ok", 1, "note", claimed)
+		   : refused(failure.text);
 }
 
 /* In force when it returns: whoever is connected has a grant that says so. */
@@ -122,15 +131,16 @@ bool subject_expel(const struct subject_source *source, uint64_t owner)
 	return wait_for(source->expel(source->self, owner)) && first;
 }
 
-json_t *subject_do(const struct subject_source *source, enum own_action action, struct slice name,
-		   struct slice argument, uint64_t *expel)
+json_t *subject_do(const struct subject_source *source, enum subject_asker asker,
+		   enum own_action action, struct slice name, struct slice argument,
+		   uint64_t *expel)
 {
 	*expel = 0;
 	switch (action) {
 	case OWN_EXPORT:
 		return do_export(source, name, argument);
 	case OWN_RECTIFY:
-		return do_rectify(source, name, argument);
+		return do_rectify(source, asker, name, argument);
 	case OWN_RESTRICT:
 		return do_flag(source, name, argument, ACCOUNT_RESTRICTED);
 	case OWN_OBJECT:

@@ -8,7 +8,7 @@
  *   export    everything that is kept of the account and can be read; and a list of what is not
  *             kept, or cannot be read by anybody.  Signed: see below.  The argument names clients
  *             whose sessions have ended, one a line, so that their deliveries are in it, too
- *   rectify   another e-mail address
+ *   rectify   another e-mail address; a person gets the same answer where another account has it
  *   restrict  on: no rows of its deliveries are kept from now on
  *   object    on: it is in no statistics from now on
  *   erase     connections, sessions, retained messages, wills, queues, tokens, keys, rows; the
@@ -81,12 +81,16 @@ struct subject_source {
 	char *(*sign)(void *self, const char *document);
 };
 
+/* The operator may know whose an address is; a person learns of no other account. */
+enum subject_asker { SUBJECT_OPERATOR, SUBJECT_PERSON };
+
 /*
  * Does it.  *expel is set to the owner whose clients and sessions are to end (subject_expel), after
  * the answer was told to who asked, if that is one of them; else 0.
  */
-json_t *subject_do(const struct subject_source *source, enum own_action action, struct slice name,
-		   struct slice argument, uint64_t *expel);
+json_t *subject_do(const struct subject_source *source, enum subject_asker asker,
+		   enum own_action action, struct slice name, struct slice argument,
+		   uint64_t *expel);
 
 /*
  * Writes all that an export says, but the signature.  `named`: client identifiers, one a line; a

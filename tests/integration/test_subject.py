@@ -173,7 +173,7 @@ class Persons(AccountTest):
         me.subscribe(ANSWER)
         answer = self.ask_broker(me, "export")
         self.assertIn(name, answer["export"])
-        self.assertEqual(self.ask_broker(me, "rectify", b"anna@example.org"), {"ok": True})
+        self.assertTrue(self.ask_broker(me, "rectify", b"anna@example.org")["ok"])
         self.assertEqual(self.account("find", lines=["anna@example.org"]).strip(), name)
         self.assertEqual(self.ask_broker(me, "restrict", b"on"), {"ok": True})
         self.assertEqual(self.ask_broker(me, "object", b"on"), {"ok": True})
@@ -184,6 +184,23 @@ class Persons(AccountTest):
         self.assertTrue(answer["receipt"].startswith("metrino receipt v1\n"))
         self.assertEqual(me.ended(), ADMINISTRATIVE)
         self.assertEqual(self.account("list"), "")
+
+    def test_nobody_learns_whose_an_address_is(self):
+        """The answer is the same, and so is what the person sees of it afterwards."""
+        self.broker.start()
+        name = self.account("create", "--no-address", lines=("the password",)).strip()
+        other = self.create("bob@example.org")
+        me = self.enter(name, "the password", "me")
+        me.subscribe(ANSWER)
+        seen = []
+        for address in ("free@example.org", "bob@example.org", "bob@example.org"):
+            answer = self.ask_broker(me, "rectify", address.encode())
+            self.assertTrue(answer["ok"])
+            seen.append((answer, '"has_address": true' in self.ask_broker(me, "export")["export"]))
+        self.assertEqual(seen, [seen[0]] * 3)
+        self.assertTrue(seen[0][1])
+        self.assertEqual(self.account("find", lines=["bob@example.org"]).strip(), other)
+        self.assertEqual(self.ask("find", lines=["free@example.org"])[0], 1)
 
     def test_a_device_may_not(self):
         self.broker.start()
