@@ -82,6 +82,7 @@ void accounts_destroy(struct accounts *accounts)
 		return;
 	account_table_destroy(accounts->table);
 	accounts_forget_codes(accounts);
+	accounts_forget_partings(accounts);
 	pthread_mutex_destroy(&accounts->lock);
 	pthread_mutex_destroy(&accounts->changing);
 	explicit_bzero(accounts, sizeof *accounts);

@@ -171,7 +171,12 @@ bool accounts_grant(struct accounts *accounts, struct slice name, const char *ac
 bool accounts_withdraw(struct accounts *accounts, struct slice name, struct slice filter,
 		       struct failure *failure);
 
-/* Its keys go too.  *row is what its sessions are known by (auth_owner()). */
+/*
+ * Its keys go too.  *row is what its sessions are known by (auth_owner()); 0: the account is there
+ * still.  False and another *row: it is nowhere any more, but the key of its rows could not be
+ * destroyed.  Asked again by the same name, also when a job has destroyed that meanwhile, this
+ * gives what comes of it.
+ */
 bool accounts_delete(struct accounts *accounts, struct slice name, uint64_t *row,
 		     struct failure *failure);
 

@@ -127,20 +127,83 @@ bool accounts_create(struct accounts *accounts, const struct accounts_new *new,
 	return good;
 }
 
+/* Under `changing`: its name is good for asking again, and for nothing else. */
+static void note_parting(struct accounts *accounts, const struct account *account)
+{
+	struct parting *parting = calloc(1, sizeof *parting);
+	must(parting);
+	*parting = (struct parting){.next = accounts->partings, .account = account->row};
+	memcpy(parting->name, account->name, sizeof parting->name);
+	accounts->partings = parting;
+}
+
+static void forget_parting(struct parting **at)
+{
+	struct parting *parting = *at;
+	must(parting);
+	*at = parting->next;
+	explicit_bzero(parting, sizeof *parting);
+	free(parting);
+}
+
+void accounts_forget_partings(struct accounts *accounts)
+{
+	while (accounts->partings)
+		forget_parting(&accounts->partings);
+}
+
+static bool still_there(struct failure *failure)
+{
+	return failure_context(
+	    failure, "the account is deleted and its clients are out, but what was kept "
+		     "of it could still be opened; the broker tries again twice a minute, "
+		     "and to delete it by its name once more tells whether that is done");
+}
+
+/* Under `changing`.  Whatever becomes of the key: an account without a row is none. */
+static bool delete_account(struct accounts *accounts, struct account *account, uint64_t *row,
+			   struct failure *failure)
+{
+	struct vault *vault = accounts->setup.vault;
+	const uint64_t was = account->row;
+	bool deleted = vault_delete(vault, VAULT_ACCOUNT, was, was, failure);
+	if (!deleted && vault_has_account(vault, was))
+		return false;
+	if (!deleted)
+		note_parting(accounts, account);
+	*row = was;
+	pthread_mutex_lock(&accounts->lock);
+	account_table_remove(accounts->table, account);
+	accounts_note_ends(accounts);
+	pthread_mutex_unlock(&accounts->lock);
+	return deleted || still_there(failure);
+}
+
+/* Under `changing`: one whose key could not be destroyed before. */
+static bool delete_again(struct accounts *accounts, struct slice name, uint64_t *row,
+			 struct failure *failure)
+{
+	struct vault *vault = accounts->setup.vault;
+	struct parting **at = &accounts->partings;
+	while (*at && !slice_equal(slice_text((*at)->name), name))
+		at = &(*at)->next;
+	if (*at == NULL)
+		return find(accounts, name, failure) != NULL; /* never: says so */
+	*row = (*at)->account;
+	if (vault_turn_is_due(vault) && !vault_turn_root(vault, failure))
+		return still_there(failure);
+	forget_parting(at);
+	return true;
+}
+
 bool accounts_delete(struct accounts *accounts, struct slice name, uint64_t *row,
 		     struct failure *failure)
 {
+	*row = 0;
 	pthread_mutex_lock(&accounts->changing);
-	struct account *account = find(accounts, name, failure);
-	bool deleted = account && vault_delete(accounts->setup.vault, VAULT_ACCOUNT, account->row,
-					       account->row, failure);
-	if (deleted) {
-		*row = account->row;
-		pthread_mutex_lock(&accounts->lock);
-		account_table_remove(accounts->table, account);
-		accounts_note_ends(accounts);
-		pthread_mutex_unlock(&accounts->lock);
-	}
+	struct account *account = account_table_by_name(accounts->table, name);
+	bool deleted = account ? delete_account(accounts, account, row, failure)
+			       : delete_again(accounts, name, row, failure);
 	pthread_mutex_unlock(&accounts->changing);
 	return deleted;
 }

@@ -20,6 +20,13 @@ struct recovery {
 	uint8_t code[SEAL_KEY_LEN]; /* its keyed hash */
 };
 
+/* A deletion whose key could not be destroyed; in RAM only. */
+struct parting {
+	struct parting *next;
+	uint64_t account; /* row */
+	char name[ACCOUNT_NAME_SIZE];
+};
+
 struct accounts {
 	struct accounts_setup setup;
 	pthread_mutex_t changing;
@@ -31,6 +38,7 @@ struct accounts {
 	uint64_t next_end_s;	     /* of a key; UINT64_MAX: none */
 	struct ageing ageing;	     /* the time by which they end; under `lock` */
 	struct recovery *recoveries; /* under `changing` */
+	struct parting *partings;    /* likewise */
 	uint8_t address_key[SEAL_KEY_LEN];
 	uint8_t recovery_key[SEAL_KEY_LEN];
 };
@@ -58,5 +66,6 @@ void accounts_note_ends(struct accounts *accounts);
 void accounts_note_work(struct accounts *accounts, const struct account *account);
 
 void accounts_forget_codes(struct accounts *accounts);
+void accounts_forget_partings(struct accounts *accounts);
 
 #endif

@@ -5,19 +5,18 @@
 #include "broker/control_internal.h"
 #include "broker/subject.h"
 
-/* The account by its name, or by its address. */
+/* The account by its name, which is looked up later, or by its address. */
 static bool find(const struct control_source *source, const json_t *request,
 		 char name[ACCOUNT_NAME_SIZE], struct failure *failure)
 {
 	struct slice given = control_text(request, "name"),
 		     address = control_text(request, "address");
-	uint64_t row;
 
 	if (given.len == 0 && address.len == 0)
 		return failure_set(failure, "this command needs \"name\" or \"address\"");
 	if (given.len == 0)
 		return accounts_find(source->accounts, address, name, failure);
-	if (given.len >= ACCOUNT_NAME_SIZE || !accounts_row(source->accounts, given, &row))
+	if (given.len >= ACCOUNT_NAME_SIZE)
 		return failure_set(failure, "there is no account of this name");
 	memcpy(name, given.at, given.len);
 	name[given.len] = '\0';

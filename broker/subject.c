@@ -95,7 +95,8 @@ static json_t *do_flag(const struct subject_source *source, struct slice name,
 
 /*
  * First the disk, then memory, then the workers: who logs in between is refused when its answer
- * reaches a worker, or is there already when the command does.
+ * reaches a worker, or is there already when the command does.  Also where the key could not be
+ * destroyed: nobody has to wait with leaving for that.
  */
 static json_t *do_erase(const struct subject_source *source, struct slice name,
 			struct slice argument, uint64_t *expel)
@@ -108,10 +109,12 @@ static json_t *do_erase(const struct subject_source *source, struct slice name,
 		return refused("to erase an account takes its name as the argument");
 	memcpy(of, name.at, name.len);
 	of[name.len] = '\0';
-	if (!accounts_delete(source->accounts, name, &row, &failure))
-		return refused(failure.text);
-	*expel = auth_owner(IDENTITY_ACCOUNT, row);
+	bool deleted = accounts_delete(source->accounts, name, &row, &failure);
 
+	if (row != 0)
+		*expel = auth_owner(IDENTITY_ACCOUNT, row);
+	if (!deleted)
+		return refused(failure.text);
 	json_t *answer = json_pack("{s:b}", "ok", 1);
 	char *receipt = source->receipt(source->self, of, &failure);
 

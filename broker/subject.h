@@ -12,7 +12,8 @@
  *   restrict  on: no rows of its deliveries are kept from now on
  *   object    on: it is in no statistics from now on
  *   erase     connections, sessions, retained messages, wills, queues, tokens, keys, rows; the
- *             answer comes when the key of the rows is destroyed, with a receipt
+ *             answer comes when the key of the rows is destroyed, with a receipt; where that
+ *             fails all of it is gone but the key, and who asks again may get the receipt
  *
  * An export is a signed note (c2sp.org/signed-note) by the key of the audit log: the line
  * "metrino export v1", the document as JSON, an empty line, the signature.  Without an audit log

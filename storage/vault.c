@@ -31,6 +31,15 @@ uint64_t vault_new_row(struct vault *vault)
 	return row;
 }
 
+bool vault_has_account(struct vault *vault, uint64_t row)
+{
+	must(pthread_mutex_lock(&vault->file.mutex) == 0);
+	const bool has = owners_find(&vault->owners, OWNER_ACCOUNT, row) != NULL;
+
+	must(pthread_mutex_unlock(&vault->file.mutex) == 0);
+	return has;
+}
+
 /* ---- one row ---- */
 
 int vault_put_sealed(struct vault *vault, MDB_txn *txn, enum data_table table,

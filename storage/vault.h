@@ -96,6 +96,12 @@ struct vault_op {
 bool vault_commit(struct vault *vault, const struct vault_op *ops, size_t count,
 		  struct failure *failure);
 
+/*
+ * Is there an account of this row?  If not after its deletion failed, its rows are deleted, and
+ * only their key is there still: vault_turn_is_due().
+ */
+bool vault_has_account(struct vault *vault, uint64_t row);
+
 static inline bool vault_put(struct vault *vault, enum vault_class class, uint64_t row,
 			     uint64_t owner, struct slice body, struct failure *failure)
 {

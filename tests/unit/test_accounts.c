@@ -182,6 +182,37 @@ START_TEST(what_is_deleted_is_gone)
 }
 END_TEST
 
+/* The key cannot be overwritten: nobody comes in all the same, and asking again tries again. */
+START_TEST(who_is_deleted_is_out_whatever_becomes_of_the_key)
+{
+	struct slice name = create(address);
+	char id[ACCOUNT_ID_SIZE], secret[ACCOUNT_KEY_SECRET_SIZE];
+	uint64_t row, again;
+
+	ck_assert(accounts_add_key(accounts, name, 0, NULL, id, secret, &failure));
+	ck_assert(comes_in(name, password) && stays());
+	signal(SIGXFSZ, SIG_IGN);
+	for (uint64_t day = 1; day <= 240; day++) /* the root lies behind them then */
+		ck_assert(keyring_make(keyring, KEY_AUTH_DAY, day, &failure));
+	ck_assert_msg(vault_turn_root(vault, &failure), "%s", failure.text);
+	limit_files((rlim_t)200 * SLOT_SIZE);
+	ck_assert(!accounts_delete(accounts, name, &row, &failure));
+	says("could still be opened");
+	says("their key is not destroyed yet");
+	ck_assert(row != 0 && !accounts_has(accounts, row) && !stays());
+	ck_assert(!comes_in(name, password));
+	ck_assert(!comes_in(slice_text(id), slice_text(secret)));
+	ck_assert(!accounts_delete(accounts, name, &again, &failure) && again == row);
+	says("could still be opened");
+	limit_files(RLIM_INFINITY);
+	ck_assert(accounts_delete(accounts, name, &again, &failure) && again == row);
+	ck_assert(!vault_turn_is_due(vault));
+	ck_assert(!accounts_delete(accounts, name, &again, &failure) && again == 0);
+	says("there is no account of this name");
+	create(address);
+}
+END_TEST
+
 /* The vault cannot grow any more: nothing is half done. */
 START_TEST(what_failed_has_not_happened)
 {
@@ -203,7 +234,7 @@ START_TEST(what_failed_has_not_happened)
 	ck_assert(!accounts_set_password(accounts, name, SLICE_LITERAL("new"), &failure));
 	ck_assert(!accounts_grant(accounts, name, "read", SLICE_LITERAL("a"), &failure));
 	ck_assert(!accounts_set_flag(accounts, name, ACCOUNT_DISABLED, true, &failure));
-	ck_assert(!accounts_delete(accounts, name, &row, &failure));
+	ck_assert(!accounts_delete(accounts, name, &row, &failure) && row == 0);
 	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &before), 0);
 	ck_assert_uint_eq(accounts_count(accounts), 1);
 	ck_assert(accounts_tell(accounts, name, &new, keep_hash, &failure));
@@ -376,6 +407,7 @@ Suite *accounts_suite(void)
 	const TTest *const tests[] = {all_of_it_is_there_after_a_restart,
 				      who_objects_is_not_recognised,
 				      what_is_deleted_is_gone,
+				      who_is_deleted_is_out_whatever_becomes_of_the_key,
 				      what_failed_has_not_happened,
 				      another_password_ends_what_came_with_the_old,
 				      a_password_is_hashed_anew_when_the_cost_changes,
