@@ -2,10 +2,12 @@
 #include "broker/audit_internal.h"
 #include "broker/net/moment.h"
 
+/* Those of the hour before are over, whether the entry of these can be written or not. */
 void audit_draw_tickets(struct audit *audit)
 {
 	struct audit_event event = audit_event_now(AUDIT_RECEIPTS);
 
+	receipt_tickets_wipe(&audit->tickets);
 	receipt_tickets_draw(&audit->next, event.time_s);
 	event.hash = audit->next.root;
 	audit_queue_add(&audit->waiting, &event);
@@ -63,17 +65,25 @@ size_t audit_sign_text(struct audit *audit, char *text, size_t len, size_t size)
 	return len;
 }
 
+/* An hour's receipts are given until those of the next are due; none may say another hour. */
+static bool has_tickets(const struct audit *audit)
+{
+	const uint64_t hour_s = audit->tickets.hour_s;
+
+	return hour_s != 0 && moment_now().wall_s < hour_s + AUDIT_HOUR_S + AUDIT_HOUR_DUE_S;
+}
+
 bool audit_receipt(struct audit *audit, enum receipt_event event, struct slice subject,
 		   char text[RECEIPT_SIZE], struct failure *failure)
 {
 	if (!audit)
 		return failure_set(failure, "there are no receipts without an audit log");
 	pthread_mutex_lock(&audit->mutex);
-	const bool ok = audit->tickets.hour_s == 0
-			    ? failure_set(failure, "the receipts of this hour are not in the "
-						   "audit log, which cannot be written")
-			    : audit_log_receipt(audit->log, audit->tickets_entry, &audit->tickets,
-						event, subject, text, failure);
+	const bool ok = has_tickets(audit)
+			    ? audit_log_receipt(audit->log, audit->tickets_entry, &audit->tickets,
+						event, subject, text, failure)
+			    : failure_set(failure, "the receipts of this hour are not in the "
+						   "audit log, which cannot be written");
 
 	pthread_mutex_unlock(&audit->mutex);
 	return ok;

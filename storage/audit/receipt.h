@@ -5,8 +5,8 @@
  * Every hour the broker draws RECEIPT_TICKETS secrets and writes the root of the tree above them
  * into the log, in a `receipts` entry.  An erasure opens one of them: the receipt holds the secret,
  * the path from it to the root, and the proof that the entry with the root is in the log; and above
- * that, signed with the log's key, what was erased.  When the hour is over the secrets that were
- *not given are wiped.
+ * that, signed with the log's key, what was erased.  When the next hour's are drawn, a minute into
+ * it, the secrets that were not given are wiped.
  *
  * Why tickets and not a tree of the hour's erasures: the receipt is whole at once; what stands in
  * the log was drawn before anybody was erased, so that it is the same whether anybody was, and
