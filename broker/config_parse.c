@@ -126,6 +126,30 @@ void config_apply_defaults(struct config_reader *reader, void *house, bool globa
 	}
 }
 
+/*
+ * Below a listener line a key of all listeners looks as if it were that one's: with another value
+ * than before it would open, or close, listeners that nobody thought of.
+ */
+static bool set_for_all(struct config_reader *reader, const struct config_key *key, char *value,
+			const struct config_place *before)
+{
+	bool *field = (bool *)((uint8_t *)&reader->shared + key->offset);
+	const bool was = *field;
+	char own[NAME_MAX_BYTES];
+	if (!config_type_of(key)->set(reader, key, value, field))
+		return false;
+	if (!before->file || reader->draft_count == 1 || *field == was)
+		return true;
+	snprintf(own, sizeof(own), "listener_%s", key->name);
+	const bool has_own = config_find_key(own) != NULL;
+	return config_problem(reader, key->name,
+			      "holds for all listeners, and was %s at %s:%u; right would be one of "
+			      "the two%s%s%s",
+			      was ? "true" : "false", before->file, before->line,
+			      has_own ? ", or " : "", has_own ? own : "",
+			      has_own ? " below the listener that it is for" : "");
+}
+
 static bool set_value(struct config_reader *reader, const struct config_key *key, char *value)
 {
 	struct config_draft *draft = &reader->drafts[reader->draft_count - 1];
@@ -142,7 +166,10 @@ static bool set_value(struct config_reader *reader, const struct config_key *key
 		return config_problem(reader, key->name,
 				      "was already written at %s:%u; right would be one of the two",
 				      set->file, set->line);
-	if (!type->set(reader, key, value, key->size ? (uint8_t *)house + key->offset : NULL))
+	const bool for_all = key->scope == SCOPE_SHARED && key->type == TYPE_BOOL;
+	if (for_all
+		? !set_for_all(reader, key, value, set)
+		: !type->set(reader, key, value, key->size ? (uint8_t *)house + key->offset : NULL))
 		return false;
 	if (key->said && !set->file)
 		config_notice(reader, reader->at, "%s", key->said);

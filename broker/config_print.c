@@ -129,7 +129,9 @@ static const char manual_head[] =
     "above the first one they belong to the default listener.\n"
     "The text is UTF\\-8; line ends may be those of Windows.\n"
     "A number that is written twice has its last value; a text that is written twice is a "
-    "mistake.\n"
+    "mistake,\n"
+    "and so is a key of all listeners, such as allow_anonymous, that is true below one listener "
+    "and false elsewhere.\n"
     "0 never means unlimited: the word\n.B unlimited\nis written.\n"
     ".PP\n"
     "All problems of a file are listed at once, each with file, line, key and what would be "
@@ -165,13 +167,18 @@ static const char *shown_domain(int domain)
 	return domain == AF_INET ? ", IPv4 only" : domain == AF_INET6 ? ", IPv6 only" : "";
 }
 
+/* Without accounts, then with them; of each without and with password_file. */
+static const char *const shown_users[2][2] = {
+    {"nobody may connect", "users of password_file may connect"},
+    {"accounts may connect", "accounts and users of password_file may connect"},
+};
+
 static const char *shown_guests(const struct config *config, const struct config_listener *listener)
 {
 	if (config_listener_proves(listener))
 		return "clients prove who they are";
 	if (!listener->settings.allow_anonymous)
-		return config->password_file ? "users of password_file may connect"
-					     : "nobody may connect";
+		return shown_users[config->persistence][config->password_file != NULL];
 	return listener->transport.tls.require_certificate ? "anyone with a certificate may connect"
 							   : "anyone who reaches it may connect";
 }
@@ -185,14 +192,14 @@ static void describe_listener(const struct config *config, const struct config_l
 			shown_guests(config, listener));
 		return;
 	}
-	fprintf(out, "listener %u: port %u on %s%s%s%s%s; %s\n",
+	fprintf(out, "listener %u: port %u on %s%s%s%s%s%s; %s\n",
 		(unsigned)listener->settings.number + 1, (unsigned)listener->port,
 		listener->address ? listener->address : "every address",
 		listener->bind_interface ? " of " : "",
 		listener->bind_interface ? listener->bind_interface : "",
 		shown_domain(listener->address ? AF_UNSPEC : listener->socket_domain),
 		listener->transport.tls.certfile || listener->psk_hint ? ", TLS" : "",
-		shown_guests(config, listener));
+		listener->transport.ws.on ? ", WebSocket" : "", shown_guests(config, listener));
 }
 
 void config_describe(const struct config *config, FILE *out)
@@ -204,6 +211,9 @@ void config_describe(const struct config *config, FILE *out)
 	if (config->admin_address)
 		fprintf(out, "admin listener: port %u on %s\n", (unsigned)config->admin_port,
 			config->admin_address);
+	if (config->log_address)
+		fprintf(out, "log listener: port %u on %s\n", (unsigned)config->log_port,
+			config->log_address);
 	fprintf(out, "data: %s\n", config->persistence ? config->persistence_location : "none");
 	fprintf(out, "workers: %u\n", (unsigned)config->workers);
 	if (config->core.memory_limit == UINT64_MAX)

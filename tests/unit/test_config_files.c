@@ -228,6 +228,20 @@ START_TEST(test_written_twice)
 }
 END_TEST
 
+/* Of two listeners one would be more open than whoever wrote it believed. */
+START_TEST(test_of_all_listeners_below_one)
+{
+	read_wrong(
+	    "listener 8883\nallow_anonymous false\nlistener 1883 127.0.0.1\nallow_anonymous true\n",
+	    "main.conf:4: allow_anonymous: holds for all listeners, and was false at");
+	read_wrong("allow_anonymous true\nlistener 8883\nallow_anonymous false\n",
+		   "or listener_allow_anonymous below the listener");
+	config_destroy(read_right("allow_anonymous false\nallow_anonymous true\nlistener 1883\n"));
+	config_destroy(read_right("listener 1883\nallow_anonymous true\nlistener 1884\n"
+				  "allow_anonymous true\nlistener_allow_anonymous false\n"));
+}
+END_TEST
+
 START_TEST(test_other_meaning_is_said)
 {
 	struct config *config = read_right("persistent_client_expiration 2m\nport 1883\n");
@@ -359,6 +373,7 @@ Suite *config_files_suite(void)
 	tcase_add_test(files, test_all_problems_at_once);
 	tcase_add_test(files, test_nearest_key);
 	tcase_add_test(files, test_written_twice);
+	tcase_add_test(files, test_of_all_listeners_below_one);
 	tcase_add_test(files, test_other_meaning_is_said);
 	tcase_add_test(files, test_include_dir);
 	tcase_add_test(files, test_files_that_are_not_text);
