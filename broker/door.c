@@ -190,10 +190,19 @@ static bool files_load(const char *password_path, const char *acl_path, struct p
 	return true;
 }
 
-bool door_check_files(const struct config *config, struct failure *failure)
+bool door_check_passwords(const struct config *config, struct failure *failure)
 {
 	struct files files;
-	if (!files_load(config->password_file, config->acl_file, cost_of(config), &files, failure))
+	if (!files_load(config->password_file, NULL, cost_of(config), &files, failure))
+		return false;
+	files_destroy(&files);
+	return true;
+}
+
+bool door_check_rights(const struct config *config, struct failure *failure)
+{
+	struct files files;
+	if (!files_load(NULL, config->acl_file, cost_of(config), &files, failure))
 		return false;
 	files_destroy(&files);
 	return true;

@@ -39,8 +39,9 @@ struct door;
 struct auth_log;
 struct worker;
 
-/* Are the files right?  For --test-config. */
-bool door_check_files(const struct config *config, struct failure *failure);
+/* Is password_file right, and acl_file?  For --test-config; one that is not named is. */
+bool door_check_passwords(const struct config *config, struct failure *failure);
+bool door_check_rights(const struct config *config, struct failure *failure);
 
 struct door_setup {
 	struct worker *workers;	   /* where they will be, one for each of config->workers */

@@ -19,6 +19,11 @@
 /* Beside messages, pages are for when there is time. */
 #define NICE 10
 
+struct token {
+	size_t len;
+	char text[TOKEN_MAX + 2]; /* one more, so that a longer one shows */
+};
+
 struct http {
 	const char *name;
 	bool is_public;
@@ -30,15 +35,14 @@ struct http {
 	struct MHD_Daemon *daemons[LISTENER_ADDRESSES_MAX];
 	_Atomic uint64_t second; /* of the answers that are counted */
 	_Atomic uint32_t answered;
-	size_t token_len;
-	char token[TOKEN_MAX + 2]; /* one more, so that a longer one shows */
+	struct token token;
 };
 
 /* ---- the token */
 
-static bool check_token(const struct http *http, const char *file, struct failure *failure)
+static bool check_token(const struct token *token, const char *file, struct failure *failure)
 {
-	if (http->token_len >= TOKEN_MIN && http->token_len <= TOKEN_MAX)
+	if (token->len >= TOKEN_MIN && token->len <= TOKEN_MAX)
 		return true;
 	return failure_set(failure,
 			   "admin_token_file \"%s\": the first line must be a token of %u to %u "
@@ -46,29 +50,38 @@ static bool check_token(const struct http *http, const char *file, struct failur
 			   file, TOKEN_MIN, TOKEN_MAX);
 }
 
-static bool read_token(struct http *http, const char *file, struct failure *failure)
+static bool read_token(struct token *token, const char *file, struct failure *failure)
 {
 	FILE *in = fopen(file, "re");
 
 	if (!in)
 		return failure_set(failure, "cannot read admin_token_file \"%s\": %s", file,
 				   strerror(errno));
-	if (!fgets(http->token, sizeof(http->token), in))
-		http->token[0] = '\0';
+	if (!fgets(token->text, sizeof(token->text), in))
+		token->text[0] = '\0';
 	fclose(in);
-	http->token_len = strcspn(http->token, "\r\n");
-	return check_token(http, file, failure);
+	token->len = strcspn(token->text, "\r\n");
+	return check_token(token, file, failure);
+}
+
+bool http_check_token_file(const char *file, struct failure *failure)
+{
+	struct token token;
+	const bool right = read_token(&token, file, failure);
+
+	explicit_bzero(&token, sizeof(token));
+	return right;
 }
 
 /* Takes the same time wherever the first difference is. */
-static bool is_token(const struct http *http, const char *offered)
+static bool is_token(const struct token *token, const char *offered)
 {
 	size_t len = strlen(offered);
-	unsigned int difference = len != http->token_len;
+	unsigned int difference = len != token->len;
 
-	for (size_t i = 0; i < http->token_len; i++)
+	for (size_t i = 0; i < token->len; i++)
 		difference |=
-		    (unsigned char)http->token[i] ^ (unsigned char)(i < len ? offered[i] : 0);
+		    (unsigned char)token->text[i] ^ (unsigned char)(i < len ? offered[i] : 0);
 	return difference == 0;
 }
 
@@ -78,10 +91,10 @@ static bool may_ask(const struct http *http, struct MHD_Connection *connection)
 	const char *header =
 	    MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_AUTHORIZATION);
 
-	if (http->token_len == 0)
+	if (http->token.len == 0)
 		return true;
 	return header && strncmp(header, scheme, sizeof(scheme) - 1) == 0 &&
-	       is_token(http, header + sizeof(scheme) - 1);
+	       is_token(&http->token, header + sizeof(scheme) - 1);
 }
 
 /* ---- how much */
@@ -213,7 +226,7 @@ static bool open_listener(struct http *http, const struct http_options *options,
 
 	if (!listener_open(&http->listener, &place, 1, failure))
 		return failure_context(failure, "%s", http->name);
-	if (!http->is_public && !http->listener.loopback && http->token_len == 0)
+	if (!http->is_public && !http->listener.loopback && http->token.len == 0)
 		return failure_set(failure,
 				   "%s on %s can be reached from the network and needs "
 				   "admin_token_file; or give it the address 127.0.0.1",
@@ -230,7 +243,7 @@ struct http *http_open(const struct http_options *options, struct failure *failu
 	http->is_public = options->is_public;
 	http->listener.all = &http->limit;
 	http_cache_init(&http->cache);
-	if ((!options->token_file || read_token(http, options->token_file, failure)) &&
+	if ((!options->token_file || read_token(&http->token, options->token_file, failure)) &&
 	    open_listener(http, options, failure))
 		return http;
 	http_destroy(http);
@@ -269,6 +282,6 @@ void http_destroy(struct http *http)
 			MHD_stop_daemon(http->daemons[i]);
 	listener_close(&http->listener);
 	http_cache_finish(&http->cache);
-	explicit_bzero(http->token, sizeof(http->token));
+	explicit_bzero(&http->token, sizeof(http->token));
 	free(http);
 }

@@ -45,6 +45,9 @@ struct http_answer http_text(unsigned status, const char *text);
 
 typedef struct http_answer http_page(void *self, const char *path);
 
+/* Is there a token in it?  For --test-config. */
+bool http_check_token_file(const char *file, struct failure *failure);
+
 /* Binds (before the user switch) and reads the token file.  NULL when that fails. */
 struct http *http_open(const struct http_options *options, struct failure *failure);
 

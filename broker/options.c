@@ -12,7 +12,10 @@
 #include "broker/config.h"
 #include "broker/core/crash.h"
 #include "broker/door.h"
+#include "broker/http.h"
 #include "broker/log.h"
+#include "broker/privileges.h"
+#include "storage/keys/wrapping.h"
 
 #define SEE_HELP "; see metrinod --help"
 
@@ -155,21 +158,62 @@ struct config *options_read_config(const struct options *options, char **problem
 	return config;
 }
 
-/* Certificates, keys and lists: the broker would not start without them. */
+/* ---- what the configuration names, and the broker would not start without: each looked at by
+ * itself, so that all that is wrong is said at once */
+
+static bool test_user(const struct config *config, struct failure *failure)
+{
+	const char *user;
+	return privileges_choose_user(config->user, &user, failure);
+}
+
+static bool test_key_file(const struct config *config, struct failure *failure)
+{
+	uint8_t key[SEAL_KEY_LEN];
+	const bool right = !config->persistence || !config->key_file ||
+			   wrapping_read(config->key_file, key, failure) ||
+			   failure_context(failure, "key_file");
+	explicit_bzero(key, sizeof(key));
+	return right;
+}
+
+static bool test_token_file(const struct config *config, struct failure *failure)
+{
+	return !config->admin_address || !config->admin_token_file ||
+	       http_check_token_file(config->admin_token_file, failure);
+}
+
+static bool test_transport(const struct config_listener *listener, struct failure *failure)
+{
+	struct transport *transport = NULL;
+	const bool right = transport_create(&listener->transport, &transport, failure);
+	transport_release(transport);
+	if (right)
+		return true;
+	if (listener->path)
+		return failure_context(failure, "listener 0 %s", listener->path);
+	return failure_context(failure, "listener %u", (unsigned)listener->port);
+}
+
+static bool said(const struct failure *failure)
+{
+	fprintf(stderr, "%s\n", failure->text);
+	return false;
+}
+
 static bool test_files(const struct config *config)
 {
+	static bool (*const tests[])(const struct config *config, struct failure *failure) = {
+	    test_user, test_key_file, test_token_file, door_check_passwords, door_check_rights,
+	};
 	struct failure failure;
 	bool right = true;
-	for (size_t i = 0; i < config->listener_count; i++) {
-		const struct config_listener *listener = &config->listeners[i];
-		struct transport *transport = NULL;
-		if (!transport_create(&listener->transport, &transport, &failure)) {
-			fprintf(stderr, "listener %u: %s\n", (unsigned)listener->port,
-				failure.text);
-			right = false;
-		}
-		transport_release(transport);
-	}
+	for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++)
+		if (!tests[i](config, &failure))
+			right = said(&failure);
+	for (size_t i = 0; i < config->listener_count; i++)
+		if (!test_transport(&config->listeners[i], &failure))
+			right = said(&failure);
 	return right;
 }
 
@@ -180,12 +224,6 @@ static int test_config(const struct options *options)
 	if (!config) {
 		fputs(problems ? problems : "out of memory\n", stderr);
 		free(problems);
-		return EXIT_FAILURE;
-	}
-	struct failure failure;
-	if (!door_check_files(config, &failure)) {
-		fprintf(stderr, "%s\n", failure.text);
-		config_destroy(config);
 		return EXIT_FAILURE;
 	}
 	config_describe(config, stdout);

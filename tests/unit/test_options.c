@@ -173,6 +173,42 @@ START_TEST(test_test_config)
 }
 END_TEST
 
+/* Who has five files wrong would not like to start five times. */
+START_TEST(test_test_config_looks_at_every_file)
+{
+	static const char *const files[] = {
+	    "password_file: ", "acl_file: ", "key_file: ", "cannot read admin_token_file ",
+	    "listener 1884: certfile "};
+	char text[4096];
+	make_file("password_file /nowhere/users\nacl_file /nowhere/rights\nkey_file /nowhere/key\n"
+		  "admin_listener 8080\nadmin_token_file /nowhere/token\n"
+		  "listener 1884 127.0.0.1\ncertfile /nowhere/crt\nkeyfile /nowhere/key\n");
+	struct options options = {.task = OPTIONS_TEST_CONFIG, .config_file = path};
+	ck_assert_int_eq(print_task(&options, stderr, text), 1);
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
+		ck_assert_msg(strstr(text, files[i]) != NULL, "%s is not in: %s", files[i], text);
+	unlink(path);
+}
+END_TEST
+
+/* An account gets in without any file of passwords; without a place for accounts nobody does. */
+START_TEST(test_test_config_says_who_may_connect)
+{
+	char text[4096];
+	struct options options = {.task = OPTIONS_TEST_CONFIG, .config_file = path};
+	make_file("listener 1884 127.0.0.1\nprotocol websockets\nlog_listener 8081\n");
+	ck_assert_int_eq(print_task(&options, stdout, text), 0);
+	ck_assert_ptr_nonnull(strstr(text, "on 127.0.0.1, WebSocket; accounts may connect\n"));
+	ck_assert_ptr_nonnull(strstr(text, "log listener: port 8081 on 127.0.0.1\n"));
+	unlink(path);
+	strcpy(path, "/tmp/metrino-options-XXXXXX");
+	make_file("listener 1884 127.0.0.1\npersistence false\n");
+	ck_assert_int_eq(print_task(&options, stdout, text), 0);
+	ck_assert_ptr_nonnull(strstr(text, "on 127.0.0.1; nobody may connect\n"));
+	unlink(path);
+}
+END_TEST
+
 START_TEST(test_help_and_version)
 {
 	char text[4096];
@@ -204,6 +240,8 @@ Suite *options_suite(void)
 	tcase_add_test(tasks, test_verbose_and_quiet);
 	tcase_add_test(tasks, test_without_a_file);
 	tcase_add_test(tasks, test_test_config);
+	tcase_add_test(tasks, test_test_config_looks_at_every_file);
+	tcase_add_test(tasks, test_test_config_says_who_may_connect);
 	tcase_add_test(tasks, test_help_and_version);
 	tcase_add_test(tasks, test_crash_steps);
 	suite_add_tcase(suite, tasks);
