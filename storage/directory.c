@@ -187,9 +187,10 @@ bool directory_open_for(const char *path, uid_t owner, gid_t group, bool *create
 	if (opened < 0)
 		return failure_set(failure, "%s cannot be opened as a directory: %s", path,
 				   strerror(errno));
+	/* Files first: nobody is to be told to change the mode of a directory that is not ours. */
 	if ((!*created || hand_over(path, opened, owner, group, failure)) &&
-	    check_owner(path, opened, owner, failure) && check_filesystem(path, opened, failure) &&
-	    lock(path, opened, failure) && check_files(path, opened, failure)) {
+	    check_files(path, opened, failure) && check_owner(path, opened, owner, failure) &&
+	    check_filesystem(path, opened, failure) && lock(path, opened, failure)) {
 		*fd = opened;
 		return true;
 	}

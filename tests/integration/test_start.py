@@ -78,6 +78,13 @@ class Mistakes(OwnBrokerTest):
         self.refused(re.escape(str(self.broker.data)), r"letter\.txt")
         self.assertEqual([path.name for path in self.broker.data.iterdir()], ["letter.txt"])
 
+    def test_foreign_directory_that_others_may_enter(self):
+        """Whoever names /tmp is not told to close it."""
+        (self.broker.data / "letter.txt").write_text("mine")
+        self.broker.data.chmod(0o755)
+        self.broker.write_config()
+        self.assertNotIn("chmod", self.refused(r"letter\.txt, which is not Metrino's"))
+
     def test_damaged_file_is_kept(self):
         data = self.broker.data / "data.mdb"
         data.write_bytes(b"this is no database" * 1000)
