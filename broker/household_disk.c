@@ -10,8 +10,8 @@ static void tell(enum disk_news news, uint64_t available)
 {
 	if (news == DISK_IS_FULL)
 		log_write(LOG_LEVEL_ERROR, "disk",
-			  "the disk of the data directory is full: %" PRIu64
-			  " MiB are left for the broker; make room, or sessions, accounts and the "
+			  "the disk of the data directory has next to no room: %" PRIu64
+			  " MiB are left for the broker; make more, or sessions, accounts and the "
 			  "audit log cannot be written",
 			  available >> 20);
 	if (news == DISK_HAS_ROOM)

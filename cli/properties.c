@@ -180,10 +180,15 @@ bool options_read_property(struct options *o, char *const *words, int count, int
 		return failure_set(failure,
 				   "--property argument given but not enough arguments specified.");
 	if (!find_command(words[0], &packet))
-		return failure_set(failure, "Invalid command given in --property argument.");
+		return failure_set(failure,
+				   "Invalid command '%.40s' given in --property argument. It must "
+				   "be a packet, such as connect, publish or will.",
+				   words[0]);
 	k = find_property(words[1]);
 	if (k == NULL)
-		return failure_set(failure, "Invalid property name given in --property argument.");
+		return failure_set(failure,
+				   "Invalid property name '%.40s' given in --property argument.",
+				   words[1]);
 	if ((k->packets >> packet & 1) == 0)
 		return failure_set(failure,
 				   "%s property not allowed for %s in --property argument.",

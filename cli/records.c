@@ -28,6 +28,7 @@ struct kind {
 	const char *name;    /* of the command */
 	const char *command; /* of the control socket */
 	const char *usage;
+	const char *nothing; /* is said when there is nothing to show */
 	bool names_account;
 	void (*print)(const json_t *line);
 };
@@ -39,6 +40,7 @@ struct request {
 	const char *socket;
 	bool json;
 	bool help;
+	bool shown; /* something was */
 };
 
 /* ---- lines for people */
@@ -104,12 +106,15 @@ static bool read_arguments(struct request *r, int argc, char **argv, struct fail
 
 static bool print(void *self, const json_t *line, struct slice text, struct failure *failure)
 {
-	const struct request *r = self;
+	struct request *r = self;
 
 	(void)text;
 	(void)failure;
 	if (!control_is_last(line))
 		r->kind->print(line);
+	else if (!r->shown)
+		puts(r->kind->nothing);
+	r->shown = true;
 	return true;
 }
 
@@ -144,15 +149,20 @@ static int run(const struct kind *kind, int argc, char **argv)
 
 int command_aggregate(int argc, char **argv)
 {
-	static const struct kind kind = {"aggregate", "aggregate.list", aggregate_usage, false,
-					 print_release};
+	static const struct kind kind = {
+	    "aggregate",     "aggregate.list",
+	    aggregate_usage, "No day is kept: the broker has not seen one from beginning to end.",
+	    false,	     print_release};
 
 	return run(&kind, argc, argv);
 }
 
 int command_logins(int argc, char **argv)
 {
-	static const struct kind kind = {"logins", "logins.list", logins_usage, true, print_login};
+	static const struct kind kind = {
+	    "logins",	  "logins.list",
+	    logins_usage, "No logins are kept; those of the last ten seconds are not told yet.",
+	    true,	  print_login};
 
 	return run(&kind, argc, argv);
 }

@@ -243,6 +243,17 @@ class Clients(CommandTest):
         self.assertEqual(self.clients("kick", name), "1 disconnected\n")
         self.finish(subscriber, 1)
 
+    def test_nothing_to_show_is_said(self):
+        """Who sees an empty screen cannot tell it from a mistake."""
+        if not hasattr(self.broker, "data") or not (pathlib.Path(self.broker.data) / "control.sock").exists():
+            self.skipTest("not possible here: the stand-in has no control socket")
+        def ask(*words, **more):
+            return subprocess.run([*METRINO, *words, "--data", str(self.broker.data)], capture_output=True, timeout=20, check=True,
+                                  text=True, **more).stdout
+        self.assertRegex(ask("aggregate"), "^No day is kept")
+        name = ask("account", "create", "--no-address", input="a password\n").strip()
+        self.assertRegex(ask("logins", name), "^No logins are kept")
+
     def test_no_broker(self):
         done = subprocess.run(METRINO + ["clients", "--data", "/nonexistent"], capture_output=True, timeout=20,
                               check=False)

@@ -44,7 +44,7 @@ class Full(OwnBrokerTest):
         self.room(5 * MIB)
         eventually(lambda: "disk_full" in self.alerts(), what="the alert")
         self.assertTrue(self.is_full())
-        self.assertIn("is full: 5 MiB are left", self.broker.log())
+        self.assertIn("next to no room: 5 MiB are left", self.broker.log())
         self.room(100 * MIB)
         eventually(lambda: "has room again: 100 MiB" in self.broker.log(), what="room")
         self.assertFalse(self.is_full())
