@@ -233,8 +233,10 @@ static void outbound_ended(struct shard *shard, struct session *session,
 {
 	struct outbound *entry = entry_of(session, step, INFLIGHT_ENDED);
 	CRASH_AT(outbound_ended);
-	if (entry)
-		inflight_remove(&traffic_for(shard, session)->inflight, &shard->purse, entry);
+	if (entry == NULL)
+		return;
+	inflight_remove(&traffic_for(shard, session)->inflight, &shard->purse, entry);
+	session_pump(shard, session); /* there may have been no other identifier */
 }
 
 static void queue_noted(struct shard *shard, struct session *session, const struct store_step *step)

@@ -416,15 +416,69 @@ START_TEST(recorded_while_stopping)
 }
 END_TEST
 
+/* A packet of 4 bytes, or PUBLISH of QoS 2 to "t", for each packet identifier that there is. */
+static void send_for_all(struct peer *peer, uint8_t first)
+{
+	enum { IDS = 65535, SIZE = 8 };
+	static uint8_t bytes[IDS * SIZE];
+	size_t size = first >> 4 == MQTT_PUBLISH ? 8 : 4;
+
+	for (uint32_t id = 1; id <= IDS; id++) {
+		uint8_t publish[SIZE] = {first, 6, 0, 1, 't', (uint8_t)(id >> 8), (uint8_t)id, 'x'};
+		uint8_t ack[] = {first, 2, (uint8_t)(id >> 8), (uint8_t)id};
+
+		memcpy(bytes + (id - 1) * size, size == SIZE ? publish : ack, size);
+	}
+	peer_bytes(peer, slice_of(bytes, IDS * size));
+	peer->in_len = 0;
+}
+
+/* With all identifiers under way, what waits for one goes when the end of an exchange is recorded.
+ */
+START_TEST(out_of_identifiers)
+{
+	bench_init(&bench, 1);
+	bench.durable = bench.settings.ack_when_delivered = true;
+	bench.settings.ack_hold_max_ms = 1000;
+	bench.settings.max_inflight_messages = 65535;
+	bench.settings.max_inflight_bytes = UINT32_MAX;
+	bench_start(&bench);
+	struct peer *from = new_peer(&bench, V3, "from");
+	struct peer *to = new_lasting("to");
+	subscribe(to, "t", 2);
+	send_for_all(from, 0x34);
+	ck_assert_uint_eq(counted(&bench, INFLIGHT), 65535);
+	to->in_len = 0;
+	send_for_all(to, 0x50);
+	bench.hold_store = true;
+	send_for_all(to, 0x70);
+	from = new_peer(&bench, V5, "another");
+	peer_publish(from, QOS(2), 1, "t", "", "y");
+	expect_nothing(to);
+	ck_assert_uint_eq(counted(&bench, QUEUED), 1);
+	bench_store_all(&bench);
+	expect_publish(to, QOS(2), 1, "t", "", "y");
+	bench_finish(&bench);
+}
+END_TEST
+
 Suite *records_faults_suite(void)
 {
-	const TTest *tests[] = {retained_after_it_came_again,	shared_and_its_own,
-				only_what_is_lost_is_counted,	what_was_dropped_is_not_lost,
-				refusal_waits_for_nobody,	refusals_leave_nothing,
-				recorded_behind_a_refusal,	settings_changed_meanwhile,
-				settings_changed_with_a_kill,	acknowledged_when_it_goes_on,
-				member_ends_before_it_was_sent, full_disk_and_coming_back,
-				full_disk_and_a_small_window,	recorded_while_stopping};
+	const TTest *tests[] = {retained_after_it_came_again,
+				shared_and_its_own,
+				only_what_is_lost_is_counted,
+				what_was_dropped_is_not_lost,
+				refusal_waits_for_nobody,
+				refusals_leave_nothing,
+				recorded_behind_a_refusal,
+				settings_changed_meanwhile,
+				settings_changed_with_a_kill,
+				acknowledged_when_it_goes_on,
+				member_ends_before_it_was_sent,
+				full_disk_and_coming_back,
+				full_disk_and_a_small_window,
+				recorded_while_stopping,
+				out_of_identifiers};
 	Suite *suite = suite_create("records_faults");
 	TCase *tcase = tcase_create("records_faults");
 
