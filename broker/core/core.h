@@ -330,6 +330,8 @@ struct effect *shard_effect(struct shard *shard, enum effect_type type, uint32_t
 void shard_post(struct shard *shard, struct mail *mail); /* takes; to itself, too */
 uint64_t shard_random(struct shard *shard);
 void *shard_grow(void *at, uint32_t *room, uint32_t need, size_t size);
+/* Charges what tries have come to; after each event, and for each of many filters of one. */
+void shard_charge_tries(struct shard *shard);
 
 /* client.c */
 #define CLIENT_PAGE 256u

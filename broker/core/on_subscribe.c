@@ -243,8 +243,10 @@ void on_subscribe(struct shard *shard, struct client *client, struct slice body)
 	in.answer->identifier = in.identifier;
 	struct mqtt_subscription asked;
 	/* [MQTT-3.8.4-5] [MQTT3-3.8.4-4] */
-	for (uint32_t i = 0; mqtt_next_subscription(&packet.entries, version, &asked); i++)
+	for (uint32_t i = 0; mqtt_next_subscription(&packet.entries, version, &asked); i++) {
 		one_filter(&in, &asked, &in.answer->entries[i]);
+		shard_charge_tries(shard);
+	}
 	answer_wait_store(shard, in.answer, &in.changes);
 	answer_ready(shard, in.answer);
 }

@@ -443,7 +443,7 @@ static void handle_own_mail(struct shard *shard)
 }
 
 /* A filter or topic may take up to 200 nodes, which nobody owns alone: all are charged together. */
-static void charge_tries(struct shard *shard)
+void shard_charge_tries(struct shard *shard)
 {
 	size_t nodes = trie_cost(&shard->subscriptions.trie) + trie_cost(&shard->routes.trie) +
 		       trie_cost(&shard->retained.trie);
@@ -485,7 +485,7 @@ void shard_handle(struct shard *shard, struct moment now, const struct event *ev
 	handlers[event->type](shard, event);
 	if (shard->own_first)
 		handle_own_mail(shard);
-	charge_tries(shard);
+	shard_charge_tries(shard);
 	happened_set(&shard->happened, HAPPENED_MEMORY, (uint64_t)shard->purse.charged);
 }
 

@@ -60,7 +60,7 @@ static void send_subscribe(struct peer *peer, struct bytes *entries)
 static void subscribe_many(struct peer *peer, const char *pattern, unsigned count, uint8_t options)
 {
 	struct bytes entries = {0};
-	char filter[256];
+	char filter[512];
 
 	for (unsigned i = 0; i < count; i++) {
 		snprintf(filter, sizeof filter, pattern, i);
@@ -257,6 +257,29 @@ START_TEST(levels_are_charged)
 	peer_lose(peer);
 	after = counted(&bench, MEMORY);
 	ck_assert_uint_lt(after, before);
+	bench_finish(&bench);
+}
+END_TEST
+
+/* Also within one packet: it is not taken whole because there was room before it. */
+START_TEST(levels_are_charged_at_once)
+{
+	enum { LEVELS = 200, FILTERS = 1000, LIMIT = 2 * 1024 * 1024 };
+	char pattern[2 * LEVELS + 8] = "%u";
+	struct slice codes;
+	struct peer *peer;
+
+	for (unsigned i = 1; i < LEVELS; i++)
+		memcpy(pattern + 2 * i, "/a", 3);
+	bench_init(&bench, 1);
+	bench.settings.memory_limit = LIMIT;
+	bench_start(&bench);
+	peer = new_peer(&bench, V5, "c");
+	subscribe_many(peer, pattern, FILTERS, 0);
+	ck_assert_uint_lt(counted(&bench, MEMORY), LIMIT + LIMIT / 4);
+	codes = suback_codes(peer, FILTERS);
+	ck_assert_uint_eq(codes.at[0], 0);
+	ck_assert_uint_eq(codes.at[FILTERS - 1], MQTT_QUOTA_EXCEEDED);
 	bench_finish(&bench);
 }
 END_TEST
@@ -538,6 +561,7 @@ Suite *faults_suite(void)
 	tcase_add_test(tcase, alias_of_what_was_not_sent);
 	tcase_add_test(tcase, properties_count);
 	tcase_add_test(tcase, levels_are_charged);
+	tcase_add_test(tcase, levels_are_charged_at_once);
 	tcase_add_test(tcase, filters_under_way);
 	tcase_add_test(tcase, retained_asked_once);
 	tcase_add_test(tcase, retained_go_on_after_unsubscribe);
