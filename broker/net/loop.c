@@ -209,17 +209,9 @@ ssize_t loop_read_stream(struct loop *loop, struct link *link)
 	return n;
 }
 
-/* The core or the stream is done with the link: waits for the peer to take the last bytes and
- * close. */
-static void linger(struct loop *loop, uint32_t number, struct link *link)
+/* Waits for the peer to take the last bytes and close. */
+static void wait_for_end(struct loop *loop, uint32_t number, struct link *link)
 {
-	link->stream.class->finish(&link->stream);
-	ssize_t n = loop_read_stream(loop, link);
-
-	if (n == STREAM_END || n == STREAM_GONE) {
-		loop_break_link(loop, number, link);
-		return;
-	}
 	link->state = LINK_LINGERING;
 	arm(loop, number, link);
 	add_gone(loop, number);
@@ -227,6 +219,18 @@ static void linger(struct loop *loop, uint32_t number, struct link *link)
 		     (struct patience_entry){.until_ms = loop->now.ms + LOOP_LINGER_MS,
 					     .link = number,
 					     .serial = link->serial});
+}
+
+/* The core or the stream is done with the link. */
+static void linger(struct loop *loop, uint32_t number, struct link *link)
+{
+	link->stream.class->finish(&link->stream);
+	ssize_t n = loop_read_stream(loop, link);
+
+	if (n == STREAM_END || n == STREAM_GONE)
+		loop_break_link(loop, number, link);
+	else
+		wait_for_end(loop, number, link);
 }
 
 /* The stream has said its last word, which the peer is to hear before the end. */
@@ -289,7 +293,8 @@ static void read_link(struct loop *loop, uint32_t number, struct link *link)
 		loop->before(loop->self);
 		give_bytes(loop, number, link, slice_of(loop->buffer, (size_t)n));
 	}
-	if (link->stream.done)
+	/* One that is to move ends where its last bytes are handled: loop_adopt(). */
+	if (link->stream.done && shard_has_link(loop->shard, number))
 		end_link(loop, number, link);
 }
 
@@ -404,20 +409,32 @@ struct moved_link *loop_release(struct loop *loop, uint32_t number, uint64_t ope
 	return moved;
 }
 
+/* The buffer may be in use: a link of our own was just read (loop_serve()). */
+static void go_on_with(struct loop *loop, uint32_t number, const struct moved_link *moved)
+{
+	struct link *link = link_table_at(&loop->links, number);
+
+	loop_count_link(link, moved->count);
+	if (link->stream.proxied)
+		keep_told(loop, number, moved->told);
+	loop_recheck_link(loop, number);
+	if (moved->bytes.len > 0)
+		give_bytes(loop, number, link, moved->bytes);
+	if (!link->stream.done)
+		return;
+	link->held = 0;
+	link->unsent = false;
+	link->stream.class->finish(&link->stream);
+	wait_for_end(loop, number, link);
+}
+
 void loop_adopt(struct loop *loop, struct moved_link *moved)
 {
 	uint32_t number;
 
 	if (loop_add_link(loop, moved->stream, moved->listener, moved->settings, moved->opened_ms,
 			  &number)) {
-		struct link *link = link_table_at(&loop->links, number);
-
-		loop_count_link(link, moved->count);
-		if (link->stream.proxied)
-			keep_told(loop, number, moved->told);
-		loop_recheck_link(loop, number);
-		if (moved->bytes.len > 0)
-			give_bytes(loop, number, link_table_at(&loop->links, number), moved->bytes);
+		go_on_with(loop, number, moved);
 	} else {
 		peer_count_out(moved->listener, &moved->count);
 	}

@@ -12,6 +12,8 @@ import threading
 
 from harness import HERE, MQTTJS, BrokerTest, eventually, free_port, mqttjs_modules, own_only, run_client, tool
 import pki
+import wire
+import ws
 
 
 class Page(http.server.BaseHTTPRequestHandler):
@@ -89,6 +91,18 @@ keyfile {key}
             eventually(lambda: received == [b"x" * 100000], what="the message")
             client.disconnect()
             client.loop_stop()
+
+    def test_the_end_comes_with_the_last_message(self):
+        """A close frame right behind it: also who is at home on the other worker has been heard."""
+        subscriber = wire.Client(0, self.name(), dial=lambda: ws.Connection(ws.tcp(self.plain)))
+        self.addCleanup(subscriber.cut)
+        subscriber.subscribe("last", 0)
+        for n in range(16):
+            sender = ws.Connection(ws.tcp(self.plain))
+            self.addCleanup(sender.close)
+            sender.socket.sendall(ws.frame(ws.BINARY, wire.connect(f"last-{n}") + wire.publish("last", b"%d" % n)) +
+                                  ws.frame(ws.CLOSE, b"\x03\xe8"))
+            self.assertEqual(subscriber.message().payload, b"%d" % n)
 
     def browse(self, server, url, version):
         profile = tempfile.mkdtemp(prefix="metrino-browser-")
