@@ -340,11 +340,13 @@ static bool take_inherited(struct listener *listener, const struct listener_plac
 
 /* ---- Unix sockets */
 
+/* Only a refusal says that nobody listens; not blocking, for a queue that is full is no answer. */
 static bool is_taken(const struct sockaddr_un *address)
 {
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	bool taken =
-	    fd >= 0 && connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0;
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	bool taken = fd < 0 ||
+		     connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0 ||
+		     errno != ECONNREFUSED;
 
 	if (fd >= 0)
 		close(fd);

@@ -78,6 +78,16 @@ class UnixSocket(OwnBrokerTest):
             other.listen()
             code, said = self.broker.run_to_end()
             self.assertIn("is in use", said)
+        self.path.unlink()
+        with socket.socket(socket.AF_UNIX) as other, socket.socket(socket.AF_UNIX) as caller:  # nobody there accepts
+            other.bind(str(self.path))
+            other.listen(0)
+            caller.connect(str(self.path))
+            self.assertIn("is in use", self.broker.run_to_end()[1])
+        self.path.unlink()
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:  # alive, though no stream
+            other.bind(str(self.path))
+            self.assertIn("is in use", self.broker.run_to_end()[1])
         long = self.broker.root / ("x" * 120)
         self.broker.config = f"listener 0 {long}"
         self.broker.write_config()
