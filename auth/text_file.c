@@ -20,6 +20,11 @@ void text_file_free(struct text *text)
 
 static bool fail(struct failure *failure, const char *path)
 {
+	if (errno == EACCES)
+		return failure_set(failure,
+				   "%.300s: %s for user %u; right would be a file, and folders "
+				   "above it, that this user may read (chown, chmod)",
+				   path, strerror(errno), (unsigned)geteuid());
 	return failure_set(failure, "%.300s: %s", path, strerror(errno));
 }
 

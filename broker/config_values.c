@@ -20,11 +20,13 @@
 bool config_wrong(struct config_reader *reader, const struct config_key *key, const char *value)
 {
 	char form[256];
-	const char *zero = config_type_of(key)->unlimited && strcmp(value, "0") == 0
-			       ? " (0 never means unlimited here)"
-			       : "";
+	const char *why = "";
+	if (config_type_of(key)->unlimited && strcmp(value, "0") == 0)
+		why = " (0 never means unlimited here)";
+	else if (strstr(value, " #") || strstr(value, "\t#"))
+		why = " (a comment needs a line of its own)";
 	return config_problem(reader, key->name, "'%.60s' is not possible%s; right would be %s",
-			      value, zero, config_form(key, form, sizeof(form)));
+			      value, why, config_form(key, form, sizeof(form)));
 }
 
 static void store_number(void *field, size_t size, uint64_t value)

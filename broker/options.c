@@ -7,6 +7,7 @@
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "broker/config.h"
@@ -201,10 +202,37 @@ static bool said(const struct failure *failure)
 	return false;
 }
 
+/* These are read by the user who serves, whoever started the broker. */
+static bool test_rights(const struct config *config)
+{
+	struct failure failure;
+	bool right = door_check_passwords(config, &failure) || said(&failure);
+	return (door_check_rights(config, &failure) || said(&failure)) && right;
+}
+
+static bool test_rights_as_user(const struct config *config)
+{
+	struct failure failure;
+	const char *user;
+	int status = 0;
+	if (!privileges_choose_user(config->user, &user, &failure) || !user)
+		return test_rights(config);
+	fflush(stdout);
+	const pid_t child = fork();
+	if (child == 0)
+		_exit((privileges_become(user, &failure) || said(&failure)) && test_rights(config)
+			  ? EXIT_SUCCESS
+			  : EXIT_FAILURE);
+	return child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status) &&
+	       WEXITSTATUS(status) == EXIT_SUCCESS;
+}
+
 static bool test_files(const struct config *config)
 {
 	static bool (*const tests[])(const struct config *config, struct failure *failure) = {
-	    test_user, test_key_file, test_token_file, door_check_passwords, door_check_rights,
+	    test_user,
+	    test_key_file,
+	    test_token_file,
 	};
 	struct failure failure;
 	bool right = true;
@@ -214,7 +242,7 @@ static bool test_files(const struct config *config)
 	for (size_t i = 0; i < config->listener_count; i++)
 		if (!test_transport(&config->listeners[i], &failure))
 			right = said(&failure);
-	return right;
+	return test_rights_as_user(config) && right;
 }
 
 static int test_config(const struct options *options)

@@ -95,6 +95,16 @@ class Passwords(DoorTest):
         mosquitto_passwd("-b", self.passwords, "seven", "secret7")
         metrino_passwd("-b", self.passwords, "argon", "secretA")
 
+    def test_a_file_that_the_user_who_serves_may_not_read(self):
+        """Root makes it with `metrino passwd`, and the broker is another user: --test-config knows."""
+        metrino_passwd("-c", "-b", self.passwords, "bob", "secret")
+        self.passwords.chmod(0)
+        self.broker.write_config()
+        for words in ((), ("--test-config",)):
+            code, said = self.broker.run_to_end(*words)
+            self.assertEqual(code, 1, said)
+            self.assertRegex(said, r"password_file: .*/passwords: Permission denied for user \d+; right would be")
+
     def test_all_kinds_with_clients_of_others(self):
         self.make_all_kinds()
         self.broker.start()

@@ -252,6 +252,8 @@ END_TEST
 START_TEST(test_address_with_more_behind_it)
 {
 	read_wrong("listener 1 a b\n", "listener: '1 a b' is not possible");
+	read_wrong("listener 1 # for all\n",
+		   "(a comment needs a line of its own); right would be PORT");
 	read_wrong("admin_listener 1 a b\n", "admin_listener: '1 a b' is not possible");
 }
 END_TEST
