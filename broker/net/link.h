@@ -41,6 +41,7 @@ struct link {
 	bool unsent : 1;    /* the socket did not take all: waits to be writable */
 	bool opening : 1;   /* who it is is not known: what is read may hold a secret */
 	bool counted : 1;   /* among those, at half_open.h */
+	bool hung : 1;	    /* the peer is gone, and what it sent before waits to be read */
 };
 
 #define LINK_HELD_CORE	   1u /* EFFECT_READ off */
@@ -48,7 +49,8 @@ struct link {
 #define LINK_HELD_ALL	   3u
 #define LINK_ARMED_IN	   1u
 #define LINK_ARMED_OUT	   2u
-#define LINK_ARMED_ALL	   3u
+#define LINK_ARMED_ONCE	   4u /* for each change, not for as long as it is so */
+#define LINK_ARMED_ALL	   7u
 
 /* Counted for each idle connection. */
 _Static_assert(sizeof(struct link) <= 48, "a link is small");

@@ -99,14 +99,16 @@ void loop_finish(struct loop *loop)
 static void arm(struct loop *loop, uint32_t number, struct link *link)
 {
 	uint8_t want =
-	    (uint8_t)((link->held ? 0u : LINK_ARMED_IN) | (link->unsent ? LINK_ARMED_OUT : 0u));
+	    (uint8_t)((link->held ? 0u : LINK_ARMED_IN) | (link->unsent ? LINK_ARMED_OUT : 0u) |
+		      (link->held && link->hung ? LINK_ARMED_ONCE : 0u));
 
 	if (want == link->armed)
 		return;
 	struct epoll_event event = {.data.u64 = number};
 
 	event.events = (want & LINK_ARMED_IN ? (uint32_t)EPOLLIN : 0u) |
-		       (want & LINK_ARMED_OUT ? (uint32_t)EPOLLOUT : 0u);
+		       (want & LINK_ARMED_OUT ? (uint32_t)EPOLLOUT : 0u) |
+		       (want & LINK_ARMED_ONCE ? (uint32_t)EPOLLET : 0u);
 	must(epoll_ctl(loop->epoll, EPOLL_CTL_MOD, link->stream.fd, &event) == 0);
 	link->armed = want & LINK_ARMED_ALL;
 }
@@ -490,6 +492,22 @@ void loop_wait(struct loop *loop, uint64_t until_ms)
 	loop->now = moment_now();
 }
 
+/*
+ * The peer is gone, and epoll says so however little it was asked.  What it sent before is still
+ * there: a link that is not read just now is read to its end later, and until then left alone.
+ */
+static void hang_up(struct loop *loop, uint32_t number, struct link *link)
+{
+	if (link->state == LINK_LINGERING) {
+		close_link(loop, number, link);
+	} else if (link->state == LINK_OPEN && link->held) {
+		link->hung = true;
+		arm(loop, number, link);
+	} else {
+		loop_break_link(loop, number, link);
+	}
+}
+
 static void serve_link(struct loop *loop, uint32_t number, uint32_t events)
 {
 	struct link *link = link_table_at(&loop->links, number);
@@ -504,10 +522,8 @@ static void serve_link(struct loop *loop, uint32_t number, uint32_t events)
 		return;
 	if (events & EPOLLIN)
 		read_link(loop, number, link);
-	else if (events & (EPOLLHUP | EPOLLERR) && link->state != LINK_LINGERING)
-		loop_break_link(loop, number, link); /* also when we do not read: it is dead */
 	else if (events & (EPOLLHUP | EPOLLERR))
-		close_link(loop, number, link);
+		hang_up(loop, number, link);
 }
 
 /* The link of an entry, if it still is in the state that was waited in. */

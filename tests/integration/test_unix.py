@@ -50,6 +50,20 @@ class UnixSocket(OwnBrokerTest):
             there.publish(f"t/{n}", b"x" * 100000, 2)
             self.assertEqual(here.message().payload, b"x" * 100000)
 
+    @own_only("of a limit of its own")
+    def test_what_came_before_the_end(self):
+        """A client that is not read for a while may have gone meanwhile: what it sent counts, DISCONNECT as well."""
+        count = 300
+        self.broker.config += "rate_publish_messages 200\n"
+        self.broker.start()
+        here = self.client()
+        here.subscribe([("t", wire.options()), ("will", wire.options())])
+        there = self.client_there(will=wire.Will("will", b"gone"))
+        there.send(wire.publish("t", b"x" * 1000) * count + wire.disconnect())
+        there.cut()
+        self.assertEqual([here.message().topic for _ in range(count)], ["t"] * count)
+        here.silent()
+
     @own_only("its clients of this version cannot reach it without --unix")
     def test_mosquitto_clients(self):
         self.broker.start()
