@@ -1,5 +1,6 @@
 /* main.c - metrinod: the command line, then the household. */
 #include "broker/household.h"
+#include "broker/net/standard_files.h"
 #include "broker/options.h"
 #include "broker/secret_json.h"
 #include <signal.h>
@@ -38,6 +39,7 @@ int main(int argc, char **argv)
 	struct failure failure;
 
 	signal(SIGABRT, on_abort);
+	standard_files_hold();
 	secret_json_begin();
 	if (!options_parse(&options, argc, argv, &failure)) {
 		fprintf(stderr, "metrinod: %s\n", failure.text);

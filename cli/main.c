@@ -1,4 +1,5 @@
 /* main.c - the `metrino` command: finds the sub-command and runs it. */
+#include "broker/net/standard_files.h"
 #include "proto/version.h"
 #include "cli/command.h"
 
@@ -51,6 +52,7 @@ int main(int argc, char **argv)
 {
 	const char *name = argc > 1 ? argv[1] : "";
 
+	standard_files_hold();
 	for (size_t i = 0; i < COMMANDS; i++) {
 		if (strcmp(commands[i].name, name) == 0)
 			return check_output(commands[i].run(argc - 2, argv + 2));

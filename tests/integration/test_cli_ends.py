@@ -1,0 +1,75 @@
+"""The `metrino` command where its surroundings are unusual: closed descriptors, interrupted prompts, a broker that says odd things."""
+
+import os
+import pty
+import signal
+import socket
+import subprocess
+import tempfile
+import termios
+import threading
+import unittest
+
+from harness import OwnBrokerTest, answers, eventually, own_only
+from test_cli import METRINO
+import wire
+
+not_under = ("tsan",)
+
+CONNACK = wire.frame(wire.CONNACK, 0, b"\x00\x00\x00")
+SUBACK = wire.frame(wire.SUBACK, 0, b"\x00\x01\x00\x00")
+
+
+def without_descriptors(*numbers):
+    def close():
+        for number in numbers:
+            os.close(number)
+    return close
+
+
+@own_only("our own command, and a broker of a few lines")
+class Ends(unittest.TestCase):
+    def near(self, *answers_):
+        """The port of one that sends each answer when something has come, and then waits for the end."""
+        listening = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(listening.close)
+
+        def serve():
+            connection = listening.accept()[0]
+            connection.settimeout(20)
+            with connection:
+                for answer in answers_:
+                    connection.recv(65536)
+                    connection.sendall(answer)
+                while connection.recv(65536):
+                    pass
+        threading.Thread(target=serve, daemon=True).start()
+        return str(listening.getsockname()[1])
+
+    def run_to_end(self, program, port, *args, code, **more):
+        done = subprocess.run([*METRINO, program, "-p", port, "-V", "5", *args], stderr=subprocess.PIPE, timeout=20, check=False, **more)
+        self.assertEqual(done.returncode, code, done.stderr)
+        return done
+
+    def test_no_standard_output(self):
+        """A connection does not take its place: the message would go to the broker."""
+        port = self.near(CONNACK, SUBACK + wire.publish("t", b"x"))
+        done = self.run_to_end("sub", port, "-t", "t", "-C", "1", code=1, preexec_fn=without_descriptors(1))
+        self.assertIn(b"standard output: Bad file descriptor", done.stderr)
+
+    def test_no_standard_input(self):
+        done = self.run_to_end("pub", self.near(CONNACK), "-t", "t", "-l", code=1, preexec_fn=without_descriptors(0))
+        self.assertIn(b"standard input: Bad file descriptor", done.stderr)
+
+
+@own_only("its descriptors are its own affair")
+class Broker(OwnBrokerTest):
+    def test_no_standard_files(self):
+        """No file or socket of the broker takes a place where words would be written into it."""
+        self.broker.write_config()
+        self.broker.hand_over()
+        process = subprocess.Popen(self.broker.command(), cwd=self.broker.root, preexec_fn=without_descriptors(0, 1, 2))
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        self.assertTrue(answers(process, self.broker.port))
+        self.assertEqual([os.readlink(f"/proc/{process.pid}/fd/{number}") for number in range(3)], ["/dev/null"] * 3)
