@@ -5,8 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define READ_SIZE   65536u
-#define PAYLOAD_MAX 268435455u
+#define READ_SIZE 65536u
 
 static bool read_all(int fd, struct buffer *out)
 {

@@ -8,6 +8,9 @@
 
 #include "cli/options.h"
 
+/* No packet can hold more. */
+#define PAYLOAD_MAX 268435455u
+
 /* Adds it to the buffer; true also when there is nothing to load (-l). */
 bool payload_load(const struct options *o, struct buffer *payload, struct failure *failure);
 

@@ -87,24 +87,28 @@ static bool publish_repeatedly(struct publisher *p, struct slice payload)
 	return true;
 }
 
-/* Every line without its end; a last line may have none. */
-static bool publish_whole_lines(struct publisher *p, struct buffer *input)
+/* Every line without its end; in what was there `before` this there is none. */
+static bool publish_whole_lines(struct publisher *p, struct buffer *input, size_t before)
 {
 	size_t used = 0;
+	size_t seen = before;
 	const uint8_t *end;
 
-	while (input->len > used &&
-	       (end = memchr(input->at + used, '\n', input->len - used)) != NULL) {
+	while (input->len > seen &&
+	       (end = memchr(input->at + seen, '\n', input->len - seen)) != NULL) {
 		const size_t line_end = (size_t)(end - input->at);
 
 		if (!publish(p, slice_of(input->at + used, line_end - used)))
 			return false;
-		used = line_end + 1;
+		used = seen = line_end + 1;
 	}
 	buffer_drop(input, used);
-	return true;
+	/* What goes on like this will never be a message: it is not kept until its end. */
+	return (input->len <= p->link.client.packet_size_max && input->len <= PAYLOAD_MAX) ||
+	       failure_set(&p->failure, "The message is larger than the broker accepts.");
 }
 
+/* A last line may have no end. */
 static bool publish_lines(struct publisher *p)
 {
 	struct buffer input = {0};
@@ -112,6 +116,8 @@ static bool publish_lines(struct publisher *p)
 	ssize_t n = 1;
 
 	while (good && n != 0) {
+		const size_t before = input.len;
+
 		good = client_step(&p->link.client, STDIN_FILENO, -1, &p->failure);
 		if (!good || !p->link.client.other_ready)
 			continue;
@@ -120,7 +126,7 @@ static bool publish_lines(struct publisher *p)
 			good = failure_set(&p->failure, "standard input: %s.", strerror(errno));
 		if (n > 0)
 			input.len += (size_t)n;
-		good = good && publish_whole_lines(p, &input);
+		good = good && publish_whole_lines(p, &input, before);
 	}
 	if (good && input.len > 0)
 		good = publish(p, buffer_slice(&input));

@@ -61,6 +61,16 @@ class Ends(unittest.TestCase):
         done = self.run_to_end("pub", self.near(CONNACK), "-t", "t", "-l", code=1, preexec_fn=without_descriptors(0))
         self.assertIn(b"standard input: Bad file descriptor", done.stderr)
 
+    def test_a_line_without_end(self):
+        """What is too long already is not waited for."""
+        small = wire.frame(wire.CONNACK, 0, b"\x00\x00" + wire.encode_properties([("maximum_packet_size", 1000)]))
+        reading, writing = os.pipe()
+        self.addCleanup(os.close, writing)
+        self.addCleanup(os.close, reading)
+        os.write(writing, b"x" * 5000)
+        done = self.run_to_end("pub", self.near(small), "-t", "t", "-l", code=1, stdin=reading)
+        self.assertIn(b"larger than the broker accepts", done.stderr)
+
 
 @own_only("its descriptors are its own affair")
 class Broker(OwnBrokerTest):
