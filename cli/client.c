@@ -16,13 +16,13 @@
 #define OUT_FULL       (1u << 20)
 #define CONNACK_WAIT_S 30
 
-/* A QoS 2 message between PUBLISH and PUBREL, as the packet that brought it. */
+/* A QoS 2 message between PUBLISH and PUBREL; by then an alias may stand for another topic. */
 struct client_held {
 	struct client_held *next;
 	uint16_t packet_id;
 	uint8_t flags;
-	size_t body_len;
-	uint8_t body[];
+	size_t topic_len, body_len;
+	uint8_t bytes[]; /* the topic, and the body of the packet */
 };
 
 int64_t client_now_ms(void)
@@ -257,18 +257,17 @@ static struct client_held **find_held(struct client *c, uint16_t packet_id)
 }
 
 /* A second PUBLISH with an identifier that is held is the same message. [MQTT-4.3.3-10] */
-static void hold(struct client *c, const struct frame *frame, uint16_t packet_id)
+static void hold(struct client *c, const struct frame *frame, const struct mqtt_publish *p)
 {
-	struct client_held **at = find_held(c, packet_id);
+	struct client_held **at = find_held(c, p->packet_id);
 
 	if (*at != NULL)
 		return;
-	*at = need_memory(sizeof(**at) + frame->body.len);
-	(*at)->next = NULL;
-	(*at)->packet_id = packet_id;
-	(*at)->flags = frame->flags;
-	(*at)->body_len = frame->body.len;
-	memcpy((*at)->body, frame->body.at, frame->body.len);
+	*at = need_memory(sizeof(**at) + p->topic.len + frame->body.len);
+	**at =
+	    (struct client_held){NULL, p->packet_id, frame->flags, p->topic.len, frame->body.len};
+	memcpy((*at)->bytes, p->topic.at, p->topic.len);
+	memcpy((*at)->bytes + p->topic.len, frame->body.at, frame->body.len);
 }
 
 static enum mqtt_reason on_publish(struct client *c, const struct frame *frame)
@@ -283,7 +282,7 @@ static enum mqtt_reason on_publish(struct client *c, const struct frame *frame)
 	debug(c, "received PUBLISH (d%d, q%u, r%d, m%u, '%.*s', ... (%zu bytes))", p.dup, p.qos,
 	      p.retain, p.packet_id, (int)p.topic.len, (const char *)p.topic.at, p.payload.len);
 	if (p.qos == 2) {
-		hold(c, frame, p.packet_id);
+		hold(c, frame, &p);
 		send_ack(c, MQTT_PUBREC, p.packet_id);
 		return MQTT_SUCCESS;
 	}
@@ -302,11 +301,12 @@ static void release(struct client *c, uint16_t packet_id)
 	struct mqtt_publish p;
 
 	if (held != NULL) {
+		const struct slice body = slice_of(held->bytes + held->topic_len, held->body_len);
+
 		*at = held->next;
-		if (mqtt_decode_publish(held->flags, slice_of(held->body, held->body_len),
-					version_of(c), &p) == MQTT_SUCCESS &&
-		    resolve_alias(c, &p) == MQTT_SUCCESS)
-			c->events->on_message(c, &p);
+		must(mqtt_decode_publish(held->flags, body, version_of(c), &p) == MQTT_SUCCESS);
+		p.topic = slice_of(held->bytes, held->topic_len);
+		c->events->on_message(c, &p);
 		free(held);
 	}
 	send_ack(c, MQTT_PUBCOMP, packet_id);
@@ -384,7 +384,7 @@ static enum mqtt_reason on_disconnect(struct client *c, const struct frame *fram
 		    mqtt_reason_text(p.reason),
 		    mqtt_has(&p.properties, MQTT_PROPERTY_REASON_STRING) ? ": " : "",
 		    mqtt_has(&p.properties, MQTT_PROPERTY_REASON_STRING)
-			? (int)(p.properties.reason_string.len & 255)
+			? (int)p.properties.reason_string.len
 			: 0,
 		    (const char *)p.properties.reason_string.at);
 	c->connected = false;

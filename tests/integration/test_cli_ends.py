@@ -71,6 +71,22 @@ class Ends(unittest.TestCase):
         done = self.run_to_end("pub", self.near(small), "-t", "t", "-l", code=1, stdin=reading)
         self.assertIn(b"larger than the broker accepts", done.stderr)
 
+    def test_an_alias_that_is_given_again(self):
+        """Between PUBLISH and PUBREL: the message keeps its topic, and the alias its new one."""
+        def alias(topic, payload, **more):
+            return wire.publish(topic, payload, properties=[("topic_alias", 1)], **more)
+        port = self.near(CONNACK, SUBACK + alias("first", b"1", qos=2, packet_id=1) + alias("", b"2", qos=2, packet_id=2) +
+                           alias("second", b"3"), wire.ack(wire.PUBREL, 1) + wire.ack(wire.PUBREL, 2) + alias("", b"4"))
+        done = self.run_to_end("sub", port, "-t", "#", "-q", "2", "-v", "-C", "4", "-D", "connect", "topic-alias-maximum", "1",
+                               code=0, stdout=subprocess.PIPE)
+        self.assertEqual(done.stdout, b"second 3\nfirst 1\nfirst 2\nsecond 4\n")
+
+    def test_why_the_broker_ends_it(self):
+        why = "because " * 32
+        port = self.near(CONNACK, SUBACK + wire.disconnect(0x98, properties=[("reason_string", why)]))
+        done = self.run_to_end("sub", port, "-t", "t", code=1)
+        self.assertIn(why.encode(), done.stderr)
+
 
 @own_only("its descriptors are its own affair")
 class Broker(OwnBrokerTest):
