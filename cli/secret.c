@@ -1,6 +1,7 @@
 /* secret.c - see secret.h. */
 #include "cli/secret.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <termios.h>
 #include <unistd.h>
@@ -19,26 +20,60 @@ static bool read_line(const char *what, struct text *line, struct failure *failu
 	return true;
 }
 
+/* ---- at a terminal that shows nothing */
+
+static const int ends[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+
+#define ENDS (sizeof(ends) / sizeof(ends[0]))
+
+static struct termios shown;
+static struct sigaction before[ENDS];
+
+/* Whoever ends us gets a terminal back that shows what is typed. */
+static void show_and_end(int number)
+{
+	tcsetattr(STDIN_FILENO, TCSANOW, &shown);
+	raise(number); /* by SA_RESETHAND to the end, once this returns */
+}
+
+/* It cannot be left for the shell meanwhile (^Z): what comes back would not be hidden. */
+static void hide(void)
+{
+	const struct sigaction action = {.sa_handler = show_and_end, .sa_flags = (int)SA_RESETHAND};
+	struct termios hidden = shown;
+
+	for (size_t i = 0; i < ENDS; i++) {
+		sigaction(ends[i], NULL, &before[i]);
+		if (before[i].sa_handler != SIG_IGN)
+			sigaction(ends[i], &action, NULL);
+	}
+	hidden.c_lflag &= ~(tcflag_t)ECHO;
+	hidden.c_cc[VSUSP] = _POSIX_VDISABLE;
+	tcsetattr(STDIN_FILENO, TCSAFLUSH, &hidden);
+}
+
+static void show(void)
+{
+	tcsetattr(STDIN_FILENO, TCSAFLUSH, &shown);
+	for (size_t i = 0; i < ENDS; i++)
+		sigaction(ends[i], &before[i], NULL);
+	fputc('\n', stderr);
+}
+
 static bool ask(const char *prompt, const char *what, bool hides, struct text *line,
 		struct failure *failure)
 {
-	struct termios shown, hidden;
 	const bool terminal = tcgetattr(STDIN_FILENO, &shown) == 0;
 
 	*line = (struct text){0};
-	if (terminal) {
-		hidden = shown;
-		hidden.c_lflag &= ~(tcflag_t)(hides ? ECHO : 0);
+	if (terminal)
 		fputs(prompt, stderr);
-		tcsetattr(STDIN_FILENO, TCSAFLUSH, &hidden);
-	}
+	if (terminal && hides)
+		hide();
 	const bool read = read_line(what, line, failure);
 
-	if (terminal) {
-		tcsetattr(STDIN_FILENO, TCSAFLUSH, &shown);
-		if (hides)
-			fputc('\n', stderr);
-	}
+	if (terminal && hides)
+		show();
 	return read;
 }
 

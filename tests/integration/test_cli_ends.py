@@ -87,6 +87,27 @@ class Ends(unittest.TestCase):
         done = self.run_to_end("sub", port, "-t", "t", code=1)
         self.assertIn(why.encode(), done.stderr)
 
+    def test_an_interrupted_prompt(self):
+        """The terminal shows again what is typed."""
+        folder = tempfile.TemporaryDirectory(prefix="metrino-test-")
+        self.addCleanup(folder.cleanup)
+        ours, theirs = pty.openpty()
+        self.addCleanup(os.close, ours)
+        self.addCleanup(os.close, theirs)
+
+        def shows():
+            return bool(termios.tcgetattr(theirs)[3] & termios.ECHO)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            with self.subTest(number=number):
+                self.assertTrue(shows())
+                process = subprocess.Popen([*METRINO, "passwd", "-c", folder.name + "/passwords", "bob"], stdin=theirs,
+                                           stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True)
+                eventually(lambda: not shows(), what="a prompt that hides what is typed")
+                process.send_signal(number)
+                process.communicate(timeout=20)
+                self.assertEqual(process.returncode, -number)
+                self.assertTrue(shows())
+
 
 @own_only("its descriptors are its own affair")
 class Broker(OwnBrokerTest):
