@@ -14,7 +14,8 @@ static void print_usage(enum option_program program)
 	    [OPTION_PUB] =
 		"Publishes messages on a topic, with the flags of mosquitto_pub.\n\n"
 		"Usage: metrino pub [options] -t TOPIC {-m TEXT | -f FILE | -n | -l | -s}\n\n",
-	    [OPTION_SUB] = "Subscribes and prints what comes, with the flags of mosquitto_sub.\n\n"
+	    [OPTION_SUB] = "Subscribes and prints what comes, with the flags of mosquitto_sub. "
+			   "When\nthe connection is lost it ends with status 1.\n\n"
 			   "Usage: metrino sub [options] -t FILTER...\n\n",
 	    [OPTION_RR] =
 		"Publishes a request and prints the response, with the flags of mosquitto_rr.\n\n"

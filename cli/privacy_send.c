@@ -166,7 +166,10 @@ static bool await(struct party *party, unsigned wanted, struct failure *failure)
 		if ((have & wanted) == wanted && party->client.unanswered == 0)
 			return true;
 		if (client_now_ms() >= until_ms)
-			return failure_set(failure, "a message did not arrive within %d seconds",
+			return failure_set(failure,
+					   "a message did not arrive within %d seconds; whoever -u "
+					   "names has to be allowed to publish and subscribe below "
+					   "the word (--canary)",
 					   PATIENCE_MS / 1000);
 		if (!client_step(&party->client, -1, client_now_ms() + 50, failure))
 			return false;
