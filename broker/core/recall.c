@@ -4,11 +4,10 @@
 
 struct holder {
 	uint64_t envelope;
-	uint64_t session; /* number, at `party` */
-	uint64_t share;	  /* row of the shared subscription that it came by, 0 for none */
-	uint32_t group;	  /* slot: what the group's home knows; 0: what the member's shard knows */
+	struct share_member who; /* what the member's shard knows has session and party alone */
+	uint64_t share;		 /* row of the shared subscription that it came by, 0 for none */
+	uint32_t group; /* slot: what the group's home knows; 0: what the member's shard knows */
 	uint16_t packet_id; /* 0: its exchange is over */
-	party_id party;
 };
 
 void recall_init(struct recall *recall)
@@ -87,11 +86,11 @@ static void recall_held(struct shard *shard, const struct session *session,
 	uint16_t id = step->type == STEP_OUTBOUND_END ? 0 : step->packet_id;
 	if (step->envelope == 0)
 		return;
-	add_holder(shard, (struct holder){.envelope = step->envelope,
-					  .session = session->number,
-					  .share = step->group,
-					  .packet_id = id,
-					  .party = shard->party});
+	add_holder(shard,
+		   (struct holder){.envelope = step->envelope,
+				   .who = {.party = shard->party, .session = session->number},
+				   .share = step->group,
+				   .packet_id = id});
 	if (step->group != 0)
 		shared_holds(shard, session, step->group, step->envelope);
 }
@@ -187,17 +186,26 @@ void recall_session_end(struct shard *shard, struct session *session)
 
 /* ---- subscribers ---- */
 
-/* A session that has the message by two ways, its own and a group's, has it twice. */
+/*
+ * A session that has the message by two ways, its own and a group's, has it twice.  A group that
+ * it has left has no row any more.
+ */
+static bool came_by(const struct holder *holder, const struct session *session, uint16_t membership)
+{
+	uint64_t share = shared_row(session, membership);
+	return membership != 0 && share == 0 ? holder->share != 0 : holder->share == share;
+}
+
 static const struct holder *holder_of(const struct shard *shard, uint64_t envelope,
-				      const struct session *session, uint64_t share)
+				      const struct session *session, uint16_t membership)
 {
 	const struct recall *recall = &shard->recall;
 	struct index_probe probe;
 	uint32_t n = first_of(recall, envelope, &probe);
 	while (n != 0) {
 		const struct holder *holder = holder_at(recall, n);
-		if (holder->group == 0 && holder->session == session->number &&
-		    holder->share == share)
+		if (holder->group == 0 && holder->who.session == session->number &&
+		    came_by(holder, session, membership))
 			return holder;
 		n = next_of(recall, envelope, index_next(&recall->index, &probe), &probe);
 	}
@@ -207,8 +215,8 @@ static const struct holder *holder_of(const struct shard *shard, uint64_t envelo
 bool recall_takes(struct shard *shard, struct session *session, struct publication *publication,
 		  uint8_t qos, bool retain, struct identifier_list identifiers)
 {
-	uint64_t share = shared_row(session, publication->share);
-	const struct holder *holder = holder_of(shard, publication->envelope, session, share);
+	const struct holder *holder =
+	    holder_of(shard, publication->envelope, session, publication->share);
 	if (holder == NULL)
 		return qos == 0;
 	struct outbound *entry =
@@ -222,7 +230,7 @@ bool recall_takes(struct shard *shard, struct session *session, struct publicati
 /* Nobody will send it: whether the client has it, only its answer to PUBREL tells. */
 static void release(struct shard *shard, const struct holder *holder)
 {
-	struct session *session = session_by_number(shard, holder->session);
+	struct session *session = session_by_number(shard, holder->who.session);
 	struct outbound *entry =
 	    session ? inflight_find(&traffic_of(session)->inflight, holder->packet_id) : NULL;
 	if (entry == NULL || entry->state != INFLIGHT_AWAITED ||
@@ -252,10 +260,8 @@ void recall_envelope_end(struct shard *shard, uint64_t envelope)
 
 void recall_share_holds(struct shard *shard, uint32_t group, const struct mail *mail)
 {
-	add_holder(shard, (struct holder){.envelope = mail->ticket,
-					  .session = mail->member.session,
-					  .group = group,
-					  .party = mail->member.party});
+	add_holder(shard,
+		   (struct holder){.envelope = mail->ticket, .who = mail->member, .group = group});
 }
 
 bool recall_holder(const struct shard *shard, uint64_t envelope, uint32_t group,
@@ -268,7 +274,6 @@ bool recall_holder(const struct shard *shard, uint64_t envelope, uint32_t group,
 		n = next_of(recall, envelope, index_next(&recall->index, &probe), &probe);
 	if (n == 0)
 		return false;
-	*member = (struct share_member){.party = holder_at(recall, n)->party,
-					.session = holder_at(recall, n)->session};
+	*member = holder_at(recall, n)->who;
 	return true;
 }

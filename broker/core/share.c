@@ -278,7 +278,7 @@ static void hand_over(struct shard *shard, const struct share_member *who,
 		      struct publication *publication)
 {
 	struct session *session = session_by_number(shard, who->session);
-	if (session == NULL) { /* its leaving is on its way */
+	if (session == NULL) { /* it had the message, and nobody else gets it */
 		delivery_dropped(shard, NULL, &publication->publisher, publication->qos,
 				 ROUTE_SESSION_ENDED);
 		return;
@@ -314,7 +314,7 @@ static void mail_member(struct shard *shard, const struct share_group *group,
 	shard_post(shard, mail);
 }
 
-/* One that a member had before a crash stays with it. [MQTT-4.8.2-5] */
+/* One that a member had before a crash stays with it, also when it has left. [MQTT-4.8.2-5] */
 static bool give_holder(struct shard *shard, struct share_group *group,
 			struct publication *publication)
 {
@@ -322,12 +322,12 @@ static bool give_holder(struct shard *shard, struct share_group *group,
 	if (!publication->again || !recall_holder(shard, publication->envelope, group->slot, &who))
 		return false;
 	const struct member *member = find_member(group, who);
-	if (member == NULL)
-		return false; /* it has left */
-	if (member->who.party == shard->party)
-		hand_over(shard, &member->who, publication);
+	if (member && member->who.membership == who.membership)
+		who = member->who; /* as it is now; else it has left, and perhaps joined again */
+	if (who.party == shard->party)
+		hand_over(shard, &who, publication);
 	else
-		mail_member(shard, group, &member->who, publication, true);
+		mail_member(shard, group, &who, publication, true);
 	return true;
 }
 

@@ -328,6 +328,59 @@ START_TEST(member_ends_before_it_was_sent)
 }
 END_TEST
 
+/*
+ * A member that had the message when the broker died, and has left the group by the time that the
+ * publisher comes back: no other gets it. [MQTT-3.10.4-3] [MQTT-4.8.2-5]
+ */
+START_TEST(holder_leaves_its_group)
+{
+	enum { UNSUBSCRIBES, JOINS_AGAIN, ENDS, WAYS };
+
+	for (unsigned way = 0; way < WAYS; way++) {
+		begin(3);
+		bool ends = way == ENDS;
+		const char *from_id = bench_name(&bench, 0, "from");
+		const char *ids[] = {bench_name(&bench, 1, "a"), bench_name(&bench, 2, "b"),
+				     bench_name(&bench, 0, "c")};
+		struct peer *from = new_lasting(from_id);
+		struct peer *to[3];
+		unsigned has = 3;
+
+		for (unsigned i = 0; i < 3; i++) {
+			to[i] = new_lasting(ids[i]);
+			subscribe(to[i], "$share/g/t", 2);
+		}
+		peer_publish(from, QOS(2), 5, "t", "", "x");
+		for (unsigned i = 0; i < 3; i++)
+			if (to[i]->in_len > 0)
+				has = i;
+		ck_assert_uint_lt(has, 3);
+		bench_restart(&bench);
+		for (unsigned i = 0; i < 3; i++)
+			to[i] = ends && i == has ? new_peer(&bench, V5, ids[i]) : back(ids[i]);
+		if (!ends) {
+			peer_send(to[has], 0xA2, "0009 00 000A '$share/g/t'");
+			expect(to[has], 0xB0, "0009 00 00");
+		}
+		if (way == JOINS_AGAIN)
+			subscribe(to[has], "$share/g/t", 2);
+		from = back(from_id);
+		peer_publish(from, QOS(2) | DUP, 5, "t", "", "x");
+		if (!ends) {
+			expect_publish(to[has], DUP | QOS(2), 1, "t", "", "x");
+			expect_nothing(from);
+			peer_send(to[has], 0x50, "0001");
+			expect(to[has], 0x62, "0001");
+		}
+		expect(from, 0x50, "0005");
+		for (unsigned i = 0; i < 3; i++)
+			expect_nothing(to[i]);
+		ck_assert_uint_eq(counted(&bench, DROPPED_SESSION_END), ends);
+		bench_finish(&bench);
+	}
+}
+END_TEST
+
 /* A disk that is full holds up QoS 2, and not what QoS 1 has to send, also after coming back. */
 START_TEST(full_disk_and_coming_back)
 {
@@ -478,7 +531,8 @@ Suite *records_faults_suite(void)
 				full_disk_and_coming_back,
 				full_disk_and_a_small_window,
 				recorded_while_stopping,
-				out_of_identifiers};
+				out_of_identifiers,
+				holder_leaves_its_group};
 	Suite *suite = suite_create("records_faults");
 	TCase *tcase = tcase_create("records_faults");
 
