@@ -98,8 +98,11 @@ static void collect_survivors(struct journal *journal)
 		write_step(journal, &survivors->at[i]->step);
 }
 
-/* Values leave from the front: those with nothing alive, and those whose survivors are worth
- * writing again, so many as one row takes. */
+/*
+ * Values leave from the front: those with nothing alive, and those whose survivors are worth
+ * writing again, so many as one row takes; but always one, or a large commit whose steps stay alive
+ * would keep all that is behind it.
+ */
 static void leave(struct journal *journal)
 {
 	struct value *value = journal->values;
@@ -109,7 +112,8 @@ static void leave(struct journal *journal)
 	for (; value != NULL; value = value->next) {
 		if (value->alive > 0 &&
 		    (!is_slack(journal, dropped) ||
-		     (survivors + value->alive) * STEP_LEN_MAX > JOURNAL_BODY_MAX))
+		     (survivors > 0 &&
+		      (survivors + value->alive) * STEP_LEN_MAX > JOURNAL_BODY_MAX)))
 			break;
 		value->leaves = true;
 		survivors += value->alive;

@@ -89,6 +89,39 @@ START_TEST(bounded_behind_one_that_stays)
 }
 END_TEST
 
+/* Likewise so many, of one commit, that no row takes them all. */
+START_TEST(bounded_behind_many_that_stay)
+{
+	enum { STAY = 6000, OTHERS = 100, COMMITS = 1000 };
+	static struct store_step stays[STAY], others[2 * OTHERS];
+	struct journal *journal = kept_journal();
+	struct journal *again;
+	size_t most = 0;
+
+	for (unsigned i = 0; i < STAY; i++)
+		stays[i] = opened(i / 1000 + 1, (uint16_t)(i % 1000 + 1), 100 + i);
+	kept_commit(journal, stays, STAY, true);
+	for (unsigned i = 0; i < COMMITS; i++) {
+		for (unsigned n = 0; n < OTHERS; n++) {
+			others[n] = sent(9, (uint16_t)(n + 1), 0);
+			others[OTHERS + n] = ended(9, (uint16_t)(n + 1), 0);
+		}
+		kept_commit(journal, others, 2 * OTHERS, true);
+		if (kept_bytes() > most)
+			most = kept_bytes();
+	}
+	ck_assert_uint_eq(journal_size(journal).bytes, kept_bytes());
+	ck_assert_uint_lt(most, 6 * STAY * 19);
+	/* Not in each commit, either. */
+	ck_assert_uint_lt(journal_size(journal).rewritten, STAY * 12);
+	again = kept_replayed(kept_all_live);
+	ck_assert_uint_eq(journal_size(again).records, STAY);
+	journal_destroy(again);
+	journal_destroy(journal);
+	kept_clear();
+}
+END_TEST
+
 /* What has ended is remembered as long as its publisher may send the message again. */
 START_TEST(remembered_while_the_envelope_is_open)
 {
@@ -338,6 +371,7 @@ Suite *journal_suite(void)
 {
 	const TTest *tests[] = {rows_leave,
 				bounded_behind_one_that_stays,
+				bounded_behind_many_that_stay,
 				remembered_while_the_envelope_is_open,
 				written_again_behind_its_identifier,
 				settles,
