@@ -83,6 +83,7 @@ struct connecting {
 	bool keep_alive_changed;
 	uint32_t asked_expiry_s;
 	uint32_t expiry_s;
+	uint32_t expiry_before_s; /* of the session that was there; 0: there was none */
 	uint64_t who;		  /* rate_who(); 0: its method has to tell, as the grant does */
 	struct auth_grant *grant; /* from the answer on until the session has it */
 	struct token_offer token;
@@ -163,6 +164,7 @@ struct absence {
 	uint64_t detached_s;
 	uint64_t restored_since_s; /* of its row, at start */
 	uint64_t grace_until_ms;   /* counts as connected until then; 0: does not */
+	uint64_t row_again_ms;	   /* its row is not put before: the store has just refused it */
 };
 
 /*
@@ -175,12 +177,13 @@ struct session {
 	uint64_t number;    /* slot in the low half; never re-used */
 	uint8_t *client_id; /* owned */
 	uint16_t client_id_len;
-	bool stored_connected : 1; /* what its row says */
+	bool stored_connected : 1; /* what its row says, or will... */
+	bool row_doubtful : 1;	   /* ...but the store has refused that: it may say what it said before */
 	bool stored : 1;	   /* it has a row, or will have when `storing` is over */
 	bool row_committed : 1;	   /* the store has said so */
 	bool recorded : 1;	   /* what it published may have records: their end needs one */
 	bool restricted : 1;	   /* there are rules: rights.h */
-	uint32_t storing;	   /* batches under way for a CONNACK that put its row */
+	uint32_t storing;	   /* batches under way that put its row */
 	uint64_t row;
 	struct client *client;		    /* NULL while away */
 	struct absence *absence;	    /* NULL while connected */
@@ -437,6 +440,10 @@ void session_detach(struct shard *shard, struct session *session, bool publish_w
 void session_end(struct shard *shard, struct session *session); /* frees it */
 /* Likewise, but what the store has to forget goes into `changes`, for the caller to send. */
 void session_end_with(struct shard *shard, struct session *session, struct changes *changes);
+/* Puts its row as that of one whom nobody is connected to since then. */
+void session_store_absence(struct shard *shard, struct session *session, uint64_t since_s);
+/* All are away, and the broker stops: the store is told at once what it does not know. */
+void sessions_stop(struct shard *shard);
 /* A batch that put its row is answered. */
 void session_stored(struct shard *shard, uint64_t number, bool committed);
 void session_timer(struct shard *shard, const struct absence *absence);

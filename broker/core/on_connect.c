@@ -262,12 +262,14 @@ static bool changes_of(struct shard *shard, struct session *session, bool change
 	if (!shard->durable || (session->expiry_s == 0 && !session->stored))
 		return false;
 	/* One that another connection is just putting has to be put again: it may be refused. */
-	if (session->stored && session->stored_connected && session->storing == 0 &&
-	    session->stored_expiry_s == session->expiry_s && !changes_owner)
+	if (session->stored && session->stored_connected && !session->row_doubtful &&
+	    session->storing == 0 && session->stored_expiry_s == session->expiry_s &&
+	    !changes_owner)
 		return false; /* a reconnect storm must not be a write storm */
 	if (!session->stored)
 		session->row = shard_random(shard);
 	session->stored = session->stored_connected = true;
+	session->row_doubtful = false;
 	session->stored_expiry_s = session->expiry_s;
 	changes_put_session(shard, changes, session, true, shard->now.wall_s);
 	return true;
@@ -340,6 +342,7 @@ void connect_begin_session(struct shard *shard, struct client *client)
 	}
 	if (session == NULL)
 		session = session_create(shard, 0, id); /* [MQTT-3.1.2-6] */
+	connecting->expiry_before_s = session->expiry_s;
 	session->expiry_s = connecting->expiry_s;
 	bool changes_owner =
 	    rights_owner(shard, session) != (connecting->grant ? connecting->grant->owner : 0);
@@ -377,8 +380,8 @@ void on_connect_stored(struct shard *shard, uint64_t serial, uint32_t link, bool
 		client_resume_reading(shard, client);
 		return;
 	}
-	if (client->connecting->new_session)
-		session_at(shard, client->session)->expiry_s = 0; /* nothing of it is kept */
+	/* Nothing of a new one is kept, and an old one is as it was. */
+	session_at(shard, client->session)->expiry_s = client->connecting->expiry_before_s;
 	connect_refuse(shard, client, MQTT_QUOTA_EXCEEDED, "the session could not be stored");
 }
 

@@ -29,13 +29,8 @@ static bool change_expiry(struct shard *shard, struct session *session, uint32_t
 		return expiry_s == 0;
 	session->expiry_s = expiry_s < max_s ? expiry_s : max_s;
 	if (session->stored && session->expiry_s != 0 &&
-	    session->expiry_s != session->stored_expiry_s) {
-		struct changes changes = {0};
-		session->stored_expiry_s = session->expiry_s;
-		session->stored_connected = false;
-		changes_put_session(shard, &changes, session, false, shard->now.wall_s);
-		persist_send(shard, &changes, (struct waiter){0});
-	}
+	    session->expiry_s != session->stored_expiry_s)
+		session_store_absence(shard, session, shard->now.wall_s);
 	return true;
 }
 

@@ -269,16 +269,25 @@ static uint64_t grace_due(const struct absence *absence)
 	return absence->grace_until_ms ? absence->grace_until_ms : UINT64_MAX;
 }
 
-/* When the store has to know that nobody is connected. */
-static uint64_t row_due(const struct session *session)
-{
-	bool tells = session->stored && session->stored_connected && session_grace_ms(session) == 0;
-	return tells ? due_after(session->absence, LAZY_MS) : UINT64_MAX;
-}
-
 static uint64_t earlier(uint64_t a, uint64_t b)
 {
 	return a < b ? a : b;
+}
+
+/* Does its row say that somebody is connected, as far as we know? */
+static bool row_connected(const struct session *session)
+{
+	return session->stored && (session->stored_connected || session->row_doubtful);
+}
+
+/* When the store has to know that nobody is. */
+static uint64_t row_due(const struct session *session)
+{
+	const struct absence *absence = session->absence;
+	if (!row_connected(session) || session_grace_ms(session) != 0)
+		return UINT64_MAX;
+	uint64_t due = due_after(absence, LAZY_MS);
+	return due > absence->row_again_ms ? due : absence->row_again_ms;
 }
 
 /* Arms the session's timer for the next thing that its absence brings. */
@@ -324,6 +333,18 @@ void session_detach(struct shard *shard, struct session *session, bool publish_w
 	session_arm(shard, session);
 }
 
+/* It is put again: by the next CONNECT, or when nobody has come for a while. */
+static void refused(struct shard *shard, struct session *session)
+{
+	session->row_doubtful = true;
+	if (!session->row_committed && session->storing == 0)
+		session->stored = false;
+	if (session->absence == NULL)
+		return;
+	session->absence->row_again_ms = shard->now.ms + LAZY_MS;
+	session_arm(shard, session);
+}
+
 void session_stored(struct shard *shard, uint64_t number, bool committed)
 {
 	struct session *session = session_by_number(shard, number);
@@ -331,20 +352,36 @@ void session_stored(struct shard *shard, uint64_t number, bool committed)
 		return;
 	session->storing--;
 	session->row_committed |= committed;
-	if (!committed) {
-		session->stored_connected = false; /* so that the next CONNECT puts it again */
-		if (!session->row_committed && session->storing == 0)
-			session->stored = false;
-	}
+	if (!committed)
+		refused(shard, session);
+	else if (session->storing == 0)
+		session->row_doubtful = false;
 	token_stored(shard, session);
 }
 
-static void store_absence(struct shard *shard, struct session *session)
+void session_store_absence(struct shard *shard, struct session *session, uint64_t since_s)
 {
 	struct changes changes = {0};
-	session->stored_connected = false;
-	changes_put_session(shard, &changes, session, false, session->absence->detached_s);
-	persist_send(shard, &changes, (struct waiter){0});
+	session->storing++;
+	session->stored_connected = session->row_doubtful = false;
+	session->stored_expiry_s = session->expiry_s;
+	changes_put_session(shard, &changes, session, false, since_s);
+	persist_send(shard, &changes, (struct waiter){.session = session->number});
+}
+
+void sessions_stop(struct shard *shard)
+{
+	struct changes changes = {0};
+	for (uint32_t slot = 1; slot < shard->sessions.used; slot++) {
+		struct session *session = session_at(shard, slot);
+		if (session == NULL || !row_connected(session))
+			continue;
+		session->stored_connected = session->row_doubtful = false;
+		changes_put_session(shard, &changes, session, false, session->absence->detached_s);
+	}
+	/* What was to be deleted in a while goes along, or alone. */
+	if (!persist_send(shard, &changes, (struct waiter){0}))
+		persist_retry(shard);
 }
 
 void session_timer(struct shard *shard, const struct absence *absence)
@@ -364,7 +401,7 @@ void session_timer(struct shard *shard, const struct absence *absence)
 		gates_let_go(shard, session);
 	}
 	if (row_due(session) <= now)
-		store_absence(shard, session);
+		session_store_absence(shard, session, session->absence->detached_s);
 	session_arm(shard, session);
 	traffic_rest(shard, session);
 }

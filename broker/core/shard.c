@@ -377,7 +377,6 @@ static void on_timers(struct shard *shard, const struct event *event)
 static void on_stop(struct shard *shard, const struct event *event)
 {
 	(void)event;
-	struct changes changes = {0};
 	shard->stopping = true;
 	steps_note_queues(shard);
 	for (uint32_t link = 0; link < shard->client_pages * CLIENT_PAGE; link++) {
@@ -386,14 +385,7 @@ static void on_stop(struct shard *shard, const struct event *event)
 			client_fail(shard, client, MQTT_SERVER_SHUTTING_DOWN,
 				    "the broker is stopping");
 	}
-	for (uint32_t slot = 1; slot < shard->sessions.used; slot++) {
-		struct session *session = session_at(shard, slot);
-		if (session == NULL || !session->stored || !session->stored_connected)
-			continue;
-		session->stored_connected = false;
-		changes_put_session(shard, &changes, session, false, session->absence->detached_s);
-	}
-	persist_send(shard, &changes, (struct waiter){0});
+	sessions_stop(shard);
 }
 
 static void on_restore_session(struct shard *shard, const struct event *event)

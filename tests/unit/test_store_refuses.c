@@ -1,0 +1,168 @@
+/*
+ * Rows of sessions that the store refuses: what is told to nobody is tried again, and a CONNECT
+ * that was refused leaves the session as it was.  MQTT 5.0 sections 3.1.2.11.2 and 4.1.
+ */
+#include "tests/unit/shard_bench.h"
+
+static struct bench bench;
+
+#define V5 MQTT_VERSION_5_0
+
+static void durable(void)
+{
+	bench_init(&bench, 1);
+	bench.durable = true;
+	bench_start(&bench);
+}
+
+/* Dies now; what is kept of it, with 100 s of which so many are over, lives on as long. */
+static void expires_after(uint64_t gone_s)
+{
+	ck_assert_uint_lt(gone_s, 95);
+	bench_restart(&bench);
+	bench_pass_ms(&bench, (98 - gone_s) * 1000);
+	ck_assert_uint_eq(counted(&bench, SESSIONS), 1);
+	bench_pass_ms(&bench, 4000);
+	ck_assert_uint_eq(counted(&bench, SESSIONS), 0);
+	bench_finish(&bench);
+}
+
+/* That nobody is connected: else the time starts anew with each restart. */
+START_TEST(absence)
+{
+	struct mqtt_connect connect = connect_lasting(V5, "a", 100);
+	unsigned before;
+
+	durable();
+	peer_lose(come_up(&bench, 0, &connect, false));
+	before = bench.batches;
+	bench.refuse_batches = 3;
+	bench_pass_ms(&bench, 19000);
+	ck_assert_uint_eq(bench.batches - before, 3); /* a full disk is not asked all the time */
+	bench_pass_ms(&bench, 11000);
+	ck_assert_uint_eq(bench.batches - before, 4);
+	expires_after(30);
+}
+END_TEST
+
+/* The expiry that DISCONNECT named, likewise. */
+START_TEST(expiry_of_disconnect)
+{
+	struct mqtt_connect connect = connect_lasting(V5, "a", 5000);
+	struct peer *peer;
+
+	durable();
+	peer = come_up(&bench, 0, &connect, false);
+	bench.refuse_batches = 1;
+	peer_send(peer, 0xE0, "00 05 11 00000064");
+	expect_closed(peer);
+	bench_pass_ms(&bench, 30000);
+	expires_after(30);
+}
+END_TEST
+
+/* A CONNECT is refused when the row says `connected` already: it has to say that nobody is. */
+START_TEST(connected_and_refused)
+{
+	struct mqtt_connect connect = connect_lasting(V5, "a", 100);
+	struct peer *peer;
+
+	durable();
+	peer_lose(come_up(&bench, 0, &connect, false));
+	connect.properties.session_expiry_s = 5000;
+	bench.refuse_batches = 1;
+	peer = peer_open(&bench, 0, V5);
+	peer_connect(peer, &connect);
+	expect_connack(peer, MQTT_QUOTA_EXCEEDED);
+	bench_pass_ms(&bench, 30000);
+	expires_after(30);
+}
+END_TEST
+
+/* The first of two connections is refused its row, the second is not. */
+START_TEST(refused_and_taken_over)
+{
+	struct mqtt_connect connect = connect_lasting(V5, "a", 100);
+	struct peer *peer;
+
+	durable();
+	bench.hold_store = true;
+	peer_connect(peer_open(&bench, 0, V5), &connect);
+	peer = peer_open(&bench, 0, V5);
+	peer_connect(peer, &connect);
+	bench.refuse_batches = 1;
+	bench.hold_store = false;
+	bench_settle(&bench);
+	expect_connack(peer, 0);
+	peer_lose(peer);
+	bench_pass_ms(&bench, 30000);
+	expires_after(30);
+}
+END_TEST
+
+/* It asked for no session from now on; but it was not let in, and comes back for the old one. */
+START_TEST(refused_connect_ends_no_session)
+{
+	struct mqtt_connect connect = connect_lasting(V5, "a", 100);
+	struct mqtt_connect brief = connect_of(V5, "a", false);
+	struct peer *peer, *from;
+
+	durable();
+	peer = come_up(&bench, 0, &connect, false);
+	subscribe(peer, "t", 1);
+	peer_lose(peer);
+	bench_pass_ms(&bench, 10000);
+	from = new_peer(&bench, V5, "from");
+	peer_publish(from, QOS(1), 1, "t", "", "x");
+	expect(from, 0x40, "0001");
+	bench.refuse_batches = 1;
+	peer = peer_open(&bench, 0, V5);
+	peer_connect(peer, &brief);
+	expect_connack(peer, MQTT_QUOTA_EXCEEDED);
+	ck_assert_uint_eq(bench.refuse_batches, 0);
+	peer = come_up(&bench, 0, &connect, true);
+	expect_publish(peer, QOS(1), 1, "t", "", "x");
+	bench_finish(&bench);
+}
+END_TEST
+
+/* What was to be deleted in a second, when the broker has no second left. */
+START_TEST(deletion_before_the_stop)
+{
+	struct mqtt_connect connect = connect_lasting(V5, "a", 100);
+	struct event stop = {.type = EVENT_STOP};
+	struct peer *peer;
+
+	durable();
+	peer = come_up(&bench, 0, &connect, false);
+	subscribe(peer, "t", 1);
+	peer_lose(peer);
+	bench_pass_ms(&bench, 95000);
+	bench.refuse_batches = 1;
+	bench_pass_ms(&bench, 5100); /* it expires */
+	ck_assert_uint_eq(bench.refuse_batches, 0);
+	ck_assert_uint_eq(counted(&bench, SESSIONS), 0);
+	bench_event(&bench, 0, &stop);
+	ck_assert(shard_stopped(bench.shards[0]));
+	bench.now.wall_s -= 1000; /* so that it would not expire again */
+	bench_restart(&bench);
+	ck_assert_uint_eq(counted(&bench, SESSIONS), 0);
+	ck_assert_uint_eq(counted(&bench, SUBSCRIPTIONS), 0);
+	bench_finish(&bench);
+}
+END_TEST
+
+Suite *store_refuses_suite(void);
+Suite *store_refuses_suite(void)
+{
+	const TTest *tests[] = {
+	    absence,
+	    expiry_of_disconnect,
+	    connected_and_refused,
+	    refused_and_taken_over,
+	    refused_connect_ends_no_session,
+	    deletion_before_the_stop,
+	};
+
+	return suite_of("store_refuses", tests, COUNT_OF(tests));
+}
