@@ -86,6 +86,7 @@ struct connecting {
 	uint32_t expiry_before_s; /* of the session that was there; 0: there was none */
 	uint64_t who;		  /* rate_who(); 0: its method has to tell, as the grant does */
 	struct auth_grant *grant; /* from the answer on until the session has it */
+	struct will *will_before; /* of the connection before: waits on if this one never is */
 	struct token_offer token;
 	struct authentication *authentication; /* it named a method */
 	size_t client_id_len;

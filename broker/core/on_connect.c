@@ -222,6 +222,7 @@ void connecting_free(struct shard *shard, struct client *client)
 	if (connecting == NULL)
 		return;
 	rights_release(shard, connecting->grant);
+	will_free(shard, connecting->will_before); /* [MQTT-3.1.3-9] */
 	token_offer_finish(shard, &connecting->token);
 	authentication_free(shard, connecting->authentication);
 	memory_free(connecting);

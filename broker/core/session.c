@@ -200,7 +200,7 @@ void session_free(struct shard *shard, struct session *session)
 	slab_remove(&shard->sessions, slot);
 }
 
-/* The will that waits, for the caller to publish or free; NULL for none. */
+/* The will that waits, for the caller to publish, keep or free; NULL for none. */
 static struct will *take_will(struct session *session)
 {
 	struct will *will = session->absence ? session->absence->will : NULL;
@@ -239,7 +239,8 @@ void session_attach(struct shard *shard, struct session *session, struct client 
 	if (session->traffic)
 		inflight_settle(&session->traffic->inflight); /* [MQTT-4.6.0-4] */
 	client->session = (uint32_t)session->number;
-	absence_end(shard, session); /* and its will with it [MQTT-3.1.3-9] */
+	client->connecting->will_before = take_will(session); /* until CONNACK */
+	absence_end(shard, session);
 	shared_state(shard, session, true);
 }
 
@@ -322,6 +323,10 @@ void session_detach(struct shard *shard, struct session *session, bool publish_w
 		will = NULL;
 	}
 	absence->will = will;
+	if (!client->answered) { /* nobody has come back [MQTT-3.1.3-9] */
+		absence->will = client->connecting->will_before;
+		client->connecting->will_before = NULL;
+	}
 	if (session->expiry_s == 0) {
 		session_end(shard, session);
 		return;

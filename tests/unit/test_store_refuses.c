@@ -126,6 +126,44 @@ START_TEST(refused_connect_ends_no_session)
 }
 END_TEST
 
+/* The will of the connection before waits on: nobody has come back. */
+START_TEST(refused_connect_keeps_the_will)
+{
+	struct mqtt_connect connect = connect_lasting(V5, "a", 1000);
+	struct peer *peer, *heir;
+
+	durable();
+	heir = new_peer(&bench, V5, "heir");
+	subscribe(heir, "w", 0);
+	connect.has_will = true;
+	connect.will.topic = SLICE_LITERAL("w");
+	connect.will.payload = SLICE_LITERAL("old");
+	mqtt_set(&connect.will.properties, MQTT_PROPERTY_WILL_DELAY_INTERVAL);
+	connect.will.properties.will_delay_s = 60;
+	peer_lose(come_up(&bench, 0, &connect, false));
+	bench_pass_ms(&bench, 10000);
+	connect.will.payload = SLICE_LITERAL("new");
+	bench.refuse_batches = 1;
+	peer = peer_open(&bench, 0, V5);
+	peer_connect(peer, &connect);
+	expect_connack(peer, MQTT_QUOTA_EXCEEDED);
+	ck_assert_uint_eq(counted(&bench, WILLS), 1);
+	bench_pass_ms(&bench, 59000);
+	expect_nothing(heir);
+	bench_pass_ms(&bench, 2000);
+	expect_publish(heir, QOS(0), 0, "w", "", "old");
+	expect_nothing(heir);
+	/* One that has come back has it no more. */
+	peer = come_up(&bench, 0, &connect, true);
+	peer_lose(peer);
+	peer = come_up(&bench, 0, &connect, true);
+	ck_assert_uint_eq(counted(&bench, WILLS), 1);
+	bench_pass_ms(&bench, 100000);
+	expect_nothing(heir);
+	bench_finish(&bench);
+}
+END_TEST
+
 /* What was to be deleted in a second, when the broker has no second left. */
 START_TEST(deletion_before_the_stop)
 {
@@ -161,6 +199,7 @@ Suite *store_refuses_suite(void)
 	    connected_and_refused,
 	    refused_and_taken_over,
 	    refused_connect_ends_no_session,
+	    refused_connect_keeps_the_will,
 	    deletion_before_the_stop,
 	};
 
