@@ -61,6 +61,7 @@ bool household_make_workers(struct household *house, struct failure *failure)
 	const struct config *config = house->config;
 	struct shard_setup setup = {.parties = (uint16_t)config->workers,
 				    .durable = house->store != NULL,
+				    .known_s = household_known_time_s(house),
 				    .settings = &config->core,
 				    .pseudonyms = household_pseudonyms(house),
 				    .budget = &house->budget};
@@ -91,7 +92,6 @@ bool household_make_workers(struct household *house, struct failure *failure)
 
 struct restoring {
 	struct household *house;
-	uint64_t known_s; /* it is as late as that at least */
 	uint64_t sessions;
 	uint64_t subscriptions;
 	uint64_t exchanges;
@@ -135,10 +135,9 @@ static void restore_session(void *self, uint64_t row, const struct store_session
 	struct worker *workers = restoring->house->workers;
 	party_id home = shard_home(workers[0].shard, session->client_id);
 
-	worker_restore(&workers[home], &(struct event){.type = EVENT_RESTORE_SESSION,
-						       .row = row,
-						       .session = session,
-						       .known_s = restoring->known_s});
+	worker_restore(
+	    &workers[home],
+	    &(struct event){.type = EVENT_RESTORE_SESSION, .row = row, .session = session});
 	note_owner(restoring, session->owner);
 	restoring->sessions++;
 }
@@ -184,7 +183,7 @@ static void settle(struct household *house)
 
 bool household_restore(struct household *house, struct failure *failure)
 {
-	struct restoring restoring = {.house = house, .known_s = household_known_time_s(house)};
+	struct restoring restoring = {.house = house};
 	struct store_visitor visitor = {.self = &restoring,
 					.session = restore_session,
 					.subscription = restore_subscription,
@@ -192,7 +191,7 @@ bool household_restore(struct household *house, struct failure *failure)
 
 	if (!house->store)
 		return true;
-	if (restoring.known_s > moment_now().wall_s)
+	if (household_known_time_s(house) > moment_now().wall_s)
 		log_write(LOG_LEVEL_WARNING, "restore",
 			  "the clock says less than it did: what is kept grows old by the time "
 			  "that it was already; set the clock right");

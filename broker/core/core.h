@@ -179,7 +179,7 @@ struct session {
 	uint8_t *client_id; /* owned */
 	uint16_t client_id_len;
 	bool stored_connected : 1; /* what its row says, or will... */
-	bool row_doubtful : 1;	   /* ...but the store has refused that: it may say what it said before */
+	bool row_doubtful : 1;	   /* ...but the store has refused that */
 	bool stored : 1;	   /* it has a row, or will have when `storing` is over */
 	bool row_committed : 1;	   /* the store has said so */
 	bool recorded : 1;	   /* what it published may have records: their end needs one */
@@ -253,6 +253,8 @@ struct shard {
 	bool durable;
 	bool stopping;
 	struct moment now;
+	uint64_t known_ms; /* of `now`: it was... */
+	uint64_t known_s;  /* ...as late as that then, whatever the clock says; session_now_s() */
 	const struct core_settings *settings;
 	struct auth *auth;
 	const struct identity *identity; /* of the client whose bytes are being handled, or NULL */
@@ -441,6 +443,9 @@ void session_detach(struct shard *shard, struct session *session, bool publish_w
 void session_end(struct shard *shard, struct session *session); /* frees it */
 /* Likewise, but what the store has to forget goes into `changes`, for the caller to send. */
 void session_end_with(struct shard *shard, struct session *session, struct changes *changes);
+/* The time by which rows grow old, since 1970: like the clock's, but not behind what was known at
+ * start, or who goes now would have gone long ago for the next broker. */
+uint64_t session_now_s(const struct shard *shard);
 /* Puts its row as that of one whom nobody is connected to since then. */
 void session_store_absence(struct shard *shard, struct session *session, uint64_t since_s);
 /* All are away, and the broker stops: the store is told at once what it does not know. */
@@ -449,8 +454,7 @@ void sessions_stop(struct shard *shard);
 void session_stored(struct shard *shard, uint64_t number, bool committed);
 void session_timer(struct shard *shard, const struct absence *absence);
 void session_arm(struct shard *shard, struct session *session); /* of one that is away */
-void session_restore(struct shard *shard, uint64_t row, const struct store_session *stored,
-		     uint64_t known_s);
+void session_restore(struct shard *shard, uint64_t row, const struct store_session *stored);
 void session_restore_subscription(struct shard *shard, uint64_t row,
 				  const struct store_subscription *stored);
 void session_restore_step(struct shard *shard, const struct store_step *step);

@@ -272,7 +272,7 @@ static bool changes_of(struct shard *shard, struct session *session, bool change
 	session->stored = session->stored_connected = true;
 	session->row_doubtful = false;
 	session->stored_expiry_s = session->expiry_s;
-	changes_put_session(shard, changes, session, true, shard->now.wall_s);
+	changes_put_session(shard, changes, session, true, session_now_s(shard));
 	return true;
 }
 

@@ -30,7 +30,7 @@ static bool change_expiry(struct shard *shard, struct session *session, uint32_t
 	session->expiry_s = expiry_s < max_s ? expiry_s : max_s;
 	if (session->stored && session->expiry_s != 0 &&
 	    session->expiry_s != session->stored_expiry_s)
-		session_store_absence(shard, session, shard->now.wall_s);
+		session_store_absence(shard, session, session_now_s(shard));
 	return true;
 }
 

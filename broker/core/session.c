@@ -232,6 +232,12 @@ void session_end(struct shard *shard, struct session *session)
 
 /* ---- connection and session ---- */
 
+uint64_t session_now_s(const struct shard *shard)
+{
+	uint64_t known_s = shard->known_s + (shard->now.ms - shard->known_ms) / 1000;
+	return known_s > shard->now.wall_s ? known_s : shard->now.wall_s;
+}
+
 void session_attach(struct shard *shard, struct session *session, struct client *client)
 {
 	must(session->client == NULL);
@@ -311,7 +317,7 @@ void session_detach(struct shard *shard, struct session *session, bool publish_w
 	session->client = NULL;
 	struct absence *absence = absence_begin(shard, session);
 	absence->detached_ms = (int64_t)shard->now.ms;
-	absence->detached_s = shard->now.wall_s;
+	absence->detached_s = session_now_s(shard);
 	shared_state(shard, session, false);
 	if (session->traffic) {
 		held_disconnected(shard, &session->traffic->held);
@@ -454,11 +460,10 @@ static struct session *session_for_row(struct shard *shard, uint64_t row,
 
 /*
  * Expiry runs from the recorded disconnect; a session that was connected when the
- * broker died counts from now.  It is as late as the caller knows at least: a clock that was set
- * back while there was no broker keeps nothing longer.
+ * broker died counts from now.  A clock that was set back while there was no broker keeps nothing
+ * longer.
  */
-void session_restore(struct shard *shard, uint64_t row, const struct store_session *stored,
-		     uint64_t known_s)
+void session_restore(struct shard *shard, uint64_t row, const struct store_session *stored)
 {
 	struct session *session = session_for_row(shard, row, stored);
 	if (session == NULL)
@@ -468,7 +473,7 @@ void session_restore(struct shard *shard, uint64_t row, const struct store_sessi
 	session->expiry_s = session->stored_expiry_s = stored->expiry_s;
 	session->stored_connected = stored->connected;
 	rights_restore(shard, session, stored->owner);
-	uint64_t now_s = known_s > shard->now.wall_s ? known_s : shard->now.wall_s;
+	uint64_t now_s = session_now_s(shard);
 	uint64_t away_s = 0;
 	if (!stored->connected && stored->since_s < now_s)
 		away_s = now_s - stored->since_s;

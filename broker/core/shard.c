@@ -76,6 +76,8 @@ struct shard *shard_create(const struct shard_setup *setup, struct moment now)
 	shard->parties = setup->parties;
 	shard->durable = setup->durable;
 	shard->now = now;
+	shard->known_ms = now.ms;
+	shard->known_s = setup->known_s;
 	shard->settings = setup->settings;
 	shard->auth = setup->auth;
 	shard->address_rates = setup->address_rates;
@@ -390,7 +392,7 @@ static void on_stop(struct shard *shard, const struct event *event)
 
 static void on_restore_session(struct shard *shard, const struct event *event)
 {
-	session_restore(shard, event->row, event->session, event->known_s);
+	session_restore(shard, event->row, event->session);
 }
 
 static void on_restore_subscription(struct shard *shard, const struct event *event)

@@ -76,10 +76,8 @@ struct event {
 	bool retain;
 	enum mqtt_reason reason;
 	uint64_t row;
-	uint64_t serial;  /* of struct auth_request */
-	uint64_t owner;	  /* auth_owner(); not 0 */
-	uint64_t known_s; /* EVENT_RESTORE_SESSION: since 1970, it is as late as that, whatever the
-			     clock says */
+	uint64_t serial; /* of struct auth_request */
+	uint64_t owner;	 /* auth_owner(); not 0 */
 	struct auth_grant *grant;
 	uint64_t opened_ms;
 	struct slice bytes;
@@ -140,6 +138,7 @@ struct shard_setup {
 	bool durable;	      /* there is a store: sessions with expiry > 0 are committed */
 	uint8_t hash_key[16]; /* the same for all shards: homes and tries */
 	uint8_t seed[16];     /* its own: assigned client identifiers, row numbers */
+	uint64_t known_s;     /* since 1970: it is as late as that, whatever the clock says */
 	const struct core_settings *settings;
 	struct auth *auth;		     /* borrowed for the shard's life */
 	struct pseudonyms *pseudonyms;	     /* likewise; NULL: deliveries are not recorded */

@@ -127,7 +127,7 @@ static void save(struct shard *shard, struct token *token, struct session *sessi
 		return;
 	session->storing++;
 	changes_put_session(shard, &changes, session, session->stored_connected,
-			    session->absence ? session->absence->detached_s : shard->now.wall_s);
+			    session->absence ? session->absence->detached_s : session_now_s(shard));
 	persist_send(shard, &changes, (struct waiter){.session = session->number});
 }
 

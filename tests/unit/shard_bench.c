@@ -203,10 +203,7 @@ void bench_init(struct bench *bench, unsigned shards)
 static void restore_session(void *self, uint64_t row, const struct store_session *session)
 {
 	struct bench *bench = self;
-	struct event event = {.type = EVENT_RESTORE_SESSION,
-			      .row = row,
-			      .session = session,
-			      .known_s = bench->known_s};
+	struct event event = {.type = EVENT_RESTORE_SESSION, .row = row, .session = session};
 
 	shard_handle(bench->shards[shard_home(bench->shards[0], session->client_id)], bench->now,
 		     &event);
@@ -238,6 +235,7 @@ static void start_shards(struct bench *bench)
 	struct shard_setup setup = {
 	    .parties = (uint16_t)bench->count,
 	    .durable = bench->durable,
+	    .known_s = bench->known_s,
 	    .hash_key = "the key of all",
 	    .settings = &bench->settings,
 	    .auth = &bench->auth,

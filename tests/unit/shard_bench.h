@@ -86,7 +86,7 @@ struct bench {
 	struct shard *shards[BENCH_SHARDS];
 	struct budget budget;
 	struct moment now;
-	uint64_t known_s; /* at a restart: it is as late as that at least */
+	uint64_t known_s; /* at a start: it is as late as that at least */
 	struct store *store;
 	struct own_request *request; /* the last one; the test answers it */
 

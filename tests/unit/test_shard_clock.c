@@ -65,6 +65,48 @@ START_TEST(known_time_counts_again)
 }
 END_TEST
 
+/* Who goes while the clock is still behind has all of its time, too: 100 s, not what is left of
+ * them when the hours are taken off that the clock lacks. */
+START_TEST(gone_since_the_clock_went_back)
+{
+	struct mqtt_connect connect = connect_lasting(V5, "here", EXPIRY_S);
+
+	begin();
+	bench_restart(&bench);
+	peer_lose(come_up(&bench, 0, &connect, true));
+	bench_pass_ms(&bench, 40000);
+	ck_assert_uint_eq(counted(&bench, SESSIONS), 1);
+	bench.known_s += 40;
+	bench_restart(&bench);
+	bench_pass_ms(&bench, 58000);
+	ck_assert_uint_eq(counted(&bench, SESSIONS), 1);
+	bench_pass_ms(&bench, 4000);
+	ck_assert_uint_eq(counted(&bench, SESSIONS), 0);
+	bench_finish(&bench);
+}
+END_TEST
+
+/* The same where there was no session at the start. */
+START_TEST(new_since_the_clock_went_back)
+{
+	struct mqtt_connect connect = connect_lasting(V5, "new", EXPIRY_S);
+
+	bench_init(&bench, 1);
+	bench.durable = true;
+	bench.known_s = bench.now.wall_s + BACK_S;
+	bench_start(&bench);
+	peer_lose(come_up(&bench, 0, &connect, false));
+	bench_pass_ms(&bench, 40000);
+	bench.known_s += 40;
+	bench_restart(&bench);
+	bench_pass_ms(&bench, 58000);
+	ck_assert_uint_eq(counted(&bench, SESSIONS), 1);
+	bench_pass_ms(&bench, 4000);
+	ck_assert_uint_eq(counted(&bench, SESSIONS), 0);
+	bench_finish(&bench);
+}
+END_TEST
+
 /* A clock that is right is believed. */
 START_TEST(less_is_known_than_the_clock_says)
 {
@@ -84,6 +126,7 @@ Suite *shard_clock_suite(void);
 Suite *shard_clock_suite(void)
 {
 	const TTest *tests[] = {known_time_counts, known_time_counts_again,
+				gone_since_the_clock_went_back, new_since_the_clock_went_back,
 				less_is_known_than_the_clock_says};
 
 	return suite_of("shard_clock", tests, COUNT_OF(tests));
