@@ -134,7 +134,6 @@ bool log_open(const struct config *config, struct failure *failure)
 	if (!open_file(config->log_file, &next.file, failure))
 		return false;
 	change_to(&next, config->log_types, config->ip_logging);
-	atomic_store(&lost, 0);
 	return true;
 }
 
