@@ -75,8 +75,10 @@ FILE *control_open(const char *data, const char *socket, struct failure *failure
 		fd = socket != NULL ? open_socket(socket, "") : open_socket(data, "/" SOCKET_NAME);
 	if (fd < 0) {
 		if (socket != NULL || data != NULL)
-			failure_set(failure, "%.300s: %s; is the broker running there?",
-				    socket != NULL ? socket : data, strerror(errno));
+			failure_set(failure, "%.300s: %s; %s", socket != NULL ? socket : data,
+				    strerror(errno),
+				    errno == EACCES ? "ask as root or as the broker's own user."
+						    : "is the broker running there?");
 		return NULL;
 	}
 	stream = fdopen(fd, "r+e");

@@ -88,8 +88,8 @@ static bool explain(struct listener *listener, const struct sockaddr_storage *ad
 	if (error == EADDRINUSE)
 		return failure_set(failure,
 				   "port %u is in use: is another broker running? stop it "
-				   "(`ss -ltnp 'sport = :%u'` names it) or choose another port "
-				   "with -p or `listener`",
+				   "(`ss -ltnp 'sport = :%u'` names it) or choose another port, "
+				   "in the configuration or with -p",
 				   port, port);
 	if (error == EACCES)
 		return failure_set(failure,

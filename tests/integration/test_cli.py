@@ -243,6 +243,14 @@ class Clients(CommandTest):
         self.assertEqual(self.clients("kick", name), "1 disconnected\n")
         self.finish(subscriber, 1)
 
+    def test_somebody_else_is_told_whom_to_be(self):
+        if os.geteuid() != 0 or not hasattr(self.broker, "data"):
+            self.skipTest("not possible here: only root can be somebody else")
+        done = subprocess.run([tool("setpriv"), "--reuid=1", "--regid=1", "--clear-groups", *METRINO, "clients", "--data",
+                               str(self.broker.data)], capture_output=True, timeout=20, check=False, text=True)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("Permission denied; ask as root or as the broker's own user.", done.stderr)
+
     def test_nothing_to_show_is_said(self):
         """Who sees an empty screen cannot tell it from a mistake."""
         if not hasattr(self.broker, "data") or not (pathlib.Path(self.broker.data) / "control.sock").exists():
