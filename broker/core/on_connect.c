@@ -20,6 +20,13 @@ static bool version_accepted(const struct listener_settings *listener, enum mqtt
 					       : listener->accept_3_1;
 }
 
+/* Is the keep alive, or that there is none, what the listener allows? */
+static bool keep_alive_allowed(const struct listener_settings *listener, uint16_t asked_s)
+{
+	uint16_t max_s = listener->max_keep_alive_s;
+	return max_s == 0 || max_s == UINT16_MAX || (asked_s != 0 && asked_s <= max_s);
+}
+
 /* [MQTT-3.2.2-12] [MQTT-3.2.2-13]: wills that we could not publish as asked. */
 static struct refusal check_will(const struct shard *shard,
 				 const struct listener_settings *listener,
@@ -83,6 +90,11 @@ static struct refusal check(const struct shard *shard, const struct client *clie
 		return (struct refusal){
 		    MQTT_NOT_AUTHORIZED,
 		    "the user name is the client identifier here: it is needed"};
+	/* Before 5.0 there is no way to tell it ours; as mosquitto answers it. */
+	if (connect->version != MQTT_VERSION_5_0 &&
+	    !keep_alive_allowed(listener, connect->keep_alive_s))
+		return (struct refusal){MQTT_CLIENT_IDENTIFIER_NOT_VALID,
+					"the keep alive is longer than max_keepalive"};
 	struct refusal refusal = check_will(shard, listener, connect);
 	return refusal.reason ? refusal : check_client_id(listener, connect, id);
 }
@@ -148,12 +160,9 @@ static void remember_id(struct shard *shard, struct client *client, struct slice
 /* [MQTT-3.1.2-22]: ours if it is shorter, and then the client is told [MQTT-3.2.2-22]. */
 static void remember_keep_alive(struct client *client, uint16_t asked_s)
 {
-	uint16_t max_s = client->listener->max_keep_alive_s;
-	client->keep_alive_s = asked_s;
-	if (max_s != 0 && (asked_s == 0 || asked_s > max_s) && max_s != UINT16_MAX) {
-		client->keep_alive_s = max_s;
-		client->connecting->keep_alive_changed = true;
-	}
+	bool allowed = keep_alive_allowed(client->listener, asked_s);
+	client->keep_alive_s = allowed ? asked_s : client->listener->max_keep_alive_s;
+	client->connecting->keep_alive_changed = !allowed;
 }
 
 static void remember_limits(struct client *client, const struct mqtt_connect *connect)

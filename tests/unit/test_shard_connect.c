@@ -426,6 +426,26 @@ START_TEST(keep_alive)
 }
 END_TEST
 
+/* Before 5.0 it cannot be told another one: cut off for keeping its own would be no better. */
+START_TEST(keep_alive_too_long)
+{
+	static const uint16_t asked_s[] = {0, 61, 60};
+
+	bench_init(&bench, 1);
+	bench.listener.max_keep_alive_s = 60;
+	bench_start(&bench);
+	for (unsigned i = 0; i < COUNT_OF(asked_s); i++) {
+		struct mqtt_connect connect = connect_of(MQTT_VERSION_3_1_1, "a", true);
+		struct peer *peer = peer_open(&bench, 0, MQTT_VERSION_3_1_1);
+
+		connect.keep_alive_s = asked_s[i];
+		peer_connect(peer, &connect);
+		expect_connack(peer, asked_s[i] == 60 ? 0 : 2);
+	}
+	bench_finish(&bench);
+}
+END_TEST
+
 /* ---- take-over ---- */
 
 /* [MQTT-3.1.4-3]: one owner; the one before hears 0x8E, or just an end before 5.0. */
@@ -535,6 +555,7 @@ Suite *shard_connect_suite(void)
 	    sizes_judged_on_the_header,
 	    connect_timeout,
 	    keep_alive,
+	    keep_alive_too_long,
 	    taken_over,
 	    sessions_are_limited,
 	    kicked_and_stopped,
