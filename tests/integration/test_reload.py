@@ -14,6 +14,7 @@ REQUESTS = ({"command": "traffic.summary"}, {"command": "accounts.recover", "add
             {"command": "clients.list"}, {"command": "aggregate.list"})
 SETTINGS = ("region DE\nroute_expiry 1h\naggregate_expiry 10d\nrate_connect 1000000\nreconnect_ban 5 1s\nauth_fail_ban never\n",
             "region EU\nroute_expiry 24h\naggregate_expiry 90d\nmax_half_open 500\nrate_reconnect 1000000\nauth_fail_ban 10 1s\n")
+PATIENCE_S = 120  # how long a machine that is busy with other things may hold an answer up
 
 
 @own_only("its own settings")
@@ -27,12 +28,19 @@ class WhileOthersRead(AccountTest):
         path = next(path for path in self.broker.data.iterdir() if path.is_socket())
         end, answers = time.monotonic() + 0.8, []
 
-        def ask(request):
+        def answer_to(request):
             with socket.socket(socket.AF_UNIX) as link:
-                link.settimeout(30)
+                link.settimeout(PATIENCE_S)
                 link.connect(str(path))
                 link.sendall(json.dumps(request).encode() + b"\n")
-                answers.append(json.loads(link.makefile().read().splitlines()[-1])["ok"])
+                return json.loads(link.makefile().read().splitlines()[-1])
+
+        def ask(request):
+            """On a busy machine a worker may be behind by more than the 5 s that the broker waits: that is said, and asked again."""
+            answer, until = answer_to(request), time.monotonic() + PATIENCE_S
+            while "too busy" in answer.get("error", "") and time.monotonic() < until:
+                answer = answer_to(request)
+            answers.append(answer["ok"])
 
         def ask_all():
             while time.monotonic() < end:
@@ -42,7 +50,7 @@ class WhileOthersRead(AccountTest):
         def read_all():
             while time.monotonic() < end:
                 for page in ("ledger.json", "metrics"):
-                    with urllib.request.urlopen(f"http://127.0.0.1:{admin}/{page}", timeout=30) as answer:
+                    with urllib.request.urlopen(f"http://127.0.0.1:{admin}/{page}", timeout=PATIENCE_S) as answer:
                         answers.append(answer.status == 200)
 
         threads = [threading.Thread(target=work) for work in (ask_all, read_all)]
