@@ -97,7 +97,7 @@ struct door_ban {
 	uint64_t left_ms;
 };
 
-/* Calls back for each; all is borrowed for the call. */
+/* Calls back for each, with nothing locked; all is borrowed for the call. */
 void door_each_ban(struct door *door, void *self,
 		   void (*call)(void *self, const struct door_ban *ban));
 

@@ -4,6 +4,7 @@
 #include "broker/net/peer.h"
 #include <arpa/inet.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 /* ---- addresses as text */
 
@@ -75,36 +76,76 @@ bool door_client_comes(struct auth *auth, const struct auth_visit *visit,
 
 /* ---- for whoever asks */
 
-struct teller {
-	void *self;
-	void (*call)(void *self, const struct door_ban *ban);
+/* A ban as it is kept, so that nobody waits at the door while it is written down for people. */
+struct kept_ban {
+	struct throttle_address address;
+	uint64_t left_ms;
+	bool of_client;
+	bool cut;
+	uint8_t id_len;
+	uint8_t id[FLAPPING_ID_MAX];
 };
 
-static void tell_address(void *self, const struct throttle_address *address, uint64_t left_ms)
+struct kept_bans {
+	struct kept_ban *at;
+	size_t count, room;
+};
+
+static struct kept_ban *keep(struct kept_bans *bans, uint64_t left_ms)
 {
-	const struct teller *teller = self;
-	char text[ADDRESS_SIZE];
-	write_address(address, text);
-	teller->call(teller->self, &(struct door_ban){.address = text, .left_ms = left_ms});
+	if (bans->count == bans->room) {
+		bans->room = bans->room > 0 ? 2 * bans->room : 64;
+		bans->at = realloc(bans->at, bans->room * sizeof *bans->at);
+		must(bans->at);
+	}
+	struct kept_ban *ban = &bans->at[bans->count++];
+	*ban = (struct kept_ban){.left_ms = left_ms};
+	return ban;
 }
 
-static void tell_client(void *self, const struct flapping_ban *ban)
+static void keep_address(void *self, const struct throttle_address *address, uint64_t left_ms)
 {
-	const struct teller *teller = self;
-	teller->call(
-	    teller->self,
-	    &(struct door_ban){.client_id = ban->id, .cut = ban->cut, .left_ms = ban->left_ms});
+	keep(self, left_ms)->address = *address;
+}
+
+static void keep_client(void *self, const struct flapping_ban *ban)
+{
+	struct kept_ban *kept = keep(self, ban->left_ms);
+	kept->of_client = true;
+	kept->cut = ban->cut;
+	kept->id_len = (uint8_t)ban->id.len;
+	if (ban->id.len > 0)
+		memcpy(kept->id, ban->id.at, ban->id.len);
+}
+
+static void tell(const struct kept_ban *kept, void *self,
+		 void (*call)(void *self, const struct door_ban *ban))
+{
+	char text[ADDRESS_SIZE];
+	struct door_ban ban = {.cut = kept->cut, .left_ms = kept->left_ms};
+	if (kept->of_client) {
+		ban.client_id = slice_of(kept->id, kept->id_len);
+	} else {
+		write_address(&kept->address, text);
+		ban.address = text;
+	}
+	call(self, &ban);
 }
 
 void door_each_ban(struct door *door, void *self,
 		   void (*call)(void *self, const struct door_ban *ban))
 {
-	struct teller teller = {self, call};
+	struct kept_bans bans = {0};
 	uint64_t now_ms = moment_now().ms;
 	pthread_mutex_lock(&door->lock);
-	throttle_each_ban(door->throttle, now_ms, &teller, tell_address);
-	flapping_each_ban(door->flapping, now_ms, &teller, tell_client);
+	throttle_each_ban(door->throttle, now_ms, &bans, keep_address);
+	flapping_each_ban(door->flapping, now_ms, &bans, keep_client);
 	pthread_mutex_unlock(&door->lock);
+	for (size_t i = 0; i < bans.count; i++)
+		tell(&bans.at[i], self, call);
+	if (bans.count > 0) /* addresses and client identifiers do not stay in freed memory */
+		explicit_bzero(bans.at, bans.count * sizeof *bans.at);
+	free(bans.at);
 }
 
 void door_forget(struct door *door, uint64_t now_ms)
