@@ -2,10 +2,10 @@
  * flapping.h - clients that connect again and again: who comes too soon waits, longer each time,
  * and who goes on is banned.
  *
- * A client is one client identifier of one identity, that was proved where there are proofs: so
- * nobody makes another one wait, and a thousand clients of one house, or of one account, that each
- * come back once after a restart are not looked at here.  What is too soon is said by the caller
- * (rate_reconnect: broker/core/rate.h).
+ * A client is one client identifier of one identity that was proved, or of one address where
+ * nothing was: so nobody makes another one wait, and a thousand clients of one house, or of one
+ * account, that each come back once after a restart are not looked at here.  What is too soon is
+ * said by the caller (rate_reconnect: broker/core/rate.h).
  *
  * From the first time on the client waits, a second, then doubled up to a minute; coming while it
  * has to wait counts too.  `ban_after` times together are a ban; one is forgotten every ten

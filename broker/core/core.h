@@ -81,6 +81,7 @@ struct connecting {
 	bool new_session;
 	bool wants_response_information;
 	bool keep_alive_changed;
+	bool nobody; /* it has proved nothing, whatever name it gave */
 	uint32_t asked_expiry_s;
 	uint32_t expiry_s;
 	uint32_t expiry_before_s; /* of the session that was there; 0: there was none */

@@ -2,7 +2,8 @@
  * habit.h - how fast a client published and how often it came, remembered beyond its connection:
  * who is over a limit (rate.h) does not get rid of that by connecting anew.
  *
- * A client is its client identifier and who it is, so that nobody uses up what is another's.  Of
+ * A client is its client identifier and who it is, or where it comes from if it has not proved
+ * that, so that nobody uses up what is another's.  Of
  * both together a keyed hash is kept, and three times that are worth something until they have
  * come: with rate_reconnect a minute at most, else some seconds.
  *

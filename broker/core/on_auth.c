@@ -213,6 +213,8 @@ void authenticate(struct shard *shard, struct client *client, const struct mqtt_
 	if (mqtt_has(&connect->properties, MQTT_PROPERTY_AUTHENTICATION_DATA))
 		request.data = connect->properties.authentication_data;
 	enum auth_verdict verdict = shard->auth->check(shard->auth, &request, &answer);
+	client->connecting->nobody = verdict == AUTH_ALLOW && shard->identity == NULL &&
+				     (answer.grant == NULL || answer.grant->owner == 0);
 	on_verdict(shard, client, verdict, &answer);
 }
 

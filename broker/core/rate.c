@@ -50,9 +50,24 @@ uint64_t rate_who(const struct shard *shard, const struct slice *user_name)
 	return hash_mix(name + kind) | 1;
 }
 
-/* What its method proved is what its sessions belong to. */
-static uint64_t who_of(const struct connecting *connecting)
+/* 0: it is not known. */
+static uint64_t address_of(const struct shard *shard, uint32_t link)
 {
+	uint8_t address[AUTH_ADDRESS_SIZE];
+	if (!shard->auth->address || !shard->auth->address(shard->auth, link, address))
+		return 0;
+	return hash_keyed(shard->hash_key, slice_of(address, sizeof address)) | 1;
+}
+
+/*
+ * What its method proved is what its sessions belong to.  Who proved nothing is known by where it
+ * comes from: a name that it gives may be another one each time.
+ */
+static uint64_t who_of(const struct shard *shard, const struct client *client)
+{
+	const struct connecting *connecting = client->connecting;
+	if (connecting->nobody)
+		return address_of(shard, client->link);
 	if (connecting->who != 0)
 		return connecting->who;
 	return connecting->grant ? hash_mix(connecting->grant->owner) : 0;
@@ -70,16 +85,8 @@ static bool may_come(struct shard *shard, const struct auth_visit *visit,
 static bool limits_addresses(const struct shard *shard)
 {
 	const struct core_settings *settings = shard->settings;
-	return shard->address_rates && shard->auth->address &&
+	return shard->address_rates &&
 	       (settings->rate_address_messages & settings->rate_address_bytes) != UINT32_MAX;
-}
-
-static uint64_t address_of(struct shard *shard, uint32_t link)
-{
-	uint8_t address[AUTH_ADDRESS_SIZE];
-	if (!limits_addresses(shard) || !shard->auth->address(shard->auth, link, address))
-		return 0;
-	return hash_keyed(shard->hash_key, slice_of(address, sizeof address)) | 1;
 }
 
 bool rate_admits(struct shard *shard, const struct client *client, struct auth_answer *refusal)
@@ -91,7 +98,7 @@ bool rate_admits(struct shard *shard, const struct client *client, struct auth_a
 	bool coming = settings->rate_reconnect != UINT32_MAX;
 	if (!publishing && !coming)
 		return true;
-	struct habit habit = habit_of(shard, habit_key(shard, who_of(connecting), client_id));
+	struct habit habit = habit_of(shard, habit_key(shard, who_of(shard, client), client_id));
 	struct auth_visit visit = {habit.key, client_id, comes_too_often(shard, &habit)};
 	if (coming && !may_come(shard, &visit, refusal)) {
 		COUNT(shard, FLAPPING);
@@ -99,10 +106,11 @@ bool rate_admits(struct shard *shard, const struct client *client, struct auth_a
 	}
 	if (publishing) {
 		struct rate *rate = rate_of(shard, client->link);
-		*rate = (struct rate){.messages_us = habit.messages_us,
-				      .bytes_us = habit.bytes_us,
-				      .key = habit.key,
-				      .address = address_of(shard, client->link)};
+		*rate = (struct rate){
+		    .messages_us = habit.messages_us,
+		    .bytes_us = habit.bytes_us,
+		    .key = habit.key,
+		    .address = limits_addresses(shard) ? address_of(shard, client->link) : 0};
 	}
 	return true;
 }

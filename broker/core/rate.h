@@ -7,7 +7,8 @@
  * RATE_PAUSE_MAX_MS ends the connection (0x96), and does not count.  While it is not read, its keep
  * alive stands still.  Who comes too often is refused (0x9F), after it has shown who it is; a
  * minute's worth may come at once; whoever answers for it (auth.h) may make it wait longer, or ban
- * it.  A new connection goes on where the last one was (habit.h).
+ * it.  A new connection goes on where the last one was (habit.h).  Who has proved nothing counts by
+ * its address and client identifier, whatever name it gives.
  *
  * Each limit is the time at which everything taken so far would have come at exactly the rate
  * (the generic cell rate algorithm of ITU-T I.371).

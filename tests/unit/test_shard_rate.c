@@ -300,9 +300,16 @@ static void come_proved(const char *id, const char *user, const struct identity 
 		expect_closed(peer);
 }
 
+/* By a password: its grant says whose sessions are. */
 static void come_as(const char *id, const char *user, bool welcome)
 {
+	static struct bench_grant proofs[2];
+
+	for (size_t i = 0; i < COUNT_OF(proofs); i++)
+		proofs[i] = (struct bench_grant){.grant = {.owner = 5 + i}, .bench = &bench};
+	bench.grant = user ? &proofs[strcmp(user, "bob") == 0].grant : NULL;
 	come_proved(id, user, NULL, welcome);
+	bench.grant = NULL;
 }
 
 /*
@@ -336,6 +343,42 @@ START_TEST(who_comes_is_told)
 		for (unsigned k = 1; k < i; k++)
 			ck_assert_uint_ne(visits[i].client, visits[k].client);
 	ck_assert_uint_eq(counted(&bench, FLAPPING), 2);
+	bench_finish(&bench);
+}
+END_TEST
+
+static uint8_t from;
+
+static bool address_of_link(struct auth *auth, uint32_t link, uint8_t address[AUTH_ADDRESS_SIZE])
+{
+	(void)auth;
+	(void)link;
+	memset(address, 0, AUTH_ADDRESS_SIZE);
+	address[AUTH_ADDRESS_SIZE - 1] = from;
+	return from != 0;
+}
+
+/* A name that nobody proved is none: another one each time does not help, another address does. */
+START_TEST(a_name_that_is_not_proved_does_not_count)
+{
+	const char *const names[] = {"bob", "eve", "", NULL};
+
+	bench_init(&bench, 1);
+	bench.settings.rate_reconnect = 2;
+	bench.auth.comes = comes;
+	bench_start(&bench);
+	bench.auth.address = address_of_link;
+	visited = 0;
+	for (from = 0; from < 2; from++)
+		for (unsigned i = 0; i < COUNT_OF(names); i++)
+			come_proved("x", names[i], NULL, i < 2);
+	for (unsigned i = 0; i < 8; i++) {
+		ck_assert_int_eq(visits[i].too_soon, i % 4 >= 2);
+		ck_assert_uint_eq(visits[i].client, visits[i / 4 * 4].client);
+	}
+	ck_assert_uint_ne(visits[0].client, visits[4].client);
+	come_as("x", "bob", true);
+	ck_assert(!visits[0].too_soon); /* who is proved to be bob is another one */
 	bench_finish(&bench);
 }
 END_TEST
@@ -375,12 +418,13 @@ END_TEST
 Suite *shard_rate_suite(void)
 {
 	const TTest *const tests[] = {
-	    pauses_who_is_too_fast,	    lets_be_who_keeps_the_rate,
-	    a_pause_is_no_silence,	    a_pause_is_no_silence_of_a_subscriber,
-	    pause_follows_on_pause,	    ends_who_sends_far_too_much,
-	    what_is_refused_does_not_count, many_clients_do_not_wash_it_away,
-	    who_comes_too_often_is_refused, who_comes_is_told,
-	    nobody_is_told_without_a_rate,  who_finds_no_room_is_not_counted};
+	    pauses_who_is_too_fast,	     lets_be_who_keeps_the_rate,
+	    a_pause_is_no_silence,	     a_pause_is_no_silence_of_a_subscriber,
+	    pause_follows_on_pause,	     ends_who_sends_far_too_much,
+	    what_is_refused_does_not_count,  many_clients_do_not_wash_it_away,
+	    who_comes_too_often_is_refused,  who_comes_is_told,
+	    nobody_is_told_without_a_rate,   a_name_that_is_not_proved_does_not_count,
+	    who_finds_no_room_is_not_counted};
 	Suite *suite = suite_of("shard_rate", tests, COUNT_OF(tests));
 	TCase *beyond = tcase_create("beyond a connection");
 
