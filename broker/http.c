@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #define TOKEN_MIN	16u
@@ -24,6 +25,30 @@ struct token {
 	char text[TOKEN_MAX + 2]; /* one more, so that a longer one shows */
 };
 
+/* One that is shut to make room goes a moment later: so long it takes a place. */
+#define CONNECTIONS_ROOM (2u * CONNECTIONS_MAX)
+
+/* A connection. */
+struct place {
+	int fd;	       /* of the server */
+	uint64_t turn; /* the n-th event was its last whole request, or its beginning; 0: free */
+	bool granted;  /* it has had a request that it may */
+	bool shut;
+};
+
+/* The connections to one address of a server; its thread's. */
+struct places {
+	struct http *http;
+	uint64_t turns;
+	struct place at[CONNECTIONS_ROOM];
+};
+
+/* The answers of a second. */
+struct allowance {
+	_Atomic uint64_t second;
+	_Atomic uint32_t answered;
+};
+
 struct http {
 	const char *name;
 	bool is_public;
@@ -33,8 +58,9 @@ struct http {
 	void *self;
 	struct http_cache cache;
 	struct MHD_Daemon *daemons[LISTENER_ADDRESSES_MAX];
-	_Atomic uint64_t second; /* of the answers that are counted */
-	_Atomic uint32_t answered;
+	struct places places[LISTENER_ADDRESSES_MAX];
+	struct allowance granted;
+	struct allowance refused; /* without the token: they take nothing from who has it */
 	struct token token;
 };
 
@@ -103,17 +129,74 @@ static bool may_ask(const struct http *http, struct MHD_Connection *connection)
  * A second has HTTP_ANSWERS_MAX answers, so that pages cannot take the time that messages need.  To
  * say no takes time as well: after as many refusals the thread rests until the second is over.
  */
-static bool has_time(struct http *http, uint64_t now_ms)
+static bool has_time(struct allowance *allowance, uint64_t now_ms)
 {
 	const uint64_t second = now_ms / 1000;
 
-	if (atomic_exchange(&http->second, second) != second)
-		atomic_store(&http->answered, 0);
-	const uint32_t answered = atomic_fetch_add(&http->answered, 1);
+	if (atomic_exchange(&allowance->second, second) != second)
+		atomic_store(&allowance->answered, 0);
+	const uint32_t answered = atomic_fetch_add(&allowance->answered, 1);
 
 	if (answered >= 2 * HTTP_ANSWERS_MAX)
 		usleep((useconds_t)(1000 - now_ms % 1000) * 1000);
 	return answered < HTTP_ANSWERS_MAX;
+}
+
+/* ---- who may stay */
+
+/* Who never had a request that it may goes first; then who has been quiet longest. */
+static bool goes_before(const struct place *a, const struct place *b)
+{
+	return a->granted != b->granted ? b->granted : a->turn < b->turn;
+}
+
+/* The connections are full: one of them is shut, other than the new one. */
+static void make_room(struct places *places, const struct place *new)
+{
+	struct place *first = NULL;
+	size_t open = 0;
+
+	for (struct place *at = places->at; at < places->at + CONNECTIONS_ROOM; at++) {
+		if (at->turn == 0 || at->shut)
+			continue;
+		open++;
+		if (at != new && (first == NULL || goes_before(at, first)))
+			first = at;
+	}
+	if (open <= CONNECTIONS_MAX || first == NULL)
+		return;
+	/* The server reads its end then, and closes it. */
+	shutdown(first->fd, SHUT_RDWR);
+	first->shut = true;
+}
+
+static struct place *place_of(struct MHD_Connection *connection)
+{
+	return MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT)
+	    ->socket_context;
+}
+
+/* A connection begins or ends. */
+static void notice(void *self, struct MHD_Connection *connection, void **context,
+		   enum MHD_ConnectionNotificationCode what)
+{
+	struct places *places = self;
+	struct place *place = places->at;
+
+	if (what == MHD_CONNECTION_NOTIFY_CLOSED) {
+		place = *context;
+		*place = (struct place){0};
+		return;
+	}
+	while (place->turn != 0) {
+		place++;
+		must(place < places->at + CONNECTIONS_ROOM);
+	}
+	place->fd =
+	    MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+	place->turn = ++places->turns;
+	*context = place;
+	make_room(places, place);
 }
 
 static void step_back(void)
@@ -155,12 +238,14 @@ static struct http_answer answer_of(struct http *http, struct MHD_Connection *co
 				    const char *url, const char *method)
 {
 	const uint64_t now_ms = moment_now().ms;
+	const bool granted = may_ask(http, connection);
 
-	if (!has_time(http, now_ms))
+	place_of(connection)->granted |= granted;
+	if (!has_time(granted ? &http->granted : &http->refused, now_ms))
 		return http_text(MHD_HTTP_TOO_MANY_REQUESTS, "too many requests in this second\n");
 	if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)
 		return http_text(MHD_HTTP_METHOD_NOT_ALLOWED, "GET or HEAD\n");
-	if (!may_ask(http, connection))
+	if (!granted)
 		return http_text(MHD_HTTP_UNAUTHORIZED,
 				 "Authorization: Bearer, with the token of admin_token_file\n");
 	return page_of(http, url, now_ms / 1000);
@@ -186,11 +271,13 @@ static void add_headers(struct MHD_Response *response, const struct http_answer 
 		MHD_add_response_header(response, MHD_HTTP_HEADER_RETRY_AFTER, "1");
 }
 
+/* A request came whole. */
 static enum MHD_Result respond(void *self, struct MHD_Connection *connection, const char *url,
 			       const char *method, const char *version, const char *upload,
 			       size_t *upload_len, void **request)
 {
 	static char seen;
+	struct places *places = self;
 
 	(void)version;
 	(void)upload;
@@ -202,7 +289,8 @@ static enum MHD_Result respond(void *self, struct MHD_Connection *connection, co
 		return MHD_YES;
 	}
 	step_back();
-	const struct http_answer answer = answer_of(self, connection, url, method);
+	place_of(connection)->turn = ++places->turns;
+	const struct http_answer answer = answer_of(places->http, connection, url, method);
 	struct MHD_Response *response =
 	    MHD_create_response_from_buffer(answer.len, answer.body, MHD_RESPMEM_MUST_FREE);
 
@@ -260,11 +348,13 @@ bool http_start(struct http *http, http_page *page, void *self, struct failure *
 	http->page = page;
 	http->self = self;
 	for (size_t i = 0; i < http->listener.address_count; i++) {
+		http->places[i].http = http;
 		http->daemons[i] = MHD_start_daemon(
-		    MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_AUTO, 0, NULL, NULL, respond, http,
-		    MHD_OPTION_LISTEN_SOCKET, listener_socket(&http->listener, i, 0),
-		    MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
-		    TIMEOUT_S, MHD_OPTION_END);
+		    MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_AUTO, 0, NULL, NULL, respond,
+		    &http->places[i], MHD_OPTION_LISTEN_SOCKET,
+		    listener_socket(&http->listener, i, 0), MHD_OPTION_NOTIFY_CONNECTION, notice,
+		    &http->places[i], MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_ROOM,
+		    MHD_OPTION_CONNECTION_TIMEOUT, TIMEOUT_S, MHD_OPTION_END);
 		if (!http->daemons[i])
 			return failure_set(failure, "cannot start the thread of %s", http->name);
 		/* The server closes the socket from now on. */

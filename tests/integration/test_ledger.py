@@ -19,6 +19,7 @@ from test_audit_hours import ClockTest
 
 
 ANSWERS_MAX = 2000  # of a listener and second: broker/http.h
+CONNECTIONS_MAX = 64
 
 
 def get(port, path, headers=None):
@@ -29,6 +30,13 @@ def get(port, path, headers=None):
             return answer.status, answer.headers, answer.read()
     except urllib.error.HTTPError as refused:
         return refused.code, refused.headers, refused.read()
+
+
+def is_closed(sock):
+    try:
+        return sock.recv(1) == b""
+    except ConnectionError:
+        return True
 
 
 class Served(OwnBrokerTest):
@@ -186,6 +194,62 @@ class Late(ClockTest):
         """The broker is stopped while an hour passes, and asked before it has caught up; then it has."""
         admin = free_port()
         self.broker.config = f"sys_interval 1\nadmin_listener {admin}"
+@own_only("admin listener")
+class Strangers(OwnBrokerTest):
+    """Who has no token, or asks for nothing, keeps nobody out who has it."""
+
+    TOKEN = "0123456789abcdef0123456789abcdef"
+
+    def setUp(self):
+        super().setUp()
+        self.admin = free_port()
+        path = self.broker.root / "token"
+        path.write_text(self.TOKEN + "\n")
+        self.broker.config = f"admin_listener {self.admin} 0.0.0.0\nadmin_token_file {path}"
+        self.broker.start()
+
+    def ask(self):
+        return get(self.admin, "/health/ping", {"Authorization": f"Bearer {self.TOKEN}"})[0]
+
+    def dial(self, words):
+        sock = socket.create_connection(("127.0.0.1", self.admin), timeout=30)
+        self.addCleanup(sock.close)
+        sock.sendall(words)
+        return sock
+
+    def test_connections_that_ask_for_nothing(self):
+        """They are closed when others come, first those that came first; whoever had an answer with the token stays."""
+        mine = self.dial(f"GET /health/ping HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {self.TOKEN}\r\n\r\n".encode())
+        self.assertTrue(mine.recv(4096).startswith(b"HTTP/1.1 200"))
+        began = time.monotonic()
+        slow = [self.dial(b"GET /health/ping HTTP/1.1\r\nHost:") for _ in range(3 * CONNECTIONS_MAX)]
+        self.assertEqual(self.ask(), 200)
+        if time.monotonic() - began < 8:  # else they are closed for their silence, after 10 s
+            self.assertTrue(is_closed(slow[0]))
+            mine.sendall(b"GET /health/ping HTTP/1.1\r\nHost: a\r\n\r\n")
+            self.assertTrue(mine.recv(4096).startswith(b"HTTP/1.1 401"))
+
+    def test_requests_without_the_token(self):
+        """More of them than a second has answers; those with the token have their own."""
+        request, too_many = "GET /health/ping HTTP/1.1\r\nHost: a\r\n{}\r\n", threading.Event()
+        flood = self.dial(b"")
+
+        def read():
+            for line in flood.makefile("rb"):
+                if b" 429 " in line:
+                    too_many.set()
+            too_many.set()  # a slow machine may not come to so many
+
+        threads = [threading.Thread(target=read),
+                   threading.Thread(target=flood.sendall, args=((3 * ANSWERS_MAX * request.format("") + request.format("Connection: close\r\n")).encode(),))]
+        for thread in threads:
+            thread.start()
+        too_many.wait(30)
+        self.assertEqual([self.ask() for _ in range(5)], [200] * 5)
+        for thread in threads:
+            thread.join()
+
+
         self.start()
         before = get(admin, "/ledger")[2].decode()
         self.assertNotIn('<section class="late">', before)
