@@ -28,6 +28,7 @@ struct login_queue {
 	struct login *first;
 	struct login **last;
 	uint32_t count;
+	uint32_t weight; /* of all: weight_of() */
 };
 
 struct auth_threads {
@@ -76,26 +77,33 @@ static uint32_t room(const struct auth_threads *threads)
 				       : (uint32_t)room;
 }
 
-static uint32_t count_from(const struct login_queue *queue, const struct throttle_address *from)
+/* As how many logins it counts: one whose name or password is long takes the room of several. */
+static uint32_t weight_of(const struct login *login)
 {
-	uint32_t count = 0;
+	return 1 + (uint32_t)((login->user_len + login->password_len) / LOGIN_BYTES);
+}
+
+static uint32_t weight_from(const struct login_queue *queue, const struct throttle_address *from)
+{
+	uint32_t weight = 0;
 	for (const struct login *login = queue->first; login; login = login->next)
-		count += memcmp(&login->from, from, sizeof *from) == 0;
-	return count;
+		if (memcmp(&login->from, from, sizeof *from) == 0)
+			weight += weight_of(login);
+	return weight;
 }
 
 static bool is_full(const struct auth_threads *threads)
 {
-	return threads->waiting.count + threads->doubted.count >= room(threads);
+	return threads->waiting.weight + threads->doubted.weight >= room(threads);
 }
 
 static bool has_room(const struct auth_threads *threads, const struct login *login)
 {
 	uint32_t all = room(threads);
-	uint32_t of_address = count_from(&threads->waiting, &login->from) +
-			      count_from(&threads->doubted, &login->from);
+	uint32_t of_address = weight_from(&threads->waiting, &login->from) +
+			      weight_from(&threads->doubted, &login->from);
 	return !is_full(threads) &&
-	       (!login->doubt || threads->doubted.count < all / PART_IN_DOUBT) &&
+	       (!login->doubt || threads->doubted.weight < all / PART_IN_DOUBT) &&
 	       of_address < all / PART_OF_ADDRESS;
 }
 
@@ -109,6 +117,7 @@ static void queue_add(struct login_queue *queue, struct login *login)
 	*queue->last = login;
 	queue->last = &login->next;
 	queue->count++;
+	queue->weight += weight_of(login);
 }
 
 static struct login *queue_take(struct login_queue *queue)
@@ -121,6 +130,7 @@ static struct login *queue_take(struct login_queue *queue)
 		queue->last = &queue->first;
 	login->next = NULL;
 	queue->count--;
+	queue->weight -= weight_of(login);
 	return login;
 }
 
@@ -141,6 +151,7 @@ static void demote(struct auth_threads *threads, const struct throttle_address *
 {
 	for (uint32_t left = threads->waiting.count; left > 0; left--) {
 		struct login *login = queue_take(&threads->waiting);
+		must(login);
 		bool same = memcmp(&login->from, from, sizeof *from) == 0;
 		queue_add(same ? &threads->doubted : &threads->waiting, login);
 	}
@@ -152,22 +163,38 @@ static void turn_away(struct auth_threads *threads, struct login *login)
 	threads->sink.done(threads->sink.self, login);
 }
 
+/* Those in doubt make room, as far as that is enough: a chain of them. */
+static struct login *displace(struct auth_threads *threads)
+{
+	struct login *displaced = NULL;
+	while (is_full(threads) && threads->waiting.weight < room(threads)) {
+		struct login *login = queue_take(&threads->doubted);
+		must(login);
+		login->next = displaced;
+		displaced = login;
+	}
+	return displaced;
+}
+
 bool auth_threads_submit(struct auth_threads *threads, struct login *login, uint64_t now_ms)
 {
 	struct login *displaced = NULL;
 	pthread_mutex_lock(&threads->lock);
 	if (login->doubt)
 		demote(threads, &login->from);
-	else if (is_full(threads))
-		displaced = queue_take(&threads->doubted);
+	else
+		displaced = displace(threads);
 	bool fits = !threads->ending && has_room(threads, login);
 	if (fits) {
 		login->since_ms = now_ms;
 		queue_add(login->doubt ? &threads->doubted : &threads->waiting, login);
 	}
 	pthread_mutex_unlock(&threads->lock);
-	if (displaced)
+	while (displaced) {
+		struct login *next = displaced->next;
 		turn_away(threads, displaced);
+		displaced = next;
+	}
 	if (fits)
 		pthread_cond_signal(&threads->filled);
 	return fits;

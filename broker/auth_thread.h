@@ -10,6 +10,9 @@
  * one that waited longer than LOGIN_PATIENCE_MS, because the machine is too busy to get to it,
  * later: the answer is always an answer.
  *
+ * Memory: a login counts once more in the queue for each LOGIN_BYTES of name and password, so that
+ * all together hold LOGIN_ROOM_MAX of these and one login at most; memory_limit does not count it.
+ *
  * The threads run at a lower priority (nice 5) than those that carry messages.
  *
  * Ownership: a login belongs to the threads from a successful submit until done().  Its memory
@@ -29,6 +32,7 @@
 #define LOGIN_PATIENCE_MS 6000u
 #define LOGIN_ROOM_MIN	  4u
 #define LOGIN_ROOM_MAX	  1024u
+#define LOGIN_BYTES	  4096u
 
 /* A CONNECT that waits for its answer. */
 struct login {

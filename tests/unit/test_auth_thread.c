@@ -54,9 +54,10 @@ static void begin(void)
 	ck_assert_ptr_nonnull(threads);
 }
 
-static bool submit(unsigned serial, uint8_t address, bool doubt, uint64_t now_ms)
+static bool submit_password(struct slice password, unsigned serial, uint8_t address, bool doubt,
+			    uint64_t now_ms)
 {
-	struct login *login = login_create(SLICE_LITERAL("user"), SLICE_LITERAL("right"));
+	struct login *login = login_create(SLICE_LITERAL("user"), password);
 
 	login->serial = serial;
 	login->from.at[15] = address;
@@ -65,6 +66,11 @@ static bool submit(unsigned serial, uint8_t address, bool doubt, uint64_t now_ms
 		return true;
 	login_destroy(login);
 	return false;
+}
+
+static bool submit(unsigned serial, uint8_t address, bool doubt, uint64_t now_ms)
+{
+	return submit_password(SLICE_LITERAL("right"), serial, address, doubt, now_ms);
 }
 
 /* The first login is with the thread, so that what comes then has to wait. */
@@ -173,10 +179,48 @@ START_TEST(doubt_comes_later)
 }
 END_TEST
 
+/* What waits holds memory: a long password takes the room of several, and gives it back. */
+START_TEST(long_passwords_take_more_room)
+{
+	static uint8_t bytes[3 * LOGIN_BYTES];
+	const struct slice password = slice_of(bytes, sizeof(bytes));
+	unsigned taken = 0;
+
+	begin_busy();
+	for (unsigned i = 1; i < 20; i++)
+		taken += submit_password(password, i, (uint8_t)i, false, 1000);
+	ck_assert_uint_eq(taken, (ROOM + 3) / 4);
+	auth_threads_expire(threads, 1000 + LOGIN_PATIENCE_MS);
+	for (unsigned i = 20; i < 60; i++)
+		taken += submit(i, (uint8_t)i, false, 1000);
+	ck_assert_uint_eq(taken, (ROOM + 3) / 4 + ROOM);
+	finish();
+}
+END_TEST
+
+/* One that is in doubt with a long password makes way for one that is not. */
+START_TEST(who_makes_way_makes_enough)
+{
+	static uint8_t bytes[20 * LOGIN_BYTES];
+
+	begin_busy();
+	ck_assert(submit(1, 1, true, 1000));
+	ck_assert(submit_password(slice_of(bytes, sizeof(bytes)), 2, 2, true, 1000));
+	ck_assert(!submit(3, 3, true, 1000));
+	ck_assert(submit(4, 4, false, 1000));
+	ck_assert_uint_eq(door.count, 2);
+	ck_assert_int_eq(door.reasons[1], MQTT_SERVER_BUSY);
+	ck_assert_int_eq(door.reasons[2], MQTT_SERVER_BUSY);
+	finish();
+}
+END_TEST
+
 Suite *auth_thread_suite(void)
 {
-	const TTest *const tests[] = {answers_in_order, is_bounded, one_address_leaves_room,
-				      doubt_goes_behind, doubt_comes_later};
+	const TTest *const tests[] = {answers_in_order,		 is_bounded,
+				      one_address_leaves_room,	 doubt_goes_behind,
+				      doubt_comes_later,	 long_passwords_take_more_room,
+				      who_makes_way_makes_enough};
 
 	return suite_of("auth_thread", tests, COUNT_OF(tests));
 }
