@@ -40,6 +40,15 @@ struct key {
 	uint64_t late_h; /* so many hours late when its life was made longer */
 };
 
+/* An hour in which the broker ran. */
+struct hour {
+	uint64_t time_s;
+	uint64_t entry; /* its first, of those that count */
+	bool begun;	/* there is one */
+	bool jobs;	/* it has entries of jobs, */
+	bool receipts;	/* and those that are written with them */
+};
+
 struct schedule {
 	schedule_tell *tell;
 	void *self;
@@ -49,6 +58,7 @@ struct schedule {
 	size_t room;
 	uint64_t last_s;     /* the hour of the last entry */
 	uint64_t receipts_s; /* of the last hourly entries since a start; 0: none */
+	struct hour hour;    /* of the last entries; none after a stop */
 	struct {
 		uint64_t life_s;
 		uint64_t shorter_s; /* since this hour it is shorter than before; 0: it never was */
@@ -166,8 +176,8 @@ static void add_gone(struct schedule *schedule, const struct audit_event *event)
 	schedule->tell(schedule->self, sentence);
 }
 
-/* The hourly entries: keys whose time is over should be gone before them. */
-static void add_hour(struct schedule *schedule, uint64_t time_s)
+/* Keys whose time is over should be gone before the hourly entries. */
+static void see_keys(struct schedule *schedule, uint64_t time_s)
 {
 	for (size_t i = 0; i < schedule->count; i++) {
 		struct key *key = &schedule->keys[i];
@@ -176,6 +186,54 @@ static void add_hour(struct schedule *schedule, uint64_t time_s)
 		if (key->seen_s < over && over <= time_s)
 			key->seen_s = time_s;
 	}
+}
+
+/*
+ * Receipts are written with the jobs, and each hour that a broker goes through: an hour that lacks
+ * them, and has entries of what it did, was changed.  `went_on`: it ran until the hour was over.
+ */
+static void end_hour(struct schedule *schedule, bool went_on)
+{
+	const struct hour hour = schedule->hour;
+	char sentence[128];
+
+	schedule->hour = (struct hour){0};
+	if (!hour.begun || hour.receipts || !(hour.jobs || went_on))
+		return;
+	see_keys(schedule, hour.time_s);
+	schedule->result.hours_changed++;
+	snprintf(sentence, sizeof(sentence),
+		 "the hour of entry %" PRIu64 " has entries and none of its receipts", hour.entry);
+	schedule->tell(schedule->self, sentence);
+}
+
+/* What a broker that runs writes in the hour that it says: settings come before a start, and keys
+ * and alerts may wait for the next hourly entries. */
+static bool is_of_running(enum audit_event_type type)
+{
+	return type == AUDIT_ADMIN || type == AUDIT_JOB || type == AUDIT_RECEIPTS ||
+	       type == AUDIT_START || type == AUDIT_STOP;
+}
+
+static void look_at_hour(struct schedule *schedule, const struct audit_event *event)
+{
+	if (!is_of_running(event->type))
+		return;
+	if (event->type == AUDIT_START || event->time_s != schedule->hour.time_s)
+		end_hour(schedule, event->type != AUDIT_START);
+	if (!schedule->hour.begun)
+		schedule->hour =
+		    (struct hour){.time_s = event->time_s, .entry = event->index, .begun = true};
+	schedule->hour.jobs |= event->type == AUDIT_JOB;
+	schedule->hour.receipts |= event->type == AUDIT_RECEIPTS;
+	if (event->type == AUDIT_STOP)
+		end_hour(schedule, false);
+}
+
+/* The hourly entries. */
+static void add_hour(struct schedule *schedule, uint64_t time_s)
+{
+	see_keys(schedule, time_s);
 	if (schedule->receipts_s != 0 && time_s > schedule->receipts_s + HOUR_S)
 		schedule->result.hours_missing += (time_s - schedule->receipts_s) / HOUR_S - 1;
 	schedule->receipts_s = time_s;
@@ -205,6 +263,7 @@ static void add_config(struct schedule *schedule, const struct audit_event *even
 void schedule_add(struct schedule *schedule, const struct audit_event *event)
 {
 	schedule->last_s = event->time_s;
+	look_at_hour(schedule, event);
 	if (event->type == AUDIT_KEY_NEW)
 		add_new(schedule, event);
 	else if (event->type == AUDIT_KEY_GONE)
@@ -236,6 +295,7 @@ struct schedule *schedule_create(schedule_tell *tell, void *self)
 
 struct schedule_result schedule_destroy(struct schedule *schedule)
 {
+	end_hour(schedule, false);
 	for (size_t i = 0; i < schedule->count; i++) {
 		const struct key *key = &schedule->keys[i];
 

@@ -6,7 +6,8 @@
  * its epoch, which is an hour, a day, or a minute.  Where the configuration says how long a class
  * is kept, that of the last `config` entry counts, from the entries after it on.  A broker that did
  * not run then is late and excused: between the end of the time and the key.gone there are no
- * hourly entries.
+ * hourly entries.  The last of these are the receipts; an hour that has entries of jobs, or that a
+ * broker went through which wrote something else in it, and has none, is a complaint.
  *
  * Ownership: schedule_create() gives, schedule_destroy() takes.
  * Thread: any, one at a time.
@@ -26,8 +27,9 @@ struct schedule_result {
 	uint64_t late;	  /* destroyed late, or not at all: complaints */
 	uint64_t unknown; /* destroyed, and never made: complaints */
 	uint64_t
-	    hours_missing;  /* that have no entries, though the broker was not started in between */
-	uint64_t jobs_late; /* entries of jobs that were late or failed */
+	    hours_missing; /* that have no entries, though the broker was not started in between */
+	uint64_t hours_changed; /* that lack only their receipts: complaints */
+	uint64_t jobs_late;	/* entries of jobs that were late or failed */
 };
 
 /* A sentence of a complaint. */

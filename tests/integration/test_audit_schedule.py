@@ -48,6 +48,7 @@ class Forged(Signed):
 
     abstract = False
     BEGIN = 490000
+    without = None  # the event that is taken out everywhere
 
     def entries(self, gone_h):
         """Twelve hours, of which each ends the key of the one before; `gone_h` says when, by epoch; None: never."""
@@ -56,7 +57,9 @@ class Forged(Signed):
             events.append((hour, {"event": "key.new", "class": "envelope", "epoch": hour}))
             events += [(hour, {"event": "key.gone", "class": "envelope", "epoch": epoch, "level": "clear"})
                        for epoch in range(self.BEGIN, hour) if gone_h(epoch) == hour]
+            events.append((hour, {"event": "job", "class": "envelope", "outcome": "done"}))
             events.append((hour, {"event": "receipts", "root": "00" * 32}))
+        events = [(hour, event) for hour, event in events if event["event"] != self.without]
         return [json.dumps(dict(event, index=index, time=hour * HOUR_S), sort_keys=True, separators=(",", ":")).encode()
                 for index, (hour, event) in enumerate(events)]
 
@@ -77,6 +80,15 @@ class Forged(Signed):
         status, said = self.schedule(lambda epoch: None if epoch == fifth else epoch + 1)
         self.assertEqual(status, 1, said)
         self.assertRegex(said, f"class envelope, epoch {fifth}, made in entry [0-9]+, is not destroyed yet, and is 5 hours late")
+        self.without = "receipts"
+        status, said = self.schedule(lambda epoch: None if epoch == fifth else epoch + 1)
+        self.assertEqual(status, 1, said)
+        self.assertRegex(said, f"class envelope, epoch {fifth}, made in entry [0-9]+, is not destroyed yet, and is 5 hours late")
+        self.assertIn("the hour of entry 0 has entries and none of its receipts", said)
+        status, said = self.schedule(lambda epoch: epoch + 1)
+        self.assertEqual(status, 1, said)
+        self.assertIn("0 keys did not end as they should, and 12 hours lack entries", said)
+        self.without = None
         status, said = self.schedule(lambda epoch: epoch + 1 + 2 * (epoch == fifth))
         self.assertEqual(status, 1, said)
         self.assertRegex(said, f"class envelope, epoch {fifth}, made in entry [0-9]+, was destroyed 2 hours late")

@@ -292,6 +292,75 @@ START_TEST(missing_hours)
 }
 END_TEST
 
+static void add_type(struct schedule *schedule, enum audit_event_type type, uint64_t hour)
+{
+	add(schedule, (struct audit_event){.type = type}, hour);
+}
+
+/* Who takes the receipts out, by which hours are known, hides no key that is late. */
+START_TEST(receipts_taken_out)
+{
+	struct schedule *schedule = schedule_create(tell, NULL);
+
+	told[0] = '\0';
+	next_index = 0;
+	add_type(schedule, AUDIT_START, BEGIN);
+	add_key(schedule, false, AUDIT_WORD_CLASS_ENVELOPE, BEGIN, BEGIN);
+	for (uint64_t hour = BEGIN + 1; hour < BEGIN + 6; hour++)
+		add_type(schedule, AUDIT_JOB, hour);
+	const struct schedule_result result = schedule_destroy(schedule);
+
+	ck_assert_uint_eq(result.hours_changed, 6);
+	ck_assert_uint_eq(result.late, 1);
+	ck_assert_ptr_nonnull(
+	    strstr(told, "the hour of entry 0 has entries and none of its receipts"));
+	ck_assert_ptr_nonnull(strstr(told, "is not destroyed yet, and is 4 hours late"));
+}
+END_TEST
+
+/* An hour of whatever a broker did that went on after it; the last one may still get them. */
+START_TEST(an_hour_of_use)
+{
+	static const enum audit_event_type types[] = {AUDIT_ADMIN, AUDIT_JOB};
+
+	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+		struct schedule *schedule = begin();
+
+		add_type(schedule, types[i], BEGIN + 1);
+		add_hour(schedule, BEGIN + 2);
+		add_type(schedule, AUDIT_ADMIN, BEGIN + 3);
+		const struct schedule_result result = schedule_destroy(schedule);
+
+		ck_assert_uint_eq(result.hours_changed, 1);
+		ck_assert_uint_eq(result.hours_missing, 1);
+	}
+}
+END_TEST
+
+/* It was killed or stopped before the time of the hourly entries; or they could not be written, and
+ * what waited came later. */
+START_TEST(hours_that_end_early)
+{
+	struct schedule *schedule = begin();
+
+	add_type(schedule, AUDIT_ADMIN, BEGIN + 1);
+	add_type(schedule, AUDIT_VERSION, BEGIN + 2);
+	add_type(schedule, AUDIT_CONFIG, BEGIN + 2);
+	add_type(schedule, AUDIT_START, BEGIN + 2);
+	add_hour(schedule, BEGIN + 2);
+	add_type(schedule, AUDIT_ALERT, BEGIN + 3);
+	add_key(schedule, false, AUDIT_WORD_CLASS_ENVELOPE, BEGIN + 3, BEGIN + 3);
+	add_type(schedule, AUDIT_JOB, BEGIN + 4);
+	add_hour(schedule, BEGIN + 4);
+	add_type(schedule, AUDIT_ADMIN, BEGIN + 5);
+	add_type(schedule, AUDIT_STOP, BEGIN + 5);
+	add_type(schedule, AUDIT_CONFIG, BEGIN + 6);
+	add_type(schedule, AUDIT_START, BEGIN + 7);
+	add_hour(schedule, BEGIN + 7);
+	ck_assert_uint_eq(schedule_destroy(schedule).hours_changed, 0);
+}
+END_TEST
+
 Suite *audit_schedule_suite(void)
 {
 	Suite *suite = suite_create("audit_schedule");
@@ -308,6 +377,9 @@ Suite *audit_schedule_suite(void)
 	tcase_add_test(keys, shorter);
 	tcase_add_test(keys, longer);
 	tcase_add_test(keys, missing_hours);
+	tcase_add_test(keys, receipts_taken_out);
+	tcase_add_test(keys, an_hour_of_use);
+	tcase_add_test(keys, hours_that_end_early);
 	suite_add_tcase(suite, keys);
 	return suite;
 }
