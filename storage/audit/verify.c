@@ -7,7 +7,11 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
+
+#define LINES_WAIT_S   2u
+#define LOOKS_A_SECOND 50u
 
 struct verify {
 	int directory;
@@ -60,13 +64,30 @@ static bool check_entry(uint64_t index, struct slice entry, struct failure *fail
 			   path, index);
 }
 
+/*
+ * A log that is written meanwhile may not have all lines of the checkpoint yet, which goes before
+ * them: so the end of the file is looked at again for a while.
+ */
+static bool read_line(FILE *lines, char *line, size_t len)
+{
+	const struct timespec pause = {.tv_nsec = 1000000000L / LOOKS_A_SECOND};
+	size_t have = fread(line, 1, len, lines);
+
+	for (unsigned looks = 0; have < len && looks < LINES_WAIT_S * LOOKS_A_SECOND; looks++) {
+		nanosleep(&pause, NULL);
+		clearerr(lines);
+		have += fread(line + have, 1, len - have, lines);
+	}
+	return have == len;
+}
+
 static bool check_line(FILE *lines, uint64_t index, struct slice entry, struct failure *failure)
 {
 	char line[AUDIT_LINE_SIZE + 1];
 
 	if (lines == NULL)
 		return true;
-	if (fread(line, 1, entry.len + 1, lines) == entry.len + 1 && line[entry.len] == '\n' &&
+	if (read_line(lines, line, entry.len + 1) && line[entry.len] == '\n' &&
 	    slice_equal(slice_of(line, entry.len), entry))
 		return true;
 	return failure_set(failure, AUDIT_LINES_NAME ": line %" PRIu64 " is not entry %" PRIu64,
