@@ -107,6 +107,37 @@ bool log_publish(const struct audit_log *log, const struct log_state *state, boo
 			      MODE_PUBLIC, renamed, failure);
 }
 
+static void remove_tile(const struct audit_log *log, const struct tile *tile)
+{
+	char path[TILE_PATH_SIZE];
+
+	tile_path(tile, path);
+	unlinkat(log->directory, path, 0);
+}
+
+/*
+ * What an append has written that failed: the next start would publish it, and before that other
+ * entries may come to its places.  Only tiles that no checkpoint of `old` entries says.
+ */
+static void remove_unpublished(const struct audit_log *log, uint64_t old, uint64_t size)
+{
+	for (uint32_t level = 0; level + 1 < TILE_LEVELS; level++) {
+		const unsigned bits = TILE_HEIGHT * level;
+		const uint64_t last = size >> (bits + TILE_HEIGHT);
+
+		if (size >> bits == old >> bits)
+			break;
+		for (uint64_t i = old >> (bits + TILE_HEIGHT); i <= last; i++) {
+			const uint32_t width = tile_width(size, level, i);
+
+			if (level == 0 && width > 0)
+				remove_tile(log, &(struct tile){TILE_ENTRIES, width, i});
+			if (width > 0)
+				remove_tile(log, &(struct tile){level, width, i});
+		}
+	}
+}
+
 void log_exchange_states(struct audit_log *log)
 {
 	struct log_state *old = log->now;
@@ -147,17 +178,20 @@ bool audit_log_settle(struct audit_log *log, struct failure *failure)
 bool audit_log_append(struct audit_log *log, struct audit_event *events, size_t count,
 		      struct failure *failure)
 {
+	const uint64_t old = audit_log_size(log);
 	char(*texts)[AUDIT_LINE_SIZE] = malloc(count * sizeof(*texts));
 	struct slice *lines = malloc(count * sizeof(*lines));
 
 	must(count > 0 && texts && lines);
 	for (size_t i = 0; i < count; i++) {
-		events[i].index = log->now->edge.size + i;
+		events[i].index = old + i;
 		lines[i] = slice_of(texts[i], audit_event_write(&events[i], texts[i]));
 	}
-	const bool ok =
-	    log_append_lines(log, lines, count, failure) && audit_log_settle(log, failure);
+	const bool added = log_append_lines(log, lines, count, failure);
+	const bool ok = added && audit_log_settle(log, failure);
 
+	if (audit_log_size(log) == old)
+		remove_unpublished(log, old, old + count);
 	free(texts);
 	free(lines);
 	return ok;

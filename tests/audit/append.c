@@ -1,10 +1,11 @@
 /*
  * append.c - makes and continues an audit log, and dies or fails where it is told to.
  *
- *	append DIRECTORY COUNT BATCH [kill|fail N]
+ *	append DIRECTORY COUNT BATCH [kill|fail|once N]
  *
  * Opens <DIRECTORY>/log and appends COUNT entries, BATCH under each checkpoint.  The N-th call that
- * changes a file is where the process kills itself, or what fails from there on as on a full disk.
+ * changes a file is where the process kills itself, or what fails from there on as on a full disk,
+ * or what alone fails.
  * After each checkpoint its text goes to stdout.  The last line says "calls N": how many there
  *were.
  */
@@ -21,7 +22,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-static long calls, kill_at, fail_at;
+static long calls, kill_at, fail_at, once_at;
 static bool watching;
 
 /* ---- what changes a file comes here instead of into the C library */
@@ -33,7 +34,7 @@ static bool refused(void)
 	calls++;
 	if (calls == kill_at)
 		kill(getpid(), SIGKILL);
-	if (fail_at > 0 && calls >= fail_at) {
+	if (calls == once_at || (fail_at > 0 && calls >= fail_at)) {
 		errno = ENOSPC;
 		return true;
 	}
@@ -158,11 +159,13 @@ int main(int argc, char **argv)
 	enum audit_log_was was;
 
 	if (argc != 4 && argc != 6) {
-		fputs("usage: append DIRECTORY COUNT BATCH [kill|fail N]\n", stderr);
+		fputs("usage: append DIRECTORY COUNT BATCH [kill|fail|once N]\n", stderr);
 		return 2;
 	}
 	if (argc == 6)
-		*(strcmp(argv[4], "kill") == 0 ? &kill_at : &fail_at) = atol(argv[5]);
+		*(strcmp(argv[4], "kill") == 0	 ? &kill_at
+		  : strcmp(argv[4], "once") == 0 ? &once_at
+						 : &fail_at) = atol(argv[5]);
 	int directory = open(argv[1], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
 	must(directory >= 0);
