@@ -27,6 +27,11 @@ static const struct {
     {AUDIT_VKEY_NAME, NOTE_VKEY_SIZE},
 };
 
+static struct http_answer not_there(void)
+{
+	return http_text(404, "not there, or not there yet\n");
+}
+
 static struct http_answer serve(const struct log_server *server, const char *path, size_t max,
 				const char *type, const char *cache)
 {
@@ -41,10 +46,30 @@ static struct http_answer serve(const struct log_server *server, const char *pat
 					    .body = (char *)file.at,
 					    .len = file.len};
 	case AUDIT_NOT_THERE:
-		return http_text(404, "not there, or not there yet\n");
+		return not_there();
 	default:
 		return http_text(503, "it cannot be read now\n");
 	}
+}
+
+/*
+ * Does the checkpoint say it?  What was written for the next one may still become another tile, and
+ * whoever was given it would keep it for ever.
+ */
+static bool is_published(const struct log_server *server, const struct tile *tile)
+{
+	struct failure failure;
+	struct audit_file text;
+	uint64_t size;
+
+	if (!audit_file_read(server->directory, AUDIT_CHECKPOINT_NAME, NOTE_CHECKPOINT_MAX, &text,
+			     &failure))
+		return false;
+	const bool ok = checkpoint_size(slice_of(text.at, text.len), &size);
+	const uint32_t level = tile->level == TILE_ENTRIES ? 0 : tile->level;
+
+	free(text.at);
+	return ok && tile->width <= tile_width(size, level, tile->number);
 }
 
 static struct http_answer page(void *self, const char *url)
@@ -60,7 +85,9 @@ static struct http_answer page(void *self, const char *url)
 			if (strcmp(path, texts[i].path) == 0)
 				return serve(server, path, texts[i].max, TEXT, FOR_MOMENTS);
 		if (tile_parse(path, &tile))
-			return serve(server, path, AUDIT_BUNDLE_MAX, BYTES, FOR_EVER);
+			return is_published(server, &tile)
+				   ? serve(server, path, AUDIT_BUNDLE_MAX, BYTES, FOR_EVER)
+				   : not_there();
 	}
 	return http_text(404, "not here: /log/checkpoint /log/vkey /log/tile/...\n");
 }

@@ -183,6 +183,14 @@ static bool read_body(struct slice body, const struct note_verifier *verifier,
 	return true;
 }
 
+bool checkpoint_size(struct slice text, uint64_t *size)
+{
+	struct slice line;
+
+	return text_cut(&text, '\n', &line) && text_cut(&text, '\n', &line) &&
+	       text_number(line, size);
+}
+
 bool checkpoint_read(struct slice text, const struct note_verifier *verifier,
 		     struct checkpoint *checkpoint, struct failure *failure)
 {

@@ -51,6 +51,9 @@ size_t checkpoint_write(const struct checkpoint *checkpoint, const struct note_v
 bool checkpoint_read(struct slice text, const struct note_verifier *verifier,
 		     struct checkpoint *checkpoint, struct failure *failure);
 
+/* Its size, whoever signed it. */
+bool checkpoint_size(struct slice text, uint64_t *size);
+
 /* ---- other texts that the key signs: their first line is no origin */
 
 /* Writes an empty line and the signature behind a text that ends with a newline; gives the length.

@@ -75,6 +75,14 @@ class Log(Served):
             self.assertEqual(body, (self.log / path).read_bytes())
         self.assertEqual(get(self.public, "/log/vkey")[2], (self.log / "vkey").read_bytes())
 
+    def test_what_is_not_published(self):
+        """A bundle is written before the checkpoint that says it; until then it may become another one."""
+        size = int((self.log / "checkpoint").read_bytes().split(b"\n")[1])
+        for path in (f"tile/entries/000.p/{size + 1}", f"tile/0/000.p/{size + 1}", "tile/entries/000", "tile/0/000"):
+            (self.log / path).write_bytes(b"of an append that is under way")
+            status, headers, _ = get(self.public, f"/log/{path}")
+            self.assertEqual((status, headers["Cache-Control"]), (404, "no-store"), path)
+
     def test_nothing_else(self):
         (self.log / "key").write_text("secret")
         for path in ("/", "/log", "/log/", "/log/key", "/log/audit.jsonl", "/log/tile", "/log/tile/0", "/log/../keys.slots",
@@ -186,14 +194,6 @@ class Ledger(Served):
         self.assertLessEqual(int(found.group(1)), int(found.group(2)))
 
 
-@own_only("a privacy ledger")
-class Late(ClockTest):
-    abstract = False
-
-    def test_a_late_row_is_red(self):
-        """The broker is stopped while an hour passes, and asked before it has caught up; then it has."""
-        admin = free_port()
-        self.broker.config = f"sys_interval 1\nadmin_listener {admin}"
 @own_only("admin listener")
 class Strangers(OwnBrokerTest):
     """Who has no token, or asks for nothing, keeps nobody out who has it."""
@@ -250,6 +250,14 @@ class Strangers(OwnBrokerTest):
             thread.join()
 
 
+@own_only("a privacy ledger")
+class Late(ClockTest):
+    abstract = False
+
+    def test_a_late_row_is_red(self):
+        """The broker is stopped while an hour passes, and asked before it has caught up; then it has."""
+        admin = free_port()
+        self.broker.config = f"sys_interval 1\nadmin_listener {admin}"
         self.start()
         before = get(admin, "/ledger")[2].decode()
         self.assertNotIn('<section class="late">', before)
