@@ -16,7 +16,7 @@ import time
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from harness import own_only
-from test_audit import METRINO, SIZES, LogTest, complaint_of, run, verifier
+from test_audit import METRINO, SIZES, LogTest, append, complaint_of, run, verifier
 
 not_under = ("tsan",)
 
@@ -161,6 +161,20 @@ class Follow(FollowTest):
             path.write_bytes(data)
         self.followed(self.data)
         self.assertIsNone(complaint_of(self.copy))
+
+    def test_the_whole_machine_was_put_back(self):
+        """What the copy has seen, put in the place of audit.seen, makes of a fork to come another origin."""
+        self.made(3, 3)
+        shutil.copytree(self.data, self.copy.parent / "backup")
+        self.made(4, 2)
+        self.followed(self.data)
+        shutil.rmtree(self.log)
+        shutil.copytree(self.copy.parent / "backup/log", self.log)
+        shutil.copy(self.copy / "checkpoint", self.data / "audit.seen")
+        self.assertIn(b"restored", append(self.data, 1)[0].stdout)
+        self.assertIsNone(complaint_of(self.log))
+        self.assertEqual(verifier.verify(self.log)[0], 4)
+        self.refused(self.data, "it is of the log")
 
     def test_every_byte_of_what_is_fetched(self):
         self.made(3, 3)
