@@ -31,7 +31,11 @@ class Minutes(ClockTest):
             before = slots.stat().st_mtime_ns
             self.to_hour(1, second)
             eventually(lambda: slots.stat().st_mtime_ns != before, what=f"the keys of second {second}")  # pylint: disable=W0640
-        self.await_hour(2)
+        # On a busy machine a job may come after the entries of its hour: then the next ones tell what it did.
+        for number in range(2, 8):
+            self.await_hour(number)
+            if len(self.epochs("key.gone")) >= 4:
+                break
         made, gone = self.epochs("key.new"), self.epochs("key.gone")
         self.assertGreaterEqual(len(gone), 4)
         self.assertEqual({epoch for epoch in made if epoch < MINUTES or epoch % 10}, set())
