@@ -16,6 +16,7 @@
 #include "broker/http.h"
 #include "broker/log.h"
 #include "broker/privileges.h"
+#include "storage/directory.h"
 #include "storage/keys/wrapping.h"
 
 #define SEE_HELP "; see metrinod --help"
@@ -178,6 +179,14 @@ static bool test_key_file(const struct config *config, struct failure *failure)
 	return right;
 }
 
+/* mosquitto's own, most likely. */
+static bool test_data_directory(const struct config *config, struct failure *failure)
+{
+	return !config->persistence ||
+	       directory_may_be_ours(config->persistence_location, failure) ||
+	       failure_context(failure, "data directory");
+}
+
 static bool test_token_file(const struct config *config, struct failure *failure)
 {
 	return !config->admin_address || !config->admin_token_file ||
@@ -231,6 +240,7 @@ static bool test_files(const struct config *config)
 {
 	static bool (*const tests[])(const struct config *config, struct failure *failure) = {
 	    test_user,
+	    test_data_directory,
 	    test_key_file,
 	    test_token_file,
 	};

@@ -156,6 +156,18 @@ static bool check_files(const char *path, int fd, struct failure *failure)
 	return ok;
 }
 
+bool directory_may_be_ours(const char *path, struct failure *failure)
+{
+	const int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0)
+		return true;
+	const bool ours = check_files(path, fd, failure);
+
+	close(fd);
+	return ours;
+}
+
 static bool lock(const char *path, int fd, struct failure *failure)
 {
 	if (flock(fd, LOCK_EX | LOCK_NB) == 0)

@@ -30,6 +30,10 @@ bool directory_open(const char *path, bool *created, int *fd, struct failure *fa
 bool directory_open_for(const char *path, uid_t owner, gid_t group, bool *created, int *fd,
 			struct failure *failure);
 
+/* For --test-config: false when there are files of others in it; what is not there may become ours.
+ */
+bool directory_may_be_ours(const char *path, struct failure *failure);
+
 /* Is there a file of Metrino's with this name in a data directory? */
 bool directory_knows(const char *name);
 

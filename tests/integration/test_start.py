@@ -76,6 +76,7 @@ class Mistakes(OwnBrokerTest):
         letter.write_text("mine")
         self.broker.write_config()
         self.refused(re.escape(str(self.broker.data)), r"letter\.txt")
+        self.refused(re.escape(str(self.broker.data)), r"letter\.txt", extra=("--test-config",))
         self.assertEqual([path.name for path in self.broker.data.iterdir()], ["letter.txt"])
 
     def test_foreign_directory_that_others_may_enter(self):
