@@ -271,6 +271,10 @@ static void deliver_at_most_once(struct shard *shard, struct session *session,
 	struct client *client = session->client;
 	const struct publisher *from = &publication->publisher;
 	size_t size = publication->payload.len + publication->topic.len;
+	if (publication->expires_ms <= shard->now.ms) { /* [MQTT-3.3.2-5] */
+		delivery_dropped(shard, session, from, 0, ROUTE_EXPIRED);
+		return;
+	}
 	if (client->outbox.bytes + size > shard->settings->max_queued_bytes &&
 	    client->outbox.bytes > 0) {
 		delivery_dropped(shard, session, from, 0, ROUTE_SLOW_READER);

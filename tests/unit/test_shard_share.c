@@ -157,6 +157,27 @@ START_TEST(expires_in_the_mail)
 }
 END_TEST
 
+/* One whose interval is 0 has expired when it comes: with each QoS, here and on another shard. */
+START_TEST(expired_at_once)
+{
+	struct peer *near, *far, *from;
+
+	bench_begin(&bench, 2);
+	near = at(0, "near");
+	far = at(1, "far");
+	from = at(0, "from");
+	for (uint8_t qos = 0; qos < 3; qos++) {
+		subscribe(near, "t", qos);
+		subscribe(far, "t", qos);
+		peer_publish(from, (uint8_t)QOS(qos), qos, "t", "02 00000000", "x");
+		expect_nothing(near);
+		expect_nothing(far);
+	}
+	ck_assert_uint_eq(counted(&bench, DROPPED_EXPIRED), 6);
+	bench_finish(&bench);
+}
+END_TEST
+
 /* Large payloads are shared by the shards, and let go by all. */
 START_TEST(large_across_shards)
 {
@@ -490,7 +511,7 @@ Suite *shard_share_suite(void)
 	    shared_in_turn,	   shared_among_many,	   shared_while_away,
 	    shared_member_ends,	   shared_returns,	   shared_group_ends,
 	    shared_suback_waits,   shared_unsubscribed,	   shared_queue_full,
-	    publishers_known,
+	    publishers_known,	   expired_at_once,
 	};
 
 	return suite_of("shard_share", tests, COUNT_OF(tests));
