@@ -89,13 +89,26 @@ int tls_give_key(void *self, mbedtls_ssl_context *ssl, const unsigned char *iden
 
 /* ---- the handshake */
 
-static bool take_certificate_name(struct tls_link *link)
+static bool is_of_issuer(const mbedtls_x509_crl *list, const mbedtls_x509_crt *certificate)
 {
-	const mbedtls_x509_crt *peer = mbedtls_ssl_get_peer_cert(&link->ssl);
+	return slice_equal(slice_of(certificate->issuer_raw.p, certificate->issuer_raw.len),
+			   slice_of(list->issuer_raw.p, list->issuer_raw.len));
+}
 
-	/* In a resumed session the certificate is as old as the ticket. */
-	if (!peer || mbedtls_ssl_get_verify_result(&link->ssl) != 0 ||
-	    mbedtls_x509_time_is_past(&peer->valid_to))
+/* What was verified is as old as the ticket in a resumed session: its time may be over since. */
+static bool is_over(const mbedtls_x509_crt *peer, const struct tls_server *server)
+{
+	const mbedtls_x509_crl *list = server->has_revoked ? &server->revoked : NULL;
+
+	for (; list; list = list->next)
+		if (is_of_issuer(list, peer) && mbedtls_x509_time_is_past(&list->next_update))
+			return true;
+	return mbedtls_x509_time_is_past(&peer->valid_to);
+}
+
+static bool take_certificate_name(struct tls_link *link, const mbedtls_x509_crt *peer)
+{
+	if (!peer || mbedtls_ssl_get_verify_result(&link->ssl) != 0)
 		return false;
 	link->identity.kind = IDENTITY_CERTIFICATE;
 	link->identity.name = tls_name_of(peer, link->server->name);
@@ -106,6 +119,7 @@ static bool take_certificate_name(struct tls_link *link)
 static bool take_identity(struct tls_link *link)
 {
 	const struct tls_server *server = link->server;
+	const mbedtls_x509_crt *peer = mbedtls_ssl_get_peer_cert(&link->ssl);
 
 	if (link->psk.len > 0) {
 		if (!server->identity_of_psk)
@@ -114,7 +128,9 @@ static bool take_identity(struct tls_link *link)
 		link->identity.name = tls_name_copy(link->psk);
 		return link->identity.name.len > 0;
 	}
-	return server->name == TLS_NAME_NONE || take_certificate_name(link);
+	if (peer && is_over(peer, server))
+		return false;
+	return server->name == TLS_NAME_NONE || take_certificate_name(link, peer);
 }
 
 static ssize_t end_conversation(struct tls_link *link)
@@ -323,9 +339,7 @@ static bool is_revoked(const mbedtls_x509_crt *chain, const struct tls_server *n
 {
 	for (const mbedtls_x509_crt *at = chain; at && now->has_revoked; at = at->next)
 		for (const mbedtls_x509_crl *list = &now->revoked; list; list = list->next)
-			if (slice_equal(slice_of(at->issuer_raw.p, at->issuer_raw.len),
-					slice_of(list->issuer_raw.p, list->issuer_raw.len)) &&
-			    mbedtls_x509_crt_is_revoked(at, list))
+			if (is_of_issuer(list, at) && mbedtls_x509_crt_is_revoked(at, list))
 				return true;
 	return false;
 }

@@ -10,7 +10,8 @@
  *
  * An identity is taken when the handshake ends, and only from a certificate whose
  * verification gave 0, also when a session is resumed; a peer that has none, where one
- * is asked for, is turned away.  Tickets carry the peer's certificate, sealed; where
+ * is asked for, is turned away.  Tickets carry the peer's certificate, sealed: who comes by one
+ * when that, or the list of its authority, is out of date is turned away as well.  Where
  * pre-shared keys are in use there are no tickets, for they would not carry the identity.
  *
  * What mbedTLS sends is never refused: what the socket does not take becomes the

@@ -82,7 +82,7 @@ class Authority:
     def revocations(self, days=30):
         """Writes a list of what is revoked; gives its path."""
         path = self.home / "ca.crl"
-        run("ca", "-config", self.config, "-gencrl", "-crldays", days, "-out", path)
+        run("ca", "-config", self.config, "-gencrl", "-crlhours", int(days * 24), "-out", path)
         return path
 
     def context(self, certificate=None, key=None):
