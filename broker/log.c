@@ -22,6 +22,7 @@
 
 #include "broker/config.h"
 #include "broker/net/moment.h"
+#include "proto/utf8.h"
 
 /* Every byte of a sentence may become \u00XX in JSON. */
 #define LINE_SIZE (LOG_SENTENCE_MAX * 6 + 512)
@@ -197,11 +198,24 @@ static void add_plain(struct line *line, const char *text)
 		add(line, "%c", (unsigned char)*text < 0x20 || *text == 0x7f ? ' ' : *text);
 }
 
+/* How many bytes the character has; 0: it is none, as when a sentence was cut within it. */
+static size_t character_len(const char *text)
+{
+	for (size_t len = 1; len <= 4 && text[len - 1]; len++)
+		if (utf8_valid(slice_of(text, len)))
+			return len;
+	return 0;
+}
+
+/* JSON is UTF-8, whatever a path or a sentence is. */
 static void add_quoted(struct line *line, const char *text)
 {
 	add(line, "\"");
-	for (; *text; text++) {
-		if (*text == '"' || *text == '\\')
+	for (size_t len; *text; text += len > 0 ? len : 1) {
+		len = character_len(text);
+		if (len != 1)
+			add(line, "%.*s", len == 0 ? 6 : (int)len, len == 0 ? "\\ufffd" : text);
+		else if (*text == '"' || *text == '\\')
 			add(line, "\\%c", *text);
 		else if ((unsigned char)*text < 0x20 || *text == 0x7f)
 			add(line, "\\u%04x", (unsigned)(unsigned char)*text);

@@ -86,6 +86,22 @@ START_TEST(test_json)
 }
 END_TEST
 
+/* JSON is UTF-8: a character that was cut, and bytes that are none, do not make a line unreadable.
+ */
+START_TEST(test_json_of_bytes)
+{
+	config.log_format = LOG_FORMAT_JSON;
+	open_log();
+	log_write(LOG_LEVEL_NOTICE, "start", "Ger\xC3\xA4t \xE2\x82\xAC \xF0\x9F\x9A\xAA");
+	log_write(LOG_LEVEL_NOTICE, "start", "'%.4s' \xFF\xE2\x82", "Ger\xC3\xA4t");
+	assert_lines("{\"level\":\"notice\",\"event\":\"start\",\"text\":"
+		     "\"Ger\xC3\xA4t \xE2\x82\xAC \xF0\x9F\x9A\xAA\"}\n"
+		     "{\"level\":\"notice\",\"event\":\"start\",\"text\":"
+		     "\"'Ger\\ufffd' \\ufffd\\ufffd\\ufffd\"}\n");
+	log_close();
+}
+END_TEST
+
 /* One event is one line, whatever the system put into its text. */
 START_TEST(test_no_second_line)
 {
@@ -304,6 +320,7 @@ Suite *log_suite(void)
 	tcase_add_checked_fixture(lines, make_file, remove_file);
 	tcase_add_test(lines, test_text);
 	tcase_add_test(lines, test_json);
+	tcase_add_test(lines, test_json_of_bytes);
 	tcase_add_test(lines, test_no_second_line);
 	tcase_add_test(lines, test_time);
 	tcase_add_test(lines, test_levels);
