@@ -289,8 +289,13 @@ static bool read_lines(struct config_reader *reader, FILE *file)
 bool config_read_file(struct config_reader *reader, const char *path)
 {
 	reader->at = (struct config_place){config_keep(reader->config, path), 0};
-	FILE *file = fopen(path, "re");
 	struct stat status;
+	/* Nobody named it: a FIFO among them would hold a HUP for ever. */
+	if (reader->included && stat(path, &status) == 0 && !S_ISREG(status.st_mode))
+		return config_problem(reader, NULL,
+				      "is no file; right would be only files whose names end with "
+				      ".conf in that directory");
+	FILE *file = fopen(path, "re");
 	if (!file || fstat(fileno(file), &status) != 0) {
 		const bool right =
 		    config_problem(reader, NULL,

@@ -260,7 +260,7 @@ static void write_part(const char *name, const char *text)
 
 START_TEST(test_include_dir)
 {
-	char path[128], text[256];
+	char path[128], text[256], pipe[192];
 	snprintf(path, sizeof(path), "%s/parts", directory);
 	ck_assert_int_eq(mkdir(path, 0700), 0);
 	write_part("b.conf", "workers 3\n");
@@ -275,6 +275,9 @@ START_TEST(test_include_dir)
 	read_wrong(text, "parts/a.conf:2: workers: ");
 	write_part("a.conf", text);
 	read_wrong(text, "works in the main file only");
+	snprintf(pipe, sizeof(pipe), "%s/pipe.conf", path);
+	ck_assert_int_eq(mkfifo(pipe, 0600), 0);
+	read_wrong(text, "parts/pipe.conf: is no file");
 	snprintf(text, sizeof(text), "include_dir %s\n", directory);
 	read_wrong(text, "the main file includes itself");
 }
