@@ -34,6 +34,7 @@ enum {
 	HAS_BALANCERS = 256,
 	HAS_NO_TLS = 512,
 	HAS_WEBSOCKET = 1024,
+	HAS_NO_PSK = 2048,
 };
 
 static unsigned what_it_has(const struct config_listener *listener)
@@ -42,7 +43,8 @@ static unsigned what_it_has(const struct config_listener *listener)
 	return (tls->certfile && tls->keyfile ? HAS_CERTIFICATE : 0u) |
 	       (tls->cafile || tls->capath ? HAS_AUTHORITY : 0u) |
 	       (tls->require_certificate ? HAS_VERIFICATION : 0u) |
-	       (listener->psk_hint ? HAS_PSK : 0u) | (listener->path ? HAS_PATH : HAS_PORT) |
+	       (listener->psk_hint ? HAS_PSK : HAS_NO_PSK) |
+	       (listener->path ? HAS_PATH : HAS_PORT) |
 	       (listener->transport.proxy.version > 0 ? HAS_PROXY : 0u) |
 	       (listener->transport.proxy.version == 2 ? HAS_PROXY_2 : 0u) |
 	       (listener->transport.proxy.from ? HAS_BALANCERS : 0u) |
@@ -103,6 +105,9 @@ static const struct {
      "has nothing to take it from; right would be `require_certificate true`, or psk_hint"},
     {"use_subject_as_username", wants_subject, HAS_VERIFICATION,
      "has nothing to take it from; right would be `require_certificate true`"},
+    {"use_subject_as_username", wants_subject, HAS_NO_PSK,
+     "and psk_hint: who has a key shows no certificate, and would come in without a name; right "
+     "would be a listener for each"},
     {"unix_uid_identity", wants_uid, HAS_PATH,
      "is for Unix sockets; right would be `listener 0 /PATH`"},
     {"unix_uid_identity", wants_uid, HAS_NO_TLS,

@@ -337,6 +337,8 @@ class StartErrors(OwnBrokerTest):
             (f"{own}require_certificate true", "can verify nothing"),
             (f"{own}use_identity_as_username true", "has nothing to take it from"),
             (f"{own}use_subject_as_username true", "has nothing to take it from"),
+            (f"{own}cafile {self.authority.certificate}\nrequire_certificate true\nuse_subject_as_username true\n"
+             "psk_hint x\npsk_file /nowhere", "use_subject_as_username: and psk_hint: who has a key shows no certificate"),
             (f"{own}tls_version tlsv1.3", "not offered by the library"),
             (f"{own}tls_version tlsv1.1", "refused, because it is broken"),
             ("psk_hint x", "psk_hint: stands there without psk_file"),
