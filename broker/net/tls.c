@@ -89,19 +89,13 @@ int tls_give_key(void *self, mbedtls_ssl_context *ssl, const unsigned char *iden
 
 /* ---- the handshake */
 
-static bool is_of_issuer(const mbedtls_x509_crl *list, const mbedtls_x509_crt *certificate)
-{
-	return slice_equal(slice_of(certificate->issuer_raw.p, certificate->issuer_raw.len),
-			   slice_of(list->issuer_raw.p, list->issuer_raw.len));
-}
-
 /* What was verified is as old as the ticket in a resumed session: its time may be over since. */
 static bool is_over(const mbedtls_x509_crt *peer, const struct tls_server *server)
 {
 	const mbedtls_x509_crl *list = server->has_revoked ? &server->revoked : NULL;
 
 	for (; list; list = list->next)
-		if (is_of_issuer(list, peer) && mbedtls_x509_time_is_past(&list->next_update))
+		if (tls_is_of_issuer(list, peer) && mbedtls_x509_time_is_past(&list->next_update))
 			return true;
 	return mbedtls_x509_time_is_past(&peer->valid_to);
 }
@@ -337,10 +331,9 @@ static bool key_is_same(const struct tls_link *link, const struct tls_server *no
 
 static bool is_revoked(const mbedtls_x509_crt *chain, const struct tls_server *now)
 {
-	for (const mbedtls_x509_crt *at = chain; at && now->has_revoked; at = at->next)
-		for (const mbedtls_x509_crl *list = &now->revoked; list; list = list->next)
-			if (is_of_issuer(list, at) && mbedtls_x509_crt_is_revoked(at, list))
-				return true;
+	for (const mbedtls_x509_crt *at = chain; at; at = at->next)
+		if (tls_is_revoked(now, at))
+			return true;
 	return false;
 }
 

@@ -61,6 +61,12 @@ struct tls_link {
 /* tls_server.c: randomness from the kernel, in the form that the library wants. */
 int tls_draw(void *unused, unsigned char *out, size_t len);
 
+/* tls_server.c: is the list by the authority that the certificate is by, by its name? */
+bool tls_is_of_issuer(const mbedtls_x509_crl *list, const mbedtls_x509_crt *certificate);
+
+/* tls_server.c: does a list of the server name the certificate, or an authority above it? */
+bool tls_is_revoked(const struct tls_server *server, const mbedtls_x509_crt *certificate);
+
 /* tls.c: a link's part in a handshake with pre-shared keys; `self` is its server. */
 int tls_give_key(void *self, mbedtls_ssl_context *ssl, const unsigned char *identity, size_t len);
 

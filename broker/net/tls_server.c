@@ -293,16 +293,65 @@ static bool load_revoked(struct tls_server *server, const char *path, struct fai
 	return true;
 }
 
-/* A certificate whose authority gave no list might be revoked: it is not let in. */
+bool tls_is_of_issuer(const mbedtls_x509_crl *list, const mbedtls_x509_crt *certificate)
+{
+	return slice_equal(slice_of(certificate->issuer_raw.p, certificate->issuer_raw.len),
+			   slice_of(list->issuer_raw.p, list->issuer_raw.len));
+}
+
+static bool is_listed(const struct tls_server *server, const mbedtls_x509_crt *certificate)
+{
+	for (const mbedtls_x509_crl *at = &server->revoked; at; at = at->next)
+		if (tls_is_of_issuer(at, certificate) &&
+		    mbedtls_x509_crt_is_revoked(certificate, at))
+			return true;
+	return false;
+}
+
+/* The authority above; of two with the same name the one that is not revoked.  NULL: none is. */
+static const mbedtls_x509_crt *authority_of(const struct tls_server *server,
+					    const mbedtls_x509_crt *certificate)
+{
+	const struct slice name = slice_of(certificate->issuer_raw.p, certificate->issuer_raw.len);
+	const mbedtls_x509_crt *found = NULL;
+
+	if (slice_equal(slice_of(certificate->subject_raw.p, certificate->subject_raw.len), name))
+		return NULL;
+	for (const mbedtls_x509_crt *at = &server->authorities; at; at = at->next)
+		if (slice_equal(slice_of(at->subject_raw.p, at->subject_raw.len), name) &&
+		    (!found || is_listed(server, found)))
+			found = at;
+	return found;
+}
+
+#define LEVELS_MAX 8u /* as in a chain that the library verifies */
+
+bool tls_is_revoked(const struct tls_server *server, const mbedtls_x509_crt *certificate)
+{
+	const mbedtls_x509_crt *at = server->has_revoked ? certificate : NULL;
+
+	for (unsigned level = 0; at && level < LEVELS_MAX; level++) {
+		if (is_listed(server, at))
+			return true;
+		at = authority_of(server, at);
+	}
+	return false;
+}
+
+/*
+ * A certificate whose authority gave no list might be revoked: it is not let in.  The library does
+ * not look at lists for an authority that it was given itself, nor at what is above that.
+ */
 static int want_list(void *self, mbedtls_x509_crt *certificate, int depth, uint32_t *flags)
 {
 	const struct tls_server *server = self;
 
+	if (tls_is_revoked(server, certificate))
+		*flags |= MBEDTLS_X509_BADCERT_REVOKED;
 	if (depth > 0)
 		return 0;
 	for (const mbedtls_x509_crl *at = &server->revoked; at; at = at->next)
-		if (slice_equal(slice_of(certificate->issuer_raw.p, certificate->issuer_raw.len),
-				slice_of(at->issuer_raw.p, at->issuer_raw.len)))
+		if (tls_is_of_issuer(at, certificate))
 			return 0;
 	*flags |= MBEDTLS_X509_BADCRL_NOT_TRUSTED;
 	return 0;
