@@ -37,11 +37,12 @@ struct link {
 	uint16_t half_open; /* while it is `counted`: half_open.h */
 	uint8_t held : 4;   /* LINK_HELD_*: reasons not to read */
 	uint8_t armed : 4;  /* what epoll waits for: LINK_ARMED_* */
-	uint8_t state : 4;  /* enum link_state */
+	uint8_t state : 3;  /* enum link_state */
 	bool unsent : 1;    /* the socket did not take all: waits to be writable */
 	bool opening : 1;   /* who it is is not known: what is read may hold a secret */
 	bool counted : 1;   /* among those, at half_open.h */
 	bool hung : 1;	    /* the peer is gone, and what it sent before waits to be read */
+	bool mute : 1;	    /* the peer takes nothing more: what is for it is thrown away */
 };
 
 #define LINK_HELD_CORE	   1u /* EFFECT_READ off */

@@ -300,6 +300,18 @@ static void read_link(struct loop *loop, uint32_t number, struct link *link)
 		end_link(loop, number, link);
 }
 
+/* What a peer said before it closed, not waiting for answers, is still there to be read. */
+static ssize_t write_out(struct link *link, const struct slice *slices, size_t count, size_t total)
+{
+	ssize_t n =
+	    link->mute ? STREAM_GONE : link->stream.class->write(&link->stream, slices, count);
+
+	if (n != STREAM_GONE || link->state != LINK_OPEN || link->stream.state)
+		return n;
+	link->mute = true;
+	return (ssize_t)total;
+}
+
 /* One write: true when there may be more to write and the socket may take it. */
 static bool write_some(struct loop *loop, uint32_t number, struct link *link)
 {
@@ -312,7 +324,7 @@ static bool write_some(struct loop *loop, uint32_t number, struct link *link)
 		return false;
 	for (size_t i = 0; i < count; i++)
 		total += slices[i].len;
-	ssize_t n = link->stream.class->write(&link->stream, slices, count);
+	ssize_t n = write_out(link, slices, count, total);
 
 	if (n == STREAM_GONE) {
 		loop_break_link(loop, number, link);
@@ -326,7 +338,7 @@ static bool write_some(struct loop *loop, uint32_t number, struct link *link)
 
 static void write_link(struct loop *loop, uint32_t number, struct link *link)
 {
-	for (int i = 0; i < WRITES_MAX; i++)
+	for (int i = 0; i < WRITES_MAX || link->mute; i++)
 		if (!write_some(loop, number, link))
 			break;
 	if (link->state == LINK_BROKEN)
@@ -492,10 +504,7 @@ void loop_wait(struct loop *loop, uint64_t until_ms)
 	loop->now = moment_now();
 }
 
-/*
- * The peer is gone, and epoll says so however little it was asked.  What it sent before is still
- * there: a link that is not read just now is read to its end later, and until then left alone.
- */
+/* Said however little was asked.  A link that is not read just now is read to its end later. */
 static void hang_up(struct loop *loop, uint32_t number, struct link *link)
 {
 	if (link->state == LINK_LINGERING) {

@@ -64,6 +64,18 @@ class UnixSocket(OwnBrokerTest):
         self.assertEqual([here.message().topic for _ in range(count)], ["t"] * count)
         here.silent()
 
+    def test_who_does_not_wait_for_answers(self):
+        """Acknowledgements that nobody takes any more do not hide what came before the end."""
+        self.broker.start()
+        here = self.client()
+        here.subscribe([("t", wire.options()), ("will", wire.options())])
+        for _ in range(40):
+            there = self.client_there(will=wire.Will("will", b"gone"))
+            there.send(b"".join(wire.publish("t", b"x" * 1000, 1, i) for i in range(1, 201)) + wire.disconnect())
+            there.cut()
+            self.assertEqual([here.message().topic for _ in range(200)], ["t"] * 200)
+        here.silent()
+
     @own_only("its clients of this version cannot reach it without --unix")
     def test_mosquitto_clients(self):
         self.broker.start()
