@@ -207,6 +207,9 @@ bool options_read_property(struct options *o, char *const *words, int count, int
 				  slice_text(words[3]));
 		return true;
 	}
+	if (mqtt_has(p, k->property))
+		return failure_set(failure, "Duplicate %s property for %s in --property argument.",
+				   k->name, words[0]);
 	mqtt_set(p, k->property);
 	if (k->type == TYPE_STRING || k->type == TYPE_TOPIC || k->type == TYPE_BINARY)
 		return set_text(p, k, words[2], failure);

@@ -205,6 +205,8 @@ START_TEST(complaints_name_what_would_be_right)
 	    {OPTION_PUB, "-t a -m x -D publish will-delay-interval 1", "not allowed for publish"},
 	    {OPTION_PUB, "-D publish message-expiry-interval abc", "must be a number"},
 	    {OPTION_PUB, "-t a -m x -D publish user-property a", "not enough arguments"},
+	    {OPTION_PUB, "-t a -m x -D publish content-type a -D publish content-type b",
+	     "Duplicate content-type property for publish"},
 	    {OPTION_SUB, "-t #a", "are all '+' and '#' wildcards correct?"},
 	    {OPTION_SUB, "-t a -R --retained-only", "makes no sense"},
 	    {OPTION_SUB, "-t a -F %z", "Invalid format specifier 'z'."},
