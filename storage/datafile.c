@@ -274,6 +274,7 @@ void datafile_close(struct datafile *file)
 	}
 	if (file->fd >= 0)
 		close(file->fd);
+	pthread_mutex_destroy(&file->queue);
 	pthread_mutex_destroy(&file->mutex);
 	file->env = NULL;
 	file->fd = -1;
@@ -291,6 +292,7 @@ bool datafile_open(struct datafile *file, const char *directory, enum store_dura
 	file->map_max = MAP_MAX;
 	atomic_init(&file->poisoned, false);
 	must(pthread_mutex_init(&file->mutex, NULL) == 0);
+	must(pthread_mutex_init(&file->queue, NULL) == 0);
 	if (len >= (int)sizeof(file->path))
 		return failure_set(failure, "the data directory's path is too long");
 	snprintf(file->directory, sizeof(file->directory), "%s", directory);

@@ -43,6 +43,21 @@ bool datafile_fail(const struct datafile *file, const char *doing, int code,
 			   advice == NULL ? "" : "; ", advice == NULL ? "" : advice);
 }
 
+/* ---- the mutex ---- */
+
+/* A mutex goes to who is there first when it is given back, which is who gave it back. */
+static void enter(struct datafile *file)
+{
+	must(pthread_mutex_lock(&file->queue) == 0);
+	must(pthread_mutex_lock(&file->mutex) == 0);
+	must(pthread_mutex_unlock(&file->queue) == 0);
+}
+
+static void leave(struct datafile *file)
+{
+	must(pthread_mutex_unlock(&file->mutex) == 0);
+}
+
 /* ---- rows ---- */
 
 static MDB_val key_of(uint64_t row, uint8_t bytes[ROW_LEN])
@@ -179,9 +194,9 @@ bool datafile_write(struct datafile *file, const struct datafile_work *work,
 {
 	bool written;
 
-	must(pthread_mutex_lock(&file->mutex) == 0);
+	enter(file);
 	written = write_all(file, work, failure);
-	must(pthread_mutex_unlock(&file->mutex) == 0);
+	leave(file);
 	return written;
 }
 
@@ -190,11 +205,11 @@ bool datafile_sync(struct datafile *file, struct failure *failure)
 {
 	int code;
 
-	must(pthread_mutex_lock(&file->mutex) == 0);
+	enter(file);
 	code = atomic_load(&file->poisoned) ? MDB_PANIC : mdb_env_sync(file->env, 1);
 	if (code != 0)
 		atomic_store(&file->poisoned, true);
-	must(pthread_mutex_unlock(&file->mutex) == 0);
+	leave(file);
 	return code == 0 || datafile_fail(file, "cannot be synced", code, failure);
 }
 
@@ -208,7 +223,7 @@ bool datafile_read(struct datafile *file, void *self,
 	bool ok = false;
 	int code;
 
-	must(pthread_mutex_lock(&file->mutex) == 0);
+	enter(file);
 	code = mdb_txn_begin(file->env, NULL, MDB_RDONLY, &txn);
 	if (code != 0) {
 		datafile_fail(file, "cannot be read", code, failure);
@@ -216,7 +231,7 @@ bool datafile_read(struct datafile *file, void *self,
 		ok = read(self, txn, failure);
 		mdb_txn_abort(txn);
 	}
-	must(pthread_mutex_unlock(&file->mutex) == 0);
+	leave(file);
 	return ok;
 }
 

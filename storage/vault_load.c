@@ -257,13 +257,15 @@ bool vault_load(struct vault *vault, enum vault_class class, const struct vault_
 
 /* ---- days ---- */
 
-/* Rows of one transaction: their deletion holds others up. */
-#define FORGET_AT_ONCE 4096u
+/* Rows that are looked at in one transaction: others wait for as long. */
+#define SWEEP_AT_ONCE 512u
 
-struct forgetting {
+struct sweeping {
 	struct vault *vault;
 	const struct vault_kind *kind;
-	uint64_t rows[FORGET_AT_ONCE];
+	struct datafile_part next; /* to be looked at, once `part` is committed */
+	struct datafile_part part;
+	uint64_t dead[SWEEP_AT_ONCE];
 	size_t count;
 	bool have_last; /* is there a key that was looked for? */
 	uint32_t last;
@@ -273,58 +275,54 @@ struct forgetting {
 /* A row whose day's key is gone. */
 static bool look_for_dead(void *self, uint64_t row, struct slice record, struct failure *failure)
 {
-	struct forgetting *forgetting = self;
+	struct sweeping *sweeping = self;
 	uint32_t day;
 	uint8_t key[SEAL_KEY_LEN];
 
-	if (!sealed_record_look(record, forgetting->kind->class, &day, failure))
-		return datafile_damaged(&forgetting->vault->file, forgetting->kind->table, row,
+	if (!sealed_record_look(record, sweeping->kind->class, &day, failure))
+		return datafile_damaged(&sweeping->vault->file, sweeping->kind->table, row,
 					failure);
-	if (!forgetting->have_last || forgetting->last != day) {
-		forgetting->have_last = true;
-		forgetting->last = day;
-		forgetting->last_lives =
-		    keyring_get(forgetting->vault->keyring, forgetting->kind->day, day, key);
+	if (!sweeping->have_last || sweeping->last != day) {
+		sweeping->have_last = true;
+		sweeping->last = day;
+		sweeping->last_lives =
+		    keyring_get(sweeping->vault->keyring, sweeping->kind->day, day, key);
 		explicit_bzero(key, sizeof(key));
 	}
-	if (!forgetting->last_lives && forgetting->count < FORGET_AT_ONCE)
-		forgetting->rows[forgetting->count++] = row;
+	if (!sweeping->last_lives)
+		sweeping->dead[sweeping->count++] = row;
 	return true;
 }
 
-static bool find_dead(void *self, MDB_txn *txn, struct failure *failure)
+/* When the map had to grow this comes again, and begins anew. */
+static int sweep_part(void *self, MDB_txn *txn, struct failure *failure)
 {
-	struct forgetting *forgetting = self;
-
-	return datafile_walk(&forgetting->vault->file, txn, forgetting->kind->table, forgetting,
-			     look_for_dead, failure);
-}
-
-static int delete_dead(void *self, MDB_txn *txn, struct failure *failure)
-{
-	struct forgetting *forgetting = self;
+	struct sweeping *sweeping = self;
+	struct datafile *file = &sweeping->vault->file;
+	const enum data_table table = sweeping->kind->table;
 	int code = 0;
 
-	(void)failure;
-	for (size_t i = 0; i < forgetting->count && code == 0; i++)
-		code = datafile_delete(&forgetting->vault->file, txn, forgetting->kind->table,
-				       forgetting->rows[i]);
+	sweeping->part = sweeping->next;
+	sweeping->count = 0;
+	if (!datafile_walk_part(file, txn, table, &sweeping->part, sweeping, look_for_dead,
+				failure))
+		return DATAFILE_TOLD;
+	for (size_t i = 0; i < sweeping->count && code == 0; i++)
+		code = datafile_delete(file, txn, table, sweeping->dead[i]);
 	return code;
 }
 
 bool vault_sweep(struct vault *vault, enum vault_class class, struct failure *failure)
 {
-	struct forgetting *forgetting = malloc(sizeof(*forgetting));
-	const struct datafile_work work = {forgetting, delete_dead, NULL};
-	bool ok;
+	struct sweeping sweeping = {
+	    .vault = vault, .kind = vault_kind(class), .next = {.rows = SWEEP_AT_ONCE}};
+	const struct datafile_work work = {&sweeping, sweep_part, NULL};
+	bool ok = true;
 
-	must(forgetting != NULL);
-	do {
-		*forgetting = (struct forgetting){.vault = vault, .kind = vault_kind(class)};
-		ok = datafile_read(&vault->file, forgetting, find_dead, failure) &&
-		     (forgetting->count == 0 || datafile_write(&vault->file, &work, failure));
-	} while (ok && forgetting->count == FORGET_AT_ONCE);
-	free(forgetting);
+	while (ok && !sweeping.next.over) {
+		ok = datafile_write(&vault->file, &work, failure);
+		sweeping.next = sweeping.part;
+	}
 	return ok;
 }
 

@@ -7,6 +7,7 @@
 #include "storage/vault_internal.h"
 #include "tests/lib/vault_on_disk.h"
 
+#include <sched.h>
 #include <stdlib.h>
 
 Suite *vault_suite(void);
@@ -260,6 +261,111 @@ START_TEST(rows_of_days_hold_nobody_up)
 }
 END_TEST
 
+static int put_damaged(void *self, MDB_txn *txn, struct failure *told)
+{
+	(void)self;
+	(void)told;
+	return datafile_put(&vault->file, txn, TABLE_AUTH, UINT64_MAX, SLICE_LITERAL("?"), 0);
+}
+
+static bool count_rows(void *self, MDB_txn *txn, struct failure *told)
+{
+	(void)told;
+	return mdb_stat(txn, vault->file.tables[TABLE_AUTH], self) == 0;
+}
+
+/* A day's end is many transactions: those before the one that fails have deleted their rows. */
+START_TEST(rows_that_go_hold_nobody_up)
+{
+	enum { ROWS = 1300, DAYS = 2 };
+	const struct datafile_work work = {NULL, put_damaged, NULL};
+	struct vault_op ops[ROWS];
+	MDB_stat left;
+
+	open_vault();
+	for (uint64_t day = 0; day < DAYS; day++) {
+		ck_assert(keyring_make(keyring, KEY_AUTH_DAY, 20000 + day, &failure));
+		for (uint64_t i = 0; i < ROWS; i++)
+			ops[i] = (struct vault_op){VAULT_PUT, VAULT_AUTH, day * ROWS + i,
+						   20000 + day, SLICE_LITERAL("one")};
+		ck_assert(vault_commit(vault, ops, ROWS, &failure));
+	}
+	ck_assert(datafile_write(&vault->file, &work, &failure));
+	ck_assert(!vault_forget_day(vault, VAULT_AUTH, 20001, &failure));
+	says("auth row ffffffffffffffff");
+	ck_assert(datafile_read(&vault->file, &left, count_rows, &failure));
+	ck_assert_uint_ge(left.ms_entries, ROWS + 1);
+	ck_assert_uint_lt(left.ms_entries, 2 * ROWS);
+	ck_assert(vault_delete(vault, VAULT_AUTH, UINT64_MAX, 20000, &failure));
+	ck_assert_msg(vault_forget_day(vault, VAULT_AUTH, 20001, &failure), "%s", failure.text);
+	ck_assert(datafile_read(&vault->file, &left, count_rows, &failure));
+	ck_assert_uint_eq(left.ms_entries, ROWS);
+	expect_rows(VAULT_AUTH, ROWS);
+	close_vault();
+}
+END_TEST
+
+/* ---- who waits ---- */
+
+static bool come(void *self, MDB_txn *txn, struct failure *told)
+{
+	(void)txn;
+	(void)told;
+	atomic_store((atomic_bool *)self, true);
+	return true;
+}
+
+static void *wait_for_file(void *self)
+{
+	struct failure told;
+
+	ck_assert(datafile_read(&vault->file, self, come, &told));
+	return NULL;
+}
+
+struct waiting {
+	pthread_t thread;
+	atomic_bool came;
+};
+
+/* Keeps the file until somebody waits for it. */
+static bool keep_file(void *self, MDB_txn *txn, struct failure *told)
+{
+	struct waiting *waiting = self;
+
+	(void)txn;
+	(void)told;
+	ck_assert_int_eq(pthread_create(&waiting->thread, NULL, wait_for_file, &waiting->came), 0);
+	while (pthread_mutex_trylock(&vault->file.queue) == 0) {
+		pthread_mutex_unlock(&vault->file.queue);
+		sched_yield();
+	}
+	return true;
+}
+
+static bool see_waiting(void *self, MDB_txn *txn, struct failure *told)
+{
+	struct waiting *waiting = self;
+
+	(void)txn;
+	(void)told;
+	ck_assert(atomic_load(&waiting->came));
+	return true;
+}
+
+/* Whoever goes through a table in parts does not come again before those who wait. */
+START_TEST(who_waits_comes_next)
+{
+	struct waiting waiting = {.came = false};
+
+	open_vault();
+	ck_assert(datafile_read(&vault->file, &waiting, keep_file, &failure));
+	ck_assert(datafile_read(&vault->file, &waiting, see_waiting, &failure));
+	pthread_join(waiting.thread, NULL);
+	close_vault();
+}
+END_TEST
+
 START_TEST(rows_are_given_until_false)
 {
 	struct seen seen = {0, 0};
@@ -290,6 +396,8 @@ Suite *vault_suite(void)
 	tcase_add_test(tcase, churn_keeps_every_row);
 	tcase_add_test(tcase, days);
 	tcase_add_test(tcase, rows_of_days_hold_nobody_up);
+	tcase_add_test(tcase, rows_that_go_hold_nobody_up);
+	tcase_add_test(tcase, who_waits_comes_next);
 	tcase_add_test(tcase, rows_are_given_until_false);
 	suite_add_tcase(suite, tcase);
 	return suite;
