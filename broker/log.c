@@ -94,7 +94,13 @@ static bool open_file(const char *path, int *file, struct failure *failure)
 	*file = -1;
 	if (!path)
 		return true;
-	*file = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0640);
+	/* Not blocking: a FIFO that nobody reads would hold us for ever. */
+	*file = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);
+	if (*file < 0 && errno == ENXIO)
+		return failure_set(failure,
+				   "log file %s: nobody reads from it; right would be to start its "
+				   "reader first, or another log_dest",
+				   path);
 	if (*file < 0)
 		return failure_set(failure,
 				   "log file %s: %s; right would be a file that this user may "

@@ -196,6 +196,24 @@ START_TEST(test_file_that_cannot_be_opened)
 }
 END_TEST
 
+START_TEST(test_fifo_that_nobody_reads)
+{
+	struct failure failure;
+	remove_file();
+	ck_assert_int_eq(mkfifo(path, 0600), 0);
+	ck_assert(!log_open(&config, &failure));
+	ck_assert_ptr_nonnull(strstr(failure.text, "nobody reads from it"));
+	const int reader = open(path, O_RDONLY | O_NONBLOCK);
+	open_log();
+	log_write(LOG_LEVEL_NOTICE, "start", "x");
+	char text[64] = "";
+	ck_assert_int_gt(read(reader, text, sizeof(text) - 1), 0);
+	ck_assert_str_eq(text, "notice: start: x\n");
+	close(reader);
+	log_close();
+}
+END_TEST
+
 START_TEST(test_lost_lines_are_counted)
 {
 	config.log_file = "/dev/full";
@@ -327,6 +345,7 @@ Suite *log_suite(void)
 	tcase_add_test(lines, test_long_sentence_is_cut);
 	tcase_add_test(lines, test_file_is_opened_anew);
 	tcase_add_test(lines, test_file_that_cannot_be_opened);
+	tcase_add_test(lines, test_fifo_that_nobody_reads);
 	tcase_add_test(lines, test_lost_lines_are_counted);
 	tcase_add_test(lines, test_journal);
 	tcase_add_test(lines, test_before_open);
