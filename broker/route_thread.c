@@ -130,21 +130,39 @@ static void tell_failure(struct route_thread *thread, const struct failure *fail
 	log_write(LOG_LEVEL_ERROR, "route", "route rows are not kept: %s", failure->text);
 }
 
-static bool write_group(struct route_thread *thread, size_t sealed, const struct route_rows *gone)
+static bool change_file(struct route_thread *thread, const struct route_change *change)
 {
-	struct route_put puts[GROUP_MAX];
 	struct failure failure;
 
-	for (size_t i = 0; i < sealed; i++)
-		puts[i] = (struct route_put){thread->entries[i].row,
-					     slice_of(thread->records[i], thread->entries[i].len)};
-	const struct route_change change = {puts, sealed, gone->at, gone->count};
-
-	if ((sealed == 0 && gone->count == 0) ||
-	    route_file_change(thread->vault, &change, &failure))
+	if (route_file_change(thread->vault, change, &failure))
 		return true;
 	tell_failure(thread, &failure);
 	return false;
+}
+
+/*
+ * What goes may be all that there is: others commit between groups of that, too.  Where one fails
+ * those before it are gone already, and to delete them once more does no harm.
+ */
+static bool write_group(struct route_thread *thread, size_t sealed, const struct route_rows *gone)
+{
+	struct route_put puts[GROUP_MAX];
+	struct route_change change = {.deletes = gone->at, .delete_count = gone->count};
+
+	for (; change.delete_count > GROUP_MAX; change.delete_count -= GROUP_MAX) {
+		const struct route_change part = {.deletes = change.deletes,
+						  .delete_count = GROUP_MAX};
+
+		if (!change_file(thread, &part))
+			return false;
+		change.deletes += GROUP_MAX;
+	}
+	for (size_t i = 0; i < sealed; i++)
+		puts[i] = (struct route_put){thread->entries[i].row,
+					     slice_of(thread->records[i], thread->entries[i].len)};
+	change.puts = puts;
+	change.put_count = sealed;
+	return (sealed == 0 && change.delete_count == 0) || change_file(thread, &change);
 }
 
 /* More came at once than there may be. */

@@ -179,6 +179,37 @@ START_TEST(unreadable_when_over)
 }
 END_TEST
 
+static size_t last_transaction(void)
+{
+	MDB_envinfo info;
+
+	ck_assert_int_eq(mdb_env_info(vault->file.env, &info), 0);
+	return info.me_last_txnid;
+}
+
+/* However much goes at once, each transaction has its share only: others commit between them. */
+START_TEST(many_go_in_parts)
+{
+	enum { BLOCKS = 550, OF_ONE = 256 };
+
+	begin(1 << 20);
+	for (unsigned i = 0; i < BLOCKS; i++) {
+		submit(EPOCH, "old");
+		if (i % OF_ONE == 0) /* so many may wait */
+			ck_assert(route_thread_settle(thread, 10000));
+	}
+	ck_assert_uint_eq(look().count, BLOCKS);
+	const size_t before = last_transaction();
+
+	ck_assert_uint_eq(hour_keys_expire(keys, (uint64_t)EPOCH * 3600 + 86400), 1);
+	submit(EPOCH + 1, "new");
+	ck_assert_uint_eq(look().count, 1);
+	ck_assert_uint_eq(rows_on_disk(), 1);
+	ck_assert_uint_eq(last_transaction() - before, 1 + BLOCKS / OF_ONE);
+	finish();
+}
+END_TEST
+
 /* A block that comes after its key has gone is dropped, and counted. */
 START_TEST(too_late)
 {
@@ -313,9 +344,10 @@ END_TEST
 
 Suite *route_thread_suite(void)
 {
-	const TTest *tests[] = {kept,	  carving_sees,	   unreadable_when_over,
-				too_late, bounded_on_disk, bounded_while_slow,
-				restart,  damage_is_told};
+	const TTest *tests[] = {
+	    kept,	   carving_sees,    unreadable_when_over, many_go_in_parts,
+	    too_late,	   bounded_on_disk, bounded_while_slow,	  restart,
+	    damage_is_told};
 
 	return suite_of("route_thread", tests, COUNT_OF(tests));
 }
