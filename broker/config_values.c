@@ -204,8 +204,16 @@ static bool set_paths(struct config_reader *reader, const struct config_key *key
 	const char *before = *(const char **)field;
 	const size_t len = strlen(value);
 	char *list = NULL;
+	size_t count = before ? 1 : 0;
 	if (len < key->min || len > key->max)
 		return config_wrong(reader, key, value);
+	for (const char *at = before; at && (at = strchr(at, '\n')); at++)
+		count++;
+	if (count == TLS_OWN_MAX)
+		return config_problem(reader, key->name,
+				      "is written more than %u times below one listener; right "
+				      "would be fewer of them",
+				      TLS_OWN_MAX);
 	must(asprintf(&list, "%s%s%s", before ? before : "", before ? "\n" : "", value) >= 0);
 	*(const char **)field = config_keep(reader->config, list);
 	free(list);

@@ -242,6 +242,18 @@ START_TEST(test_of_all_listeners_below_one)
 }
 END_TEST
 
+/* Each line makes a longer list: without a bound a file of 1 MiB would be gigabytes of them. */
+START_TEST(test_too_many_paths)
+{
+	char text[512] = "listener 8883\n";
+	for (size_t i = 0; i < 16; i++)
+		strcat(text, "certfile /c\nkeyfile /k\n");
+	config_destroy(read_right(text));
+	strcat(text, "certfile /c\n");
+	read_wrong(text, "main.conf:34: certfile: is written more than 16 times");
+}
+END_TEST
+
 START_TEST(test_other_meaning_is_said)
 {
 	struct config *config = read_right("persistent_client_expiration 2m\nport 1883\n");
@@ -377,6 +389,7 @@ Suite *config_files_suite(void)
 	tcase_add_test(files, test_nearest_key);
 	tcase_add_test(files, test_written_twice);
 	tcase_add_test(files, test_of_all_listeners_below_one);
+	tcase_add_test(files, test_too_many_paths);
 	tcase_add_test(files, test_other_meaning_is_said);
 	tcase_add_test(files, test_include_dir);
 	tcase_add_test(files, test_files_that_are_not_text);
