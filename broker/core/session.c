@@ -481,6 +481,8 @@ void session_restore(struct shard *shard, uint64_t row, const struct store_sessi
 	absence->detached_ms = (int64_t)shard->now.ms - (int64_t)away_s * 1000;
 	absence->detached_s = now_s - away_s;
 	absence->restored_since_s = stored->since_s;
+	/* A time that is still to come is written anew: else it would begin with each start. */
+	session->row_doubtful = !stored->connected && stored->since_s > now_s;
 	token_restore(shard, session, stored->tokens);
 	if (stored->connected && shard->settings->ack_when_delivered)
 		absence->grace_until_ms = shard->now.ms + shard->settings->restart_grace_ms;

@@ -107,6 +107,30 @@ START_TEST(new_since_the_clock_went_back)
 }
 END_TEST
 
+/* One that went while the clock was a day ahead: its time begins with the first start that knows
+ * better, and not again with each. */
+START_TEST(gone_tomorrow)
+{
+	struct mqtt_connect connect = connect_lasting(V5, "a", EXPIRY_S);
+
+	bench_init(&bench, 1);
+	bench.durable = true;
+	bench_start(&bench);
+	bench.now.wall_s += 86400;
+	peer_lose(come_up(&bench, 0, &connect, false));
+	bench_pass_ms(&bench, 10000);
+	bench.now.wall_s -= 86400;
+	bench_restart(&bench);
+	bench_pass_ms(&bench, 40000);
+	bench_restart(&bench);
+	bench_pass_ms(&bench, 58000);
+	ck_assert_uint_eq(counted(&bench, SESSIONS), 1);
+	bench_pass_ms(&bench, 4000);
+	ck_assert_uint_eq(counted(&bench, SESSIONS), 0);
+	bench_finish(&bench);
+}
+END_TEST
+
 /* A clock that is right is believed. */
 START_TEST(less_is_known_than_the_clock_says)
 {
@@ -125,8 +149,11 @@ END_TEST
 Suite *shard_clock_suite(void);
 Suite *shard_clock_suite(void)
 {
-	const TTest *tests[] = {known_time_counts, known_time_counts_again,
-				gone_since_the_clock_went_back, new_since_the_clock_went_back,
+	const TTest *tests[] = {known_time_counts,
+				known_time_counts_again,
+				gone_since_the_clock_went_back,
+				new_since_the_clock_went_back,
+				gone_tomorrow,
 				less_is_known_than_the_clock_says};
 
 	return suite_of("shard_clock", tests, COUNT_OF(tests));
