@@ -143,6 +143,41 @@ static void refuse_same_place(struct config_reader *reader)
 	}
 }
 
+static bool takes_port(const struct config_listener *listener, uint16_t port, const char *address)
+{
+	return !listener->path && !listener->bind_interface && listener->port == port &&
+	       (same_text(listener->address, address) ||
+		(!listener->address && listener->socket_domain == AF_UNSPEC));
+}
+
+/* What is served over HTTP beside what is served over MQTT. */
+static void refuse_taken_ports(struct config_reader *reader)
+{
+	const struct config *config = reader->config;
+	const struct config_listener admin = {.port = config->admin_port,
+					      .address = config->admin_address};
+	const struct {
+		const char *key, *address;
+		uint16_t port;
+	} places[] = {{"admin_listener", config->admin_address, config->admin_port},
+		      {"log_listener", config->log_address, config->log_port}};
+	for (size_t i = 0; i < 2; i++) {
+		bool taken = i == 1 && admin.address &&
+			     takes_port(&admin, places[i].port, places[i].address);
+		for (size_t j = 0; j < config->listener_count; j++)
+			taken = taken || takes_port(&config->listeners[j], places[i].port,
+						    places[i].address);
+		if (!places[i].address || !taken)
+			continue;
+		reader->at = reader->set[config_find_key(places[i].key) - config_keys];
+		config_problem(reader, places[i].key,
+			       "port %u on %s is another listener's already; right would be "
+			       "another port",
+			       (unsigned)places[i].port, places[i].address);
+	}
+	reader->at = (struct config_place){config->file, 0};
+}
+
 static void open_listeners(struct config_reader *reader, uint16_t command_line_port)
 {
 	const bool default_written = reader->port || reader->bind_address;
@@ -160,6 +195,7 @@ static void open_listeners(struct config_reader *reader, uint16_t command_line_p
 	for (size_t i = 1; i < reader->draft_count; i++)
 		open_listener(reader, &reader->drafts[i]);
 	refuse_same_place(reader);
+	refuse_taken_ports(reader);
 	config_check_transports(reader);
 }
 

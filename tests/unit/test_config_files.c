@@ -242,6 +242,21 @@ START_TEST(test_of_all_listeners_below_one)
 }
 END_TEST
 
+/* The broker could not start, and would ask for another one that has the port. */
+START_TEST(test_ports_of_http)
+{
+	read_wrong("admin_listener 1884\nlistener 1884 127.0.0.1\n",
+		   "main.conf:1: admin_listener: port 1884 on 127.0.0.1 is another listener's");
+	read_wrong("listener 1884\nadmin_listener 1884\n",
+		   "main.conf:2: admin_listener: port 1884");
+	read_wrong("admin_listener 1884\nlog_listener 1884\n",
+		   "main.conf:2: log_listener: port 1884");
+	config_destroy(
+	    read_right("admin_listener 1884\nlog_listener 1885\nlistener 1884 127.0.0.2\n"
+		       "listener 1885\nsocket_domain ipv6\nlistener 0 /s\n"));
+}
+END_TEST
+
 /* Each line makes a longer list: without a bound a file of 1 MiB would be gigabytes of them. */
 START_TEST(test_too_many_paths)
 {
@@ -390,6 +405,7 @@ Suite *config_files_suite(void)
 	tcase_add_test(files, test_written_twice);
 	tcase_add_test(files, test_of_all_listeners_below_one);
 	tcase_add_test(files, test_too_many_paths);
+	tcase_add_test(files, test_ports_of_http);
 	tcase_add_test(files, test_other_meaning_is_said);
 	tcase_add_test(files, test_include_dir);
 	tcase_add_test(files, test_files_that_are_not_text);
