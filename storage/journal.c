@@ -81,17 +81,16 @@ static void collect(struct records *records, struct record *record)
 	records->at[records->count++] = record;
 }
 
-/* Rarely: what is alive in an old value has no list of its own. */
+/* What is alive in the values that leave: those before journal->stays. */
 static void collect_survivors(struct journal *journal)
 {
 	struct records *survivors = &journal->survivors;
-	const struct session *session;
+	const struct value *value;
 	struct record *record;
 
-	for (session = journal->sessions; session != NULL; session = session->next)
-		for (record = session->records; record != NULL; record = record->session_next)
-			if (record->value->leaves)
-				collect(survivors, record);
+	for (value = journal->values; value != journal->stays; value = value->next)
+		for (record = value->alive; record != NULL; record = record->value_next)
+			collect(survivors, record);
 	if (survivors->count > 0)
 		qsort(survivors->at, survivors->count, sizeof(struct record *), by_order);
 	for (size_t i = 0; i < survivors->count; i++)
@@ -110,13 +109,12 @@ static void leave(struct journal *journal)
 	uint64_t survivors = 0;
 
 	for (; value != NULL; value = value->next) {
-		if (value->alive > 0 &&
+		if (value->alive_count > 0 &&
 		    (!is_slack(journal, dropped) ||
 		     (survivors > 0 &&
-		      (survivors + value->alive) * STEP_LEN_MAX > JOURNAL_BODY_MAX)))
+		      (survivors + value->alive_count) * STEP_LEN_MAX > JOURNAL_BODY_MAX)))
 			break;
-		value->leaves = true;
-		survivors += value->alive;
+		survivors += value->alive_count;
 		dropped += value->bytes;
 	}
 	journal->stays = value;
@@ -167,8 +165,6 @@ struct journal_write journal_prepare(struct journal *journal, struct store_batch
 struct journal_write journal_prepare_anew(struct journal *journal, uint64_t first)
 {
 	begin(journal, first);
-	for (struct value *value = journal->values; value != NULL; value = value->next)
-		value->leaves = true;
 	journal->stays = NULL;
 	collect_survivors(journal);
 	return finish_writing(journal);
@@ -207,7 +203,7 @@ static void take_leave(struct journal *journal, struct value *into)
 		if (value == journal->stays || value == into)
 			return;
 		must(value != NULL);
-		must(value->alive == 0);
+		must(value->alive == NULL);
 		journal->bytes -= value->bytes;
 		DL_DELETE(journal->values, value);
 		free(value);
@@ -228,12 +224,8 @@ void journal_finish(struct journal *journal, struct store_batch *const *batches,
 {
 	struct value *value = NULL;
 
-	if (!committed) {
-		DL_FOREACH (journal->values, value) {
-			value->leaves = false;
-		}
+	if (!committed)
 		return;
-	}
 	journal->next = journal->begin;
 	if (journal->end_count > 0)
 		value = add_value(journal, journal->end_count, journal->out_len);

@@ -66,10 +66,15 @@ struct record *journal_find_open(const struct journal *journal, uint64_t envelop
 
 void journal_put_into_value(struct record *record, struct value *value)
 {
-	if (record->value != NULL)
-		record->value->alive--;
+	if (record->value != NULL) {
+		DL_DELETE2(record->value->alive, record, value_prev, value_next);
+		record->value->alive_count--;
+	}
 	record->value = value;
-	value->alive++;
+	if (value != NULL) {
+		DL_APPEND2(value->alive, record, value_prev, value_next);
+		value->alive_count++;
+	}
 }
 
 static struct record *make(struct journal *journal, const struct store_step *step, enum kind kind)
@@ -120,7 +125,7 @@ void journal_drop(struct journal *journal, struct record *record)
 		DL_DELETE2(record->open->done, record, done_prev, done_next);
 	if (record->kind != KIND_DONE)
 		table_remove(&journal->records, key_of(&record->step, record->kind), record);
-	record->value->alive--;
+	journal_put_into_value(record, NULL);
 	DL_DELETE2(session->records, record, session_prev, session_next);
 	free_if_empty(journal, session);
 	record->session_next = journal->spare;

@@ -16,9 +16,10 @@ enum kind { KIND_INBOUND, KIND_OUTBOUND, KIND_QUEUED, KIND_DONE };
  */
 struct record {
 	struct store_step step;
-	uint64_t order;	     /* of its latest step */
-	uint8_t kind;	     /* enum kind */
-	struct value *value; /* not later than the row that holds the step */
+	uint64_t order;				/* of its latest step */
+	uint8_t kind;				/* enum kind */
+	struct value *value;			/* not later than the row that holds the step */
+	struct record *value_prev, *value_next; /* in value->alive */
 	struct session *session;
 	struct record *session_prev, *session_next; /* in session->records */
 	struct record *open;			    /* of KIND_DONE: whose envelope it waits for */
@@ -37,8 +38,8 @@ struct value {
 	uint64_t first;
 	uint64_t count;
 	size_t bytes;
-	uint64_t alive; /* records in it */
-	bool leaves;	/* with this commit */
+	struct record *alive; /* those that are in it */
+	uint64_t alive_count;
 };
 
 struct session {
@@ -80,7 +81,7 @@ void journal_do_step(struct journal *journal, const struct store_step *step, str
 void journal_end_session(struct journal *journal, uint64_t row);
 
 void journal_drop(struct journal *journal, struct record *record);
-void journal_put_into_value(struct record *record, struct value *value);
+void journal_put_into_value(struct record *record, struct value *value); /* NULL: into none */
 
 /* The inbound exchange of an envelope that is open, or NULL. */
 struct record *journal_find_open(const struct journal *journal, uint64_t envelope);

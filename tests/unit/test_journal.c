@@ -4,6 +4,7 @@
 #include "tests/unit/random.h"
 
 #include <check.h>
+#include <time.h>
 
 static struct failure failure;
 
@@ -119,6 +120,64 @@ START_TEST(bounded_behind_many_that_stay)
 	journal_destroy(again);
 	journal_destroy(journal);
 	kept_clear();
+}
+END_TEST
+
+static uint64_t cpu_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+/* A commit of two exchanges that end with it, and of one that stays where `stays` is its row. */
+static void commit_beside(struct journal *journal, uint64_t stays)
+{
+	struct store_step steps[] = {sent(1, 1, 0), ended(1, 1, 0), sent(1, 2, 0), ended(1, 2, 0),
+				     sent(stays, 1, 0)};
+	struct store_batch batch = {.steps = steps, .step_count = stays != 0 ? 5 : 4};
+	struct store_batch *const batches[] = {&batch};
+
+	journal_prepare(journal, batches, 1);
+	journal_finish(journal, batches, 1, true);
+}
+
+/* The least that a hundred commits took, beside so many that stay and are written again. */
+static uint64_t least_beside(unsigned stay)
+{
+	struct journal *journal = kept_journal();
+	uint64_t least = UINT64_MAX;
+
+	for (unsigned i = 0; i < stay; i++)
+		commit_beside(journal, 2 + i);
+	for (unsigned i = 0; i < 5000; i++) /* until each brings others along */
+		commit_beside(journal, 0);
+	const uint64_t rewritten = journal_size(journal).rewritten;
+
+	for (unsigned round = 0; round < 10; round++) {
+		const uint64_t begin = cpu_ns();
+
+		for (unsigned i = 0; i < 100; i++)
+			commit_beside(journal, 0);
+		const uint64_t took = cpu_ns() - begin;
+
+		least = took < least ? took : least;
+	}
+	ck_assert_uint_gt(journal_size(journal).rewritten, rewritten);
+	journal_destroy(journal);
+	kept_clear();
+	return least;
+}
+
+/* What a commit costs has nothing to do with how many others are open. */
+START_TEST(no_slower_beside_many_that_stay)
+{
+	const uint64_t beside_few = least_beside(100);
+	const uint64_t beside_many = least_beside(20000);
+
+	ck_assert_msg(beside_many < 10 * beside_few, "%llu ns, and beside many %llu ns",
+		      (unsigned long long)beside_few, (unsigned long long)beside_many);
 }
 END_TEST
 
@@ -372,6 +431,7 @@ Suite *journal_suite(void)
 	const TTest *tests[] = {rows_leave,
 				bounded_behind_one_that_stays,
 				bounded_behind_many_that_stay,
+				no_slower_beside_many_that_stay,
 				remembered_while_the_envelope_is_open,
 				written_again_behind_its_identifier,
 				settles,
