@@ -27,6 +27,12 @@ def without_descriptors(*numbers):
     return close
 
 
+def as_from_a_terminal():
+    """What starts us in the background may have us ignore these."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+
+
 @own_only("our own command, and a broker of a few lines")
 class Ends(unittest.TestCase):
     def near(self, *answers_):
@@ -101,7 +107,9 @@ class Ends(unittest.TestCase):
             with self.subTest(number=number):
                 self.assertTrue(shows())
                 process = subprocess.Popen([*METRINO, "passwd", "-c", folder.name + "/passwords", "bob"], stdin=theirs,
-                                           stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True)
+                                           stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True,
+                                           preexec_fn=as_from_a_terminal)
+                self.addCleanup(process.kill)
                 eventually(lambda: not shows(), what="a prompt that hides what is typed")
                 process.send_signal(number)
                 process.communicate(timeout=20)

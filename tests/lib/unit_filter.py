@@ -40,7 +40,7 @@ def load(calls):
     seccomp, libc = ctypes.CDLL("libseccomp.so.2", use_errno=True), ctypes.CDLL(None, use_errno=True)
     seccomp.seccomp_init.restype = ctypes.c_void_p
     context = ctypes.c_void_p(seccomp.seccomp_init(ERRNO_EPERM))
-    for name in calls | {"execve"}:
+    for name in calls | {"execve", "execveat"}:
         number = seccomp.seccomp_syscall_resolve_name(name.encode())
         if number != UNKNOWN:
             seccomp.seccomp_rule_add(context, ALLOW, number, 0)
@@ -50,13 +50,13 @@ def load(calls):
 
 def main(unit, *command):
     calls = allowed(unit)
-    program = shutil.which(command[0])
+    program = os.open(shutil.which(command[0]), os.O_PATH | os.O_CLOEXEC)  # in a folder that nobody may enter, perhaps
     if os.geteuid() == 0:
         os.setgroups([])
         os.setresgid(NOBODY, NOBODY, NOBODY)
         os.setresuid(NOBODY, NOBODY, NOBODY)
     load(calls)
-    os.execv(program, command)
+    os.execve(program, command, os.environ)
 
 
 if __name__ == "__main__":
