@@ -165,20 +165,33 @@ END_TEST
 static double seconds_of(struct password_arena *arena, const struct password_work *work,
 			 const struct password_hash *hash)
 {
-	double least = 1e9;
+	struct timespec from, to;
 
-	for (int i = 0; i < 5; i++) {
-		struct timespec from, to;
-		double s;
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &from);
+	ck_assert(!password_check(arena, work, hash, SLICE_LITERAL("wrong")));
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &to);
+	return (double)(to.tv_sec - from.tv_sec) + (double)(to.tv_nsec - from.tv_nsec) / 1e9;
+}
 
-		clock_gettime(CLOCK_THREAD_CPUTIME_ID, &from);
-		ck_assert(!password_check(arena, work, hash, SLICE_LITERAL("wrong")));
-		clock_gettime(CLOCK_THREAD_CPUTIME_ID, &to);
-		s = (double)(to.tv_sec - from.tv_sec) + (double)(to.tv_nsec - from.tv_nsec) / 1e9;
-		if (s < least)
-			least = s;
+/* The least of each, in turn: what else the machine does takes of all of them. */
+static void measure(struct password_arena *arena, const struct password_work *work,
+		    const struct password_hash *const *hashes, double *least, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		double s = seconds_of(arena, work, hashes[i]);
+
+		if (least[i] == 0 || s < least[i])
+			least[i] = s;
 	}
-	return least;
+}
+
+static bool all_alike(const double *s, size_t count)
+{
+	bool alike = true;
+
+	for (size_t i = 1; i < count; i++)
+		alike = alike && s[i] > 0.7 * s[0] && s[i] < 1.4 * s[0];
+	return alike;
 }
 
 /* A form that is cheap, one that is dear, and nobody: refused after the same time. */
@@ -187,22 +200,20 @@ START_TEST(refuses_all_in_the_same_time)
 	struct password_hash hashes[3] = {read_right(made_by_others[0].stored),
 					  read_right(made_by_others[1].stored),
 					  read_right(made_by_others[3].stored)};
+	const struct password_hash *const asked[] = {NULL, &hashes[0], &hashes[1], &hashes[2]};
+	double s[COUNT_OF(asked)] = {0};
 	struct password_work work = password_work_of((struct password_cost){8192, 2, 4});
 	struct password_arena arena;
 	struct failure failure;
-	double nobody;
 
 	hashes[1].rounds = 2000;
 	for (size_t i = 0; i < COUNT_OF(hashes); i++)
 		password_work_include(&work, &hashes[i]);
 	ck_assert(password_arena_init(&arena, 8192, &failure));
-	nobody = seconds_of(&arena, &work, NULL);
-	for (size_t i = 0; i < COUNT_OF(hashes); i++) {
-		double s = seconds_of(&arena, &work, &hashes[i]);
-
-		ck_assert_msg(s > 0.7 * nobody && s < 1.4 * nobody, "%zu: %f s, nobody %f s", i, s,
-			      nobody);
-	}
+	for (int round = 0; round < 5 || (round < 40 && !all_alike(s, COUNT_OF(s))); round++)
+		measure(&arena, &work, asked, s, COUNT_OF(s));
+	ck_assert_msg(all_alike(s, COUNT_OF(s)), "nobody %f s; %f, %f and %f s", s[0], s[1], s[2],
+		      s[3]);
 	password_arena_finish(&arena);
 }
 END_TEST
