@@ -203,6 +203,9 @@ END_TEST
 
 START_TEST(days)
 {
+	enum { FIRST = 10, END = 5000 };
+	static struct vault_op many[END - FIRST];
+
 	open_vault();
 	ck_assert(!vault_put(vault, VAULT_AUTH, 1, 20000, SLICE_LITERAL("x"), &failure));
 	says("20000");
@@ -211,8 +214,10 @@ START_TEST(days)
 	ck_assert(keyring_make(keyring, KEY_AGGREGATE_DAY, 20000, &failure));
 	put(VAULT_AUTH, 1, 20000, "one");
 	put(VAULT_AUTH, 2, 20001, "two");
-	for (uint64_t row = 10; row < 5000; row++)
-		put(VAULT_AUTH, row, 20001, "many");
+	for (uint64_t row = FIRST; row < END; row++)
+		many[row - FIRST] =
+		    (struct vault_op){VAULT_PUT, VAULT_AUTH, row, 20001, SLICE_LITERAL("many")};
+	ck_assert_msg(vault_commit(vault, many, END - FIRST, &failure), "%s", failure.text);
 	put(VAULT_AGGREGATE, 1, 20000, "day");
 	reopen();
 	expect_rows(VAULT_AUTH, 4992);
@@ -243,6 +248,7 @@ START_TEST(rows_of_days_hold_nobody_up)
 	enum { ROWS = 1300 };
 	struct seen seen = {0, 0};
 	const struct vault_visitor visitor = {&seen, see_unlocked};
+	struct vault_op ops[ROWS];
 	uint64_t expected = 0;
 
 	open_vault();
@@ -251,9 +257,11 @@ START_TEST(rows_of_days_hold_nobody_up)
 	for (uint64_t i = 0; i < ROWS; i++) {
 		const uint64_t row = i == ROWS - 1 ? UINT64_MAX : i;
 
-		put(VAULT_AUTH, row, 20000 + i % 2, "one");
+		ops[i] = (struct vault_op){VAULT_PUT, VAULT_AUTH, row, 20000 + i % 2,
+					   SLICE_LITERAL("one")};
 		expected += sum_of(row, 20000 + i % 2, SLICE_LITERAL("one"));
 	}
+	ck_assert_msg(vault_commit(vault, ops, ROWS, &failure), "%s", failure.text);
 	ck_assert_msg(vault_load(vault, VAULT_AUTH, &visitor, &failure), "%s", failure.text);
 	ck_assert_uint_eq(seen.rows, ROWS);
 	ck_assert_uint_eq(seen.sum, expected);
