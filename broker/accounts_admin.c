@@ -259,35 +259,38 @@ static bool store_address(struct accounts *accounts, struct account *account,
 	return stored;
 }
 
-bool accounts_set_address(struct accounts *accounts, struct slice name, struct slice address,
-			  struct failure *failure)
+/*
+ * Who claims an address that is another's gets one that is nobody's: stored in any case, so that
+ * how long it takes tells nothing either.
+ */
+static bool change_address(struct accounts *accounts, struct slice name, struct slice address,
+			   bool claims, struct failure *failure)
 {
 	uint8_t hash[ACCOUNT_HASH_SIZE];
 	if (!hash_address(accounts, address, hash, failure))
 		return false;
 	pthread_mutex_lock(&accounts->changing);
 	struct account *account = find(accounts, name, failure);
-	bool changed = account && (!is_others(accounts, account, hash) ||
+	bool others = account && is_others(accounts, account, hash);
+	if (others && claims)
+		seal_random(hash, sizeof hash);
+	bool changed = account && (!others || claims ||
 				   failure_set(failure, "another account has this address"));
 	changed = changed && store_address(accounts, account, hash, failure);
 	pthread_mutex_unlock(&accounts->changing);
 	return changed;
 }
 
-/* Stored in any case: how long it takes tells nothing either. */
+bool accounts_set_address(struct accounts *accounts, struct slice name, struct slice address,
+			  struct failure *failure)
+{
+	return change_address(accounts, name, address, false, failure);
+}
+
 bool accounts_claim_address(struct accounts *accounts, struct slice name, struct slice address,
 			    struct failure *failure)
 {
-	uint8_t hash[ACCOUNT_HASH_SIZE];
-	if (!hash_address(accounts, address, hash, failure))
-		return false;
-	pthread_mutex_lock(&accounts->changing);
-	struct account *account = find(accounts, name, failure);
-	if (account && is_others(accounts, account, hash))
-		seal_random(hash, sizeof hash);
-	bool changed = account && store_address(accounts, account, hash, failure);
-	pthread_mutex_unlock(&accounts->changing);
-	return changed;
+	return change_address(accounts, name, address, true, failure);
 }
 
 bool accounts_set_password(struct accounts *accounts, struct slice name, struct slice password,
