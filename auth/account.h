@@ -59,6 +59,7 @@ struct account {
 	uint32_t password_number;      /* of its table, in RAM only: another one for another one */
 	struct account_rights *rights; /* NULL: there never were any */
 	struct account_key *keys;
+	uint32_t key_count;
 };
 
 /* ---- names and addresses ---- */

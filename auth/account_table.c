@@ -27,12 +27,12 @@ struct entry {
 struct key_entry {
 	struct account_key *key;
 	struct account *account;
-	UT_hash_handle by_id;
+	UT_hash_handle by_id, by_row;
 };
 
 struct account_table {
 	struct entry *by_name, *by_row, *by_address;
-	struct key_entry *by_id;
+	struct key_entry *key_by_id, *key_by_row;
 };
 
 struct account_table *account_table_create(void)
@@ -75,7 +75,14 @@ static struct key_entry *entry_of_id(const struct account_table *table, struct s
 {
 	struct key_entry *entry = NULL;
 	if (id.len > 0)
-		HASH_FIND(by_id, table->by_id, id.at, id.len, entry);
+		HASH_FIND(by_id, table->key_by_id, id.at, id.len, entry);
+	return entry;
+}
+
+static struct key_entry *entry_of_key_row(const struct account_table *table, uint64_t row)
+{
+	struct key_entry *entry;
+	HASH_FIND(by_row, table->key_by_row, &row, sizeof row, entry);
 	return entry;
 }
 
@@ -106,6 +113,13 @@ struct account_key *account_table_key(const struct account_table *table, struct 
 	const struct key_entry *entry = entry_of_id(table, id);
 	*account = entry ? entry->account : NULL;
 	return entry ? entry->key : NULL;
+}
+
+const struct account_key *account_table_key_of(const struct account_table *table,
+					       const struct account *account, uint64_t row)
+{
+	const struct key_entry *entry = entry_of_key_row(table, row);
+	return entry && entry->account == account ? entry->key : NULL;
 }
 
 /* ---- changing ---- */
@@ -141,14 +155,16 @@ bool account_table_add(struct account_table *table, struct account *account)
 bool account_table_add_key(struct account_table *table, struct account *account,
 			   struct account_key *key)
 {
-	if (entry_of_id(table, slice_text(key->id)))
+	if (entry_of_id(table, slice_text(key->id)) || entry_of_key_row(table, key->row))
 		return false;
 	struct key_entry *entry = calloc(1, sizeof *entry);
 	must(entry);
 	*entry = (struct key_entry){.key = key, .account = account};
-	HASH_ADD_KEYPTR(by_id, table->by_id, key->id, strlen(key->id), entry);
+	HASH_ADD_KEYPTR(by_id, table->key_by_id, key->id, strlen(key->id), entry);
+	HASH_ADD_KEYPTR(by_row, table->key_by_row, &key->row, sizeof key->row, entry);
 	key->next = account->keys;
 	account->keys = key;
+	account->key_count++;
 	return true;
 }
 
@@ -161,7 +177,9 @@ void account_table_remove_key(struct account_table *table, struct account *accou
 	while (*at != key)
 		at = &(*at)->next;
 	*at = key->next;
-	HASH_DELETE(by_id, table->by_id, entry);
+	account->key_count--;
+	HASH_DELETE(by_row, table->key_by_row, entry);
+	HASH_DELETE(by_id, table->key_by_id, entry);
 	free(entry);
 	account_key_destroy(key);
 }
@@ -221,7 +239,7 @@ void account_table_each(const struct account_table *table, void *self,
 uint64_t account_table_next_end(const struct account_table *table, uint64_t now_s)
 {
 	uint64_t next_s = UINT64_MAX;
-	for (const struct key_entry *entry = table->by_id; entry; entry = entry->by_id.next)
+	for (const struct key_entry *entry = table->key_by_id; entry; entry = entry->by_id.next)
 		if (entry->key->ends_s > now_s && entry->key->ends_s < next_s)
 			next_s = entry->key->ends_s;
 	return next_s;

@@ -30,6 +30,9 @@
 
 #define ACCOUNTS_PASSWORD_MAX 65535u /* of MQTT */
 
+/* A change of an account seals the rows of all its device keys anew, while others wait. */
+#define ACCOUNTS_KEYS_MAX 10000u
+
 struct accounts;
 
 struct accounts_setup {
@@ -37,6 +40,7 @@ struct accounts_setup {
 	struct keyring *keyring;
 	struct password_cost cost; /* of new passwords */
 	uint64_t known_s;	   /* it was at least so late already: ageing_know() */
+	uint32_t keys_max;	   /* device keys of one account */
 };
 
 /* Loads all of them. */
@@ -115,7 +119,7 @@ bool accounts_recognise(struct accounts *accounts, uint64_t row, struct slice cl
 /* Is there such an account? */
 bool accounts_has(struct accounts *accounts, uint64_t row);
 
-/* Has the time of a key come since this was last asked? */
+/* Has the time of a key come since this was last asked?  It may be one that is gone. */
 bool accounts_key_ended(struct accounts *accounts);
 
 /* ---- for the operator: accounts_admin.c ---- */
@@ -180,7 +184,7 @@ bool accounts_withdraw(struct accounts *accounts, struct slice name, struct slic
 bool accounts_delete(struct accounts *accounts, struct slice name, uint64_t *row,
 		     struct failure *failure);
 
-/* `scope` is taken; NULL: all that the account may. */
+/* `scope` is taken; NULL: all that the account may.  False also where it has keys_max of them. */
 bool accounts_add_key(struct accounts *accounts, struct slice name, uint64_t ends_s,
 		      struct account_rights *scope, char id[ACCOUNT_ID_SIZE],
 		      char secret[ACCOUNT_KEY_SECRET_SIZE], struct failure *failure);

@@ -174,7 +174,6 @@ static bool delete_account(struct accounts *accounts, struct account *account, u
 	*row = was;
 	pthread_mutex_lock(&accounts->lock);
 	account_table_remove(accounts->table, account);
-	accounts_note_ends(accounts);
 	pthread_mutex_unlock(&accounts->lock);
 	return deleted || still_there(failure);
 }
@@ -358,6 +357,25 @@ bool accounts_withdraw(struct accounts *accounts, struct slice name, struct slic
 /* ---- device keys ---- */
 
 /* Under `changing`. */
+static bool has_room(const struct accounts *accounts, const struct account *account,
+		     struct failure *failure)
+{
+	unsigned max = accounts->setup.keys_max;
+	return account->key_count < max ||
+	       failure_set(failure,
+			   "this account has %u device keys, and no account may have more than "
+			   "%u; right would be to revoke some, or another account for the others",
+			   account->key_count, max);
+}
+
+/* Under both.  An end that has come, and was not told of, stays. */
+static void note_end(struct accounts *accounts, const struct account_key *key)
+{
+	if (key->ends_s > accounts_time_s(accounts) && key->ends_s < accounts->next_end_s)
+		accounts->next_end_s = key->ends_s;
+}
+
+/* Under `changing`. */
 static bool store_key(struct accounts *accounts, struct account *account, struct account_key *key,
 		      struct failure *failure)
 {
@@ -371,7 +389,7 @@ static bool store_key(struct accounts *accounts, struct account *account, struct
 	if (stored) {
 		pthread_mutex_lock(&accounts->lock);
 		must(account_table_add_key(accounts->table, account, key));
-		accounts_note_ends(accounts);
+		note_end(accounts, key);
 		pthread_mutex_unlock(&accounts->lock);
 	}
 	return stored;
@@ -388,7 +406,8 @@ bool accounts_add_key(struct accounts *accounts, struct slice name, uint64_t end
 	memcpy(id, key->id, ACCOUNT_ID_SIZE);
 	pthread_mutex_lock(&accounts->changing);
 	struct account *account = find(accounts, name, failure);
-	bool added = account && store_key(accounts, account, key, failure);
+	bool added = account && has_room(accounts, account, failure) &&
+		     store_key(accounts, account, key, failure);
 	pthread_mutex_unlock(&accounts->changing);
 	if (!added) {
 		explicit_bzero(secret, ACCOUNT_KEY_SECRET_SIZE);
@@ -408,7 +427,6 @@ bool accounts_revoke_key(struct accounts *accounts, struct slice id, struct fail
 	if (revoked) {
 		pthread_mutex_lock(&accounts->lock);
 		account_table_remove_key(accounts->table, account, key);
-		accounts_note_ends(accounts);
 		pthread_mutex_unlock(&accounts->lock);
 	}
 	pthread_mutex_unlock(&accounts->changing);

@@ -35,7 +35,7 @@ struct accounts {
 	struct password_work work; /* covers all that ever were, and new ones */
 	uint32_t memory_kib;
 	uint32_t passwords;	     /* number of the last one that was set */
-	uint64_t next_end_s;	     /* of a key; UINT64_MAX: none */
+	uint64_t next_end_s;	     /* of a key that is there, or was; UINT64_MAX: none */
 	struct ageing ageing;	     /* the time by which they end; under `lock` */
 	struct recovery *recoveries; /* under `changing` */
 	struct parting *partings;    /* likewise */
@@ -61,7 +61,7 @@ bool accounts_store_password(struct accounts *accounts, struct account *account,
 /* Under `lock`. */
 uint64_t accounts_time_s(struct accounts *accounts);
 
-/* Under both. */
+/* Under both; looks at all keys. */
 void accounts_note_ends(struct accounts *accounts);
 void accounts_note_work(struct accounts *accounts, const struct account *account);
 

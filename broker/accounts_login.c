@@ -138,12 +138,12 @@ bool accounts_check(struct accounts *accounts, struct password_arena *arena,
 
 /* ---- who is in ---- */
 
-static const struct account_key *key_of(const struct account *account, uint64_t row)
+/* Under `lock`; NULL: it came by its password, or there is no such key any more. */
+static const struct account_key *key_of(const struct accounts *accounts,
+					const struct account *account,
+					const struct account_visitor *visitor)
 {
-	const struct account_key *key = account->keys;
-	while (key && key->row != row)
-		key = key->next;
-	return key;
+	return visitor->key ? account_table_key_of(accounts->table, account, visitor->key) : NULL;
 }
 
 static bool may_be_here(struct accounts *accounts, const struct account *account,
@@ -160,8 +160,7 @@ bool accounts_view(struct accounts *accounts, const struct account_visitor *visi
 {
 	pthread_mutex_lock(&accounts->lock);
 	const struct account *account = account_table_by_row(accounts->table, visitor->account);
-	const struct account_key *key =
-	    account && visitor->key ? key_of(account, visitor->key) : NULL;
+	const struct account_key *key = key_of(accounts, account, visitor);
 	bool here = may_be_here(accounts, account, key, visitor);
 	if (here) {
 		*view =
@@ -257,8 +256,7 @@ bool accounts_bind(struct accounts *accounts, const struct account_visitor *visi
 	uint64_t owner = auth_owner(IDENTITY_ACCOUNT, visitor->account);
 	pthread_mutex_lock(&accounts->lock);
 	const struct account *account = account_table_by_row(accounts->table, visitor->account);
-	const struct account_key *key =
-	    account && visitor->key ? key_of(account, visitor->key) : NULL;
+	const struct account_key *key = key_of(accounts, account, visitor);
 	bool here = may_be_here(accounts, account, key, visitor);
 	if (here)
 		*binding = key ? token_binding_of_key(owner, &key->record)

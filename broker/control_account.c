@@ -107,15 +107,6 @@ struct teller {
 	json_int_t count;
 };
 
-static size_t count_keys(const struct account *account)
-{
-	size_t count = 0;
-
-	for (const struct account_key *key = account->keys; key; key = key->next)
-		count++;
-	return count;
-}
-
 static void tell_account(void *self, const struct account *account)
 {
 	struct teller *teller = self;
@@ -126,7 +117,7 @@ static void tell_account(void *self, const struct account *account)
 			      (account->flags & ACCOUNT_DISABLED) != 0, "has_address",
 			      (account->flags & ACCOUNT_HAS_ADDRESS) != 0, "has_password",
 			      (account->flags & ACCOUNT_HAS_PASSWORD) != 0, "has_rights",
-			      account->rights != NULL, "keys", (json_int_t)count_keys(account)));
+			      account->rights != NULL, "keys", (json_int_t)account->key_count));
 }
 
 static void tell_rights(void *self, const struct account *account)

@@ -16,7 +16,8 @@ bool household_open_accounts(struct household *house, struct failure *failure)
 	    .vault = house->vault,
 	    .keyring = house->keys,
 	    .cost = {config->argon2_memory_kib, config->argon2_passes, PASSWORD_LANES},
-	    .known_s = household_known_time_s(house)};
+	    .known_s = household_known_time_s(house),
+	    .keys_max = ACCOUNTS_KEYS_MAX};
 
 	house->accounts = accounts_open(&setup, failure);
 	return house->accounts != NULL;

@@ -297,6 +297,7 @@ START_TEST(keys_go_with_their_account)
 	struct account *ann = add(table, 0), *bob = add(table, 0), *whose;
 	char secret[ACCOUNT_KEY_SECRET_SIZE], id[3][ACCOUNT_ID_SIZE];
 	struct account_key *keys[3];
+	uint64_t row;
 
 	for (int i = 0; i < 3; i++) {
 		keys[i] = account_key_create(secret);
@@ -310,9 +311,15 @@ START_TEST(keys_go_with_their_account)
 	ck_assert_uint_eq(account_table_next_end(table, 200), UINT64_MAX);
 	ck_assert_ptr_eq(account_table_key(table, slice_text(id[1]), &whose), keys[1]);
 	ck_assert_ptr_eq(whose, ann);
+	row = keys[1]->row;
+	ck_assert_ptr_eq(account_table_key_of(table, ann, row), keys[1]);
+	ck_assert_ptr_null(account_table_key_of(table, bob, row));
+	ck_assert_uint_eq(ann->key_count, 2);
 	account_table_remove_key(table, ann, keys[1]);
 	ck_assert_ptr_null(account_table_key(table, slice_text(id[1]), &whose));
+	ck_assert_ptr_null(account_table_key_of(table, ann, row));
 	ck_assert_ptr_null(whose);
+	ck_assert_uint_eq(ann->key_count, 1);
 	account_table_remove(table, ann);
 	ck_assert_ptr_null(account_table_key(table, slice_text(id[0]), &whose));
 	ck_assert_ptr_eq(account_table_key(table, slice_text(id[2]), &whose), keys[2]);

@@ -12,6 +12,7 @@
 Suite *accounts_suite(void);
 
 #define MINUTE_MS 60000u
+#define KEYS_MAX  3u
 
 static struct accounts *accounts;
 static struct password_cost cost = {64, 1, 4};
@@ -24,7 +25,8 @@ static const struct slice password = {(const uint8_t *)"the password", 12};
 static void open_accounts(void)
 {
 	open_vault();
-	accounts = accounts_open(&(struct accounts_setup){vault, keyring, cost, known_s}, &failure);
+	accounts = accounts_open(&(struct accounts_setup){vault, keyring, cost, known_s, KEYS_MAX},
+				 &failure);
 	ck_assert_msg(accounts != NULL, "%s", failure.text);
 }
 
@@ -285,6 +287,7 @@ START_TEST(a_key_ends_in_time)
 {
 	struct slice name = create(address);
 	char id[ACCOUNT_ID_SIZE], secret[ACCOUNT_KEY_SECRET_SIZE];
+	char other[ACCOUNT_ID_SIZE], other_secret[ACCOUNT_KEY_SECRET_SIZE];
 	struct scram_record record;
 	uint64_t now_s = moment_now().wall_s;
 
@@ -294,11 +297,33 @@ START_TEST(a_key_ends_in_time)
 	ck_assert(!accounts_key_ended(accounts));
 	while (moment_now().wall_s < now_s + 2)
 		usleep(20000);
+	for (int i = 0; i < 2; i++) { /* others come and go before it is told */
+		ck_assert(accounts_add_key(accounts, name, i ? now_s + 1000 : 0, NULL, other,
+					   other_secret, &failure));
+		ck_assert(accounts_revoke_key(accounts, slice_text(other), &failure));
+	}
 	ck_assert(accounts_key_ended(accounts));
 	ck_assert(!accounts_key_ended(accounts)); /* told once */
 	ck_assert(!stays());
 	ck_assert(!comes_in(slice_text(id), slice_text(secret)));
 	ck_assert(!accounts_find_key(accounts, slice_text(id), &record, &visitor));
+}
+END_TEST
+
+START_TEST(an_account_has_so_many_keys_at_most)
+{
+	struct slice name = create(address), other = SLICE_NONE;
+	char id[ACCOUNT_ID_SIZE], secret[ACCOUNT_KEY_SECRET_SIZE], first[ACCOUNT_NAME_SIZE];
+
+	memcpy(first, name.at, sizeof first);
+	other = create(SLICE_NONE);
+	for (unsigned i = 0; i < KEYS_MAX; i++)
+		ck_assert(
+		    accounts_add_key(accounts, slice_text(first), 0, NULL, id, secret, &failure));
+	reopen();
+	ck_assert(!accounts_add_key(accounts, slice_text(first), 0, NULL, id, secret, &failure));
+	ck_assert_ptr_nonnull(strstr(failure.text, "no account may have more than 3"));
+	ck_assert(accounts_add_key(accounts, other, 0, NULL, id, secret, &failure));
 }
 END_TEST
 
@@ -413,6 +438,7 @@ Suite *accounts_suite(void)
 				      a_password_is_hashed_anew_when_the_cost_changes,
 				      a_key_ends_in_time,
 				      a_key_that_ended_stays_so,
+				      an_account_has_so_many_keys_at_most,
 				      a_code_is_good_for_15_minutes,
 				      a_code_has_five_tries,
 				      a_later_code_takes_the_place_of_the_first,
