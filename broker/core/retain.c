@@ -66,14 +66,28 @@ static struct retained *find(const struct shard *shard, uint32_t realm, struct s
 	return slot ? retained_at(shard, slot) : NULL;
 }
 
+/* Others are the broker's own: nobody else may publish them. */
+static bool is_ordinary(struct slice topic)
+{
+	return topic.at[0] != '$';
+}
+
 /* ---- counting, here and in all shards together ---- */
 
-static void count(struct shard *shard, const struct message *message, int sign)
+/* The limits are for what clients have kept. */
+static void count_against_limits(struct shard *shard, const struct message *message, int sign)
 {
 	struct budget *all = shard->purse.budget;
 	int64_t bytes = (int64_t)message_size(message);
+	if (!is_ordinary(message_topic(message)))
+		return;
 	atomic_fetch_add_explicit(&all->retained, sign, memory_order_relaxed);
 	atomic_fetch_add_explicit(&all->retained_bytes, sign * bytes, memory_order_relaxed);
+}
+
+static void count(struct shard *shard, const struct message *message, int sign)
+{
+	count_against_limits(shard, message, sign);
 	if (sign > 0) {
 		COUNT(shard, RETAINED);
 		COUNT_N(shard, RETAINED_BYTES, message->payload_len);
@@ -94,8 +108,9 @@ bool retained_full(struct shard *shard, const struct publication *p)
 		bytes -= message_size(old->message);
 		number--;
 	}
-	return p->payload.len > 0 && (number >= settings->max_retained_messages ||
-				      bytes + message_cost(p) > settings->max_retained_bytes);
+	return p->payload.len > 0 && is_ordinary(p->topic) &&
+	       (number >= settings->max_retained_messages ||
+		bytes + message_cost(p) > settings->max_retained_bytes);
 }
 
 /* ---- setting and clearing ---- */
@@ -121,11 +136,6 @@ static void free_scan(struct shard *shard, struct scan *scan)
 	memory_free(scan);
 	if (shard->retained.scans == NULL)
 		prune_limbo(&shard->retained);
-}
-
-static bool is_ordinary(struct slice topic)
-{
-	return topic.at[0] != '$';
 }
 
 static void scan_found(struct shard *shard, const struct scan *scan, struct message **messages,

@@ -46,7 +46,8 @@ void retained_finish(struct shard *shard);
 
 party_id retained_home(const struct shard *shard, struct slice topic);
 
-/* Would this publication be refused for max_retained_*?  Known only at the topic's home. */
+/* Would this publication be refused for max_retained_*?  Known only at the topic's home.  The
+ * broker's own, whose topics begin with '$', take nobody's place and are never refused. */
 bool retained_full(struct shard *shard, const struct publication *publication);
 
 /* Keeps a publication of this owner (auth_owner(), 0: nobody's) at its home, or clears it when the

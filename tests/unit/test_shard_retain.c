@@ -230,6 +230,40 @@ START_TEST(limited)
 }
 END_TEST
 
+/* $SYS takes no client's place, and has one also when all are taken. */
+START_TEST(limits_are_for_clients)
+{
+	struct event own = {
+	    .type = EVENT_PUBLISH,
+	    .retain = true,
+	    .text = SLICE_LITERAL("$SYS/x"),
+	    .bytes = SLICE_LITERAL("1"),
+	};
+	struct peer *from;
+
+	bench_init(&bench, 1);
+	bench.settings.max_retained_messages = 1;
+	bench_start(&bench);
+	bench_event(&bench, 0, &own);
+	from = new_peer(&bench, V5, "from");
+	peer_publish(from, RETAIN | QOS(1), 1, "a", "", "x");
+	expect(from, 0x40, "0001 10");
+	own.text = SLICE_LITERAL("$SYS/y");
+	bench_event(&bench, 0, &own);
+	ck_assert_uint_eq(counted(&bench, RETAINED), 3);
+	peer_publish(from, RETAIN | QOS(1), 2, "b", "", "x");
+	expect(from, 0x40, "0002 97");
+	own.bytes = SLICE_NONE;
+	bench_event(&bench, 0, &own);
+	peer_publish(from, RETAIN | QOS(1), 3, "a", "", "");
+	peer_publish(from, RETAIN | QOS(1), 4, "b", "", "x");
+	expect(from, 0x40, "0003 10");
+	expect(from, 0x40, "0004 10");
+	ck_assert_uint_eq(counted(&bench, RETAINED), 2);
+	bench_finish(&bench);
+}
+END_TEST
+
 /* A live message that came first is newer than the retained one on its way. */
 START_TEST(live_is_newer)
 {
@@ -359,6 +393,7 @@ Suite *shard_retain_suite(void)
 	    expires,
 	    found_by_filter,
 	    limited,
+	    limits_are_for_clients,
 	    many_without_loss,
 	    live_is_newer,
 	    stopped_in_between,
