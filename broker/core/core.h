@@ -469,6 +469,8 @@ void session_free(struct shard *shard, struct session *session); /* without subs
  * and to the retained messages.  False when nobody matches. [MQTT-4.5.0-1] [MQTT3-4.5.0-1]
  * [MQTT-3.3.1-8] [MQTT3-3.3.1-12] */
 bool publish(struct shard *shard, struct publication *publication);
+/* Its last part: the home of its topic keeps it, or clears what it keeps. */
+void publish_retained(struct shard *shard, struct publication *publication);
 /* To the subscribers of this shard (those of other shards got theirs from the publisher's). */
 bool deliver_here(struct shard *shard, struct publication *publication);
 /* Its topic, to be looked up. */

@@ -65,7 +65,7 @@ static uint64_t owner_of(const struct shard *shard, const struct publisher *publ
 	return session ? rights_owner(shard, session) : 0;
 }
 
-static void retain(struct shard *shard, struct publication *publication)
+void publish_retained(struct shard *shard, struct publication *publication)
 {
 	uint64_t owner = owner_of(shard, &publication->publisher);
 	party_id home = retained_home(shard, publication->topic);
@@ -73,12 +73,15 @@ static void retain(struct shard *shard, struct publication *publication)
 		retained_set(shard, publication, owner);
 		return;
 	}
-	struct message *message = publication_message(shard, publication);
-	if (message == NULL)
+	bool clears = publication_clears(publication); /* no memory is too short for that */
+	struct message *message = clears ? NULL : publication_message(shard, publication);
+	if (message == NULL && !clears)
 		return;
 	bundles_note(&shard->bundles, home);
-	struct mail *mail = mail_create(MAIL_RETAIN, shard->party, home, SLICE_NONE);
-	mail->message = message_share(message);
+	struct mail *mail =
+	    mail_create(MAIL_RETAIN, shard->party, home, clears ? publication->topic : SLICE_NONE);
+	mail->realm = publication->realm;
+	mail->message = message ? message_share(message) : NULL;
 	mail->ticket = owner;
 	shard_post(shard, mail);
 }
@@ -90,7 +93,7 @@ bool publish(struct shard *shard, struct publication *publication)
 	struct trie_name name = publication_name(shard, publication);
 	matched |= route_match(shard, &name, &m, mail_to_party) > 0;
 	if (publication->retain)
-		retain(shard, publication);
+		publish_retained(shard, publication);
 	return matched;
 }
 

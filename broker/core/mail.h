@@ -31,8 +31,8 @@ enum mail_type {
 		       */
 	MAIL_PUBLICATIONS, /* a bundle of small ones (bundle.h), likewise */
 	MAIL_GATES,	   /* bundle of tickets: the deliveries of what came with them are done */
-	MAIL_RETAIN,	   /* message: to be kept (or, when empty, cleared) at its topic's home;
-			    * ticket: its owner */
+	MAIL_RETAIN, /* message: to be kept at its topic's home; ticket: its owner.  None: what is
+		      * kept of the topic `text` is cleared */
 	MAIL_RETAIN_SCAN,  /* text = filter, ticket = scan: send the next matching retained messages
 			    */
 	MAIL_RETAIN_FOUND, /* ticket = scan, messages; `last` when there are no more */

@@ -66,6 +66,12 @@ static inline size_t message_cost(const struct publication *p)
 	return sizeof(struct message) + p->topic.len + p->properties.len + p->payload.len;
 }
 
+/* Does it leave its topic without a retained message? */
+static inline bool publication_clears(const struct publication *p)
+{
+	return p->retain && p->payload.len == 0;
+}
+
 /* A message with one reference; NULL when the purse does not allow it. */
 struct message *message_create(struct purse *purse, const struct publication *publication);
 

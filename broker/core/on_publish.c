@@ -161,9 +161,16 @@ static bool is_dollar(struct slice topic)
 	return topic.at[0] == '$';
 }
 
-static bool memory_allows(const struct shard *shard, const struct publication *publication)
+/* What clears a retained message makes room, also where there is none for itself. */
+static bool memory_allows(struct shard *shard, struct publication *publication)
 {
-	return publication->message || purse_allows(&shard->purse, message_cost(publication));
+	size_t cost = message_cost(publication);
+	if (publication->message || purse_allows(&shard->purse, cost))
+		return true;
+	if (!publication_clears(publication))
+		return false;
+	publish_retained(shard, publication);
+	return purse_allows(&shard->purse, cost);
 }
 
 enum mqtt_reason publish_take_over(struct shard *shard, bool can_tell,
@@ -347,6 +354,8 @@ static void refuse(struct shard *shard, struct client *client, struct session *s
 {
 	if (is_too_large(shard, p))
 		COUNT(shard, DROPPED_SIZE_LIMIT);
+	if (publication_clears(publication)) /* as in memory_allows() */
+		publish_retained(shard, publication);
 	go_now(shard, client, session, p, publication, MQTT_QUOTA_EXCEEDED);
 }
 

@@ -402,7 +402,9 @@ void retained_scan_mail(struct shard *shard, struct mail *mail)
 		if (scan)
 			free_scan(shard, scan);
 	} else {
-		struct publication publication = message_publication(mail->message);
+		struct publication clearing = {.realm = mail->realm, .topic = mail->text};
+		struct publication publication =
+		    mail->message ? message_publication(mail->message) : clearing;
 		retained_set(shard, &publication, mail->ticket);
 	}
 }

@@ -264,6 +264,51 @@ START_TEST(limits_are_for_clients)
 }
 END_TEST
 
+#define LONG_TOPIC 30001 /* with the zero */
+
+static const char *long_topic(unsigned home, char topic[LONG_TOPIC])
+{
+	memset(topic, 't', LONG_TOPIC - 1);
+	topic[LONG_TOPIC - 1] = '\0';
+	while (shard_home(bench.shards[0], slice_text(topic)) != home)
+		topic[0]++;
+	return topic;
+}
+
+/* A full memory keeps nobody from clearing, also at another shard: it makes room. */
+START_TEST(cleared_when_memory_is_full)
+{
+	static char here[LONG_TOPIC], there[LONG_TOPIC], payload[20001];
+	struct mqtt_connect lasting = connect_lasting(V5, "", 100);
+	const char *names[2];
+	struct peer *from;
+	char topic[16];
+
+	bench_init(&bench, 2);
+	bench.durable = true;
+	bench_start(&bench);
+	memset(payload, 'p', sizeof payload - 1);
+	names[0] = bench_name(&bench, 0, "from");
+	lasting.client_id = slice_text(names[0]);
+	from = come_up(&bench, 0, &lasting, false);
+	peer_publish(from, RETAIN, 0, long_topic(0, here), "", "x");
+	peer_publish(from, RETAIN, 0, long_topic(1, there), "", "x");
+	atomic_store(&bench.budget.limit, 0);
+	for (int i = 0; counted(&bench, DROPPED_MEMORY) == 0; i++) {
+		snprintf(topic, sizeof topic, "%d", i);
+		peer_publish(from, RETAIN, 0, topic, "", payload);
+	}
+	uint64_t kept = counted(&bench, RETAINED);
+	peer_publish(from, RETAIN | QOS(2), 1, there, "", ""); /* whose record needs room */
+	expect(from, 0x50, "0001 97");
+	ck_assert_uint_eq(counted(&bench, RETAINED), kept - 1);
+	peer_publish(from, RETAIN | QOS(1), 2, here, "", "");
+	expect(from, 0x40, "0002 10");
+	ck_assert_uint_eq(counted(&bench, RETAINED), kept - 2);
+	bench_finish(&bench);
+}
+END_TEST
+
 /* A live message that came first is newer than the retained one on its way. */
 START_TEST(live_is_newer)
 {
@@ -394,6 +439,7 @@ Suite *shard_retain_suite(void)
 	    found_by_filter,
 	    limited,
 	    limits_are_for_clients,
+	    cleared_when_memory_is_full,
 	    many_without_loss,
 	    live_is_newer,
 	    stopped_in_between,
