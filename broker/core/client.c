@@ -339,6 +339,9 @@ static bool size_allowed(struct shard *shard, struct client *client, size_t size
 	    lobby ? shard->settings->connect_bytes_max : shard->settings->max_packet_size;
 	if (size <= limit)
 		return true;
+	if (!lobby && size <= shard->told_before.max_packet_size &&
+	    came_before_settings(shard, client))
+		return true;
 	violation(shard, client, MQTT_PACKET_TOO_LARGE, "larger than the maximum packet size");
 	return false;
 }

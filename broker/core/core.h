@@ -241,6 +241,16 @@ struct match_identifier {
 	uint32_t next;
 };
 
+/*
+ * What CONNACK may have told who came before the last change of the settings: at most what has
+ * ever been told, so that nobody is disconnected who keeps to it.
+ */
+struct told_before {
+	uint64_t serial; /* of the last of those clients */
+	uint32_t max_packet_size;
+	bool retain_available;
+};
+
 /* What accounts publish: charge.h. */
 struct charges {
 	struct tally_counts *sessions; /* by slot: of a client that is connected */
@@ -257,6 +267,7 @@ struct shard {
 	uint64_t known_ms; /* of `now`: it was... */
 	uint64_t known_s;  /* ...as late as that then, whatever the clock says; session_now_s() */
 	const struct core_settings *settings;
+	struct told_before told_before;
 	struct auth *auth;
 	const struct identity *identity; /* of the client whose bytes are being handled, or NULL */
 	struct purse purse;
@@ -339,6 +350,12 @@ uint64_t shard_random(struct shard *shard);
 void *shard_grow(void *at, uint32_t *room, uint32_t need, size_t size);
 /* Charges what tries have come to; after each event, and for each of many filters of one. */
 void shard_charge_tries(struct shard *shard);
+
+/* Is the client one of those of told_before? */
+static inline bool came_before_settings(const struct shard *shard, const struct client *client)
+{
+	return client->serial <= shard->told_before.serial;
+}
 
 /* client.c */
 #define CLIENT_PAGE 256u

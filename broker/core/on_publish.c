@@ -28,7 +28,8 @@ static enum mqtt_reason check(const struct shard *shard, const struct client *cl
 		return MQTT_PROTOCOL_ERROR; /* [MQTT-3.3.4-6] */
 	if (p->qos > client->listener->max_qos)
 		return MQTT_QOS_NOT_SUPPORTED; /* [MQTT-3.2.2-11] */
-	if (p->retain && !shard->settings->retain_available)
+	if (p->retain && !shard->settings->retain_available &&
+	    !(shard->told_before.retain_available && came_before_settings(shard, client)))
 		return MQTT_RETAIN_NOT_SUPPORTED; /* [MQTT-3.2.2-14] */
 	return MQTT_SUCCESS;
 }

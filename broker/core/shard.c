@@ -332,6 +332,11 @@ static void on_kick(struct shard *shard, const struct event *event)
 
 static void on_settings(struct shard *shard, const struct event *event)
 {
+	struct told_before *told = &shard->told_before;
+	told->serial = shard->serial;
+	if (shard->settings->max_packet_size > told->max_packet_size)
+		told->max_packet_size = shard->settings->max_packet_size;
+	told->retain_available |= shard->settings->retain_available;
 	shard->settings = event->settings;
 }
 

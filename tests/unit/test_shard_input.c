@@ -358,6 +358,23 @@ START_TEST(less_than_connack_said)
 	expect(after, 0x50, "0001");
 	peer_publish(after, QOS(2), 2, "t", "", "x");
 	expect_end(after, MQTT_RECEIVE_MAXIMUM_EXCEEDED);
+	fewer.max_packet_size = 40;
+	fewer.retain_available = false;
+	bench_event(&bench, 0, &event);
+	peer_publish(before, RETAIN | QOS(2), 3, "t", "",
+		     "more than 40 bytes of a message, and retained");
+	expect(before, 0x50, "0003");
+	ck_assert_uint_eq(counted(&bench, RETAINED), 1);
+	after = new_peer(&bench, V5, "after");
+	peer_publish(after, RETAIN, 0, "t", "", "x");
+	expect_end(after, MQTT_RETAIN_NOT_SUPPORTED);
+	after = new_peer(&bench, V5, "after");
+	peer_publish(after, 0, 0, "t", "", "more than 40 bytes of a message, not retained");
+	expect_end(after, MQTT_PACKET_TOO_LARGE);
+	bench_event(&bench, 0, &event); /* once more: nobody knows what it was before */
+	peer_publish(before, 0, 0, "t", "", "more than 40 bytes of a message, not retained");
+	peer_send(before, 0xC0, "");
+	expect(before, 0xD0, "");
 	bench_finish(&bench);
 }
 END_TEST
