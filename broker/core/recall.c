@@ -5,9 +5,12 @@
 struct holder {
 	uint64_t envelope;
 	struct share_member who; /* what the member's shard knows has session and party alone */
-	uint64_t share;		 /* row of the shared subscription that it came by, 0 for none */
-	uint32_t group; /* slot: what the group's home knows; 0: what the member's shard knows */
+	union {
+		uint64_t share; /* row of the shared subscription that it came by, 0 for none */
+		uint64_t group; /* at_home: hash of its name, as in share.c */
+	};
 	uint16_t packet_id; /* 0: its exchange is over */
+	bool at_home;	    /* what the group's home knows; else what the member's shard does */
 };
 
 void recall_init(struct recall *recall)
@@ -204,7 +207,7 @@ static const struct holder *holder_of(const struct shard *shard, uint64_t envelo
 	uint32_t n = first_of(recall, envelope, &probe);
 	while (n != 0) {
 		const struct holder *holder = holder_at(recall, n);
-		if (holder->group == 0 && holder->who.session == session->number &&
+		if (!holder->at_home && holder->who.session == session->number &&
 		    came_by(holder, session, membership))
 			return holder;
 		n = next_of(recall, envelope, index_next(&recall->index, &probe), &probe);
@@ -251,26 +254,33 @@ void recall_envelope_end(struct shard *shard, uint64_t envelope)
 		struct holder holder = *holder_at(recall, n);
 		index_remove(&recall->index, hash_mix(envelope), n);
 		slab_remove(&recall->holders, n);
-		if (holder.group == 0 && holder.packet_id != 0)
+		if (!holder.at_home && holder.packet_id != 0)
 			release(shard, &holder);
 	}
 }
 
 /* ---- shared subscriptions ---- */
 
-void recall_share_holds(struct shard *shard, uint32_t group, const struct mail *mail)
+void recall_share_holds(struct shard *shard, uint64_t group, const struct mail *mail)
 {
-	add_holder(shard,
-		   (struct holder){.envelope = mail->ticket, .who = mail->member, .group = group});
+	add_holder(shard, (struct holder){.envelope = mail->ticket,
+					  .who = mail->member,
+					  .group = group,
+					  .at_home = true});
 }
 
-bool recall_holder(const struct shard *shard, uint64_t envelope, uint32_t group,
+static bool is_of(const struct holder *holder, uint64_t group)
+{
+	return holder->at_home && holder->group == group;
+}
+
+bool recall_holder(const struct shard *shard, uint64_t envelope, uint64_t group,
 		   struct share_member *member)
 {
 	const struct recall *recall = &shard->recall;
 	struct index_probe probe;
 	uint32_t n = first_of(recall, envelope, &probe);
-	while (n != 0 && holder_at(recall, n)->group != group)
+	while (n != 0 && !is_of(holder_at(recall, n), group))
 		n = next_of(recall, envelope, index_next(&recall->index, &probe), &probe);
 	if (n == 0)
 		return false;

@@ -69,12 +69,15 @@ void recall_session_end(struct shard *shard, struct session *session);
 bool recall_takes(struct shard *shard, struct session *session, struct publication *publication,
 		  uint8_t qos, bool retain, struct identifier_list identifiers);
 
-/* The member of the group in this slot that has it, into *member; false when nobody has. */
-bool recall_holder(const struct shard *shard, uint64_t envelope, uint32_t group,
+/*
+ * The member of the group that has it, into *member; false when nobody has.  A group is known by
+ * the keyed hash of its name: it may end, and begin again, while its members of then hold messages.
+ */
+bool recall_holder(const struct shard *shard, uint64_t envelope, uint64_t group,
 		   struct share_member *member);
 
-/* MAIL_ENVELOPE_END, and MAIL_SHARE_HOLDS for the group in this slot. */
+/* MAIL_ENVELOPE_END, and MAIL_SHARE_HOLDS for a group. */
 void recall_envelope_end(struct shard *shard, uint64_t envelope);
-void recall_share_holds(struct shard *shard, uint32_t group, const struct mail *mail);
+void recall_share_holds(struct shard *shard, uint64_t group, const struct mail *mail);
 
 #endif

@@ -319,7 +319,7 @@ static bool give_holder(struct shard *shard, struct share_group *group,
 			struct publication *publication)
 {
 	struct share_member who;
-	if (!publication->again || !recall_holder(shard, publication->envelope, group->slot, &who))
+	if (!publication->again || !recall_holder(shard, publication->envelope, group->hash, &who))
 		return false;
 	const struct member *member = find_member(group, who);
 	if (member && member->who.membership == who.membership)
@@ -480,7 +480,7 @@ static void holds(struct shard *shard, const struct mail *mail)
 {
 	const struct share_group *group = find_group(shard, mail->realm, mail->text);
 	if (group)
-		recall_share_holds(shard, group->slot, mail);
+		recall_share_holds(shard, group->hash, mail);
 }
 
 void share_mail(struct shard *shard, struct mail *mail)

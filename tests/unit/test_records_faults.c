@@ -381,6 +381,33 @@ START_TEST(holder_leaves_its_group)
 }
 END_TEST
 
+/*
+ * The group itself has ended, another one stands in its place, and it was made anew elsewhere: the
+ * message stays with the member that had it, and the other group has its own. [MQTT-4.8.2-5]
+ */
+START_TEST(group_is_made_anew)
+{
+	begin(1);
+	struct peer *from = new_lasting("from"), *to = new_lasting("to"), *other;
+	subscribe(to, "$share/g/t", 2);
+	peer_publish(from, QOS(2), 5, "t", "", "x");
+	expect_publish(to, QOS(2), 1, "t", "", "x");
+	bench_restart(&bench);
+	to = back("to");
+	peer_send(to, 0xA2, "0009 00 000A '$share/g/t'");
+	expect(to, 0xB0, "0009 00 00");
+	other = new_lasting("other");
+	subscribe_as(other, "$share/h/t", 2, 7);
+	subscribe_as(other, "$share/g/t", 2, 8);
+	from = back("from");
+	peer_publish(from, QOS(2) | DUP, 5, "t", "", "x");
+	expect_publish(to, DUP | QOS(2), 1, "t", "", "x");
+	expect_publish(other, QOS(2), 1, "t", "0B 07", "x");
+	expect_nothing(other);
+	bench_finish(&bench);
+}
+END_TEST
+
 /* A disk that is full holds up QoS 2, and not what QoS 1 has to send, also after coming back. */
 START_TEST(full_disk_and_coming_back)
 {
@@ -532,7 +559,8 @@ Suite *records_faults_suite(void)
 				full_disk_and_a_small_window,
 				recorded_while_stopping,
 				out_of_identifiers,
-				holder_leaves_its_group};
+				holder_leaves_its_group,
+				group_is_made_anew};
 	Suite *suite = suite_create("records_faults");
 	TCase *tcase = tcase_create("records_faults");
 
