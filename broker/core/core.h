@@ -85,6 +85,7 @@ struct connecting {
 	uint32_t asked_expiry_s;
 	uint32_t expiry_s;
 	uint32_t expiry_before_s; /* of the session that was there; 0: there was none */
+	uint64_t grace_before_ms; /* its session_grace_ms() */
 	uint64_t who;		  /* rate_who(); 0: its method has to tell, as the grant does */
 	struct auth_grant *grant; /* from the answer on until the session has it */
 	struct will *will_before; /* of the connection before: waits on if this one never is */

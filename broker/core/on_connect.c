@@ -390,8 +390,6 @@ void on_connect_stored(struct shard *shard, uint64_t serial, uint32_t link, bool
 		client_resume_reading(shard, client);
 		return;
 	}
-	/* Nothing of a new one is kept, and an old one is as it was. */
-	session_at(shard, client->session)->expiry_s = client->connecting->expiry_before_s;
 	connect_refuse(shard, client, MQTT_QUOTA_EXCEEDED, "the session could not be stored");
 }
 

@@ -246,6 +246,7 @@ void session_attach(struct shard *shard, struct session *session, struct client 
 		inflight_settle(&session->traffic->inflight); /* [MQTT-4.6.0-4] */
 	client->session = (uint32_t)session->number;
 	client->connecting->will_before = take_will(session); /* until CONNACK */
+	client->connecting->grace_before_ms = session_grace_ms(session);
 	absence_end(shard, session);
 	shared_state(shard, session, true);
 }
@@ -307,6 +308,15 @@ void session_arm(struct shard *shard, struct session *session)
 		timer_arm(&shard->timers, &absence->timer, due);
 }
 
+/* A CONNECT that had no CONNACK changes nothing, and began no session. [MQTT-3.1.3-9] */
+static void nobody_came(struct session *session, struct connecting *connecting)
+{
+	session->absence->will = connecting->will_before;
+	connecting->will_before = NULL;
+	session->absence->grace_until_ms = connecting->grace_before_ms;
+	session->expiry_s = connecting->expiry_before_s;
+}
+
 void session_detach(struct shard *shard, struct session *session, bool publish_will)
 {
 	struct client *client = session->client;
@@ -318,21 +328,20 @@ void session_detach(struct shard *shard, struct session *session, bool publish_w
 	struct absence *absence = absence_begin(shard, session);
 	absence->detached_ms = (int64_t)shard->now.ms;
 	absence->detached_s = session_now_s(shard);
-	shared_state(shard, session, false);
-	if (session->traffic) {
-		held_disconnected(shard, &session->traffic->held);
-		session->traffic->behind = false;
-	}
-	gates_let_go(shard, session);
 	if (!publish_will) { /* [MQTT-3.14.4-3] */
 		will_free(shard, will);
 		will = NULL;
 	}
 	absence->will = will;
-	if (!client->answered) { /* nobody has come back [MQTT-3.1.3-9] */
-		absence->will = client->connecting->will_before;
-		client->connecting->will_before = NULL;
+	if (!client->answered)
+		nobody_came(session, client->connecting);
+	shared_state(shard, session, false);
+	if (session->traffic) {
+		held_disconnected(shard, &session->traffic->held);
+		session->traffic->behind = false;
 	}
+	if (session_grace_ms(session) == 0)
+		gates_let_go(shard, session);
 	if (session->expiry_s == 0) {
 		session_end(shard, session);
 		return;

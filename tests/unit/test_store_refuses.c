@@ -164,6 +164,70 @@ START_TEST(refused_connect_keeps_the_will)
 }
 END_TEST
 
+/* It counts as connected since the crash, and does so still: nobody has come back. */
+START_TEST(refused_connect_ends_no_grace)
+{
+	struct mqtt_connect connect = connect_lasting(V5, "a", 1000);
+	struct peer *peer, *from;
+
+	bench_init(&bench, 1);
+	bench.durable = true;
+	bench.settings.ack_when_delivered = true;
+	bench.settings.ack_hold_max_ms = 1000;
+	bench.settings.restart_grace_ms = 5000;
+	bench_start(&bench);
+	subscribe(come_up(&bench, 0, &connect, false), "t", 1);
+	bench_restart(&bench);
+	from = new_peer(&bench, V5, "from");
+	peer_publish(from, QOS(1), 1, "t", "", "x");
+	connect.properties.session_expiry_s = 2000;
+	for (int i = 0; i < 2; i++) { /* refused, or lost before it is answered */
+		bench.hold_store = i == 1;
+		bench.refuse_batches = i == 0;
+		peer = peer_open(&bench, 0, V5);
+		peer_connect(peer, &connect);
+		if (i == 0)
+			expect_connack(peer, MQTT_QUOTA_EXCEEDED);
+		else
+			peer_lose(peer);
+		bench_pass_ms(&bench, 2000);
+		expect_nothing(from);
+	}
+	bench.hold_store = false;
+	bench_pass_ms(&bench, 900);
+	expect_nothing(from);
+	bench_pass_ms(&bench, 200);
+	expect(from, 0x40, "0001");
+	bench_finish(&bench);
+}
+END_TEST
+
+/* No CONNACK told of the session: one that comes then does not find it. */
+START_TEST(not_present_before_connack)
+{
+	struct mqtt_connect connect = connect_lasting(V5, "a", 1000);
+	struct peer *first, *second;
+
+	for (unsigned lost = 0; lost < 2; lost++) {
+		durable();
+		bench.hold_store = true;
+		first = peer_open(&bench, 0, V5);
+		peer_connect(first, &connect);
+		if (lost)
+			peer_lose(first);
+		second = peer_open(&bench, 0, V5);
+		peer_connect(second, &connect);
+		bench_store_all(&bench);
+		ck_assert(!expect_connack(second, 0).session_present);
+		bench.hold_store = false;
+		bench_restart(&bench);
+		ck_assert_uint_eq(counted(&bench, SESSIONS), 1);
+		come_up(&bench, 0, &connect, true);
+		bench_finish(&bench);
+	}
+}
+END_TEST
+
 /* What was to be deleted in a second, when the broker has no second left. */
 START_TEST(deletion_before_the_stop)
 {
@@ -200,6 +264,8 @@ Suite *store_refuses_suite(void)
 	    refused_and_taken_over,
 	    refused_connect_ends_no_session,
 	    refused_connect_keeps_the_will,
+	    refused_connect_ends_no_grace,
+	    not_present_before_connack,
 	    deletion_before_the_stop,
 	};
 
