@@ -60,10 +60,20 @@ static bool is_told(const struct session *session)
 	       session->client->version == MQTT_VERSION_5_0;
 }
 
+static enum mqtt_reason forward(struct shard *shard, const struct session *session,
+				const struct arrival *arrival)
+{
+	struct publication publication = message_publication(arrival->message);
+	publication.gate = arrival->gate;
+	bool told = is_told(session) && publication.qos > 0;
+	return publish_take_over(shard, told, &publication);
+}
+
 /*
  * One was refused and will be sent again: those behind it, too, in their order.  It is
- * as if they had never come.  One whose record is under way has its end when, and if,
- * it is there: a full disk is not to be asked for the end of what never was.
+ * as if they had never come; but nobody sends one of QoS 0 again.  One whose record is under way
+ * has its end when, and if, it is there: a full disk is not to be asked for the end of what never
+ * was.
  */
 static void forget_behind(struct shard *shard, struct session *session)
 {
@@ -73,6 +83,8 @@ static void forget_behind(struct shard *shard, struct session *session)
 		if (arrival.message->envelope && arrival.state == ARRIVAL_READY)
 			step_inbound(shard, session, STEP_INBOUND_END, arrival.packet_id,
 				     arrival.message->envelope);
+		if (arrival.message->qos == 0)
+			forward(shard, session, &arrival);
 		if (ack && ack->gate == arrival.gate && ack->gate != 0)
 			held_drop(shard, session, ack);
 		gate_release(shard, arrival.gate);
@@ -97,10 +109,7 @@ static void go(struct shard *shard, struct session *session, const struct arriva
 	enum mqtt_reason reason = MQTT_QUOTA_EXCEEDED;
 	uint64_t envelope = arrival->message->envelope;
 	if (arrival->state == ARRIVAL_READY) {
-		struct publication publication = message_publication(arrival->message);
-		publication.gate = arrival->gate;
-		bool told = is_told(session) && publication.qos > 0;
-		reason = publish_take_over(shard, told, &publication);
+		reason = forward(shard, session, arrival);
 		if (mqtt_reason_is_error((uint8_t)reason) && envelope)
 			step_inbound(shard, session, STEP_INBOUND_END, arrival->packet_id,
 				     envelope);
@@ -148,6 +157,9 @@ void arrivals_clear(struct shard *shard, struct session *session)
 {
 	while (traffic_of(session)->arrivals.first) {
 		struct arrival arrival = take_first(shard, session);
+		const struct publisher *from = &arrival.message->publisher;
+		if (arrival.message->qos == 0) /* nobody will send it again */
+			delivery_dropped(shard, NULL, from, 0, ROUTE_SESSION_ENDED);
 		gate_release(shard, arrival.gate);
 		message_release(arrival.message, &shard->purse);
 	}

@@ -118,6 +118,35 @@ START_TEST(in_their_order)
 }
 END_TEST
 
+/* One of QoS 0 behind a message that is refused, or whose session ends: nobody sends it again. */
+START_TEST(at_most_once_behind_a_refusal)
+{
+	begin(1);
+	struct peer *from = new_lasting("from");
+	struct peer *to = new_lasting("to");
+	subscribe(to, "#", 0);
+	bench.hold_store = true;
+	peer_publish(from, QOS(2) | RETAIN, 1, "t", "", "x");
+	peer_publish(from, QOS(0) | RETAIN, 0, "t", "", "y");
+	peer_lose(from);
+	expect_nothing(to);
+	bench.refuse_batches = 1;
+	bench_store_all(&bench);
+	expect_publish(to, QOS(0), 0, "t", "", "y");
+	ck_assert_uint_eq(counted(&bench, RETAINED), 1);
+	bench.hold_store = false;
+	from = back("from");
+	bench.hold_store = true;
+	peer_publish(from, QOS(2) | RETAIN, 1, "t", "", "x");
+	peer_publish(from, QOS(0) | RETAIN, 0, "t", "", "z");
+	peer_send(from, 0xE0, "00 05 11 00000000");
+	ck_assert_uint_eq(counted(&bench, DROPPED_SESSION_END), 1);
+	bench_store_all(&bench);
+	expect_nothing(to);
+	bench_finish(&bench);
+}
+END_TEST
+
 /* An identifier is not given again until the store knows of its end. [MQTT-2.2.1-4] */
 START_TEST(identifiers_wait_for_their_end)
 {
@@ -505,6 +534,7 @@ Suite *records_suite(void)
 				others_wait_for_nothing,
 				waits_across_shards,
 				in_their_order,
+				at_most_once_behind_a_refusal,
 				identifiers_wait_for_their_end,
 				refused_publish,
 				refused_with_others_behind,
