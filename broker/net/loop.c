@@ -95,31 +95,13 @@ void loop_finish(struct loop *loop)
 
 /* ---- links */
 
-/* What epoll should wait for, given what the link waits for. */
-static void arm(struct loop *loop, uint32_t number, struct link *link)
-{
-	uint8_t want =
-	    (uint8_t)((link->held ? 0u : LINK_ARMED_IN) | (link->unsent ? LINK_ARMED_OUT : 0u) |
-		      (link->held && link->hung ? LINK_ARMED_ONCE : 0u));
-
-	if (want == link->armed)
-		return;
-	struct epoll_event event = {.data.u64 = number};
-
-	event.events = (want & LINK_ARMED_IN ? (uint32_t)EPOLLIN : 0u) |
-		       (want & LINK_ARMED_OUT ? (uint32_t)EPOLLOUT : 0u) |
-		       (want & LINK_ARMED_ONCE ? (uint32_t)EPOLLET : 0u);
-	must(epoll_ctl(loop->epoll, EPOLL_CTL_MOD, link->stream.fd, &event) == 0);
-	link->armed = want & LINK_ARMED_ALL;
-}
-
 /* What the stream itself has to say did not fit into the socket. */
 static void wait_for_backlog(struct loop *loop, uint32_t number, struct link *link)
 {
 	if (!link->stream.backlog || link->unsent)
 		return;
 	link->unsent = true;
-	arm(loop, number, link);
+	loop_arm(loop, number, link);
 }
 
 static void add_gone(struct loop *loop, uint32_t number)
@@ -144,15 +126,13 @@ bool loop_add_link(struct loop *loop, struct stream stream, struct listener *lis
 		   const struct listener_settings *settings, uint64_t opened_ms, uint32_t *number)
 {
 	struct link *link = link_table_take(&loop->links, number);
-	struct epoll_event event = {.events = EPOLLIN, .data.u64 = *number};
 
 	link->stream = stream;
 	stream_adopt(&link->stream, shard_shelf(loop->shard));
 	link->listener = listener;
 	link->settings = settings;
-	link->armed = LINK_ARMED_IN;
 	link->opening = true;
-	if (epoll_ctl(loop->epoll, EPOLL_CTL_ADD, stream.fd, &event) != 0) {
+	if (!loop_arm_new(loop, *number, link)) {
 		close_link(loop, *number, link);
 		return false;
 	}
@@ -168,7 +148,7 @@ bool loop_add_link(struct loop *loop, struct stream stream, struct listener *lis
 static void pause_link(struct loop *loop, uint32_t number, struct link *link)
 {
 	link->held = (link->held | LINK_HELD_PRESSURE) & LINK_HELD_ALL;
-	arm(loop, number, link);
+	loop_arm(loop, number, link);
 	patience_add(&loop->paused,
 		     (struct patience_entry){.until_ms = loop->now.ms + LOOP_PAUSE_MS,
 					     .link = number,
@@ -215,7 +195,7 @@ ssize_t loop_read_stream(struct loop *loop, struct link *link)
 static void wait_for_end(struct loop *loop, uint32_t number, struct link *link)
 {
 	link->state = LINK_LINGERING;
-	arm(loop, number, link);
+	loop_arm(loop, number, link);
 	add_gone(loop, number);
 	patience_add(&loop->lingering,
 		     (struct patience_entry){.until_ms = loop->now.ms + LOOP_LINGER_MS,
@@ -270,7 +250,8 @@ static void take_told(struct loop *loop, uint32_t number, struct link *link)
 	loop_count_link(link, count);
 }
 
-static void read_link(struct loop *loop, uint32_t number, struct link *link)
+/* `over`: epoll says that the peer sends no more, or that the connection is broken. */
+static void read_link(struct loop *loop, uint32_t number, struct link *link, bool over)
 {
 	ssize_t n =
 	    link->stream.opening ? loop_read_opening(loop, link) : loop_read_stream(loop, link);
@@ -290,6 +271,8 @@ static void read_link(struct loop *loop, uint32_t number, struct link *link)
 		take_told(loop, number, link);
 	if (link->state == LINK_BROKEN)
 		return;
+	if (over || n == LOOP_READ_SIZE)
+		loop_arm_again(loop, number, link);
 	wait_for_backlog(loop, number, link);
 	if (n > 0 && link->state == LINK_OPEN) {
 		loop->before(loop->self);
@@ -338,15 +321,18 @@ static bool write_some(struct loop *loop, uint32_t number, struct link *link)
 
 static void write_link(struct loop *loop, uint32_t number, struct link *link)
 {
-	for (int i = 0; i < WRITES_MAX || link->mute; i++)
-		if (!write_some(loop, number, link))
-			break;
+	bool more = true;
+
+	for (int i = 0; more && (i < WRITES_MAX || link->mute); i++)
+		more = write_some(loop, number, link);
 	if (link->state == LINK_BROKEN)
 		return;
 	if (link->state == LINK_CLOSING && !link->unsent)
 		linger(loop, number, link);
+	else if (more)
+		loop_arm_again(loop, number, link);
 	else
-		arm(loop, number, link);
+		loop_arm(loop, number, link);
 }
 
 static struct link *living(struct loop *loop, uint32_t number)
@@ -374,7 +360,7 @@ void loop_close(struct loop *loop, uint32_t number)
 	link->state = LINK_CLOSING;
 	link->held = 0;
 	if (link->unsent)
-		arm(loop, number, link);
+		loop_arm(loop, number, link);
 	else
 		write_link(loop, number, link);
 	if (link->state == LINK_CLOSING)
@@ -394,7 +380,7 @@ void loop_read(struct loop *loop, uint32_t number, bool on)
 		link->held = link->held & LINK_HELD_PRESSURE;
 	else
 		link->held = (link->held | LINK_HELD_CORE) & LINK_HELD_ALL;
-	arm(loop, number, link);
+	loop_arm(loop, number, link);
 }
 
 struct moved_link *loop_release(struct loop *loop, uint32_t number, uint64_t opened_ms,
@@ -511,7 +497,7 @@ static void hang_up(struct loop *loop, uint32_t number, struct link *link)
 		close_link(loop, number, link);
 	} else if (link->state == LINK_OPEN && link->held) {
 		link->hung = true;
-		arm(loop, number, link);
+		loop_arm(loop, number, link);
 	} else {
 		loop_break_link(loop, number, link);
 	}
@@ -530,7 +516,7 @@ static void serve_link(struct loop *loop, uint32_t number, uint32_t events)
 	if (link->state == LINK_BROKEN || link->state == LINK_FREE)
 		return;
 	if (events & EPOLLIN)
-		read_link(loop, number, link);
+		read_link(loop, number, link, events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR));
 	else if (events & (EPOLLHUP | EPOLLERR))
 		hang_up(loop, number, link);
 }
@@ -550,7 +536,7 @@ static void read_again(struct loop *loop, struct patience_entry entry)
 	if (!link)
 		return;
 	link->held = link->held & LINK_HELD_CORE;
-	arm(loop, entry.link, link);
+	loop_arm(loop, entry.link, link);
 }
 
 static void serve_deadlines(struct loop *loop)

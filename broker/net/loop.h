@@ -12,7 +12,7 @@
  *	while (loop_settle(loop));
  *
  * Each ready link is read once per turn into one buffer, and written at most a
- * few times: fairness comes from epoll being level-triggered.
+ * few times: what is left then has its turn in the next one (loop_arm.c).
  *
  * Closing: the last bytes get FLUSH_MS to leave; then we say that we send no more
  * and wait LINGER_MS for the peer to close, discarding what it still sends.  A

@@ -2,6 +2,7 @@
  * loop_internal.h - what the files of the loop share; nobody else includes it.
  *
  *	loop.c       links: their bytes, their end, the turn
+ *	loop_arm.c   what epoll tells of a link
  *	loop_door.c  listening sockets
  *	loop_open.c  handshakes, and who is still welcome after a reload
  */
@@ -28,6 +29,17 @@ ssize_t loop_read_stream(struct loop *loop, struct link *link);
 
 /* The connection failed or ended, or we end it: no more bytes either way. */
 void loop_break_link(struct loop *loop, uint32_t number, struct link *link);
+
+/* ---- loop_arm.c */
+
+/* Takes a link into epoll.  False when that could not be (memory). */
+bool loop_arm_new(struct loop *loop, uint32_t number, struct link *link);
+
+/* The link waits for something else now, or does not: epoll is asked if so. */
+void loop_arm(struct loop *loop, uint32_t number, struct link *link);
+
+/* We stopped before the socket did: what is there is to be told of once more. */
+void loop_arm_again(struct loop *loop, uint32_t number, struct link *link);
 
 /* ---- loop_door.c */
 

@@ -50,6 +50,8 @@ struct stream {
 };
 
 struct stream_class {
+	/* A read that gives less than there was room for has left nothing in the socket. */
+	bool drains;
 	/*
 	 * The stream belongs to the thread of this shelf now; comes before all others, and again
 	 * when it has moved.  Missing: nothing is kept.

@@ -47,6 +47,7 @@ static void tcp_close(struct stream *stream)
 }
 
 const struct stream_class tcp_stream = {
+    .drains = true,
     .read = tcp_read,
     .write = tcp_write,
     .finish = tcp_finish,
