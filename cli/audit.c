@@ -1,6 +1,7 @@
 /* audit.c - `metrino audit`: the arguments, and where the log is. */
 #include "cli/audit.h"
 #include "cli/command.h"
+#include "cli/shown_url.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -100,9 +101,11 @@ static bool read_arguments(struct audit_request *r, int argc, char **argv, struc
 		else if (flag)
 			*flag = true;
 		else if (argv[i][0] == '-' && argv[i][1] != '\0')
-			return failure_set(failure, "Unknown option '%.80s'.", argv[i]);
+			return failure_set(failure, "Unknown option '%.80s'.",
+					   shown_url(argv[i]).text);
 		else if (r->operand)
-			return failure_set(failure, "'%.80s' is too many.", argv[i]);
+			return failure_set(failure, "'%.80s' is too many.",
+					   shown_url(argv[i]).text);
 		else
 			r->operand = argv[i];
 	}
@@ -129,7 +132,7 @@ static bool check_operand(size_t which, struct audit_request *r, struct failure 
 
 	if (needed == NULL && r->operand && r->data)
 		return failure_set(failure, "'%.80s' is too many: --data names the log already.",
-				   r->operand);
+				   shown_url(r->operand).text);
 	if (needed == NULL && r->operand)
 		r->data = r->operand;
 	if (needed && !r->operand && !(commands[which].instead && r->from))
@@ -159,6 +162,22 @@ static bool check_options(size_t which, const struct audit_request *r, struct fa
 		if (options[i].given && !strstr(options[i].of, commands[which].name))
 			return failure_set(failure, "%s does not take %s, which is for: %s.",
 					   commands[which].name, options[i].name, options[i].of);
+	return true;
+}
+
+/* Who gives a URL in the place of a file would be told that there is no such file. */
+static bool refuse_urls(size_t which, const struct audit_request *r, struct failure *failure)
+{
+	const bool follows = commands[which].run == audit_follow;
+	const char *const files[] = {follows ? NULL : r->operand, r->data, r->vkey, r->from,
+				     r->copy};
+
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
+		if (files[i] && strstr(files[i], "://"))
+			return failure_set(failure,
+					   "'%.200s' is a URL; only follow reads from one, into "
+					   "the directory that --copy names.",
+					   shown_url(files[i]).text);
 	return true;
 }
 
@@ -275,6 +294,7 @@ int command_audit(int argc, char **argv)
 	else if (!find_command(argc, argv, &which, &failure) ||
 		 !read_arguments(&request, argc - 1, argv + 1, &failure) ||
 		 (!request.help && !(check_options(which, &request, &failure) &&
+				     refuse_urls(which, &request, &failure) &&
 				     check_operand(which, &request, &failure))))
 		return command_misused("audit", &failure);
 	if (request.help) {

@@ -1,4 +1,5 @@
 #include "cli/dial.h"
+#include "cli/shown_url.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -100,8 +101,8 @@ int dial(const struct dial_target *target, struct failure *failure)
 	snprintf(port, sizeof(port), "%u", target->port);
 	status = getaddrinfo(target->host, port, &hints, &found);
 	if (status != 0) {
-		failure_set(failure, "Unable to connect (Lookup error.): %.200s: %s", target->host,
-			    gai_strerror(status));
+		failure_set(failure, "Unable to connect (Lookup error.): %.200s: %s",
+			    shown_url(target->host).text, gai_strerror(status));
 		return -1;
 	}
 	for (const struct addrinfo *a = found; a != NULL && fd < 0; a = a->ai_next)

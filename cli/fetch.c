@@ -1,5 +1,6 @@
 /* fetch.c - see fetch.h; the one file that knows libcurl. */
 #include "cli/fetch.h"
+#include "cli/shown_url.h"
 
 #include <curl/curl.h>
 #include <stdio.h>
@@ -50,7 +51,8 @@ struct fetch *fetch_create(const char *base, struct failure *failure)
 	const size_t len = strlen(base);
 
 	if (strncmp(base, "http://", 7) != 0 && strncmp(base, "https://", 8) != 0) {
-		failure_set(failure, "%.300s: not a URL; one is https://HOST/log/", base);
+		failure_set(failure, "%.300s: not a URL; one is https://HOST/log/",
+			    shown_url(base).text);
 		return NULL;
 	}
 	if (len + 2 >= URL_SIZE) {
@@ -88,13 +90,14 @@ static enum audit_found judge(CURLcode code, long status, const struct body *bod
 			      struct failure *failure)
 {
 	const bool answered = code == CURLE_OK || code == CURLE_HTTP_RETURNED_ERROR;
+	const struct shown_url shown = shown_url(url);
 
 	if (body->too_long)
-		failure_set(failure, "%.300s: is longer than %zu bytes", url, body->max);
+		failure_set(failure, "%.300s: is longer than %zu bytes", shown.text, body->max);
 	else if (!answered)
-		failure_set(failure, "%.300s: %s", url, curl_easy_strerror(code));
+		failure_set(failure, "%.300s: %s", shown.text, curl_easy_strerror(code));
 	else if (status != 200)
-		failure_set(failure, "%.300s: the server answers %ld", url, status);
+		failure_set(failure, "%.300s: the server answers %ld", shown.text, status);
 	else
 		return AUDIT_FOUND;
 	return answered && status == 404 ? AUDIT_NOT_THERE : AUDIT_UNREADABLE;

@@ -8,7 +8,7 @@
  * Who is told 429 or 503 waits and asks again, as long and as often as that is of use.
  *
  * Ownership: fetch_create() gives, fetch_destroy() takes.
- * Failure: with the URL, and what the server said.
+ * Failure: with the URL, but no password that stands in it, and what the server said.
  * Thread: the main thread.
  */
 #ifndef CLI_FETCH_H

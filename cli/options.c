@@ -1,4 +1,5 @@
 #include "cli/options_internal.h"
+#include "cli/shown_url.h"
 
 #include "proto/topic.h"
 
@@ -426,7 +427,7 @@ static bool unknown_flag(const struct options *o, const char *word, struct failu
 	if (nearest != NULL)
 		return failure_set(failure, "Unknown option '%.80s'. Did you mean '%s'?", word,
 				   nearest);
-	return failure_set(failure, "Unknown option '%.80s'.", word);
+	return failure_set(failure, "Unknown option '%.80s'.", shown_url(word).text);
 }
 
 static const struct flag *find_flag(const struct options *o, const char *word)
@@ -465,7 +466,8 @@ bool options_read(struct options *o, int argc, char **argv, struct failure *fail
 		} else if (!f->take(o, f, used > 0 ? argv[i + 1] : NULL, failure)) {
 			return false;
 		}
-		if (f->take == take_password || f->take == take_psk)
+		if (f->take == take_password || f->take == take_psk ||
+		    (f->take == options_take_url && strchr(argv[i + 1], '@')))
 			memset(argv[i + 1], '*', strlen(argv[i + 1]));
 		i += used;
 	}

@@ -234,6 +234,21 @@ class Follow(FollowTest):
             self.assertIn(phrase, done.stderr.decode())
         self.assertIn("--copy", run(METRINO, "audit", "follow", self.data).stderr.decode())
 
+    def test_no_password_of_a_url_is_shown(self):
+        """Whatever is wrong with it, and whoever was given it by mistake."""
+        long = 64 * "h"  # no name may have such a part, so nobody is asked for it
+        for url in ("https://me:s3cret@127.0.0.1:9/log", f"ftp://me:s3cret@{long}/log", "http://me:s3/cret@host/log", "http://me:s3@cret@127.0.0.1:9/log"):
+            for command in (("audit", "follow", url, "--copy", self.copy), ("audit", "follow", self.data, "--copy", url), ("audit", "verify", url),
+                            ("audit", "check", url), ("audit", "follow", self.data, url), ("audit", "tail", self.data, url),
+                            ("sub", url), ("bench", url), ("sub", "-t", "a", "-h", f"mqtt://me:s3cret@{long}")):
+                done = run(METRINO, *command)
+                said = (done.stdout + done.stderr).decode()
+                with self.subTest(command=command, said=said):
+                    self.assertEqual(done.returncode, 1)
+                    for part in ("me:", "s3", "cret"):
+                        self.assertNotIn(part, said)
+        self.assertIn("https://...@127.0.0.1:9/log/", self.follow("https://me:s3cret@127.0.0.1:9/log").stderr.decode())
+
 
 @own_only("an audit log")
 class Schedule(FollowTest):

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "cli/options.h"
+#include "cli/shown_url.h"
 
 #define WORDS_MAX 40
 
@@ -178,6 +179,48 @@ START_TEST(a_password_does_not_stay_in_the_arguments)
 }
 END_TEST
 
+START_TEST(nor_does_one_in_a_url)
+{
+	char flag[] = "-L", open[] = "mqtt://h/t", secret[] = "mqtt://u:p@h/t";
+	char *with[] = {flag, secret}, *without[] = {flag, open};
+	struct failure failure;
+	struct options o;
+
+	options_init(&o, OPTION_PUB);
+	ck_assert(options_read(&o, 2, with, &failure));
+	ck_assert_str_eq(o.password, "p");
+	ck_assert_str_eq(o.host, "h");
+	ck_assert_str_eq(o.topics.at[0], "t");
+	ck_assert_str_eq(secret, "**************");
+	options_finish(&o);
+	ck_assert(options_read(&o, 2, without, &failure));
+	ck_assert_str_eq(open, "mqtt://h/t"); /* `ps` may tell what we do */
+	options_finish(&o);
+}
+END_TEST
+
+START_TEST(a_url_is_shown_without_its_password)
+{
+	static const struct {
+		const char *url, *shown;
+	} cases[] = {
+	    {"https://me:secret@host:1/log/", "https://...@host:1/log/"},
+	    {"https://me:se@c/ret@host/log", "https://...@host/log"},
+	    {"https://me@host", "https://...@host"},
+	    {"https://host/log", "https://host/log"},
+	    {"/srv/me@work/log", "/srv/me@work/log"},
+	    {"", ""},
+	};
+	char secret[1024];
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		ck_assert_str_eq(shown_url(cases[i].url).text, cases[i].shown);
+	/* Cut off, it would have no @ any more. */
+	snprintf(secret, sizeof(secret), "https://me:%0600d@host/", 0);
+	ck_assert_str_eq(shown_url(secret).text, "https://...@host/");
+}
+END_TEST
+
 START_TEST(complaints_name_what_would_be_right)
 {
 	const struct {
@@ -298,6 +341,8 @@ Suite *cli_options_suite(void)
 	tcase_add_test(all, a_request);
 	tcase_add_test(all, properties_of_packets);
 	tcase_add_test(all, a_password_does_not_stay_in_the_arguments);
+	tcase_add_test(all, nor_does_one_in_a_url);
+	tcase_add_test(all, a_url_is_shown_without_its_password);
 	tcase_add_test(all, complaints_name_what_would_be_right);
 	tcase_add_test(all, absent_parts_are_never_ignored);
 	tcase_add_test(all, options_file);
