@@ -234,6 +234,16 @@ static bool check_sub(const struct options *o, struct failure *failure)
 	       check_filters("filter", &o->filter_out, failure);
 }
 
+/* What comes by a shared subscription has another topic, and may go to somebody else. */
+static bool check_not_shared(const char *topic, struct failure *failure)
+{
+	return strncmp(topic, "$share/", 7) != 0 ||
+	       failure_set(failure,
+			   "Invalid response topic '%.200s': $share/ begins a shared subscription, "
+			   "and no message has such a topic.",
+			   topic);
+}
+
 /* The response topic stands in the request, and none besides it. */
 static bool check_rr(const struct options *o, struct failure *failure)
 {
@@ -245,7 +255,8 @@ static bool check_rr(const struct options *o, struct failure *failure)
 				   "Error in PUBLISH properties: Duplicate response topic.");
 	return (o->format == NULL || format_check(o->format, failure)) &&
 	       check_name("request topic", o->topics.at[0], failure) &&
-	       check_name("response topic", o->response_topic, failure);
+	       check_name("response topic", o->response_topic, failure) &&
+	       check_not_shared(o->response_topic, failure);
 }
 
 typedef bool check_options(const struct options *o, struct failure *failure);

@@ -273,6 +273,8 @@ START_TEST(complaints_name_what_would_be_right)
 	    {OPTION_RR, "-t a -e b", "topic, message, and response topic"},
 	    {OPTION_RR, "-t a -e b/# -m x", "Invalid response topic 'b/#'"},
 	    {OPTION_RR, "-t a/+ -e b -m x", "Invalid request topic 'a/+'"},
+	    {OPTION_RR, "-t a -e $share/g/b -m x", "Invalid response topic '$share/g/b': $share/"},
+	    {OPTION_RR, "-t a -e $share/g -m x -V 311", "no message has such a topic"},
 	    {OPTION_RR, "-t a -e b -m x -D publish response-topic c", "Duplicate response topic"},
 	    {OPTION_RR, "-t a -e b -m x -F %z", "Invalid format specifier 'z'."},
 	    {OPTION_RR, "-t a -e b -l", "Unknown option '-l'"},
