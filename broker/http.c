@@ -16,6 +16,10 @@
 #define TOKEN_MAX	512u
 #define CONNECTIONS_MAX 64u
 #define TIMEOUT_S	10u
+#define BODY_MAX	(1u << 20)
+
+/* What an answer above twice HTTP_ANSWERS_MAX costs: then a second has a thousand of them. */
+#define REST_US 1000u
 
 /* Beside messages, pages are for when there is time. */
 #define NICE 10
@@ -32,6 +36,7 @@ struct token {
 struct place {
 	int fd;	       /* of the server */
 	uint64_t turn; /* the n-th event was its last whole request, or its beginning; 0: free */
+	size_t body;   /* of the request that comes, so far */
 	bool granted;  /* it has had a request that it may */
 	bool shut;
 };
@@ -127,7 +132,8 @@ static bool may_ask(const struct http *http, struct MHD_Connection *connection)
 
 /*
  * A second has HTTP_ANSWERS_MAX answers, so that pages cannot take the time that messages need.  To
- * say no takes time as well: after as many refusals the thread rests until the second is over.
+ * say no takes time as well: after as many refusals the thread rests before each, so briefly that
+ * who has the token, and waits behind strangers, hardly notices.
  */
 static bool has_time(struct allowance *allowance, uint64_t now_ms)
 {
@@ -138,7 +144,7 @@ static bool has_time(struct allowance *allowance, uint64_t now_ms)
 	const uint32_t answered = atomic_fetch_add(&allowance->answered, 1);
 
 	if (answered >= 2 * HTTP_ANSWERS_MAX)
-		usleep((useconds_t)(1000 - now_ms % 1000) * 1000);
+		usleep(REST_US);
 	return answered < HTTP_ANSWERS_MAX;
 }
 
@@ -271,25 +277,30 @@ static void add_headers(struct MHD_Response *response, const struct http_answer 
 		MHD_add_response_header(response, MHD_HTTP_HEADER_RETRY_AFTER, "1");
 }
 
-/* A request came whole. */
+/* A request begins, goes on with its body, and is whole. */
 static enum MHD_Result respond(void *self, struct MHD_Connection *connection, const char *url,
 			       const char *method, const char *version, const char *upload,
 			       size_t *upload_len, void **request)
 {
-	static char seen;
 	struct places *places = self;
+	struct place *place = place_of(connection);
 
 	(void)version;
 	(void)upload;
-	if (*upload_len != 0)
-		return MHD_NO;
+	step_back();
 	/* Who answers before the request is whole loses the connection. */
 	if (*request == NULL) {
-		*request = &seen;
+		*request = place;
+		place->body = 0;
 		return MHD_YES;
 	}
-	step_back();
-	place_of(connection)->turn = ++places->turns;
+	/* No page wants a body.  It is read: else the peer would see a reset, not the answer. */
+	if (*upload_len != 0) {
+		place->body += *upload_len;
+		*upload_len = 0;
+		return place->body <= BODY_MAX ? MHD_YES : MHD_NO;
+	}
+	place->turn = ++places->turns;
 	const struct http_answer answer = answer_of(places->http, connection, url, method);
 	struct MHD_Response *response =
 	    MHD_create_response_from_buffer(answer.len, answer.body, MHD_RESPMEM_MUST_FREE);
@@ -303,6 +314,15 @@ static enum MHD_Result respond(void *self, struct MHD_Connection *connection, co
 
 	MHD_destroy_response(response);
 	return result;
+}
+
+/* A zero byte would end the text for us, and what stands behind it would not be looked at: as it
+ * was written it is no page's path. */
+static size_t unescape(void *self, struct MHD_Connection *connection, char *text)
+{
+	(void)self;
+	(void)connection;
+	return strstr(text, "%00") ? strlen(text) : MHD_http_unescape(text);
 }
 
 /* ---- life */
@@ -353,8 +373,9 @@ bool http_start(struct http *http, http_page *page, void *self, struct failure *
 		    MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_AUTO, 0, NULL, NULL, respond,
 		    &http->places[i], MHD_OPTION_LISTEN_SOCKET,
 		    listener_socket(&http->listener, i, 0), MHD_OPTION_NOTIFY_CONNECTION, notice,
-		    &http->places[i], MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_ROOM,
-		    MHD_OPTION_CONNECTION_TIMEOUT, TIMEOUT_S, MHD_OPTION_END);
+		    &http->places[i], MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL,
+		    MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_ROOM, MHD_OPTION_CONNECTION_TIMEOUT,
+		    TIMEOUT_S, MHD_OPTION_END);
 		if (!http->daemons[i])
 			return failure_set(failure, "cannot start the thread of %s", http->name);
 		/* The server closes the socket from now on. */

@@ -5,9 +5,10 @@
  * Its threads step back behind those that serve clients.  What costs more to make than to send is
  * made some times a second, and then given again (http_cache.h).  A second has HTTP_ANSWERS_MAX
  * answers of each server, so that nothing that is asked can take the time that messages need; what
- * is above that is answered 429, and what is above twice that waits for the next.  What is refused
- * for want of the token is counted apart, so that strangers use up nothing of who has it.  Only GET
- * and HEAD; no page may run a script.
+ * is above that is answered 429, and above twice that a millisecond later.  What is refused for
+ * want of the token is counted apart, so that strangers use up nothing of who has it.  Only GET and
+ * HEAD; no page may run a script.  A body of at most 1 MiB is read and not looked at; a longer one
+ * ends the connection.
  *
  * There may be 64 connections to an address that is listened at.  One that comes above that is
  * taken, and another goes: one that never had a request that it may before others, and of these the

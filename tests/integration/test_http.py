@@ -1,0 +1,50 @@
+"""HTTP requests that no page is made for: bodies, odd paths."""
+
+import socket
+
+from harness import BrokerTest, free_port, own_only
+
+
+def answer_of(sock, words):
+    """Sends a request; the status of what comes back, which is read whole."""
+    sock.sendall(words)
+    with sock.makefile("rb") as answer:
+        status = int(answer.readline().split()[1])
+        fields = dict(line.lower().split(b": ", 1) for line in iter(lambda: answer.readline().rstrip(), b""))
+        answer.read(int(fields[b"content-length"]))
+    return status
+
+
+@own_only("admin listener")
+class Requests(BrokerTest):
+    @classmethod
+    def setUpClass(cls):
+        cls.admin = free_port()
+        cls.config = f"admin_listener {cls.admin}"
+        super().setUpClass()
+
+    def dial(self):
+        sock = socket.create_connection(("127.0.0.1", self.admin), timeout=30)
+        self.addCleanup(sock.close)
+        return sock
+
+    def test_a_body_is_read_and_the_answer_comes(self):
+        """Over one connection: it is not lost either."""
+        sock, body = self.dial(), b"x" * 300000
+        for method, status in (("POST", 405), ("PUT", 405), ("GET", 200)):
+            head = f"{method} /health/ping HTTP/1.1\r\nHost: a\r\n".encode()
+            self.assertEqual(answer_of(sock, head + b"Content-Length: %d\r\n\r\n" % len(body) + body), status)
+            self.assertEqual(answer_of(sock, head + b"Transfer-Encoding: chunked\r\n\r\n5\r\nabcde\r\n0\r\n\r\n"), status)
+            self.assertEqual(answer_of(sock, head + b"\r\n"), status)
+
+    def test_a_body_that_does_not_end(self):
+        sock = self.dial()
+        sock.sendall(b"POST /metrics HTTP/1.1\r\nHost: a\r\nContent-Length: 10000000000\r\n\r\n")
+        with self.assertRaises(ConnectionError):
+            for _ in range(1000):
+                sock.sendall(b"x" * 65536)
+
+    def test_a_zero_byte_does_not_end_a_path(self):
+        for path, status in (("/health/ping%00", 404), ("/health/ping%00x", 404), ("/health%00/ping", 404), ("/health/%70ing", 200),
+                             ("/health/ping%2500", 404), ("/%00", 404)):
+            self.assertEqual(answer_of(self.dial(), f"GET {path} HTTP/1.1\r\nHost: a\r\n\r\n".encode()), status, path)
