@@ -12,16 +12,21 @@ void will_free(struct shard *shard, struct will *will)
 	UNCOUNT(shard, WILLS);
 }
 
+static void drop(struct shard *shard, struct will **will)
+{
+	will_free(shard, *will);
+	*will = NULL;
+}
+
 void will_forget(struct shard *shard, struct session *session)
 {
-	if (session->client) {
-		will_free(shard, session->client->will);
-		session->client->will = NULL;
-	}
-	if (session->absence) {
-		will_free(shard, session->absence->will);
-		session->absence->will = NULL;
-	}
+	struct client *client = session->client;
+	if (client)
+		drop(shard, &client->will);
+	if (client && !client->answered)
+		drop(shard, &client->connecting->will_before);
+	if (session->absence)
+		drop(shard, &session->absence->will);
 }
 
 /* Its expiry interval begins now: MQTT 5.0 section 3.1.3.2.4. */

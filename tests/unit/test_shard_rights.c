@@ -387,6 +387,32 @@ START_TEST(who_is_expelled_leaves_no_message)
 }
 END_TEST
 
+/* Nor that of its connection before, which waits while the store is asked about the next one. */
+START_TEST(who_is_expelled_at_the_door_leaves_no_will)
+{
+	struct mqtt_connect again = connect_lasting(MQTT_VERSION_5_0, "ann", 200);
+	struct peer *reader;
+
+	begin_stored();
+	come_as(BOB);
+	reader = new_peer(&bench, MQTT_VERSION_3_1_1, "reader");
+	subscribe(reader, "will", 0);
+	come_as(ANN);
+	peer_lose(with_will("ann"));
+	bench.hold_store = true;
+	peer_connect(peer_open(&bench, 0, MQTT_VERSION_5_0), &again);
+	ck_assert_uint_eq(counted(&bench, WILLS), 1);
+	bench_event(&bench, 0, &(struct event){.type = EVENT_EXPEL, .owner = ANN});
+	bench.hold_store = false;
+	bench_settle(&bench);
+	bench_pass_ms(&bench, 20000);
+	expect_nothing(reader);
+	ck_assert_uint_eq(counted(&bench, WILLS), 0);
+	ck_assert_uint_eq(counted(&bench, SESSIONS), 1);
+	bench_finish(&bench);
+}
+END_TEST
+
 START_TEST(a_will_needs_the_right)
 {
 	struct mqtt_connect dying = connect_of(MQTT_VERSION_3_1_1, "dying", true);
@@ -488,6 +514,7 @@ Suite *shard_rights_suite(void)
 				      a_session_of_nobody_finds_an_owner,
 				      who_is_expelled_leaves_no_session,
 				      who_is_expelled_leaves_no_message,
+				      who_is_expelled_at_the_door_leaves_no_will,
 				      one_owner_is_renewed_alone,
 				      clients_of_one_owner,
 				      a_will_needs_the_right,
