@@ -91,15 +91,32 @@ struct kept_bans {
 	size_t count, room;
 };
 
+/* Addresses and client identifiers do not stay in freed memory. */
+static void wipe_and_free(const struct kept_bans *bans)
+{
+	if (bans->at)
+		explicit_bzero(bans->at, bans->count * sizeof *bans->at);
+	free(bans->at);
+}
+
+static void grow(struct kept_bans *bans)
+{
+	const size_t room = bans->room > 0 ? 2 * bans->room : 64;
+	struct kept_ban *at = calloc(room, sizeof *at);
+	must(at);
+	for (size_t i = 0; i < bans->count; i++)
+		at[i] = bans->at[i];
+	wipe_and_free(bans);
+	bans->at = at;
+	bans->room = room;
+}
+
 static struct kept_ban *keep(struct kept_bans *bans, uint64_t left_ms)
 {
-	if (bans->count == bans->room) {
-		bans->room = bans->room > 0 ? 2 * bans->room : 64;
-		bans->at = realloc(bans->at, bans->room * sizeof *bans->at);
-		must(bans->at);
-	}
+	if (bans->count == bans->room)
+		grow(bans);
 	struct kept_ban *ban = &bans->at[bans->count++];
-	*ban = (struct kept_ban){.left_ms = left_ms};
+	ban->left_ms = left_ms;
 	return ban;
 }
 
@@ -143,9 +160,7 @@ void door_each_ban(struct door *door, void *self,
 	pthread_mutex_unlock(&door->lock);
 	for (size_t i = 0; i < bans.count; i++)
 		tell(&bans.at[i], self, call);
-	if (bans.count > 0) /* addresses and client identifiers do not stay in freed memory */
-		explicit_bzero(bans.at, bans.count * sizeof *bans.at);
-	free(bans.at);
+	wipe_and_free(&bans);
 }
 
 void door_forget(struct door *door, uint64_t now_ms)
