@@ -429,16 +429,17 @@ static void move(struct shard *shard, struct client *client, struct slice packet
 	client_free(shard, client);
 }
 
-bool shard_has_link(const struct shard *shard, uint32_t link)
-{
-	return client_of_link(shard, link) != NULL;
-}
-
 /* Nothing is taken from one at its end: [MQTT-3.1.4-6] [MQTT3-3.1.4-5] */
 static bool reads_on(const struct client *client)
 {
 	return client->state == CLIENT_LOBBY || client->state == CLIENT_EXCHANGING ||
 	       (client->state == CLIENT_UP && !client->waiting);
+}
+
+bool shard_is_done(const struct shard *shard, uint32_t link)
+{
+	const struct client *client = client_of_link(shard, link);
+	return client && (reads_on(client) || client->state == CLIENT_CLOSING);
 }
 
 /*

@@ -172,8 +172,11 @@ bool shard_written(struct shard *shard, struct moment now, uint32_t link, size_t
  */
 bool shard_awaits_connect(const struct shard *shard, uint32_t link);
 
-/* False from EFFECT_MOVE on, and after EVENT_LINK_CLOSED. */
-bool shard_has_link(const struct shard *shard, uint32_t link);
+/*
+ * Is all handled that the link gave?  False while some of it waits for what EFFECT_READ waits for,
+ * from EFFECT_MOVE on, and after EVENT_LINK_CLOSED.
+ */
+bool shard_is_done(const struct shard *shard, uint32_t link);
 
 /* When EVENT_TIMERS is due, in the milliseconds of struct moment; UINT64_MAX for never. */
 uint64_t shard_next_timer(const struct shard *shard);

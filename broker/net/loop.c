@@ -278,8 +278,8 @@ static void read_link(struct loop *loop, uint32_t number, struct link *link, boo
 		loop->before(loop->self);
 		give_bytes(loop, number, link, slice_of(loop->buffer, (size_t)n));
 	}
-	/* One that is to move ends where its last bytes are handled: loop_adopt(). */
-	if (link->stream.done && shard_has_link(loop->shard, number))
+	/* One whose last bytes wait, here or at its home, goes on: loop_read(), loop_adopt(). */
+	if (link->stream.done && shard_is_done(loop->shard, number))
 		end_link(loop, number, link);
 }
 
@@ -381,6 +381,8 @@ void loop_read(struct loop *loop, uint32_t number, bool on)
 	else
 		link->held = (link->held | LINK_HELD_CORE) & LINK_HELD_ALL;
 	loop_arm(loop, number, link);
+	if (link->stream.done && shard_is_done(loop->shard, number))
+		end_link(loop, number, link);
 }
 
 struct moved_link *loop_release(struct loop *loop, uint32_t number, uint64_t opened_ms,
@@ -420,7 +422,7 @@ static void go_on_with(struct loop *loop, uint32_t number, const struct moved_li
 	loop_recheck_link(loop, number);
 	if (moved->bytes.len > 0)
 		give_bytes(loop, number, link, moved->bytes);
-	if (!link->stream.done)
+	if (!link->stream.done || !shard_is_done(loop->shard, number))
 		return;
 	link->held = 0;
 	link->unsent = false;

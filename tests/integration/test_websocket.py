@@ -93,16 +93,19 @@ keyfile {key}
             client.loop_stop()
 
     def test_the_end_comes_with_the_last_message(self):
-        """A close frame right behind it: also who is at home on the other worker has been heard."""
+        """A close frame right behind it: also who is at home on the other worker, or waits for its session to be stored, has been heard."""
         subscriber = wire.Client(0, self.name(), dial=lambda: ws.Connection(ws.tcp(self.plain)))
         self.addCleanup(subscriber.cut)
         subscriber.subscribe("last", 0)
-        for n in range(16):
+        for n in range(32):
             sender = ws.Connection(ws.tcp(self.plain))
             self.addCleanup(sender.close)
-            sender.socket.sendall(ws.frame(ws.BINARY, wire.connect(f"last-{n}") + wire.publish("last", b"%d" % n)) +
+            connect = wire.connect(f"last-{n}", version=4, clean=n % 2 == 0)
+            sender.socket.sendall(ws.frame(ws.BINARY, connect + wire.publish("last", b"%d" % n, version=4)) +
                                   ws.frame(ws.CLOSE, b"\x03\xe8"))
             self.assertEqual(subscriber.message().payload, b"%d" % n)
+            while sender.socket.recv(4096):  # to the end, which does not wait for ours
+                pass
 
     def browse(self, server, url, version):
         profile = tempfile.mkdtemp(prefix="metrino-browser-")
