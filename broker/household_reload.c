@@ -9,7 +9,9 @@
 #include "broker/household_internal.h"
 #include "broker/log.h"
 #include "broker/notify.h"
+#include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 void household_adopt_config(struct household *house, struct config *config)
 {
@@ -279,6 +281,19 @@ static bool prepare(struct household *house, const struct config *next, struct f
 	return false;
 }
 
+/* At the start a file may be a pipe (-c /dev/stdin); waiting for its writer again would stop all. */
+static struct config *read_config(const struct options *options, char **problems)
+{
+	struct stat status;
+
+	if (!options->config_file || stat(options->config_file, &status) != 0 ||
+	    S_ISREG(status.st_mode))
+		return options_read_config(options, problems);
+	must(asprintf(problems, "%s: is no file that can be read again; right would be -c with one",
+		      options->config_file) >= 0);
+	return NULL;
+}
+
 void household_reload(struct household *house)
 {
 	char *problems = NULL;
@@ -286,7 +301,7 @@ void household_reload(struct household *house)
 
 	notify_reloading();
 	household_await_rights(house);
-	struct config *next = options_read_config(house->options, &problems);
+	struct config *next = read_config(house->options, &problems);
 
 	if (!next) {
 		tell_problems(problems);

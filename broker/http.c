@@ -3,7 +3,7 @@
 #include "broker/http_cache.h"
 #include "broker/net/listener.h"
 #include "broker/net/moment.h"
-#include <errno.h>
+#include "broker/net/whole_file.h"
 #include <microhttpd.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -83,14 +83,12 @@ static bool check_token(const struct token *token, const char *file, struct fail
 
 static bool read_token(struct token *token, const char *file, struct failure *failure)
 {
-	FILE *in = fopen(file, "re");
+	struct slice bytes;
 
-	if (!in)
-		return failure_set(failure, "cannot read admin_token_file \"%s\": %s", file,
-				   strerror(errno));
-	if (!fgets(token->text, sizeof(token->text), in))
-		token->text[0] = '\0';
-	fclose(in);
+	if (!whole_file_read("admin_token_file", file, &bytes, failure))
+		return false;
+	snprintf(token->text, sizeof(token->text), "%s", (const char *)bytes.at);
+	whole_file_free(bytes);
 	token->len = strcspn(token->text, "\r\n");
 	return check_token(token, file, failure);
 }

@@ -236,10 +236,14 @@ bool privileges_drop_capabilities(struct failure *failure)
 
 bool privileges_write_pid_file(const char *path, struct failure *failure)
 {
-	const int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
+	/* Not blocking: a FIFO that nobody reads would hold us for ever. */
+	const int fd =
+	    open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0644);
 	if (fd < 0)
-		return failure_set(failure, "pid_file %s cannot be opened: %s", path,
-				   strerror(errno));
+		return failure_set(failure,
+				   "pid_file %s cannot be opened: %s; right would be a file in a "
+				   "folder that user %u may write",
+				   path, strerror(errno), (unsigned)geteuid());
 	const int len = dprintf(fd, "%ld\n", (long)getpid());
 	const int error = errno;
 	if (close(fd) != 0 || len < 0)

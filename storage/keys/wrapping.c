@@ -93,7 +93,7 @@ bool wrapping_read_credential(const char *directory, bool *found, uint8_t key[SE
 	if (directory == NULL ||
 	    snprintf(path, sizeof(path), "%s/" WRAPPING_CREDENTIAL, directory) >= (int)sizeof(path))
 		return true;
-	const int fd = open(path, O_RDONLY | O_CLOEXEC);
+	const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 
 	if (fd < 0)
 		return errno == ENOENT || fail(path, failure);

@@ -1,8 +1,11 @@
-"""HTTP requests that no page is made for: bodies, odd paths."""
+"""HTTP requests that no page is made for: bodies, odd paths; and files beside which a start or a HUP must not wait."""
 
+import os
+import signal
 import socket
 
-from harness import BrokerTest, free_port, own_only
+from harness import BrokerTest, OwnBrokerTest, eventually, free_port, own_only
+import wire
 
 
 def answer_of(sock, words):
@@ -48,3 +51,38 @@ class Requests(BrokerTest):
         for path, status in (("/health/ping%00", 404), ("/health/ping%00x", 404), ("/health%00/ping", 404), ("/health/%70ing", 200),
                              ("/health/ping%2500", 404), ("/%00", 404)):
             self.assertEqual(answer_of(self.dial(), f"GET {path} HTTP/1.1\r\nHost: a\r\n\r\n".encode()), status, path)
+
+
+@own_only("its own files")
+class NoFiles(OwnBrokerTest):
+    """A FIFO that nobody writes into, where a file should be."""
+
+    def setUp(self):
+        super().setUp()
+        self.fifo = self.broker.root / "fifo"
+        os.mkfifo(self.fifo)
+
+    def test_a_token_file(self):
+        for path in (self.fifo, "/dev/zero"):
+            self.broker.config = f"admin_listener {free_port()}\nadmin_token_file {path}"
+            self.broker.write_config()
+            for extra in ((), ("--test-config",)):
+                code, words = self.broker.run_to_end(*extra)
+                self.assertEqual(code, 1, words)
+                self.assertIn(f'admin_token_file "{path}": not a file; right would be a file', words)
+
+    def test_a_pid_file(self):
+        self.broker.config = f"pid_file {self.fifo}"
+        self.broker.write_config()
+        code, words = self.broker.run_to_end()
+        self.assertEqual(code, 1, words)
+        self.assertIn(f"pid_file {self.fifo} cannot be opened", words)
+
+    def test_the_configuration_at_a_hup(self):
+        """At the start it may be one: -c /dev/stdin."""
+        self.broker.start()
+        self.broker.conf.unlink()
+        self.fifo.rename(self.broker.conf)
+        self.broker.signal(signal.SIGHUP)
+        eventually(lambda: "broker.conf: is no file that can be read again" in self.broker.log(), what="the refusal")
+        wire.Client(self.broker.port, "still there").ping()

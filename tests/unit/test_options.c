@@ -177,7 +177,7 @@ END_TEST
 START_TEST(test_test_config_looks_at_every_file)
 {
 	static const char *const files[] = {
-	    "password_file: ", "acl_file: ", "key_file: ", "cannot read admin_token_file ",
+	    "password_file: ", "acl_file: ", "key_file: ", "admin_token_file \"/nowhere/token\": ",
 	    "listener 1884: certfile "};
 	char text[4096];
 	make_file("password_file /nowhere/users\nacl_file /nowhere/rights\nkey_file /nowhere/key\n"
