@@ -265,11 +265,10 @@ static void end(struct household *house)
 	free(house->configs);
 }
 
-/* In the log, and where the person who started us looks, unless that is the same place. */
-static void tell_failure(const struct household *house, const struct failure *failure)
+void household_tell_failure(const struct failure *failure)
 {
 	log_write(LOG_LEVEL_ERROR, "start", "%s", failure->text);
-	if (!log_wanted(LOG_LEVEL_ERROR) || (house->config && !house->config->log_stderr))
+	if (!log_wanted(LOG_LEVEL_ERROR) || !log_to_stderr())
 		fprintf(stderr, "metrinod: %s\n", failure->text);
 }
 
@@ -291,7 +290,7 @@ int household_run(const struct options *options)
 	if (take_signals(&house, &failure) && begin(&house, &failure))
 		code = serve(&house);
 	else
-		tell_failure(&house, &failure);
+		household_tell_failure(&failure);
 	end(&house);
 	return code;
 }

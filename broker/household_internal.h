@@ -158,6 +158,9 @@ struct household {
 bool household_open(struct household *house, struct failure *failure);
 void household_close(struct household *house);
 
+/* Says why there is no start: in the log, and on stderr, where the person who started us looks. */
+void household_tell_failure(const struct failure *failure);
+
 /*
  * For keys_location as for the data directory: opens a folder, making it, locks it and gives it to
  * the user we become; then, as that user, finds the way to it.

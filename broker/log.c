@@ -154,6 +154,14 @@ bool log_wanted(enum log_level level)
 	return atomic_load_explicit(&wanted_types, memory_order_relaxed) & LOG_TYPE(level);
 }
 
+bool log_to_stderr(void)
+{
+	pthread_rwlock_rdlock(&lock);
+	const bool is = now.to_stderr;
+	pthread_rwlock_unlock(&lock);
+	return is;
+}
+
 uint64_t log_lost(void)
 {
 	return atomic_load(&lost);

@@ -88,6 +88,9 @@ void log_write_from_signal(const char *event, const char *sentence);
  */
 const char *log_address(const struct sockaddr *address, char text[LOG_ADDRESS_SIZE]);
 
+/* Do people who look at stderr see what is written? */
+bool log_to_stderr(void);
+
 /* Lines that could not be written since log_open(). */
 uint64_t log_lost(void);
 

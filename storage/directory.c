@@ -39,19 +39,30 @@ const char *directory_unsafe_filesystem(unsigned long type)
 	return NULL;
 }
 
+/* `part` is the directory `path`, or one above it. */
+static bool cannot_make(const char *path, const char *part, struct failure *failure)
+{
+	const unsigned user = (unsigned)geteuid();
+
+	if (errno != EACCES)
+		return failure_set(failure, "%s: cannot be made: %s", part, strerror(errno));
+	return failure_set(failure,
+			   "%.120s: cannot be made: %s for user %u, as whom the broker runs; "
+			   "`install -d -m 0700 -o %u %.120s` makes it as root, or name another "
+			   "directory",
+			   part, strerror(errno), user, user, path);
+}
+
 /* Makes one directory and its entry durable.  *made stays as it is if there was one. */
-static bool make_one(const char *path, bool *made, struct failure *failure)
+static bool make_one(const char *path, const char *part, bool *made, struct failure *failure)
 {
 	char parent[PATH_MAX + 4];
 	int fd;
 
-	if (mkdir(path, 0700) != 0) {
-		if (errno == EEXIST)
-			return true;
-		return failure_set(failure, "%s: cannot be made: %s", path, strerror(errno));
-	}
+	if (mkdir(part, 0700) != 0)
+		return errno == EEXIST || cannot_make(path, part, failure);
 	*made = true;
-	snprintf(parent, sizeof(parent), "%s/..", path);
+	snprintf(parent, sizeof(parent), "%s/..", part);
 	fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd >= 0) { /* a parent that we may not read is left to the file system */
 		fsync(fd);
@@ -75,11 +86,11 @@ static bool make_all(const char *path, bool *created, struct failure *failure)
 		part[--len] = '\0';
 	for (char *slash = strchr(part + 1, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
 		*slash = '\0';
-		if (!make_one(part, &parent_made, failure))
+		if (!make_one(path, part, &parent_made, failure))
 			return failure_context(failure, "%s", path);
 		*slash = '/';
 	}
-	return make_one(part, created, failure);
+	return make_one(path, part, created, failure);
 }
 
 static bool check_owner(const char *path, int fd, uid_t owner, struct failure *failure)

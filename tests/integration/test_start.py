@@ -104,6 +104,13 @@ class Mistakes(OwnBrokerTest):
         self.refused(r"data\.mdb")
         self.assertEqual(data.read_bytes(), half)
 
+    def test_log_file_that_cannot_be_opened(self):
+        """Said once, however many places there are to say it."""
+        for others in ("", "log_dest stderr\n", "log_dest stdout\n"):
+            self.broker.config = f"{others}log_dest file /nowhere/broker.log"
+            self.broker.write_config()
+            self.assertEqual(self.refused("right would be a file that this user may").count("/nowhere/broker.log"), 1)
+
     def test_directory_that_is_a_file(self):
         self.broker.data.rmdir()
         self.broker.data.write_text("a file")

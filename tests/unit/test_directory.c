@@ -162,7 +162,10 @@ START_TEST(not_writable_is_refused)
 		ck_assert_int_eq(seteuid(12345), 0);
 	}
 	refused(base.path, "cannot be written");
-	refused(in_base("new"), "cannot be made");
+	refused(in_base("new"), "cannot be made: Permission denied for user");
+	refused(in_base("new/er"), "as root, or name another directory");
+	ck_assert_ptr_nonnull(strstr(failure.text, "`install -d -m 0700 -o "));
+	ck_assert_ptr_nonnull(strstr(failure.text, path));
 	ck_assert_int_eq(seteuid(getuid()), 0);
 	ck_assert_int_eq(chmod(base.path, 0700), 0);
 }
