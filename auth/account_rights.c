@@ -21,9 +21,13 @@ struct account_rights *account_rights_read(struct slice text, struct failure *fa
 			    ACCOUNT_RIGHTS_MAX);
 		return NULL;
 	}
-	struct acl *acl = text.len > 0 ? acl_parse(text, "rights", failure) : NULL;
-	if (text.len > 0 && acl == NULL)
+	struct problems problems = {0};
+	struct acl *acl = text.len > 0 ? acl_parse(text, "rights", &problems) : NULL;
+	if (text.len > 0 && acl == NULL) {
+		problems_first(&problems, failure);
+		problems_free(&problems);
 		return NULL;
+	}
 	struct account_rights *rights = calloc(1, sizeof *rights + text.len);
 	must(rights);
 	atomic_init(&rights->users, 1);

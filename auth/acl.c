@@ -37,12 +37,12 @@ struct parsing {
 	size_t room;		/* of acl->users */
 	const char *path;
 	unsigned line;
-	struct failure *failure;
+	struct problems *problems;
 };
 
 static bool wrong(const struct parsing *in, const char *what)
 {
-	return failure_set(in->failure, "%.200s:%u: %s", in->path, in->line, what);
+	return problems_add(in->problems, "%.200s:%u: %s", in->path, in->line, what);
 }
 
 static bool is_blank(uint8_t c)
@@ -189,8 +189,9 @@ static int by_name(const void *a, const void *b)
 	return compare_names(first->user, second->user);
 }
 
-static bool parse(struct parsing *in, struct slice text)
+static bool parse_lines(struct parsing *in, struct slice text)
 {
+	bool right = true;
 	while (text.len > 0) {
 		const uint8_t *end = memchr(text.at, '\n', text.len);
 		in->line++;
@@ -199,20 +200,27 @@ static bool parse(struct parsing *in, struct slice text)
 					 "whole, add one");
 		struct slice line = slice_of(text.at, (size_t)(end - text.at));
 		text = slice_after(text, line.len + 1);
-		if (line.len > 0 && !parse_line(in, line))
-			return false;
+		if (line.len > 0)
+			right = parse_line(in, line) && right;
 	}
+	return right;
+}
+
+static bool parse(struct parsing *in, struct slice text)
+{
+	if (!parse_lines(in, text))
+		return false;
 	if (!says_something(in->acl))
-		return failure_set(in->failure,
-				   "%.200s: holds no rule; right would be a line such as `topic "
-				   "read FILTER`, or no acl_file",
-				   in->path);
+		return problems_add(in->problems,
+				    "%.200s: holds no rule; right would be a line such as `topic "
+				    "read FILTER`, or no acl_file",
+				    in->path);
 	if (in->acl->user_count > 0)
 		qsort(in->acl->users, in->acl->user_count, sizeof *in->acl->users, by_name);
 	return true;
 }
 
-struct acl *acl_parse(struct slice text, const char *path, struct failure *failure)
+struct acl *acl_parse(struct slice text, const char *path, struct problems *problems)
 {
 	struct acl *acl = calloc(1, sizeof *acl);
 	must(acl);
@@ -220,19 +228,22 @@ struct acl *acl_parse(struct slice text, const char *path, struct failure *failu
 	must(acl->text);
 	if (text.len > 0)
 		memcpy(acl->text, text.at, text.len);
-	struct parsing in = {.acl = acl, .into = &acl->nobody, .path = path, .failure = failure};
+	struct parsing in = {.acl = acl, .into = &acl->nobody, .path = path, .problems = problems};
 	if (parse(&in, slice_of(acl->text, text.len)))
 		return acl;
 	acl_destroy(acl);
 	return NULL;
 }
 
-struct acl *acl_load(const char *path, struct failure *failure)
+struct acl *acl_load(const char *path, struct problems *problems)
 {
+	struct failure failure;
 	struct text text;
-	if (!text_file_read(path, &text, failure))
+	if (!text_file_read(path, &text, &failure)) {
+		problems_add(problems, "%s", failure.text);
 		return NULL;
-	struct acl *acl = acl_parse(slice_of(text.at, text.len), path, failure);
+	}
+	struct acl *acl = acl_parse(slice_of(text.at, text.len), path, problems);
 	text_file_free(&text);
 	return acl;
 }

@@ -23,13 +23,14 @@
 #define AUTH_ACL_H
 
 #include "auth/auth.h"
+#include "auth/problems.h"
 
 struct acl;
 struct acl_rules; /* of one user */
 
-/* NULL, and why: "PATH:LINE: ...". */
-struct acl *acl_parse(struct slice text, const char *path, struct failure *failure);
-struct acl *acl_load(const char *path, struct failure *failure);
+/* NULL, and all that is wrong: "PATH:LINE: ...". */
+struct acl *acl_parse(struct slice text, const char *path, struct problems *problems);
+struct acl *acl_load(const char *path, struct problems *problems);
 void acl_destroy(struct acl *acl);
 
 /* Has it lines for a user? */

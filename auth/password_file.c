@@ -39,22 +39,21 @@ struct parsing {
 	unsigned line;
 	size_t room;
 	struct password_cost cost;
-	struct failure *failure;
+	struct problems *problems;
 };
 
-static bool wrong(const struct parsing *in, const char *what)
+static void wrong(const struct parsing *in, const char *what)
 {
-	return failure_set(in->failure, "%.200s:%u: %s", in->path, in->line, what);
+	problems_add(in->problems, "%.200s:%u: %s", in->path, in->line, what);
 }
 
-static bool check_memory(const struct parsing *in, const struct password_hash *hash)
+static void check_memory(const struct parsing *in, const struct password_hash *hash)
 {
-	if (hash->cost.memory_kib <= in->cost.memory_kib)
-		return true;
-	return failure_set(in->failure,
-			   "%.200s:%u: the password needs %u KiB to check, and argon2_memory is "
-			   "%u; right would be to raise that",
-			   in->path, in->line, hash->cost.memory_kib, in->cost.memory_kib);
+	if (hash->cost.memory_kib > in->cost.memory_kib)
+		problems_add(in->problems,
+			     "%.200s:%u: the password needs %u KiB to check, and argon2_memory is "
+			     "%u; right would be to raise that",
+			     in->path, in->line, hash->cost.memory_kib, in->cost.memory_kib);
 }
 
 static struct password_entry *add_entry(struct parsing *in)
@@ -68,24 +67,30 @@ static struct password_entry *add_entry(struct parsing *in)
 	return &file->entries[file->count++];
 }
 
-static bool parse_line(struct parsing *in, struct slice line)
+/* The entry of a line that is wrong takes part in what is looked at of all: users that are there
+ * twice. */
+static void parse_line(struct parsing *in, struct slice line)
 {
 	const uint8_t *colon = memchr(line.at, ':', line.len);
+	struct slice user = slice_of(line.at, colon ? (size_t)(colon - line.at) : 0);
 	const char *why = NULL;
-	if (colon == NULL)
-		return wrong(in, "has no colon; right would be USER:PASSWORD, the password hashed");
-	struct slice user = slice_of(line.at, (size_t)(colon - line.at));
+	if (colon == NULL) {
+		wrong(in, "has no colon; right would be USER:PASSWORD, the password hashed");
+		return;
+	}
+	if (!password_user_valid(user)) {
+		wrong(in, "has no user name before the colon, or one with control characters or of "
+			  "more than 65535 bytes");
+		return;
+	}
 	struct password_entry *entry = add_entry(in);
 	*entry = (struct password_entry){.user = user, .line = in->line};
-	if (!password_user_valid(user))
-		return wrong(in, "has no user name before the colon, or one with control "
-				 "characters or of more than 65535 bytes");
 	if (!password_read(slice_after(line, user.len + 1), &entry->hash, &why)) {
-		failure_set(in->failure, "%.200s:%u: the password %s", in->path, in->line, why);
-		return false;
+		problems_add(in->problems, "%.200s:%u: the password %s", in->path, in->line, why);
+		return;
 	}
 	password_work_include(&in->file->work, &entry->hash);
-	return check_memory(in, &entry->hash);
+	check_memory(in, &entry->hash);
 }
 
 static int compare_names(struct slice a, struct slice b)
@@ -102,42 +107,42 @@ static int by_name(const void *a, const void *b)
 	return order ? order : (first->line > second->line) - (first->line < second->line);
 }
 
-static bool check_unique(struct parsing *in)
+static void check_unique(const struct parsing *in)
 {
 	const struct password_file *file = in->file;
-	for (size_t i = 1; i < file->count; i++) {
-		if (!slice_equal(file->entries[i - 1].user, file->entries[i].user))
-			continue;
-		return failure_set(in->failure,
-				   "%.200s:%u: the user stands in line %u already; right would be "
-				   "one line for each user",
-				   in->path, file->entries[i].line, file->entries[i - 1].line);
-	}
-	return true;
+	for (size_t i = 1; i < file->count; i++)
+		if (slice_equal(file->entries[i - 1].user, file->entries[i].user))
+			problems_add(in->problems,
+				     "%.200s:%u: the user stands in line %u already; right would "
+				     "be one line for each user",
+				     in->path, file->entries[i].line, file->entries[i - 1].line);
 }
 
 static bool parse(struct parsing *in, struct slice text)
 {
+	const size_t before = in->problems->count;
 	struct slice line;
 	bool whole = true;
 	while (next_line(&text, &line, &whole)) {
 		in->line++;
 		if (!whole)
-			return wrong(in, "has no end of line: the file looks cut off; if it is "
-					 "whole, add one");
-		if (!says_nothing(line) && !parse_line(in, line))
-			return false;
+			wrong(in, "has no end of line: the file looks cut off; if it is whole, add "
+				  "one");
+		else if (!says_nothing(line))
+			parse_line(in, line);
 	}
-	if (in->file->count == 0)
-		return failure_set(in->failure,
-				   "%.200s: holds no user; `metrino passwd FILE USER` adds one",
-				   in->path);
-	qsort(in->file->entries, in->file->count, sizeof *in->file->entries, by_name);
-	return check_unique(in);
+	if (in->file->count == 0 && in->problems->count == before)
+		problems_add(in->problems,
+			     "%.200s: holds no user; `metrino passwd FILE USER` adds one",
+			     in->path);
+	if (in->file->count > 0)
+		qsort(in->file->entries, in->file->count, sizeof *in->file->entries, by_name);
+	check_unique(in);
+	return in->problems->count == before;
 }
 
 struct password_file *password_file_parse(struct slice text, const char *path,
-					  struct password_cost cost, struct failure *failure)
+					  struct password_cost cost, struct problems *problems)
 {
 	struct password_file *file = calloc(1, sizeof *file);
 	must(file);
@@ -146,7 +151,7 @@ struct password_file *password_file_parse(struct slice text, const char *path,
 	if (text.len > 0)
 		memcpy(file->names, text.at, text.len);
 	file->work = password_work_of(cost);
-	struct parsing in = {.file = file, .path = path, .cost = cost, .failure = failure};
+	struct parsing in = {.file = file, .path = path, .cost = cost, .problems = problems};
 	if (parse(&in, slice_of(file->names, text.len)))
 		return file;
 	password_file_destroy(file);
@@ -154,13 +159,16 @@ struct password_file *password_file_parse(struct slice text, const char *path,
 }
 
 struct password_file *password_file_load(const char *path, struct password_cost cost,
-					 struct failure *failure)
+					 struct problems *problems)
 {
+	struct failure failure;
 	struct text text;
-	if (!text_file_read(path, &text, failure))
+	if (!text_file_read(path, &text, &failure)) {
+		problems_add(problems, "%s", failure.text);
 		return NULL;
+	}
 	struct password_file *file =
-	    password_file_parse(slice_of(text.at, text.len), path, cost, failure);
+	    password_file_parse(slice_of(text.at, text.len), path, cost, problems);
 	text_file_free(&text);
 	return file;
 }

@@ -17,6 +17,7 @@
 #define AUTH_PASSWORD_FILE_H
 
 #include "auth/password.h"
+#include "auth/problems.h"
 #include "auth/text_file.h"
 
 struct password_entry {
@@ -33,13 +34,14 @@ struct password_file {
 	char *names;
 };
 
-/* NULL, and why: "PATH:LINE: ...".  `cost` is of new ones; none may need more memory. */
+/* NULL, and all that is wrong: "PATH:LINE: ...".  `cost` is of new ones; none may need more memory.
+ */
 struct password_file *password_file_parse(struct slice text, const char *path,
-					  struct password_cost cost, struct failure *failure);
+					  struct password_cost cost, struct problems *problems);
 
 /* Reads and parses. */
 struct password_file *password_file_load(const char *path, struct password_cost cost,
-					 struct failure *failure);
+					 struct problems *problems);
 
 void password_file_destroy(struct password_file *file);
 

@@ -158,51 +158,41 @@ static void files_destroy(struct files *files)
 }
 
 /* Nobody could log in by it: the form is accounts'. */
-static bool check_names(const struct password_file *passwords, const char *path,
-			struct failure *failure)
+static void check_names(const struct password_file *passwords, const char *path,
+			struct problems *problems)
 {
 	for (size_t i = 0; i < passwords->count; i++)
 		if (door_is_account(passwords->entries[i].user))
-			return failure_set(
-			    failure,
-			    "%.200s:%u: the name has a form that only accounts "
-			    "and their device keys have; right would be another name",
-			    path, passwords->entries[i].line);
-	return true;
+			problems_add(problems,
+				     "%.200s:%u: the name has a form that only accounts "
+				     "and their device keys have; right would be another name",
+				     path, passwords->entries[i].line);
 }
 
 /* Both or none; NULL paths are no files. */
 static bool files_load(const char *password_path, const char *acl_path, struct password_cost cost,
-		       struct files *files, struct failure *failure)
+		       struct files *files, struct problems *problems)
 {
 	*files = (struct files){0};
-	if (password_path &&
-	    (files->passwords = password_file_load(password_path, cost, failure)) == NULL)
-		return failure_context(failure, "password_file");
-	if (password_path && !check_names(files->passwords, password_path, failure)) {
-		files_destroy(files);
-		return failure_context(failure, "password_file");
-	}
-	if (acl_path && (files->acl = acl_load(acl_path, failure)) == NULL) {
-		files_destroy(files);
-		return failure_context(failure, "acl_file");
-	}
-	return true;
+	*problems = (struct problems){.about = "password_file"};
+	if (password_path)
+		files->passwords = password_file_load(password_path, cost, problems);
+	if (files->passwords)
+		check_names(files->passwords, password_path, problems);
+	problems->about = "acl_file";
+	if (acl_path)
+		files->acl = acl_load(acl_path, problems);
+	problems->about = NULL;
+	if (problems->count == 0)
+		return true;
+	files_destroy(files);
+	return false;
 }
 
-bool door_check_passwords(const struct config *config, struct failure *failure)
+bool door_check_files(const struct config *config, struct problems *problems)
 {
 	struct files files;
-	if (!files_load(config->password_file, NULL, cost_of(config), &files, failure))
-		return false;
-	files_destroy(&files);
-	return true;
-}
-
-bool door_check_rights(const struct config *config, struct failure *failure)
-{
-	struct files files;
-	if (!files_load(NULL, config->acl_file, cost_of(config), &files, failure))
+	if (!files_load(config->password_file, config->acl_file, cost_of(config), &files, problems))
 		return false;
 	files_destroy(&files);
 	return true;
@@ -222,7 +212,7 @@ static void tell_files(const struct files *files, bool proves)
 /* ---- life ---- */
 
 /* What is made with them is stored with sessions, so that they stay the same as long. */
-static bool make_keys(struct door *door, struct keyring *keyring, struct failure *failure)
+static bool make_keys(struct door *door, struct keyring *keyring, struct problems *problems)
 {
 	uint8_t token[SEAL_KEY_LEN], device_key[SEAL_KEY_LEN];
 	if (keyring == NULL) { /* nothing is stored */
@@ -230,7 +220,7 @@ static bool make_keys(struct door *door, struct keyring *keyring, struct failure
 		seal_random(device_key, sizeof device_key);
 	} else if (!keyring_get(keyring, KEY_TOKEN, 0, token) ||
 		   !keyring_get(keyring, KEY_DEVICE_KEY, 0, device_key)) {
-		return failure_set(failure, "a key of this installation is not in keys.slots");
+		return problems_add(problems, "a key of this installation is not in keys.slots");
 	}
 	seal_derive(token, "owner", "session", 0, door->owner_key);
 	seal_derive(token, "token", "session", 0, door->token_key);
@@ -274,10 +264,10 @@ static bool may_log_in(struct auth *auth, uint64_t owner)
 }
 
 struct door *door_create(const struct config *config, const struct door_setup *setup,
-			 struct failure *failure)
+			 struct problems *problems)
 {
 	struct files files;
-	if (!files_load(config->password_file, config->acl_file, cost_of(config), &files, failure))
+	if (!files_load(config->password_file, config->acl_file, cost_of(config), &files, problems))
 		return NULL;
 	struct door *door = calloc(1, sizeof *door + config->workers * sizeof door->doors[0]);
 	must(door);
@@ -312,7 +302,7 @@ struct door *door_create(const struct config *config, const struct door_setup *s
 							       .make_token = door_make_token},
 						      .door = door,
 						      .worker = &setup->workers[i]};
-	if (!make_keys(door, setup->keyring, failure)) {
+	if (!make_keys(door, setup->keyring, problems)) {
 		door_destroy(door);
 		return NULL;
 	}
@@ -382,10 +372,10 @@ void door_destroy(struct door *door)
 	free(door);
 }
 
-bool door_reload(struct door *door, const struct config *config, struct failure *failure)
+bool door_reload(struct door *door, const struct config *config, struct problems *problems)
 {
 	struct files files;
-	if (!files_load(door->password_path, door->acl_path, door->cost, &files, failure))
+	if (!files_load(door->password_path, door->acl_path, door->cost, &files, problems))
 		return false;
 	struct rules *rules = rules_create(files.acl), *old_rules;
 	struct owners *owners = owners_create(door, files.passwords), *old_owners;

@@ -31,6 +31,7 @@
 #define BROKER_DOOR_H
 
 #include "auth/auth.h"
+#include "auth/problems.h"
 #include "auth/throttle.h"
 #include "broker/accounts.h"
 #include "broker/config.h"
@@ -39,9 +40,11 @@ struct door;
 struct auth_log;
 struct worker;
 
-/* Is password_file right, and acl_file?  For --test-config; one that is not named is. */
-bool door_check_passwords(const struct config *config, struct failure *failure);
-bool door_check_rights(const struct config *config, struct failure *failure);
+/*
+ * Are password_file and acl_file right?  For --test-config; one that is not named is.  Here and
+ * below, what is wrong with both of them is named; when that is nothing there is nothing to free.
+ */
+bool door_check_files(const struct config *config, struct problems *problems);
 
 struct door_setup {
 	struct worker *workers;	   /* where they will be, one for each of config->workers */
@@ -52,7 +55,7 @@ struct door_setup {
 
 /* Reads the files. */
 struct door *door_create(const struct config *config, const struct door_setup *setup,
-			 struct failure *failure);
+			 struct problems *problems);
 
 /* For the shard of this worker. */
 struct auth *door_auth(struct door *door, uint16_t party);
@@ -73,7 +76,7 @@ void door_stop(struct door *door);
 void door_destroy(struct door *door);
 
 /* The files again, and what may change of the keys.  The caller tells the workers. */
-bool door_reload(struct door *door, const struct config *config, struct failure *failure);
+bool door_reload(struct door *door, const struct config *config, struct problems *problems);
 
 /* For struct listener: is another connection from there within rate_connect? */
 bool door_admit(void *door, const uint8_t *address);

@@ -268,20 +268,22 @@ static bool read_files(const struct household *house, struct config *next)
  * A change of privacy settings that cannot be recorded does not happen; one that was recorded and
  * could not happen is taken back by another entry.
  */
-static bool prepare(struct household *house, const struct config *next, struct failure *failure)
+static bool prepare(struct household *house, const struct config *next, struct problems *problems)
 {
-	struct failure again;
+	struct failure failure;
 
-	if (!audit_settings(house->audit, next, failure))
-		return failure_context(failure, "a change of privacy settings cannot be recorded");
-	if (!house->door || door_reload(house->door, next, failure))
+	if (!audit_settings(house->audit, next, &failure))
+		return problems_add(problems, "a change of privacy settings cannot be recorded: %s",
+				    failure.text);
+	if (!house->door || door_reload(house->door, next, problems))
 		return true;
-	if (!audit_settings(house->audit, house->config, &again))
-		log_write(LOG_LEVEL_ERROR, "reload", "%s", again.text);
+	if (!audit_settings(house->audit, house->config, &failure))
+		log_write(LOG_LEVEL_ERROR, "reload", "%s", failure.text);
 	return false;
 }
 
-/* At the start a file may be a pipe (-c /dev/stdin); waiting for its writer again would stop all. */
+/* At the start a file may be a pipe (-c /dev/stdin); waiting for its writer again would stop all.
+ */
 static struct config *read_config(const struct options *options, char **problems)
 {
 	struct stat status;
@@ -296,21 +298,21 @@ static struct config *read_config(const struct options *options, char **problems
 
 void household_reload(struct household *house)
 {
-	char *problems = NULL;
-	struct failure failure;
+	struct problems problems = {0};
+	char *wrong = NULL;
 
 	notify_reloading();
 	household_await_rights(house);
-	struct config *next = read_config(house->options, &problems);
+	struct config *next = read_config(house->options, &wrong);
 
 	if (!next) {
-		tell_problems(problems);
+		tell_problems(wrong);
 	} else if (!read_files(house, next)) {
 		; /* said, and destroyed */
-	} else if (!prepare(house, next, &failure)) {
+	} else if (!prepare(house, next, &problems)) {
 		household_drop_transports(next);
 		config_destroy(next);
-		tell_problems(strdup(failure.text));
+		tell_problems(problems.text);
 	} else {
 		change_all(house, next);
 		household_renew_rights(house);

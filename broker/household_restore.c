@@ -20,14 +20,30 @@ static bool fill_random(void *at, size_t len, struct failure *failure)
 	return failure_set(failure, "the system gives no random numbers: %s", strerror(errno));
 }
 
+/* All is said; the last line by who is told that the start failed. */
+static bool refuse_door(struct problems *problems, struct failure *failure)
+{
+	char *rest = problems->text;
+
+	for (char *line; (line = strsep(&rest, "\n")) && rest;) {
+		failure_set(failure, "%s", line);
+		if (*rest)
+			household_tell_failure(failure);
+	}
+	problems_free(problems);
+	return false;
+}
+
 /* Also where nothing asks for one: a HUP may bring limits. */
 static bool make_door(struct household *house, struct failure *failure)
 {
 	const struct door_setup setup = {house->workers, house->accounts, house->keys,
 					 house->auth_log};
 
-	house->door = door_create(house->config, &setup, failure);
-	return house->door != NULL;
+	struct problems problems;
+
+	house->door = door_create(house->config, &setup, &problems);
+	return house->door || refuse_door(&problems, failure);
 }
 
 /* Before there are workers, so that every connection is asked about. */

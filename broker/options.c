@@ -212,24 +212,27 @@ static bool said(const struct failure *failure)
 }
 
 /* These are read by the user who serves, whoever started the broker. */
-static bool test_rights(const struct config *config)
+static bool test_door(const struct config *config)
 {
-	struct failure failure;
-	bool right = door_check_passwords(config, &failure) || said(&failure);
-	return (door_check_rights(config, &failure) || said(&failure)) && right;
+	struct problems problems;
+	if (door_check_files(config, &problems))
+		return true;
+	fputs(problems.text, stderr);
+	problems_free(&problems);
+	return false;
 }
 
-static bool test_rights_as_user(const struct config *config)
+static bool test_door_as_user(const struct config *config)
 {
 	struct failure failure;
 	const char *user;
 	int status = 0;
 	if (!privileges_choose_user(config->user, &user, &failure) || !user)
-		return test_rights(config);
+		return test_door(config);
 	fflush(stdout);
 	const pid_t child = fork();
 	if (child == 0)
-		_exit((privileges_become(user, &failure) || said(&failure)) && test_rights(config)
+		_exit((privileges_become(user, &failure) || said(&failure)) && test_door(config)
 			  ? EXIT_SUCCESS
 			  : EXIT_FAILURE);
 	return child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status) &&
@@ -252,7 +255,7 @@ static bool test_files(const struct config *config)
 	for (size_t i = 0; i < config->listener_count; i++)
 		if (!test_transport(&config->listeners[i], &failure))
 			right = said(&failure);
-	return test_rights_as_user(config) && right;
+	return test_door_as_user(config) && right;
 }
 
 static int test_config(const struct options *options)

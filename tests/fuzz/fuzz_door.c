@@ -15,9 +15,13 @@
 
 static const struct password_cost cost = {1u << 20, 1, 4};
 
-static void check_refusal(const struct failure *failure)
+static void check_refusal(struct problems *problems)
 {
-	claim(strncmp(failure->text, NAME ":", sizeof(NAME)) == 0);
+	claim(problems->count > 0 && problems->text != NULL);
+	for (const char *line = problems->text; *line; line = strchr(line, '\n') + 1)
+		claim(strncmp(line, NAME ":", sizeof(NAME)) == 0 ||
+		      strcmp(line, "and more\n") == 0);
+	problems_free(problems);
 }
 
 static void check_entry(const struct password_file *file, struct slice text, size_t i)
@@ -46,13 +50,14 @@ static void check_entry(const struct password_file *file, struct slice text, siz
 
 static void passwords(struct slice text)
 {
-	struct failure failure = {.text = ""};
-	struct password_file *file = password_file_parse(text, NAME, cost, &failure);
+	struct problems problems = {0};
+	struct password_file *file = password_file_parse(text, NAME, cost, &problems);
 
 	if (file == NULL) {
-		check_refusal(&failure);
+		check_refusal(&problems);
 		return;
 	}
+	claim(problems.count == 0);
 	claim(file->count > 0);
 	claim(password_file_find(file, SLICE_NONE) == NULL);
 	for (size_t i = 0; i < file->count && i < 8; i++)
@@ -79,14 +84,15 @@ static bool says(struct slice text, const char *word)
 static void rules(struct slice text)
 {
 	static const char *const topics[] = {"a", "a/b", "$SYS/x", "id", "u", "id/u/c"};
-	struct failure failure = {.text = ""};
-	struct acl *acl = acl_parse(text, NAME, &failure);
+	struct problems problems = {0};
+	struct acl *acl = acl_parse(text, NAME, &problems);
 	struct slice user = SLICE_LITERAL("u");
 
 	if (acl == NULL) {
-		check_refusal(&failure);
+		check_refusal(&problems);
 		return;
 	}
+	claim(problems.count == 0);
 	for (size_t i = 0; i < sizeof(topics) / sizeof(topics[0]); i++) {
 		struct slice topic = slice_text(topics[i]);
 

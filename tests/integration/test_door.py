@@ -340,6 +340,29 @@ class FailOpen(DoorTest):
             self.assertEqual(code, 1, (what, words))
             self.assertRegex(words, r"acl_file: \S*acl(:\d+)?: ", what)
 
+    def test_names_all_that_is_wrong_at_once(self):
+        """At a test of the configuration, at the start and at a HUP: each line of both files, once."""
+        acl = self.acl_file.read_text()
+        broken = {self.passwords: "bob:plain\n" + GOOD.replace("bob", "eve") + "bob\n", self.acl_file: "topic all #\n" + acl + "what\n"}
+        wrong = [f"password_file: {self.passwords}:1: ", f"password_file: {self.passwords}:3: ", f"acl_file: {self.acl_file}:1: ",
+                 f"acl_file: {self.acl_file}:{acl.count(chr(10)) + 2}: "]
+
+        def write(texts):
+            for file, text in texts.items():
+                file.write_text(text)
+        write(broken)
+        self.broker.config += "log_dest stderr\n"
+        for extra in ((), ("--test-config",)):
+            self.broker.write_config()
+            code, words = self.broker.run_to_end(*extra)
+            self.assertEqual(code, 1, words)
+            self.assertEqual([words.count(line) for line in wrong], [1] * len(wrong), words)
+        write({self.passwords: GOOD, self.acl_file: acl})
+        self.broker.start()
+        write(broken)
+        self.hup("the configuration of before stays in force")
+        self.assertEqual([self.broker.log().count(line) for line in wrong], [1] * len(wrong), self.broker.log())
+
     def test_refuses_to_start_without_the_file(self):
         self.passwords.write_text(GOOD)
         for file in (self.passwords, self.acl_file):

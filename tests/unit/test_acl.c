@@ -76,12 +76,12 @@ static const struct {
 
 START_TEST(answers)
 {
-	struct failure failure;
-	struct acl *acl = acl_parse(slice_text(list), "FILE", &failure);
+	struct problems problems = {0};
+	struct acl *acl = acl_parse(slice_text(list), "FILE", &problems);
 	struct slice user = questions[_i].user ? slice_text(questions[_i].user) : SLICE_NONE;
 	const struct slice *who = questions[_i].user ? &user : NULL;
 
-	ck_assert_msg(acl != NULL, "%s", failure.text);
+	ck_assert_msg(acl != NULL, "%s", problems.text);
 	ck_assert(acl_names_users(acl));
 	ck_assert_msg(acl_allows(acl,
 				 &(struct acl_question){
@@ -117,21 +117,41 @@ static const struct {
 
 START_TEST(refuses_what_is_not_right)
 {
-	struct failure failure = {.text = "nothing"};
+	struct problems problems = {0};
 
-	ck_assert_ptr_null(acl_parse(slice_text(refused[_i].text), "FILE", &failure));
-	ck_assert_msg(strncmp(failure.text, refused[_i].said, strlen(refused[_i].said)) == 0, "%s",
-		      failure.text);
-	ck_assert_ptr_null(strstr(failure.text, "secret"));
+	ck_assert_ptr_null(acl_parse(slice_text(refused[_i].text), "FILE", &problems));
+	ck_assert_msg(strncmp(problems.text, refused[_i].said, strlen(refused[_i].said)) == 0, "%s",
+		      problems.text);
+	ck_assert_ptr_null(strstr(problems.text, "secret"));
+	problems_free(&problems);
+}
+END_TEST
+
+START_TEST(names_all_that_is_wrong)
+{
+	struct problems problems = {.about = "acl_file"};
+
+	ck_assert_ptr_null(
+	    acl_parse(SLICE_LITERAL("topic a#\nuser\ntopic b\nwhat\ntopic c"), "FILE", &problems));
+	ck_assert_str_eq(problems.text,
+			 "acl_file: FILE:1: has a topic filter that is not valid: + stands alone "
+			 "in its level, # in the last one\n"
+			 "acl_file: FILE:2: names no user; right would be user NAME\n"
+			 "acl_file: FILE:4: begins with none of user, topic and pattern\n"
+			 "acl_file: FILE:5: has no end of line: the file looks cut off; if it is "
+			 "whole, add one\n");
+	ck_assert_uint_eq(problems.count, 4);
+	problems_free(&problems);
 }
 END_TEST
 
 START_TEST(says_which_file_is_not_there)
 {
-	struct failure failure;
+	struct problems problems = {0};
 
-	ck_assert_ptr_null(acl_load("/nowhere/acl", &failure));
-	ck_assert_str_eq(failure.text, "/nowhere/acl: No such file or directory");
+	ck_assert_ptr_null(acl_load("/nowhere/acl", &problems));
+	ck_assert_str_eq(problems.text, "/nowhere/acl: No such file or directory\n");
+	problems_free(&problems);
 }
 END_TEST
 
@@ -139,8 +159,8 @@ END_TEST
 START_TEST(a_long_name_fits_no_pattern)
 {
 	static char id[60000];
-	struct failure failure;
-	struct acl *acl = acl_parse(SLICE_LITERAL("pattern %c/%c\n"), "FILE", &failure);
+	struct problems problems = {0};
+	struct acl *acl = acl_parse(SLICE_LITERAL("pattern %c/%c\n"), "FILE", &problems);
 
 	memset(id, 'a', sizeof(id));
 	ck_assert(!acl_allows(acl, &(struct acl_question){.client_id = slice_of(id, sizeof(id)),
@@ -155,7 +175,8 @@ END_TEST
 
 Suite *acl_suite(void)
 {
-	const TTest *const tests[] = {says_which_file_is_not_there, a_long_name_fits_no_pattern};
+	const TTest *const tests[] = {names_all_that_is_wrong, says_which_file_is_not_there,
+				      a_long_name_fits_no_pattern};
 	Suite *suite = suite_of("acl", tests, COUNT_OF(tests));
 	TCase *tables = tcase_create("tables");
 

@@ -16,6 +16,7 @@ static struct door *door;
 
 static void begin(void)
 {
+	struct problems problems;
 	struct failure failure;
 
 	config = config_create_default(0, &failure);
@@ -25,7 +26,7 @@ static void begin(void)
 	config->reconnect_ban.after = 1;
 	config->reconnect_ban.ms = 300000;
 	worker = calloc(1, sizeof *worker);
-	door = door_create(config, &(struct door_setup){.workers = worker}, &failure);
+	door = door_create(config, &(struct door_setup){.workers = worker}, &problems);
 	ck_assert_ptr_nonnull(door);
 }
 

@@ -16,10 +16,23 @@
 
 static const struct password_cost cost = {256, 1, 4};
 
+/* With the first of its problems. */
+static struct password_file *parse_bytes(struct slice text, struct failure *failure)
+{
+	struct problems problems = {0};
+	struct password_file *file = password_file_parse(text, "FILE", cost, &problems);
+
+	*failure = (struct failure){.text = "nothing"};
+	ck_assert_int_eq(file != NULL, problems.count == 0);
+	if (file == NULL)
+		problems_first(&problems, failure);
+	problems_free(&problems);
+	return file;
+}
+
 static struct password_file *parse(const char *text, struct failure *failure)
 {
-	*failure = (struct failure){.text = "nothing"};
-	return password_file_parse(slice_text(text), "FILE", cost, failure);
+	return parse_bytes(slice_text(text), failure);
 }
 
 START_TEST(finds_its_users)
@@ -82,9 +95,47 @@ START_TEST(a_zero_byte_ends_nothing)
 	static const char text[] = "bob:" SIX "\n\0alice:x\n";
 	struct failure failure;
 
-	ck_assert_ptr_null(
-	    password_file_parse(slice_of(text, sizeof(text) - 1), "FILE", cost, &failure));
+	ck_assert_ptr_null(parse_bytes(slice_of(text, sizeof(text) - 1), &failure));
 	ck_assert_ptr_nonnull(strstr(failure.text, "FILE:2:"));
+}
+END_TEST
+
+START_TEST(names_all_that_is_wrong)
+{
+	struct problems problems = {.about = "password_file"};
+	const struct slice text =
+	    SLICE_LITERAL("bob:" SIX "\nalice\nbob:" SIX "\n:" SIX "\n# fine\neve:secret\ncarol");
+
+	ck_assert_ptr_null(password_file_parse(text, "FILE", cost, &problems));
+	ck_assert_uint_eq(problems.count, 5);
+	for (const char *line = problems.text; *line; line = strchr(line, '\n') + 1)
+		ck_assert_msg(strncmp(line, "password_file: FILE:", 20) == 0, "%s", line);
+	ck_assert_ptr_nonnull(strstr(problems.text, "FILE:2: has no colon"));
+	ck_assert_ptr_nonnull(strstr(problems.text, "FILE:3: the user stands in line 1 already"));
+	ck_assert_ptr_nonnull(strstr(problems.text, "FILE:4: has no user name"));
+	ck_assert_ptr_nonnull(strstr(problems.text, "FILE:6: the password"));
+	ck_assert_ptr_nonnull(strstr(problems.text, "FILE:7: has no end of line"));
+	ck_assert_ptr_null(strstr(problems.text, "secret"));
+	problems_free(&problems);
+}
+END_TEST
+
+/* What is no password file at all is not listed line by line. */
+START_TEST(names_so_many_and_no_more)
+{
+	struct problems problems = {0};
+	char text[2 * 10 * PROBLEMS_MAX];
+	size_t lines = 0;
+
+	for (size_t i = 0; i < sizeof(text); i++)
+		text[i] = i % 2 ? '\n' : 'x';
+	ck_assert_ptr_null(password_file_parse(slice_of(text, sizeof(text)), "F", cost, &problems));
+	ck_assert_uint_eq(problems.count, 10 * PROBLEMS_MAX);
+	for (const char *line = problems.text; *line; line = strchr(line, '\n') + 1)
+		lines++;
+	ck_assert_uint_eq(lines, PROBLEMS_MAX + 1);
+	ck_assert_ptr_nonnull(strstr(problems.text, "\nand more\n"));
+	problems_free(&problems);
 }
 END_TEST
 
@@ -209,12 +260,13 @@ END_TEST
 
 START_TEST(says_which_file_is_not_there)
 {
-	struct failure failure;
+	struct problems problems = {0};
 
-	ck_assert_ptr_null(password_file_load("/nowhere/passwords", cost, &failure));
-	ck_assert_str_eq(failure.text, "/nowhere/passwords: No such file or directory");
-	ck_assert_ptr_null(password_file_load("/tmp", cost, &failure));
-	ck_assert_str_eq(failure.text, "/tmp: is not a file");
+	ck_assert_ptr_null(password_file_load("/nowhere/passwords", cost, &problems));
+	ck_assert_ptr_null(password_file_load("/tmp", cost, &problems));
+	ck_assert_str_eq(problems.text, "/nowhere/passwords: No such file or directory\n"
+					"/tmp: is not a file\n");
+	problems_free(&problems);
 }
 END_TEST
 
@@ -227,6 +279,8 @@ Suite *password_file_suite(void)
 	tcase_add_test(tests, finds_its_users);
 	tcase_add_loop_test(tests, refuses_what_is_not_right, 0, COUNT_OF(broken));
 	tcase_add_test(tests, a_zero_byte_ends_nothing);
+	tcase_add_test(tests, names_all_that_is_wrong);
+	tcase_add_test(tests, names_so_many_and_no_more);
 	tcase_add_test(tests, renews_the_entry_that_was_checked);
 	tcase_add_loop_test(tests, changes_one_line, 0, COUNT_OF(edits));
 	tcase_add_test(tests, finds_the_password_in_the_text);
