@@ -98,6 +98,11 @@ void config_notice(struct config_reader *reader, struct config_place at, const c
 struct config_draft *config_add_draft(struct config_reader *reader)
 {
 	const size_t count = reader->draft_count + 1;
+	if (count > CONFIG_LISTENERS_MAX + 2) {
+		struct config_draft *last = &reader->drafts[reader->draft_count - 1];
+		memset(last->set, 0, sizeof(last->set));
+		return last;
+	}
 	reader->drafts = realloc(reader->drafts, count * sizeof(*reader->drafts));
 	must(reader->drafts != NULL);
 	struct config_draft *draft = &reader->drafts[reader->draft_count++];

@@ -117,11 +117,6 @@ static const char *shown_address(const struct config_listener *listener)
 	return listener->address ? listener->address : "every address";
 }
 
-static bool same_text(const char *a, const char *b)
-{
-	return a == b || (a && b && strcmp(a, b) == 0);
-}
-
 static void refuse_same_place(struct config_reader *reader)
 {
 	const struct config *config = reader->config;
@@ -129,48 +124,34 @@ static void refuse_same_place(struct config_reader *reader)
 		for (size_t j = 0; j < i; j++) {
 			const struct config_listener *a = &config->listeners[i];
 			const struct config_listener *b = &config->listeners[j];
-			if (a->port != b->port || !same_text(a->path, b->path) ||
-			    !same_text(a->address, b->address) ||
-			    !same_text(a->bind_interface, b->bind_interface) ||
-			    a->socket_domain != b->socket_domain)
+			if (!config_places_meet(a, b))
 				continue;
 			reader->at.line = 0;
 			config_problem(reader, "listener",
-				       "port %u on %s is opened twice; right would be another port "
-				       "or address for one of them",
-				       (unsigned)a->port, shown_address(a));
+				       "port %u is opened twice, on %s and on %s; right would be "
+				       "another port or address for one of them",
+				       (unsigned)a->port, shown_address(b), shown_address(a));
 		}
 	}
-}
-
-static bool takes_port(const struct config_listener *listener, uint16_t port, const char *address)
-{
-	return !listener->path && !listener->bind_interface && listener->port == port &&
-	       (same_text(listener->address, address) ||
-		(!listener->address && listener->socket_domain == AF_UNSPEC));
 }
 
 /* What is served over HTTP beside what is served over MQTT. */
 static void refuse_taken_ports(struct config_reader *reader)
 {
 	const struct config *config = reader->config;
-	const struct config_listener admin = {.port = config->admin_port,
-					      .address = config->admin_address};
-	const struct {
-		const char *key, *address;
-		uint16_t port;
-	} places[] = {{"admin_listener", config->admin_address, config->admin_port},
-		      {"log_listener", config->log_address, config->log_port}};
+	const char *const keys[] = {"admin_listener", "log_listener"};
+	const struct config_listener places[] = {
+	    {.port = config->admin_port, .address = config->admin_address},
+	    {.port = config->log_port, .address = config->log_address}};
 	for (size_t i = 0; i < 2; i++) {
-		bool taken = i == 1 && admin.address &&
-			     takes_port(&admin, places[i].port, places[i].address);
+		bool taken =
+		    i == 1 && places[0].address && config_places_meet(&places[0], &places[1]);
 		for (size_t j = 0; j < config->listener_count; j++)
-			taken = taken || takes_port(&config->listeners[j], places[i].port,
-						    places[i].address);
+			taken = taken || config_places_meet(&config->listeners[j], &places[i]);
 		if (!places[i].address || !taken)
 			continue;
-		reader->at = reader->set[config_find_key(places[i].key) - config_keys];
-		config_problem(reader, places[i].key,
+		reader->at = reader->set[config_find_key(keys[i]) - config_keys];
+		config_problem(reader, keys[i],
 			       "port %u on %s is another listener's already; right would be "
 			       "another port",
 			       (unsigned)places[i].port, places[i].address);

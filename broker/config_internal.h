@@ -91,6 +91,9 @@ extern const size_t config_line_count; /* lines of config.def: keys and titles *
 
 #define CONFIG_LINES_MAX 256
 
+/* A port can have as many clients as all of them. */
+#define CONFIG_LISTENERS_MAX 1000
+
 /* One word that may be written, and what it stands for. */
 struct config_choice {
 	const char *word;
@@ -140,7 +143,7 @@ struct config_reader {
 	ino_t main_inode;
 	struct config_listener shared; /* keys of SCOPE_SHARED, as written */
 	struct config_place set[CONFIG_LINES_MAX];
-	struct config_draft *drafts;
+	struct config_draft *drafts; /* the default, CONFIG_LISTENERS_MAX, and one of too many */
 	size_t draft_count;
 	uint16_t port;		      /* of the default listener; 0: not written */
 	const char *bind_address;     /* NULL: not written */
@@ -199,6 +202,8 @@ bool config_read_number(const char *text, uint64_t *number);
 /* config_places.c */
 typedef bool config_setter(struct config_reader *reader, const struct config_key *key, char *value,
 			   void *field);
+/* Would they listen at one port of one address?  Names other than localhost are not looked up. */
+bool config_places_meet(const struct config_listener *a, const struct config_listener *b);
 config_setter config_set_listener, config_set_port, config_set_bind_address,
     config_set_admin_listener, config_set_log_listener;
 

@@ -111,6 +111,13 @@ class Mistakes(OwnBrokerTest):
             self.broker.write_config()
             self.assertEqual(self.refused("right would be a file that this user may").count("/nowhere/broker.log"), 1)
 
+    def test_places_that_meet(self):
+        """The start would find the port in use, by itself: --test-config knows."""
+        self.broker.config = f"listener {self.broker.port} localhost"
+        self.broker.write_config()
+        for extra in ((), ("--test-config",)):
+            self.refused("is opened twice, on 127.0.0.1 and on localhost", extra=extra)
+
     def test_directory_that_is_a_file(self):
         self.broker.data.rmdir()
         self.broker.data.write_text("a file")

@@ -170,7 +170,7 @@ START_TEST(test_listeners)
 	config_destroy(config);
 	read_wrong("max_connections 5\nlistener 1883\n",
 		   "main.conf:1: max_connections: stands above");
-	read_wrong("listener 1883\nlistener 1883\n", "opened twice");
+	read_wrong("listener 1883\nlistener 1883\n", "opened twice, on every address and on");
 	read_wrong("listener 0\n", "port 0 means a Unix socket");
 	config = read_right("listener 1883\nallow_anonymous true\n");
 	ck_assert(has_notice(config, "anyone who reaches port 1883 on every address"));
@@ -254,6 +254,53 @@ START_TEST(test_ports_of_http)
 	config_destroy(
 	    read_right("admin_listener 1884\nlog_listener 1885\nlistener 1884 127.0.0.2\n"
 		       "listener 1885\nsocket_domain ipv6\nlistener 0 /s\n"));
+}
+END_TEST
+
+/* The start would find the port in use: by itself. */
+START_TEST(test_places_that_meet)
+{
+	static const char *const wrong[] = {
+	    "listener 1884 localhost\nlistener 1884 127.0.0.1\n",
+	    "listener 1884 ::1\nlistener 1884 localhost\n",
+	    "listener 1884 127.1\nlistener 1884 127.0.0.1\n",
+	    "listener 1884 ::1\nlistener 1884 0:0::1\n",
+	    "listener 1884\nlistener 1884 127.0.0.1\n",
+	    "listener 1884 ::1\nlistener 1884\nsocket_domain ipv6\n",
+	    "listener 1884 0.0.0.0\nlistener 1884 127.0.0.2\n",
+	    "listener 1884 broker.example\nlistener 1884 broker.example\nsocket_domain ipv4\n",
+	    "listener 1884\nbind_interface lo\nlistener 1884\n",
+	    "listener 0 /s\nlistener 0 /s\n",
+	    "listener 1885\nport 1884\nlistener 1884 localhost\n",
+	    "listener 1884 localhost\nadmin_listener 1884\nlistener 1884 ::1\n",
+	};
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+		read_wrong(wrong[i], "is opened twice, on");
+	config_destroy(read_right(
+	    "listener 1884 127.0.0.1\nlistener 1884 ::1\nlistener 1884 127.0.0.2\n"
+	    "listener 1885 0.0.0.0\nlistener 1885 ::\nlistener 1886\nsocket_domain ipv4\n"
+	    "listener 1886 ::1\nlistener 1887 localhost\nsocket_domain ipv6\n"
+	    "listener 1887 127.0.0.1\nlistener 0 /a\nlistener 0 /b\nlistener 1888\n"
+	    "bind_interface lo\nlistener 1888\nbind_interface eth0\n"));
+}
+END_TEST
+
+/* Each is compared with each, and has keys of its own. */
+START_TEST(test_too_many_listeners)
+{
+	struct config_text text = {NULL, 0, 0};
+	char *problems = NULL;
+	for (unsigned i = 1; i <= CONFIG_LISTENERS_MAX; i++)
+		config_text_add(&text, "listener %u\n", i);
+	config_destroy(read_right(text.at));
+	for (unsigned i = 1; i < 9000; i++)
+		config_text_add(&text, "listener %u\nbind_interface lo\n", 10000 + i);
+	ck_assert_ptr_null(read_text(text.at, &problems));
+	ck_assert_str_eq(problems + strlen(main_file),
+			 ":1001: listener: is one of more than 1000; right would be fewer "
+			 "listeners\n");
+	free(problems);
+	free(text.at);
 }
 END_TEST
 
@@ -405,6 +452,8 @@ Suite *config_files_suite(void)
 	tcase_add_test(files, test_written_twice);
 	tcase_add_test(files, test_of_all_listeners_below_one);
 	tcase_add_test(files, test_too_many_paths);
+	tcase_add_test(files, test_places_that_meet);
+	tcase_add_test(files, test_too_many_listeners);
 	tcase_add_test(files, test_ports_of_http);
 	tcase_add_test(files, test_other_meaning_is_said);
 	tcase_add_test(files, test_include_dir);
