@@ -107,12 +107,15 @@ bool log_publish(const struct audit_log *log, const struct log_state *state, boo
 			      MODE_PUBLIC, renamed, failure);
 }
 
+/* Synced, else a loss of power would bring it back. */
 static void remove_tile(const struct audit_log *log, const struct tile *tile)
 {
 	char path[TILE_PATH_SIZE];
+	struct failure ignored;
 
 	tile_path(tile, path);
-	unlinkat(log->directory, path, 0);
+	if (unlinkat(log->directory, path, 0) == 0)
+		audit_file_sync_folder(log->directory, path, &ignored);
 }
 
 /*

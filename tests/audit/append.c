@@ -7,7 +7,7 @@
  * changes a file is where the process kills itself, or what fails from there on as on a full disk,
  * or what alone fails.
  * After each checkpoint its text goes to stdout.  The last line says "calls N": how many there
- *were.
+ * were; before it stands "removed" when power could still bring back what was removed at the end.
  */
 #include "storage/audit/log.h"
 #include "storage/audit/reader.h"
@@ -24,6 +24,7 @@
 
 static long calls, kill_at, fail_at, once_at;
 static bool watching;
+static bool removed; /* and no sync behind it */
 
 /* ---- what changes a file comes here instead of into the C library */
 
@@ -63,7 +64,10 @@ ssize_t pwrite(int fd, const void *at, size_t len, off_t offset)
 
 int fsync(int fd)
 {
-	return refused() ? -1 : (int)syscall(SYS_fsync, fd);
+	if (refused())
+		return -1;
+	removed = false;
+	return (int)syscall(SYS_fsync, fd);
 }
 
 int fdatasync(int fd)
@@ -88,7 +92,12 @@ int mkdirat(int fd, const char *path, mode_t mode)
 
 int unlinkat(int fd, const char *path, int flags)
 {
-	return refused() ? -1 : (int)syscall(SYS_unlinkat, fd, path, flags);
+	if (refused())
+		return -1;
+	if (syscall(SYS_unlinkat, fd, path, flags) != 0)
+		return -1;
+	removed = true;
+	return 0;
 }
 
 /* ---- the work */
@@ -185,6 +194,6 @@ int main(int argc, char **argv)
 	close(directory);
 	if (!ok)
 		fprintf(stderr, "%s\n", failure.text);
-	printf("calls %ld\n", calls);
+	printf("%scalls %ld\n", removed ? "removed\n" : "", calls);
 	return ok ? 0 : 1;
 }

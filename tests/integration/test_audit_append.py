@@ -32,7 +32,9 @@ class Refused(LogTest):
             done, _ = append(self.data, batch, batch, "once", at)
             ended = done.returncode == 0 and int(done.stdout.split()[-1]) < at
             published = self.size()
-            refused += done.returncode != 0 and published == size
+            if done.returncode != 0 and published == size:
+                refused += 1
+                self.assertNotIn(b"removed\n", done.stdout, f"call {at}: a loss of power would bring it back")
             self.made(0)
             self.assertEqual(self.size(), published, f"call {at}: {done.stderr}")
             self.made(1)
