@@ -202,7 +202,7 @@ bool config_read_number(const char *text, uint64_t *number);
 /* config_places.c */
 typedef bool config_setter(struct config_reader *reader, const struct config_key *key, char *value,
 			   void *field);
-/* Would they listen at one port of one address?  Names other than localhost are not looked up. */
+/* Would they listen at one port of one address?  Of names only localhost is known, as 127.0.0.1. */
 bool config_places_meet(const struct config_listener *a, const struct config_listener *b);
 config_setter config_set_listener, config_set_port, config_set_bind_address,
     config_set_admin_listener, config_set_log_listener;

@@ -117,7 +117,7 @@ static struct reach reach_of(const struct config_listener *listener)
 	struct reach reach = {true, true, {htonl(INADDR_ANY)}, in6addr_any};
 	if (address && strcmp(address, "localhost") == 0) {
 		reach.at_v4.s_addr = htonl(INADDR_LOOPBACK);
-		reach.at_v6 = in6addr_loopback;
+		reach.v6 = false; /* not on every machine */
 	} else if (address) {
 		reach.v4 = inet_aton(address, &reach.at_v4) != 0;
 		reach.v6 = inet_pton(AF_INET6, address, &reach.at_v6) == 1;
