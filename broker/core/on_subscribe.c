@@ -12,6 +12,9 @@
 /* Filters in one packet: each costs memory until it is answered. */
 #define ENTRIES_MAX 65536u
 
+/* Levels of all filters of one packet: each may be a node to be made, here and elsewhere. */
+#define LEVELS_MAX 524288u
+
 #define SHARE_PREFIX SLICE_LITERAL("$share/")
 
 struct subscribing {
@@ -21,6 +24,7 @@ struct subscribing {
 	struct pending_answer *answer;
 	struct changes changes;
 	uint32_t identifier;
+	size_t levels; /* of the filters so far */
 };
 
 /* Before 5.0 "$share/..." is special only where it is a whole shared subscription. */
@@ -157,9 +161,11 @@ static bool subscribed(const struct subscribing *in, bool is_shared, struct slic
 }
 
 /* What this filter may not be granted for; MQTT_SUCCESS otherwise. */
-static enum mqtt_reason refusal(const struct subscribing *in, bool is_shared, struct slice text)
+static enum mqtt_reason refusal(struct subscribing *in, bool is_shared, struct slice text)
 {
-	if (topic_levels(text) > TRIE_LEVELS_MAX + is_shared)
+	size_t levels = topic_levels(text);
+	in->levels += levels;
+	if (levels > TRIE_LEVELS_MAX + is_shared || in->levels > LEVELS_MAX)
 		return MQTT_QUOTA_EXCEEDED;
 	bool shares_left = !is_shared || in->session->shared_count < SHARED_MAX;
 	if (shares_left &&

@@ -284,6 +284,29 @@ START_TEST(levels_are_charged_at_once)
 }
 END_TEST
 
+/* Nobody waits for more of one packet than so many levels, each of which may be a node. */
+START_TEST(levels_of_one_packet)
+{
+	enum { LEVELS = 200, TAKEN = 524288 / LEVELS };
+	char pattern[2 * LEVELS + 8] = "";
+	struct slice codes;
+	struct peer *peer;
+
+	for (unsigned i = 0; i < LEVELS - 1; i++)
+		memcpy(pattern + 2 * i, "a/%u", 5);
+	bench_init(&bench, 1);
+	bench.settings.max_packet_size = 4 * TAKEN * LEVELS;
+	bench.settings.max_subscriptions = TAKEN + 1;
+	bench_start(&bench);
+	peer = new_peer(&bench, V5, "c");
+	subscribe_many(peer, pattern, TAKEN + 1, 0);
+	codes = suback_codes(peer, TAKEN + 1);
+	ck_assert_uint_eq(codes.at[TAKEN - 1], 0);
+	ck_assert_uint_eq(codes.at[TAKEN], MQTT_QUOTA_EXCEEDED);
+	bench_finish(&bench);
+}
+END_TEST
+
 /* One packet with very many filters is as much work under way as very many packets. */
 START_TEST(filters_under_way)
 {
@@ -562,6 +585,7 @@ Suite *faults_suite(void)
 	tcase_add_test(tcase, properties_count);
 	tcase_add_test(tcase, levels_are_charged);
 	tcase_add_test(tcase, levels_are_charged_at_once);
+	tcase_add_test(tcase, levels_of_one_packet);
 	tcase_add_test(tcase, filters_under_way);
 	tcase_add_test(tcase, retained_asked_once);
 	tcase_add_test(tcase, retained_go_on_after_unsubscribe);
