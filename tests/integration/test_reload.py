@@ -1,9 +1,9 @@
 """HUP again and again while the threads that show what is in force are asked for it: for ThreadSanitizer above all."""
 
+import concurrent.futures
 import json
 import signal
 import socket
-import threading
 import time
 import urllib.request
 
@@ -53,16 +53,15 @@ class WhileOthersRead(AccountTest):
                     with urllib.request.urlopen(f"http://127.0.0.1:{admin}/{page}", timeout=PATIENCE_S) as answer:
                         answers.append(answer.status == 200)
 
-        threads = [threading.Thread(target=work) for work in (ask_all, read_all)]
-        for thread in threads:
-            thread.start()
-        for number in range(1000000):
-            self.broker.config = base + SETTINGS[number % 2]
-            self.broker.write_config()
-            self.broker.signal(signal.SIGHUP)
-            time.sleep(0.02)
-            if time.monotonic() > end:
-                break
-        for thread in threads:
-            thread.join()
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            works = [pool.submit(work) for work in (ask_all, read_all)]
+            for number in range(1000000):
+                self.broker.config = base + SETTINGS[number % 2]
+                self.broker.write_config()
+                self.broker.signal(signal.SIGHUP)
+                time.sleep(0.02)
+                if time.monotonic() > end:
+                    break
+        for work in works:
+            work.result()  # what went wrong in there goes wrong here
         self.assertTrue(answers and all(answers))
