@@ -33,7 +33,7 @@ COMMAND = shlex.split(os.environ.get("METRINOD") or shlex.quote(str(ROOT / "buil
 if "/" in COMMAND[0]:
     COMMAND[0] = os.path.abspath(COMMAND[0])  # brokers run in folders of their own
 
-START_TIMEOUT_S = 15
+START_TIMEOUT_S = 40  # of a machine that has much else to do
 STOP_TIMEOUT_S = 15
 
 
@@ -64,25 +64,28 @@ def raise_descriptor_limit():
     return hard
 
 
-GIVEN = set()  # ports
+GIVEN = {}  # ports, and what marks them as ours for the other processes that test here
 
 
 def free_port(host="127.0.0.1"):
     """
     A port below the range that outgoing connections are given, so that no client takes it meanwhile; another one each
-    time.
+    time, also in other processes that test here at the same time.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     for _ in range(200):
         port = random.SystemRandom().randrange(18000, 32000)
         if port in GIVEN:
             continue
+        mark = socket.socket(socket.AF_UNIX)  # its name is taken until this process ends
         with socket.socket(family, socket.SOCK_STREAM) as probe:
             try:
+                mark.bind(f"\0metrino-test-port-{port}")
                 probe.bind((host, port))
             except OSError:
+                mark.close()
                 continue
-        GIVEN.add(port)
+        GIVEN[port] = mark
         return port
     raise RuntimeError("no free port")
 
@@ -109,6 +112,15 @@ def eventually(check, timeout=5.0, what="the condition"):
         time.sleep(0.02)
 
 
+def is_answer(refused, process):
+    """Does what CONNECT got say that the broker is there?"""
+    if isinstance(refused.__cause__, wire.Closed):  # by one that is about to end, perhaps
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(0.5)
+        return process.poll() is None
+    return not isinstance(refused.__cause__, TimeoutError)  # a refusal is one
+
+
 def answers(process, port, host="127.0.0.1"):
     """Waits until the broker answers a CONNECT; False when the process ended instead."""
     end = time.monotonic() + START_TIMEOUT_S
@@ -118,8 +130,9 @@ def answers(process, port, host="127.0.0.1"):
         try:
             wire.Client(port, "ready", version=4, keep_alive=10, host=host, timeout=2).disconnect()
             return True
-        except AssertionError:
-            return True  # a refusal is an answer
+        except AssertionError as refused:
+            if is_answer(refused, process):
+                return True
         except (ConnectionError, TimeoutError, wire.Closed):
             time.sleep(0.02)
     process.kill()
