@@ -76,6 +76,11 @@ test: ## installs what testing needs, builds, and runs every test in every build
 	@scripts/setup run test
 	+@exec scripts/test
 
+# All that `make test` runs, in every build.
+.PHONY: test-programs test-programs-all
+test-programs: $(programs) $(OUT)/unit $(OUT)/sim $(OUT)/audit_append $(OUT)/keys_tool $(OUT)/store_tool
+test-programs-all: test-programs $(OUT)/attacks $(OUT)/carve test-programs-asan test-programs-tsan all-chaos fuzzers
+
 unit: $(OUT)/unit ## unit tests
 	$(RUN) $<
 
