@@ -120,7 +120,8 @@ static void make_clear(uint8_t format)
 	ck_assert_int_eq(truncate(data_path(), 8 << 20), 0);
 }
 
-/* What memmem() does, but under a sanitizer that looks at all the rest of the bytes for each find. */
+/* What memmem() does, but under a sanitizer that looks at all the rest of the bytes for each find.
+ */
 static uint8_t *next_of(uint8_t *at, const uint8_t *end, const char *text)
 {
 	const size_t len = strlen(text);
@@ -205,8 +206,8 @@ START_TEST(damage_is_refused)
 	make_clear(2);
 	file = fopen(data_path(), "r+");
 	ck_assert_uint_eq(fread(bytes, 1, 8 << 20, file), 8 << 20);
-	for (uint8_t *found = bytes;
-	     (found = next_of(found, bytes + (8 << 20), "clear-needle-77")); found++) {
+	for (uint8_t *found = bytes; (found = next_of(found, bytes + (8 << 20), "clear-needle-77"));
+	     found++) {
 		fseek(file, found - bytes, SEEK_SET);
 		fputc('C', file);
 	}
