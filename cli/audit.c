@@ -88,6 +88,18 @@ static bool *flag_of(struct audit_request *r, const char *word)
 	return NULL;
 }
 
+/* Others on this computer see what stands on the command line: a password is overwritten there. */
+static const char *hide_password(char *word)
+{
+	static char url[4096]; /* more than a URL may have: fetch.c */
+
+	if (!strstr(word, "://") || !strchr(word, '@'))
+		return word;
+	snprintf(url, sizeof(url), "%s", word);
+	memset(word, '*', strlen(word));
+	return url;
+}
+
 static bool read_arguments(struct audit_request *r, int argc, char **argv, struct failure *failure)
 {
 	for (int i = 0; i < argc; i++) {
@@ -107,7 +119,7 @@ static bool read_arguments(struct audit_request *r, int argc, char **argv, struc
 			return failure_set(failure, "'%.80s' is too many.",
 					   shown_url(argv[i]).text);
 		else
-			r->operand = argv[i];
+			r->operand = hide_password(argv[i]);
 	}
 	return true;
 }

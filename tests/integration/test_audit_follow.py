@@ -9,20 +9,21 @@ import os
 import pathlib
 import re
 import shutil
+import subprocess
 import tempfile
 import threading
 import time
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from harness import own_only
+from harness import eventually, own_only
 from test_audit import METRINO, SIZES, LogTest, append, complaint_of, run, verifier
 
 not_under = ("tsan",)
 
 
 class Handler(http.server.SimpleHTTPRequestHandler):
-    asked = []
+    asked, logins = [], []
     busy = []  # statuses, and when to ask again: what the next requests are told
 
     def log_message(self, *_):
@@ -30,10 +31,12 @@ class Handler(http.server.SimpleHTTPRequestHandler):
 
     def do_GET(self):
         self.asked.append(self.path)
-        if not self.busy:
+        self.logins.append(self.headers.get("Authorization"))
+        try:
+            status, retry_after = self.busy.pop(0)
+        except IndexError:
             super().do_GET()
             return
-        status, retry_after = self.busy.pop(0)
         self.send_response(status)
         if retry_after is not None:
             self.send_header("Retry-After", retry_after)
@@ -56,6 +59,7 @@ class FollowTest(LogTest):
         self.addCleanup(server.server_close)
         self.addCleanup(server.shutdown)
         Handler.asked.clear()
+        Handler.logins.clear()
         Handler.busy.clear()
         return f"http://127.0.0.1:{server.server_port}/log"
 
@@ -233,6 +237,20 @@ class Follow(FollowTest):
             self.assertEqual(done.returncode, 1)
             self.assertIn(phrase, done.stderr.decode())
         self.assertIn("--copy", run(METRINO, "audit", "follow", self.data).stderr.decode())
+
+    def test_a_password_is_overwritten_on_the_command_line(self):
+        """While the server has no time for us; and it is sent."""
+        self.made(3)
+        url = self.serve().replace("//", "//me:s3cret@")
+        Handler.busy += [(503, None)] * 15
+        with subprocess.Popen([METRINO, "audit", "follow", url, "--copy", self.copy], stdout=subprocess.DEVNULL) as process:
+            eventually(lambda: Handler.asked, what="its request")
+            words = pathlib.Path(f"/proc/{process.pid}/cmdline").read_bytes()
+            Handler.busy.clear()
+        self.assertEqual(process.returncode, 0)
+        self.assertIn(b"follow", words)
+        self.assertNotIn(b"cret", words)
+        self.assertEqual(base64.b64decode(Handler.logins[0].split()[1]), b"me:s3cret")
 
     def test_no_password_of_a_url_is_shown(self):
         """Whatever is wrong with it, and whoever was given it by mistake."""
