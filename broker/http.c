@@ -286,8 +286,10 @@ static enum MHD_Result respond(void *self, struct MHD_Connection *connection, co
 	(void)version;
 	(void)upload;
 	step_back();
-	/* Who answers before the request is whole loses the connection. */
-	if (*request == NULL) {
+	/* Who answers before the request is whole loses the connection; who waits to be told that a
+	 * body is wanted is not told (RFC 9110 section 10.1.1). */
+	if (*request == NULL &&
+	    !MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_EXPECT)) {
 		*request = place;
 		place->body = 0;
 		return MHD_YES;

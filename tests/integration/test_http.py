@@ -47,6 +47,11 @@ class Requests(BrokerTest):
             for _ in range(1000):
                 sock.sendall(b"x" * 65536)
 
+    def test_who_asks_whether_a_body_is_wanted(self):
+        """RFC 9110 section 10.1.1: the answer comes before it, however long it would be."""
+        words = b"POST /metrics HTTP/1.1\r\nHost: a\r\nContent-Length: 10000000000\r\nExpect: 100-continue\r\n\r\n"
+        self.assertEqual(answer_of(self.dial(), words), 405)
+
     def test_a_zero_byte_does_not_end_a_path(self):
         for path, status in (("/health/ping%00", 404), ("/health/ping%00x", 404), ("/health%00/ping", 404), ("/health/%70ing", 200),
                              ("/health/ping%2500", 404), ("/%00", 404)):
