@@ -340,6 +340,34 @@ START_TEST(live_is_newer)
 }
 END_TEST
 
+/* One that came before is that of the subscription too, though others have been waiting since
+ * before it. */
+START_TEST(live_before_is_retained)
+{
+	static char payload[4097];
+	struct peer *from, *to;
+	char topic[16];
+
+	memset(payload, 'p', sizeof payload - 1);
+	bench_begin(&bench, 1);
+	from = new_peer(&bench, V5, "from");
+	for (unsigned i = 0; i < 70; i++) {
+		snprintf(topic, sizeof topic, "large/%u", i);
+		peer_publish(from, RETAIN, 0, topic, "", payload);
+	}
+	to = new_peer(&bench, V5, "to");
+	subscribe(to, "t", 0);
+	to->full = true;
+	peer_send(to, 0x82, "0008 00 0007 'large/#' 00");
+	peer_publish(from, RETAIN, 0, "t", "", "x");
+	peer_send(to, 0x82, "0009 00 0001 't' 00");
+	peer_unblock(to);
+	ck_assert_ptr_nonnull(memmem(to->in, to->in_len, "\x31\x05\0\1t\0x", 7));
+	to->in_len = 0;
+	bench_finish(&bench);
+}
+END_TEST
+
 /* The subscriber goes, or unsubscribes, while answers are on their way; topics go meanwhile. */
 START_TEST(stopped_in_between)
 {
@@ -442,6 +470,7 @@ Suite *shard_retain_suite(void)
 	    cleared_when_memory_is_full,
 	    many_without_loss,
 	    live_is_newer,
+	    live_before_is_retained,
 	    stopped_in_between,
 	    empty_homes_are_asked_once,
 	};
