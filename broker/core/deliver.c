@@ -86,12 +86,23 @@ void publish_retained(struct shard *shard, struct publication *publication)
 	shard_post(shard, mail);
 }
 
+/* Who has an open delivery of it may have unsubscribed since: recall_complete(). */
+static void mail_to_all(struct mailing *m)
+{
+	for (party_id party = 0; party < m->shard->parties; party++)
+		if (party != m->shard->party)
+			mail_to_party(m, party);
+}
+
 bool publish(struct shard *shard, struct publication *publication)
 {
 	struct mailing m = {shard, publication};
 	bool matched = deliver_here(shard, publication);
 	struct trie_name name = publication_name(shard, publication);
-	matched |= route_match(shard, &name, &m, mail_to_party) > 0;
+	if (publication->again)
+		mail_to_all(&m);
+	else
+		matched |= route_match(shard, &name, &m, mail_to_party) > 0;
 	if (publication->retain)
 		publish_retained(shard, publication);
 	return matched;

@@ -165,5 +165,7 @@ bool deliver_here(struct shard *shard, struct publication *publication)
 		deliver_match(shard, publication, &shard->matches[i]);
 	for (uint32_t i = 0; i < shard->match_group_count; i++)
 		share_deliver(shard, shard->match_groups[i], publication);
+	if (publication->again)
+		recall_complete(shard, publication);
 	return shard->match_count + shard->match_group_count > 0 || m.no_local;
 }

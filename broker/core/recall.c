@@ -1,5 +1,6 @@
 /* recall.c - see recall.h. */
 #include "broker/core/core.h"
+#include "broker/core/rights.h"
 #include <stdlib.h>
 
 struct holder {
@@ -215,6 +216,17 @@ static const struct holder *holder_of(const struct shard *shard, uint64_t envelo
 	return NULL;
 }
 
+/* Its open delivery of that envelope, if it waits for the message; NULL for none. */
+static struct outbound *awaited(const struct session *session, const struct holder *holder)
+{
+	struct outbound *entry =
+	    session && holder->packet_id
+		? inflight_find(&traffic_of(session)->inflight, holder->packet_id)
+		: NULL;
+	bool waits = entry && entry->state == INFLIGHT_AWAITED;
+	return waits && entry->envelope == holder->envelope ? entry : NULL;
+}
+
 bool recall_takes(struct shard *shard, struct session *session, struct publication *publication,
 		  uint8_t qos, bool retain, struct identifier_list identifiers)
 {
@@ -222,22 +234,37 @@ bool recall_takes(struct shard *shard, struct session *session, struct publicati
 	    holder_of(shard, publication->envelope, session, publication->share);
 	if (holder == NULL)
 		return qos == 0;
-	struct outbound *entry =
-	    holder->packet_id ? inflight_find(&traffic_of(session)->inflight, holder->packet_id)
-			      : NULL;
-	if (entry && entry->state == INFLIGHT_AWAITED && entry->envelope == publication->envelope)
+	struct outbound *entry = awaited(session, holder);
+	if (entry)
 		deliver_awaited(shard, session, publication, entry, retain, identifiers);
 	return true;
+}
+
+/* Members of groups are given theirs by the group. */
+void recall_complete(struct shard *shard, struct publication *publication)
+{
+	const struct recall *recall = &shard->recall;
+	struct identifier_list none = {NULL, 0};
+	struct index_probe probe;
+	uint32_t n = first_of(recall, publication->envelope, &probe);
+	for (; n != 0; n = next_of(recall, publication->envelope,
+				   index_next(&recall->index, &probe), &probe)) {
+		const struct holder *holder = holder_at(recall, n);
+		if (holder->at_home || holder->share != 0)
+			continue;
+		struct session *session = session_by_number(shard, holder->who.session);
+		struct outbound *entry = awaited(session, holder);
+		if (entry && rights_allow(shard, session, AUTH_READ, publication->topic))
+			deliver_awaited(shard, session, publication, entry, false, none);
+	}
 }
 
 /* Nobody will send it: whether the client has it, only its answer to PUBREL tells. */
 static void release(struct shard *shard, const struct holder *holder)
 {
 	struct session *session = session_by_number(shard, holder->who.session);
-	struct outbound *entry =
-	    session ? inflight_find(&traffic_of(session)->inflight, holder->packet_id) : NULL;
-	if (entry == NULL || entry->state != INFLIGHT_AWAITED ||
-	    entry->envelope != holder->envelope)
+	struct outbound *entry = awaited(session, holder);
+	if (entry == NULL)
 		return;
 	entry->state = INFLIGHT_PUBCOMP;
 	entry->uncertain = true;

@@ -5,6 +5,7 @@
  * A publisher that sends a message again is known by its packet identifier; the message
  * then goes
  *	to a subscriber whose delivery is open, with the packet identifier of then and DUP;
+ *	also when it has unsubscribed since [MQTT-3.10.4-3];
  *	not to one that has had it, whether it said so with PUBREC or PUBCOMP;
  *	not with QoS 0, which is at most once;
  *	as a new delivery to whoever matches and has not begun it.
@@ -68,6 +69,10 @@ void recall_session_end(struct shard *shard, struct session *session);
 /* A publication that comes again: true when this session gets no new copy of it. */
 bool recall_takes(struct shard *shard, struct session *session, struct publication *publication,
 		  uint8_t qos, bool retain, struct identifier_list identifiers);
+
+/* A publication that came again went to all that match: completes what is open of it beside them.
+ */
+void recall_complete(struct shard *shard, struct publication *publication);
 
 /*
  * The member of the group that has it, into *member; false when nobody has.  A group is known by

@@ -225,6 +225,33 @@ START_TEST(without_a_publisher)
 }
 END_TEST
 
+/* What had begun is completed, also for who has unsubscribed since. [MQTT-3.10.4-3] */
+START_TEST(unsubscribed_since)
+{
+	for (unsigned shards = 1; shards <= 2; shards++) {
+		begin(shards);
+		const char *from_id = bench_name(&bench, 0, "from");
+		const char *to_id = bench_name(&bench, shards - 1, "to");
+		struct peer *from = new_lasting(from_id), *to = new_lasting(to_id);
+		subscribe(to, "t", 2);
+		peer_publish(from, QOS(2), 5, "t", "", "x");
+		expect_publish(to, QOS(2), 1, "t", "", "x");
+		bench_restart(&bench);
+		to = back(to_id);
+		peer_send(to, 0xA2, "0009 00 0001 't'");
+		expect(to, 0xB0, "0009 00 00");
+		from = back(from_id);
+		peer_publish(from, QOS(2) | DUP, 5, "t", "", "x");
+		expect_publish(to, DUP | QOS(2), 1, "t", "", "x");
+		expect_nothing(from);
+		peer_send(to, 0x50, "0001");
+		expect(to, 0x62, "0001");
+		expect(from, 0x50, "0005");
+		bench_finish(&bench);
+	}
+}
+END_TEST
+
 /* The member of a shared subscription that has it keeps it, away or not, on whatever shard. */
 START_TEST(shared_subscription)
 {
@@ -545,6 +572,7 @@ Suite *records_kill_suite(void)
 				publisher_is_gone,
 				to_whoever_has_not_had_it,
 				without_a_publisher,
+				unsubscribed_since,
 				shared_subscription,
 				killed_again,
 				killed_after_each_commit,
