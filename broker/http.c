@@ -275,6 +275,21 @@ static void add_headers(struct MHD_Response *response, const struct http_answer 
 		MHD_add_response_header(response, MHD_HTTP_HEADER_RETRY_AFTER, "1");
 }
 
+/*
+ * Where a body ends may be read in two ways, by us and by a proxy before us (RFC 9112
+ * section 11.2): what comes behind one is no request, of whomever it would be.
+ */
+static bool has_body(struct MHD_Connection *connection)
+{
+	static const char *const headers[] = {MHD_HTTP_HEADER_CONTENT_LENGTH,
+					      MHD_HTTP_HEADER_TRANSFER_ENCODING};
+
+	for (size_t i = 0; i < sizeof(headers) / sizeof(headers[0]); i++)
+		if (MHD_lookup_connection_value(connection, MHD_HEADER_KIND, headers[i]))
+			return true;
+	return false;
+}
+
 /* A request begins, goes on with its body, and is whole. */
 static enum MHD_Result respond(void *self, struct MHD_Connection *connection, const char *url,
 			       const char *method, const char *version, const char *upload,
@@ -310,6 +325,8 @@ static enum MHD_Result respond(void *self, struct MHD_Connection *connection, co
 		return MHD_NO;
 	}
 	add_headers(response, &answer);
+	if (has_body(connection))
+		MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
 	enum MHD_Result result = MHD_queue_response(connection, answer.status, response);
 
 	MHD_destroy_response(response);

@@ -8,7 +8,8 @@
  * is above that is answered 429, and above twice that a millisecond later.  What is refused for
  * want of the token is counted apart, so that strangers use up nothing of who has it.  Only GET and
  * HEAD; no page may run a script.  A body of at most 1 MiB is read and not looked at; a longer one
- * ends the connection.  Who asks before it sends one (Expect) is answered before it.
+ * ends the connection.  Who asks before it sends one (Expect) is answered before it.  Behind a body
+ * nothing is read, and the connection ends.
  *
  * There may be 64 connections to an address that is listened at.  One that comes above that is
  * taken, and another goes: one that never had a request that it may before others, and of these the

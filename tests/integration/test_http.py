@@ -1,5 +1,6 @@
 """HTTP requests that no page is made for: bodies, odd paths; and files beside which a start or a HUP must not wait."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -32,13 +33,22 @@ class Requests(BrokerTest):
         return sock
 
     def test_a_body_is_read_and_the_answer_comes(self):
-        """Over one connection: it is not lost either."""
-        sock, body = self.dial(), b"x" * 300000
+        body = b"x" * 300000
         for method, status in (("POST", 405), ("PUT", 405), ("GET", 200)):
             head = f"{method} /health/ping HTTP/1.1\r\nHost: a\r\n".encode()
-            self.assertEqual(answer_of(sock, head + b"Content-Length: %d\r\n\r\n" % len(body) + body), status)
-            self.assertEqual(answer_of(sock, head + b"Transfer-Encoding: chunked\r\n\r\n5\r\nabcde\r\n0\r\n\r\n"), status)
-            self.assertEqual(answer_of(sock, head + b"\r\n"), status)
+            self.assertEqual(answer_of(self.dial(), head + b"Content-Length: %d\r\n\r\n" % len(body) + body), status)
+            self.assertEqual(answer_of(self.dial(), head + b"Transfer-Encoding: chunked\r\n\r\n5\r\nabcde\r\n0\r\n\r\n"), status)
+
+    def test_behind_a_body_comes_nothing(self):
+        """It may be hidden in what a proxy before us takes for a body: RFC 9112 section 11.2."""
+        hidden = b"GET /health/ping HTTP/1.1\r\nHost: a\r\n\r\n"
+        for fields, body in ((b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", b"0\r\n\r\n"), (b"Content-Length: 5\r\nContent-Length: 60\r\n", b"abcde"),
+                             (b"Content-Length: 0\r\n", b"")):
+            sock = self.dial()
+            self.assertEqual(answer_of(sock, b"POST /metrics HTTP/1.1\r\nHost: a\r\n" + fields + b"\r\n" + body), 405)
+            with contextlib.suppress(ConnectionError):  # that is an end as well
+                sock.sendall(hidden)
+                self.assertEqual(sock.recv(4096), b"", fields)
 
     def test_a_body_that_does_not_end(self):
         sock = self.dial()
