@@ -70,13 +70,10 @@ static struct slice take_word(struct slice *text)
 	return word;
 }
 
-/* The rules of a user, new or those that were begun above. */
-static struct acl_rules *rules_for(struct parsing *in, struct slice user)
+/* A user may have several of these, until they are merged. */
+static struct acl_rules *begin_rules(struct parsing *in, struct slice user)
 {
 	struct acl *acl = in->acl;
-	for (size_t i = 0; i < acl->user_count; i++)
-		if (slice_equal(acl->users[i].user, user))
-			return &acl->users[i];
 	if (acl->user_count == in->room) {
 		in->room = in->room ? in->room * 2 : 16;
 		acl->users = realloc(acl->users, in->room * sizeof *acl->users);
@@ -90,7 +87,7 @@ static bool parse_user(struct parsing *in, struct slice rest)
 {
 	if (rest.len == 0)
 		return wrong(in, "names no user; right would be user NAME");
-	in->into = rules_for(in, rest);
+	in->into = begin_rules(in, rest);
 	return true;
 }
 
@@ -189,6 +186,34 @@ static int by_name(const void *a, const void *b)
 	return compare_names(first->user, second->user);
 }
 
+/* Of one name in the order of their lines: names point into the text. */
+static int by_name_and_line(const void *a, const void *b)
+{
+	const struct acl_rules *first = a, *second = b;
+	int order = by_name(a, b);
+	return order ? order
+		     : (first->user.at > second->user.at) - (first->user.at < second->user.at);
+}
+
+/* Sorts by name, and leaves one of each. */
+static void merge_users(struct acl *acl)
+{
+	size_t kept = 0;
+	if (acl->user_count > 0)
+		qsort(acl->users, acl->user_count, sizeof *acl->users, by_name_and_line);
+	for (size_t i = 0; i < acl->user_count; i++) {
+		struct acl_rules *rules = &acl->users[i];
+		if (kept == 0 || !slice_equal(acl->users[kept - 1].user, rules->user)) {
+			acl->users[kept++] = *rules;
+			continue;
+		}
+		for (size_t j = 0; j < rules->count; j++)
+			add_rule(&acl->users[kept - 1], &rules->at[j]);
+		free(rules->at);
+	}
+	acl->user_count = kept;
+}
+
 static bool parse_lines(struct parsing *in, struct slice text)
 {
 	bool right = true;
@@ -215,8 +240,7 @@ static bool parse(struct parsing *in, struct slice text)
 				    "%.200s: holds no rule; right would be a line such as `topic "
 				    "read FILTER`, or no acl_file",
 				    in->path);
-	if (in->acl->user_count > 0)
-		qsort(in->acl->users, in->acl->user_count, sizeof *in->acl->users, by_name);
+	merge_users(in->acl);
 	return true;
 }
 

@@ -1,6 +1,8 @@
 /* test_acl.c - mosquitto's access lists: read, refused, asked. */
 #include "auth/acl.h"
 #include "tests/unit/packets.h"
+#include <stdio.h>
+#include <stdlib.h>
 
 /* The file of mosquitto.conf(5)'s own words, and what is easily mistaken. */
 static const char rules[] = "# comment\n"
@@ -155,6 +157,51 @@ START_TEST(says_which_file_is_not_there)
 }
 END_TEST
 
+static struct acl_question question_of(const struct acl *acl, const struct slice *user,
+				       const char *topic)
+{
+	return (struct acl_question){.own = acl_rules_of(acl, user),
+				     .user = user,
+				     .right = AUTH_WRITE,
+				     .topic = slice_text(topic)};
+}
+
+/* Twice each, in no order; what is denied comes first, wherever it stands.  Looking for each among
+ * those above it would take a minute. */
+START_TEST(as_many_users_as_there_are)
+{
+	const unsigned users = 100000;
+	const size_t room = users * 80;
+	struct problems problems = {0};
+	char *text = malloc(room), name[16];
+	size_t len = 0;
+
+	must(text);
+	for (unsigned i = 0; i < users; i++)
+		len += (size_t)snprintf(text + len, room - len, "user u%u\ntopic a/%u/#\n",
+					i * 7919u % users, i * 7919u % users);
+	for (unsigned i = 0; i < users; i++)
+		len +=
+		    (size_t)snprintf(text + len, room - len, "user u%u\ntopic deny a/%u/b\n", i, i);
+	struct acl *acl = acl_parse(slice_of(text, len), "FILE", &problems);
+
+	ck_assert_ptr_nonnull(acl);
+	for (unsigned i = 0; i < users; i += users / 10 - 1) {
+		char topic[32];
+		snprintf(name, sizeof(name), "u%u", i);
+		const struct slice user = slice_text(name);
+		snprintf(topic, sizeof(topic), "a/%u/c", i);
+		struct acl_question question = question_of(acl, &user, topic);
+		ck_assert_msg(acl_allows(acl, &question), "%s", topic);
+		snprintf(topic, sizeof(topic), "a/%u/b", i);
+		question = question_of(acl, &user, topic);
+		ck_assert_int_eq(acl_ask(acl, &question), ACL_DENIES);
+	}
+	acl_destroy(acl);
+	free(text);
+}
+END_TEST
+
 /* A filled pattern may be longer than a filter: it matches nothing. */
 START_TEST(a_long_name_fits_no_pattern)
 {
@@ -176,7 +223,7 @@ END_TEST
 Suite *acl_suite(void)
 {
 	const TTest *const tests[] = {names_all_that_is_wrong, says_which_file_is_not_there,
-				      a_long_name_fits_no_pattern};
+				      as_many_users_as_there_are, a_long_name_fits_no_pattern};
 	Suite *suite = suite_of("acl", tests, COUNT_OF(tests));
 	TCase *tables = tcase_create("tables");
 
