@@ -86,6 +86,12 @@ void publish_retained(struct shard *shard, struct publication *publication)
 	shard_post(shard, mail);
 }
 
+static void mail_to_none(void *self, party_id party)
+{
+	(void)self;
+	(void)party;
+}
+
 /* Who has an open delivery of it may have unsubscribed since: recall_complete(). */
 static void mail_to_all(struct mailing *m)
 {
@@ -99,10 +105,10 @@ bool publish(struct shard *shard, struct publication *publication)
 	struct mailing m = {shard, publication};
 	bool matched = deliver_here(shard, publication);
 	struct trie_name name = publication_name(shard, publication);
+	void (*mail)(void *, party_id) = publication->again ? mail_to_none : mail_to_party;
+	matched |= route_match(shard, &name, &m, mail) > 0;
 	if (publication->again)
 		mail_to_all(&m);
-	else
-		matched |= route_match(shard, &name, &m, mail_to_party) > 0;
 	if (publication->retain)
 		publish_retained(shard, publication);
 	return matched;
