@@ -240,7 +240,7 @@ bool recall_takes(struct shard *shard, struct session *session, struct publicati
 	return true;
 }
 
-/* Members of groups are given theirs by the group. */
+/* Who is a member of the group still is given it by the group, with its identifier. */
 void recall_complete(struct shard *shard, struct publication *publication)
 {
 	const struct recall *recall = &shard->recall;
@@ -250,11 +250,10 @@ void recall_complete(struct shard *shard, struct publication *publication)
 	for (; n != 0; n = next_of(recall, publication->envelope,
 				   index_next(&recall->index, &probe), &probe)) {
 		const struct holder *holder = holder_at(recall, n);
-		if (holder->at_home || holder->share != 0)
-			continue;
 		struct session *session = session_by_number(shard, holder->who.session);
-		struct outbound *entry = awaited(session, holder);
-		if (entry && rights_allow(shard, session, AUTH_READ, publication->topic))
+		struct outbound *entry = holder->at_home ? NULL : awaited(session, holder);
+		if (entry && !shared_has_row(session, holder->share) &&
+		    rights_allow(shard, session, AUTH_READ, publication->topic))
 			deliver_awaited(shard, session, publication, entry, false, none);
 	}
 }

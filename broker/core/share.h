@@ -72,6 +72,9 @@ bool shared_has(const struct session *session, uint16_t id);
 /* The row of a membership, 0 when it is gone or was never stored. */
 uint64_t shared_row(const struct session *session, uint16_t id);
 
+/* Is there a membership with this row?  0 is none. */
+bool shared_has_row(const struct session *session, uint64_t row);
+
 /* At start: tells the home that the member with this row has the message of an envelope. */
 void shared_holds(struct shard *shard, const struct session *session, uint64_t row,
 		  uint64_t envelope);

@@ -153,12 +153,23 @@ uint64_t shared_row(const struct session *session, uint16_t id)
 	return shared ? shared->row : 0;
 }
 
-void shared_holds(struct shard *shard, const struct session *session, uint64_t row,
-		  uint64_t envelope)
+static const struct shared_subscription *find_row(const struct session *session, uint64_t row)
 {
 	const struct shared_subscription *shared = session->shared;
 	while (shared && shared->row != row)
 		shared = shared->next;
+	return shared;
+}
+
+bool shared_has_row(const struct session *session, uint64_t row)
+{
+	return row != 0 && find_row(session, row) != NULL;
+}
+
+void shared_holds(struct shard *shard, const struct session *session, uint64_t row,
+		  uint64_t envelope)
+{
+	const struct shared_subscription *shared = find_row(session, row);
 	if (shared == NULL)
 		return; /* it has left that group since */
 	struct mail *mail = mail_home(shard, session, shared, MAIL_SHARE_HOLDS);

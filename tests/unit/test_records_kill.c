@@ -228,17 +228,18 @@ END_TEST
 /* What had begun is completed, also for who has unsubscribed since. [MQTT-3.10.4-3] */
 START_TEST(unsubscribed_since)
 {
-	for (unsigned shards = 1; shards <= 2; shards++) {
-		begin(shards);
+	for (unsigned i = 0; i < 4; i++) {
+		bool shared = i >= 2; /* and its group has ended with it */
+		begin(1 + i % 2);
 		const char *from_id = bench_name(&bench, 0, "from");
-		const char *to_id = bench_name(&bench, shards - 1, "to");
+		const char *to_id = bench_name(&bench, i % 2, "to");
 		struct peer *from = new_lasting(from_id), *to = new_lasting(to_id);
-		subscribe(to, "t", 2);
+		subscribe(to, shared ? "$share/g/t" : "t", 2);
 		peer_publish(from, QOS(2), 5, "t", "", "x");
 		expect_publish(to, QOS(2), 1, "t", "", "x");
 		bench_restart(&bench);
 		to = back(to_id);
-		peer_send(to, 0xA2, "0009 00 0001 't'");
+		peer_send(to, 0xA2, shared ? "0009 00 000A '$share/g/t'" : "0009 00 0001 't'");
 		expect(to, 0xB0, "0009 00 00");
 		from = back(from_id);
 		peer_publish(from, QOS(2) | DUP, 5, "t", "", "x");
