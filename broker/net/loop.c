@@ -283,13 +283,21 @@ static void read_link(struct loop *loop, uint32_t number, struct link *link, boo
 		end_link(loop, number, link);
 }
 
-/* What a peer said before it closed, not waiting for answers, is still there to be read. */
+/* Of a stream that writes no more: does it give what it read to its end?  One that has something of
+ * its own to send cannot get rid of it any more. */
+static bool is_mute(const struct stream *stream)
+{
+	return !stream->state || (stream->done && !stream->backlog);
+}
+
+/* What a peer said before it closed, not waiting for answers, is still to be read, or to be
+ * handled. */
 static ssize_t write_out(struct link *link, const struct slice *slices, size_t count, size_t total)
 {
 	ssize_t n =
 	    link->mute ? STREAM_GONE : link->stream.class->write(&link->stream, slices, count);
 
-	if (n != STREAM_GONE || link->state != LINK_OPEN || link->stream.state)
+	if (n != STREAM_GONE || link->state != LINK_OPEN || !is_mute(&link->stream))
 		return n;
 	link->mute = true;
 	return (ssize_t)total;
