@@ -308,7 +308,22 @@ static bool is_listed(const struct tls_server *server, const mbedtls_x509_crt *c
 	return false;
 }
 
-/* The authority above; of two with the same name the one that is not revoked.  NULL: none is. */
+static bool is_signed_by(const mbedtls_x509_crt *certificate, const mbedtls_x509_crt *authority)
+{
+	const mbedtls_md_info_t *digest = mbedtls_md_info_from_type(certificate->sig_md);
+	mbedtls_pk_context *key = (mbedtls_pk_context *)(uintptr_t)&authority->pk;
+	uint8_t hash[MBEDTLS_MD_MAX_SIZE];
+
+	return digest && mbedtls_md(digest, certificate->tbs.p, certificate->tbs.len, hash) == 0 &&
+	       mbedtls_pk_verify_ext(certificate->sig_pk, certificate->sig_opts, key,
+				     certificate->sig_md, hash, mbedtls_md_get_size(digest),
+				     certificate->sig.p, certificate->sig.len) == 0;
+}
+
+/*
+ * The authority above; NULL: none is.  Of several with its name one that signed it, and of these
+ * one that is not revoked; else that costs no signature.
+ */
 static const mbedtls_x509_crt *authority_of(const struct tls_server *server,
 					    const mbedtls_x509_crt *certificate)
 {
@@ -319,7 +334,8 @@ static const mbedtls_x509_crt *authority_of(const struct tls_server *server,
 		return NULL;
 	for (const mbedtls_x509_crt *at = &server->authorities; at; at = at->next)
 		if (slice_equal(slice_of(at->subject_raw.p, at->subject_raw.len), name) &&
-		    (!found || is_listed(server, found)))
+		    (!found || ((is_listed(server, found) || !is_signed_by(certificate, found)) &&
+				is_signed_by(certificate, at))))
 			found = at;
 	return found;
 }

@@ -18,11 +18,7 @@ class Between(OwnBrokerTest):
         self.home = self.broker.root / "pki"
         self.home.mkdir(mode=0o755)
         self.top = pki.Authority(self.home / "top")
-        self.between = pki.Authority(self.home / "between", "Between")
-        request = self.home / "between.csr"
-        pki.run("req", "-config", self.between.config, "-new", "-key", self.between.key, "-out", request, "-subj", "/CN=Between",
-                "-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=keyCertSign,cRLSign")
-        pki.run("ca", "-config", self.top.config, "-batch", "-notext", "-preserveDN", "-in", request, "-out", self.between.certificate)
+        self.between = self.authority("between")
         self.device, self.other = self.between.sign("device"), self.top.sign("other")
         self.all, self.lists = self.home / "all.crt", self.home / "all.crl"
         self.all.write_text(self.top.certificate.read_text() + self.between.certificate.read_text())
@@ -34,8 +30,21 @@ class Between(OwnBrokerTest):
                               f"crlfile {self.lists}\nrequire_certificate true\n")
         self.broker.start()
 
+    def authority(self, folder):
+        """One named Between, with a key of its own."""
+        made = pki.Authority(self.home / folder, "Between")
+        request = self.home / "request.csr"
+        pki.run("req", "-config", made.config, "-new", "-key", made.key, "-out", request, "-subj", "/CN=Between",
+                "-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=keyCertSign,cRLSign")
+        pki.run("ca", "-config", self.top.config, "-batch", "-notext", "-preserveDN", "-in", request, "-out", made.certificate)
+        return made
+
     def write_lists(self):
         self.lists.write_text(self.top.revocations().read_text() + self.between.revocations().read_text())
+
+    def reload(self):
+        self.broker.signal(signal.SIGHUP)
+        eventually(lambda: "the configuration was read again" in self.broker.log(), what="the new lists")
 
     def connect(self, pair):
         context = self.top.context(*pair)
@@ -49,10 +58,20 @@ class Between(OwnBrokerTest):
         device, other = self.connect(self.device), self.connect(self.other)
         self.top.revoke(self.between.certificate)
         self.write_lists()
-        self.broker.signal(signal.SIGHUP)
-        eventually(lambda: "the configuration was read again" in self.broker.log(), what="the new lists")
+        self.reload()
         self.assertEqual(device.ended(), 0x87)
         with self.assertRaises((ssl.SSLError, ConnectionError, wire.Closed)):
             self.connect(self.device)
         for client in (other, self.connect(self.other)):
             client.ping()
+
+    def test_another_with_its_name_and_a_new_key(self):
+        """Both stand in cafile: whose client it is says the signature."""
+        device = self.connect(self.device)
+        self.top.revoke(self.between.certificate)
+        self.between = self.authority("again")
+        self.all.write_text(self.all.read_text() + self.between.certificate.read_text())
+        self.write_lists()
+        self.reload()
+        self.assertEqual(device.ended(), 0x87)
+        self.connect(self.between.sign("newer")).ping()
