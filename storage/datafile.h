@@ -14,8 +14,8 @@
  * kernel could not write what it had taken: then nothing is known about the file any
  * more, `poisoned` says so, every further transaction fails, and the process must end.
  * Nothing is repaired, deleted or skipped.
- * Thread: any; the mutex is held through every transaction, and whoever waits comes before one
- * who had it and wants it again.  Not across fork().
+ * Thread: any; the mutex is held through every transaction, and one who waits comes before who had
+ * it and wants it again.  Not across fork().
  */
 #ifndef STORAGE_DATAFILE_H
 #define STORAGE_DATAFILE_H
@@ -53,7 +53,7 @@ struct datafile {
 	MDB_env *env; /* NULL until it is open */
 	MDB_dbi tables[TABLES];
 	pthread_mutex_t mutex;
-	pthread_mutex_t queue; /* who waits for the mutex has it: nobody comes twice before them */
+	pthread_mutex_t queue; /* the next for the mutex has it: nobody comes twice before them */
 	/*
 	 * data.mdb once more: holds the lock of this process, sets the length, and has
 	 * its own view of write errors (datafile_write).
