@@ -84,8 +84,10 @@ struct connecting {
 	bool nobody; /* it has proved nothing, whatever name it gave */
 	uint32_t asked_expiry_s;
 	uint32_t expiry_s;
-	uint32_t expiry_before_s; /* of the session that was there; 0: there was none */
-	uint64_t grace_before_ms; /* its session_grace_ms() */
+	uint32_t expiry_before_s;   /* of the session that was there; 0: there was none */
+	int64_t detached_before_ms; /* of its absence, as the next two */
+	uint64_t detached_before_s;
+	uint64_t grace_before_ms;
 	uint64_t who;		  /* rate_who(); 0: its method has to tell, as the grant does */
 	struct auth_grant *grant; /* from the answer on until the session has it */
 	struct will *will_before; /* of the connection before: waits on if this one never is */

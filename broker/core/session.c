@@ -238,6 +238,18 @@ uint64_t session_now_s(const struct shard *shard)
 	return known_s > shard->now.wall_s ? known_s : shard->now.wall_s;
 }
 
+/* Until CONNACK: nobody_came().  NULL: the session is new. */
+static void remember_absence(struct absence *absence, struct connecting *connecting)
+{
+	if (absence == NULL)
+		return;
+	connecting->will_before = absence->will;
+	absence->will = NULL;
+	connecting->detached_before_ms = absence->detached_ms;
+	connecting->detached_before_s = absence->detached_s;
+	connecting->grace_before_ms = absence->grace_until_ms;
+}
+
 void session_attach(struct shard *shard, struct session *session, struct client *client)
 {
 	must(session->client == NULL);
@@ -245,8 +257,7 @@ void session_attach(struct shard *shard, struct session *session, struct client 
 	if (session->traffic)
 		inflight_settle(&session->traffic->inflight); /* [MQTT-4.6.0-4] */
 	client->session = (uint32_t)session->number;
-	client->connecting->will_before = take_will(session); /* until CONNACK */
-	client->connecting->grace_before_ms = session_grace_ms(session);
+	remember_absence(session->absence, client->connecting);
 	absence_end(shard, session);
 	shared_state(shard, session, true);
 }
@@ -309,11 +320,16 @@ void session_arm(struct shard *shard, struct session *session)
 }
 
 /* A CONNECT that had no CONNACK changes nothing, and began no session. [MQTT-3.1.3-9] */
-static void nobody_came(struct session *session, struct connecting *connecting)
+static void nobody_came(const struct shard *shard, struct session *session,
+			struct connecting *connecting)
 {
-	session->absence->will = connecting->will_before;
+	struct absence *absence = session->absence;
+	absence->will = connecting->will_before;
 	connecting->will_before = NULL;
-	session->absence->grace_until_ms = connecting->grace_before_ms;
+	absence->detached_ms = connecting->detached_before_ms;
+	absence->detached_s = connecting->detached_before_s;
+	absence->grace_until_ms = connecting->grace_before_ms;
+	absence->row_again_ms = shard->now.ms + LAZY_MS; /* it may come back at once */
 	session->expiry_s = connecting->expiry_before_s;
 }
 
@@ -334,7 +350,7 @@ void session_detach(struct shard *shard, struct session *session, bool publish_w
 	}
 	absence->will = will;
 	if (!client->answered)
-		nobody_came(session, client->connecting);
+		nobody_came(shard, session, client->connecting);
 	shared_state(shard, session, false);
 	if (session->traffic) {
 		held_disconnected(shard, &session->traffic->held);

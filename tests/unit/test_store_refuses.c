@@ -126,6 +126,33 @@ START_TEST(refused_connect_ends_no_session)
 }
 END_TEST
 
+/* Nor does it give the session its time anew, here or in the store. */
+START_TEST(refused_connect_prolongs_nothing)
+{
+	struct mqtt_connect connect = connect_lasting(V5, "a", 100);
+	struct peer *peer;
+
+	durable();
+	peer_lose(come_up(&bench, 0, &connect, false));
+	connect.properties.session_expiry_s = 5000;
+	for (int i = 0; i < 2; i++) { /* refused, or lost before it is answered */
+		bench_pass_ms(&bench, 30000);
+		bench.refuse_batches = i == 0;
+		bench.hold_store = i == 1;
+		peer = peer_open(&bench, 0, V5);
+		peer_connect(peer, &connect);
+		if (i == 0)
+			expect_connack(peer, MQTT_QUOTA_EXCEEDED);
+		else
+			peer_lose(peer);
+		bench_store_all(&bench);
+	}
+	bench.hold_store = false;
+	bench_pass_ms(&bench, 10000);
+	expires_after(70);
+}
+END_TEST
+
 /* The will of the connection before waits on: nobody has come back. */
 START_TEST(refused_connect_keeps_the_will)
 {
@@ -148,7 +175,7 @@ START_TEST(refused_connect_keeps_the_will)
 	peer_connect(peer, &connect);
 	expect_connack(peer, MQTT_QUOTA_EXCEEDED);
 	ck_assert_uint_eq(counted(&bench, WILLS), 1);
-	bench_pass_ms(&bench, 59000);
+	bench_pass_ms(&bench, 49000); /* and as long as it would have */
 	expect_nothing(heir);
 	bench_pass_ms(&bench, 2000);
 	expect_publish(heir, QOS(0), 0, "w", "", "old");
@@ -263,6 +290,7 @@ Suite *store_refuses_suite(void)
 	    connected_and_refused,
 	    refused_and_taken_over,
 	    refused_connect_ends_no_session,
+	    refused_connect_prolongs_nothing,
 	    refused_connect_keeps_the_will,
 	    refused_connect_ends_no_grace,
 	    not_present_before_connack,
