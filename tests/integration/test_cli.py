@@ -1,15 +1,18 @@
 """The `metrino` command: pub and sub beside mosquitto's, and clients."""
 
+import fcntl
 import json
 import os
 import pathlib
 import re
 import shlex
 import subprocess
+import sys
 import tempfile
+import termios
 import time
 
-from harness import BrokerTest, ROOT, tool
+from harness import BrokerTest, ROOT, eventually, tool
 
 not_under = ("tsan",)
 
@@ -113,6 +116,23 @@ class PublishAndSubscribe(CommandTest):
                 self.assertEqual(done.returncode, 0, done.stderr)
                 wanted = b"".join(b"%s %d\n" % (qos.encode(), i) for i in range(200))
                 self.assertEqual(self.finish(subscriber)[0], wanted)
+
+    def test_lines_in_pieces(self):
+        """A line may end in any read."""
+        topic = self.name()
+        subscriber = self.client()
+        subscriber.subscribe(topic, 0)
+        publisher = self.start("-t", topic, "-l", program="pub", stdin=subprocess.PIPE)
+
+        def left():
+            return int.from_bytes(fcntl.ioctl(publisher.stdin, termios.FIONREAD, bytes(4)), sys.byteorder)
+
+        for piece in (b"on", b"e\n", b"two", b"\n", b"\nfo", b"ur"):
+            publisher.stdin.write(piece)
+            publisher.stdin.flush()
+            eventually(lambda: left() == 0, what="a read")
+        self.finish(publisher)
+        self.assertEqual([subscriber.message().payload for _ in range(4)], [b"one", b"two", b"", b"four"])
 
     def test_one_in_flight(self):
         topic = self.name()
