@@ -250,8 +250,8 @@ static void take_told(struct loop *loop, uint32_t number, struct link *link)
 	loop_count_link(link, count);
 }
 
-/* `over`: epoll says that the peer sends no more, or that the connection is broken. */
-static void read_link(struct loop *loop, uint32_t number, struct link *link, bool over)
+/* `more`: epoll says that a short read does not take all. */
+static void read_link(struct loop *loop, uint32_t number, struct link *link, bool more)
 {
 	ssize_t n =
 	    link->stream.opening ? loop_read_opening(loop, link) : loop_read_stream(loop, link);
@@ -271,7 +271,7 @@ static void read_link(struct loop *loop, uint32_t number, struct link *link, boo
 		take_told(loop, number, link);
 	if (link->state == LINK_BROKEN)
 		return;
-	if (over || n == LOOP_READ_SIZE)
+	if (more || n == LOOP_READ_SIZE)
 		loop_arm_again(loop, number, link);
 	wait_for_backlog(loop, number, link);
 	if (n > 0 && link->state == LINK_OPEN) {
@@ -526,7 +526,7 @@ static void serve_link(struct loop *loop, uint32_t number, uint32_t events)
 	if (link->state == LINK_BROKEN || link->state == LINK_FREE)
 		return;
 	if (events & EPOLLIN)
-		read_link(loop, number, link, events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR));
+		read_link(loop, number, link, events & (LOOP_MORE | EPOLLHUP | EPOLLERR));
 	else if (events & (EPOLLHUP | EPOLLERR))
 		hang_up(loop, number, link);
 }

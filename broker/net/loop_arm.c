@@ -5,9 +5,8 @@
  * tells of each change once (EPOLLET); of all others it tells for as long as something is
  * there.  Once is enough as long as every reader and writer that stops before the socket
  * does asks again: loop_arm_again().  An end that came together with the last bytes is such a
- * case, and EPOLLRDHUP says so; bytes or an end that come after epoll_wait() are a change
- * of their own: epoll(7), question 9.  (Urgent data, which MQTT does not have, ends a read early as
- * well; whoever sends it has what is behind it read with its next packet.)
+ * case, and urgent data, where a read stops early: epoll says so with what is there to be read.
+ * Bytes or an end that come after epoll_wait() are a change of their own: epoll(7), question 9.
  *
  * It is worth it: telling for as long as it is so costs a second look at each socket, 2 % of
  * what a message costs that comes alone.
@@ -31,7 +30,7 @@ static bool ask(struct loop *loop, int how, uint32_t number, struct link *link, 
 
 	event.events = (want & LINK_ARMED_IN ? (uint32_t)EPOLLIN : 0u) |
 		       (want & LINK_ARMED_OUT ? (uint32_t)EPOLLOUT : 0u) |
-		       (want & LINK_ARMED_ONCE ? (uint32_t)(EPOLLET | EPOLLRDHUP) : 0u);
+		       (want & LINK_ARMED_ONCE ? (uint32_t)(EPOLLET | LOOP_MORE) : 0u);
 	link->armed = want & LINK_ARMED_ALL;
 	return epoll_ctl(loop->epoll, how, link->stream.fd, &event) == 0;
 }

@@ -32,6 +32,9 @@ void loop_break_link(struct loop *loop, uint32_t number, struct link *link);
 
 /* ---- loop_arm.c */
 
+/* What epoll says besides where a short read has not taken all: the end, and urgent data. */
+#define LOOP_MORE (EPOLLRDHUP | EPOLLPRI)
+
 /* Takes a link into epoll.  False when that could not be (memory). */
 bool loop_arm_new(struct loop *loop, uint32_t number, struct link *link);
 
