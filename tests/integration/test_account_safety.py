@@ -295,12 +295,19 @@ class Recovery(AccountTest):
         for address in known:
             self.create(address)
         best = {True: 1e9, False: 1e9}
+
+        def ask(there, address):
+            begin = time.monotonic()
+            self.assertEqual(self.ask("recover", lines=[address]), (0, self.SAID, ""))
+            best[there] = min(best[there], time.monotonic() - begin)
+            return abs(best[True] - best[False]) < 0.4 * best[False] + 0.002
+
         for address in known:  # one that gets a mail, and one that does not, in turn
-            for there in (True, False):
-                begin = time.monotonic()
-                self.assertEqual(self.ask("recover", lines=[address if there else f"x{address}"]), (0, self.SAID, ""))
-                best[there] = min(best[there], time.monotonic() - begin)
-            if abs(best[True] - best[False]) < 0.4 * best[False] + 0.002:
+            ask(True, address)
+            if ask(False, f"x{address}"):
+                return
+        for number in range(100):  # who is known gets one mail a minute; the machine may have been busy with the others
+            if ask(False, f"y{number}@example.org"):
                 return
         self.fail(f"an address that is known takes another time: {best}")
 
