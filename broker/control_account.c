@@ -303,13 +303,16 @@ static bool read_end(struct accounts *accounts, const json_t *request, uint64_t 
 		     struct failure *failure)
 {
 	const json_t *value = json_object_get(request, "ends_at");
+	const json_int_t now_s = (json_int_t)accounts_now_s(accounts);
 
 	*ends_s = 0;
 	if (value == NULL)
 		return true;
-	if (!json_is_integer(value) ||
-	    json_integer_value(value) <= (json_int_t)accounts_now_s(accounts))
-		return failure_set(failure, "\"ends_at\" is a time to come, in seconds since 1970");
+	if (!json_is_integer(value) || json_integer_value(value) <= now_s)
+		return failure_set(failure,
+				   "\"ends_at\" is a time to come, in seconds since 1970: later "
+				   "than %" JSON_INTEGER_FORMAT ", which it has been already",
+				   now_s);
 	*ends_s = (uint64_t)json_integer_value(value);
 	return true;
 }

@@ -14,11 +14,15 @@ class KeyEnds(ClockTest, AccountTest):
 
     def test_a_key_that_ended_stays_so_when_the_clock_is_set_back(self):
         self.start()
-        key, secret = self.add_key(self.create(), "--expires", "1h")
+        name = self.create()
+        key, secret = self.add_key(name, "--expires", "1h")
         device = self.enter(key, secret)
         self.await_jobs(2)
         self.assertEqual(device.ended(), NOT_AUTHORIZED)
         self.to_hour(0)
         self.assertEqual(self.knock(key, secret), BAD_PASSWORD)
+        code, _, said = self.ask("key", "add", name, "--expires", "1h")
+        self.assertEqual(code, 1)
+        self.assertIn("which it has been already", said)
         self.restart()
         self.assertEqual(self.knock(key, secret), BAD_PASSWORD)
