@@ -427,6 +427,7 @@ static bool open_path(struct listener *listener, const struct listener_place *pl
 {
 	listener->workers = workers;
 	listener->loopback = true;
+	listener->on_path = true;
 	if (!take_path(listener, place, failure)) {
 		listener_close(listener);
 		return false;

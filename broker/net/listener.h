@@ -54,6 +54,7 @@ struct listener {
 	uint32_t number; /* in the configuration, from 0 */
 	uint16_t port;
 	bool loopback;	/* reachable from this machine only */
+	bool on_path;	/* a Unix socket, of ours or of systemd's */
 	bool inherited; /* its sockets are systemd's, too: not to be shut down */
 	bool absent;	/* why it could not be opened: this machine has no such address */
 	char *path;	/* owned: of a Unix socket that we made; NULL: none */

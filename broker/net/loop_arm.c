@@ -7,6 +7,8 @@
  * does asks again: loop_arm_again().  An end that came together with the last bytes is such a
  * case, and urgent data, where a read stops early: epoll says so with what is there to be read.
  * Bytes or an end that come after epoll_wait() are a change of their own: epoll(7), question 9.
+ * (A read of a Unix socket stops at a descriptor that is passed, too, of which epoll says nothing:
+ * so it tells of those for as long as something is there.)
  *
  * It is worth it: telling for as long as it is so costs a second look at each socket, 2 % of
  * what a message costs that comes alone.

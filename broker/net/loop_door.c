@@ -106,7 +106,7 @@ static bool open_stream(const struct listener_settings *settings, struct listene
 {
 	if (settings->transport)
 		return transport_open(settings->transport, listener, fd, stream);
-	*stream = tcp_stream_of(fd);
+	*stream = listener->on_path ? tcp_stream_of_unix(fd) : tcp_stream_of(fd);
 	return true;
 }
 

@@ -14,7 +14,10 @@ extern const struct stream_class tcp_stream;
 /* Takes a connected, non-blocking socket. */
 struct stream tcp_stream_of(int fd);
 
-/* The same, of a Unix socket whose peer is known to be of this user. */
+/* The same, of a Unix socket. */
+struct stream tcp_stream_of_unix(int fd);
+
+/* The same, whose peer is known to be of this user. */
 struct stream tcp_stream_of_user(int fd, uid_t uid);
 
 #endif
