@@ -1,10 +1,9 @@
 """What waits in a socket when the broker comes back to it: epoll tells of it once (broker/net/loop_arm.c)."""
 
-import pathlib
-import signal
+import contextlib
 import socket
 
-from harness import OwnBrokerTest, eventually, own_only
+from harness import OwnBrokerTest, own_only
 import wire
 from wire import Will
 
@@ -22,18 +21,6 @@ class Sockets(OwnBrokerTest):
     def setUp(self):
         super().setUp()
         self.broker.start()
-
-    def stands_still(self):
-        tasks = pathlib.Path(f"/proc/{self.broker.process.pid}/task").iterdir()
-        return all((task / "stat").read_text().rpartition(")")[2].split()[0] == "T" for task in tasks)
-
-    def stopped(self, act):
-        self.broker.signal(signal.SIGSTOP)
-        try:
-            eventually(self.stands_still, what="a broker that stands still")
-            return act()
-        finally:
-            self.broker.signal(signal.SIGCONT)
 
     def fill(self, client, packet):
         """Sends whole packets, as many as the kernel keeps; how many."""
@@ -61,7 +48,8 @@ class Sockets(OwnBrokerTest):
         client = self.client()
         packet = wire.publish("warm", bytes(4096))
         self.warm(client, packet)
-        waiting, rest = self.stopped(lambda: self.fill(client, packet))
+        with self.broker.stopped():
+            waiting, rest = self.fill(client, packet)
         self.assertGreater(waiting, 2 * READ)
         client.send(rest)
         client.ping()
@@ -72,12 +60,9 @@ class Sockets(OwnBrokerTest):
         for count in (1, 2 * READ // 1100):  # the end behind one read, and behind several
             client = self.client(will=Will("will", b"gone", 1))
             self.warm(client, wire.publish("$warm", bytes(4096)))
-
-            def say_and_go():
+            with self.broker.stopped():
                 client.send(b"".join(wire.publish("said", bytes(1024)) for _ in range(count)))
                 client.socket.shutdown(socket.SHUT_WR)
-
-            self.stopped(say_and_go)
             for _ in range(count):
                 self.assertEqual(watcher.message().topic, "said")
             self.assertEqual(watcher.message().topic, "will")
@@ -90,18 +75,11 @@ class Sockets(OwnBrokerTest):
         for _ in range(count):
             writer.send(wire.publish("t", bytes(1024)))
         writer.ping()
-
-        def read_what_is_there():
-            got = b""
+        got = b""
+        with self.broker.stopped(), contextlib.suppress(TimeoutError):
             reader.socket.settimeout(0.5)
-            try:
-                while True:
-                    more = reader.socket.recv(1 << 20)
-                    got += more
-            except TimeoutError:
-                return got
-
-        got = self.stopped(read_what_is_there)
+            while more := reader.socket.recv(1 << 20):
+                got += more
         size = len(wire.publish("t", bytes(1024)))
         self.assertLess(len(got), count * size)
         reader.socket.settimeout(10)
@@ -114,13 +92,10 @@ class Sockets(OwnBrokerTest):
         """MQTT has none.  Whoever sends it is read on, although a read stops there."""
         watcher, client = self.client(), self.client()
         watcher.subscribe("t", 0)
-
-        def speak():
+        with self.broker.stopped():
             client.send(wire.publish("t", b"before"))
             client.socket.send(b"\x00", socket.MSG_OOB)
             client.send(wire.publish("t", b"behind") + wire.frame(wire.PINGREQ, 0))
-
-        self.stopped(speak)
         client.expect(wire.PINGRESP)
         self.assertEqual([watcher.message().payload for _ in range(2)], [b"before", b"behind"])
         client.socket.send(b"\x00", socket.MSG_OOB)

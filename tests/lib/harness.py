@@ -221,6 +221,20 @@ class Broker:
             self.hand_over()
         self.process.send_signal(number)
 
+    def _is_stopped(self):
+        tasks = pathlib.Path(f"/proc/{self.process.pid}/task").iterdir()
+        return all((task / "stat").read_text().rpartition(")")[2].split()[0] == "T" for task in tasks)
+
+    @contextlib.contextmanager
+    def stopped(self):
+        """With each of its threads stopped, so that what comes meanwhile is found all at once."""
+        self.signal(signal.SIGSTOP)
+        try:
+            eventually(self._is_stopped, what="a broker that stands still")
+            yield
+        finally:
+            self.signal(signal.SIGCONT)
+
     def wait(self, timeout=STOP_TIMEOUT_S):
         self.end_asked = True
         return self.process.wait(timeout)
