@@ -70,6 +70,19 @@ class TlsTest(BrokerTest):
             handshake(self.tls_port, context).close()
 
 
+class OwnTlsTest(OwnBrokerTest):
+    """What a broker for each test needs to speak TLS."""
+
+    abstract = True
+
+    def setUp(self):
+        super().setUp()
+        self.home = self.broker.root / "pki"
+        self.home.mkdir(mode=0o755)
+        self.authority = pki.Authority(self.home / "ca")
+        self.certificate, self.key = self.authority.server()
+
+
 class Certificates(TlsTest):
     abstract = False
     workers = 2

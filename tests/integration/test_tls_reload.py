@@ -1,28 +1,23 @@
 """TLS: what a reload changes: the revoked go, other authorities and certificates, broken files."""
 
-import pathlib
 import shutil
 import signal
 import socket
 import ssl
-import tempfile
 
-from harness import MosquittoSub, OwnBrokerTest, eventually, free_port, mosquitto_pub, own_only
-from test_tls import handshake
+from harness import MosquittoSub, eventually, free_port, mosquitto_pub, own_only
+from test_tls import OwnTlsTest, handshake
 import pki
 import wire
 
 
 @own_only("it drops nobody at a reload")
-class Reload(OwnBrokerTest):
+class Reload(OwnTlsTest):
+    abstract = False
     workers = 2
 
     def setUp(self):
         super().setUp()
-        self.home = pathlib.Path(tempfile.mkdtemp(prefix="metrino-pki-"))
-        self.addCleanup(shutil.rmtree, self.home, ignore_errors=True)
-        self.authority = pki.Authority(self.home / "ca")
-        self.certificate, self.key = self.authority.server()
         self.devices = [self.authority.sign(f"device-{n}") for n in range(3)]
         self.tls_port = free_port()
         self.psk_port = free_port()

@@ -1,23 +1,15 @@
 """TLS: wrong files and keys that do not fit are said at the start."""
 
-import pathlib
-import shutil
-import tempfile
-
-from harness import OwnBrokerTest, free_port, own_only
+from harness import free_port, own_only
+from test_tls import OwnTlsTest
 import pki
 
 
 @own_only("its clients get in without a word about a wrong configuration")
-class StartErrors(OwnBrokerTest):
+class StartErrors(OwnTlsTest):
     """What is wrong with a file is said with key and path, and the broker does not start."""
 
-    def setUp(self):
-        super().setUp()
-        self.home = pathlib.Path(tempfile.mkdtemp(prefix="metrino-pki-"))
-        self.addCleanup(shutil.rmtree, self.home, ignore_errors=True)
-        self.authority = pki.Authority(self.home / "ca")
-        self.certificate, self.key = self.authority.server()
+    abstract = False
 
     def fails(self, lines, *words):
         self.broker.config = f"listener {free_port()} 127.0.0.1\n{lines}"

@@ -15,6 +15,20 @@ static void durable(void)
 	bench_start(&bench);
 }
 
+/* A CONNECT that no CONNACK lets in: its connection is lost before, or the store refuses it. */
+static void connect_in_vain(const struct mqtt_connect *connect, bool lost)
+{
+	struct peer *peer = peer_open(&bench, 0, V5);
+
+	bench.hold_store = lost;
+	bench.refuse_batches = !lost;
+	peer_connect(peer, connect);
+	if (lost)
+		peer_lose(peer);
+	else
+		expect_connack(peer, MQTT_QUOTA_EXCEEDED);
+}
+
 /* Dies now; what is kept of it, with 100 s of which so many are over, lives on as long. */
 static void expires_after(uint64_t gone_s)
 {
@@ -65,15 +79,11 @@ END_TEST
 START_TEST(connected_and_refused)
 {
 	struct mqtt_connect connect = connect_lasting(V5, "a", 100);
-	struct peer *peer;
 
 	durable();
 	peer_lose(come_up(&bench, 0, &connect, false));
 	connect.properties.session_expiry_s = 5000;
-	bench.refuse_batches = 1;
-	peer = peer_open(&bench, 0, V5);
-	peer_connect(peer, &connect);
-	expect_connack(peer, MQTT_QUOTA_EXCEEDED);
+	connect_in_vain(&connect, false);
 	bench_pass_ms(&bench, 30000);
 	expires_after(30);
 }
@@ -115,10 +125,7 @@ START_TEST(refused_connect_ends_no_session)
 	from = new_peer(&bench, V5, "from");
 	peer_publish(from, QOS(1), 1, "t", "", "x");
 	expect(from, 0x40, "0001");
-	bench.refuse_batches = 1;
-	peer = peer_open(&bench, 0, V5);
-	peer_connect(peer, &brief);
-	expect_connack(peer, MQTT_QUOTA_EXCEEDED);
+	connect_in_vain(&brief, false);
 	ck_assert_uint_eq(bench.refuse_batches, 0);
 	peer = come_up(&bench, 0, &connect, true);
 	expect_publish(peer, QOS(1), 1, "t", "", "x");
@@ -130,21 +137,13 @@ END_TEST
 START_TEST(refused_connect_prolongs_nothing)
 {
 	struct mqtt_connect connect = connect_lasting(V5, "a", 100);
-	struct peer *peer;
 
 	durable();
 	peer_lose(come_up(&bench, 0, &connect, false));
 	connect.properties.session_expiry_s = 5000;
 	for (int i = 0; i < 2; i++) { /* refused, or lost before it is answered */
 		bench_pass_ms(&bench, 30000);
-		bench.refuse_batches = i == 0;
-		bench.hold_store = i == 1;
-		peer = peer_open(&bench, 0, V5);
-		peer_connect(peer, &connect);
-		if (i == 0)
-			expect_connack(peer, MQTT_QUOTA_EXCEEDED);
-		else
-			peer_lose(peer);
+		connect_in_vain(&connect, i == 1);
 		bench_store_all(&bench);
 	}
 	bench.hold_store = false;
@@ -170,10 +169,7 @@ START_TEST(refused_connect_keeps_the_will)
 	peer_lose(come_up(&bench, 0, &connect, false));
 	bench_pass_ms(&bench, 10000);
 	connect.will.payload = SLICE_LITERAL("new");
-	bench.refuse_batches = 1;
-	peer = peer_open(&bench, 0, V5);
-	peer_connect(peer, &connect);
-	expect_connack(peer, MQTT_QUOTA_EXCEEDED);
+	connect_in_vain(&connect, false);
 	ck_assert_uint_eq(counted(&bench, WILLS), 1);
 	bench_pass_ms(&bench, 49000); /* and as long as it would have */
 	expect_nothing(heir);
@@ -195,7 +191,7 @@ END_TEST
 START_TEST(refused_connect_ends_no_grace)
 {
 	struct mqtt_connect connect = connect_lasting(V5, "a", 1000);
-	struct peer *peer, *from;
+	struct peer *from;
 
 	bench_init(&bench, 1);
 	bench.durable = true;
@@ -209,14 +205,7 @@ START_TEST(refused_connect_ends_no_grace)
 	peer_publish(from, QOS(1), 1, "t", "", "x");
 	connect.properties.session_expiry_s = 2000;
 	for (int i = 0; i < 2; i++) { /* refused, or lost before it is answered */
-		bench.hold_store = i == 1;
-		bench.refuse_batches = i == 0;
-		peer = peer_open(&bench, 0, V5);
-		peer_connect(peer, &connect);
-		if (i == 0)
-			expect_connack(peer, MQTT_QUOTA_EXCEEDED);
-		else
-			peer_lose(peer);
+		connect_in_vain(&connect, i == 1);
 		bench_pass_ms(&bench, 2000);
 		expect_nothing(from);
 	}
