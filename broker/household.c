@@ -286,7 +286,7 @@ int household_run(const struct options *options)
 	int code = EXIT_FAILURE;
 
 	if (!read_config(&house))
-		return EXIT_FAILURE;
+		return OPTIONS_EXIT_WRONG;
 	if (take_signals(&house, &failure) && begin(&house, &failure))
 		code = serve(&house);
 	else

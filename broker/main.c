@@ -43,7 +43,7 @@ int main(int argc, char **argv)
 	secret_json_begin();
 	if (!options_parse(&options, argc, argv, &failure)) {
 		fprintf(stderr, "metrinod: %s\n", failure.text);
-		return EXIT_FAILURE;
+		return OPTIONS_EXIT_WRONG;
 	}
 	if (options.task != OPTIONS_RUN)
 		return options_do_task(&options);

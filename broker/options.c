@@ -265,14 +265,16 @@ static int test_config(const struct options *options)
 	if (!config) {
 		fputs(problems ? problems : "out of memory\n", stderr);
 		free(problems);
-		return EXIT_FAILURE;
+		return OPTIONS_EXIT_WRONG;
 	}
 	config_describe(config, stdout);
 	const bool right = test_files(config);
 	if (right)
 		puts("configuration is right");
 	config_destroy(config);
-	return fflush(stdout) == 0 && right ? EXIT_SUCCESS : EXIT_FAILURE;
+	if (!right)
+		return OPTIONS_EXIT_WRONG;
+	return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
 /* tests/chaos asks; whoever uses the broker never does, so --help is silent about it. */

@@ -2,7 +2,7 @@
  * options.h - the command line of metrinod (metrinod(8)).
  *
  * Ownership: strings are borrowed from argv.
- * Failure: a sentence that names the option and the way out; exit code 1.
+ * Failure: a sentence that names the option and the way out; exit code OPTIONS_EXIT_WRONG.
  * Thread: the main thread, before there are others.
  */
 #ifndef BROKER_OPTIONS_H
@@ -11,6 +11,12 @@
 #include "proto/base.h"
 
 struct config;
+
+/*
+ * What the command line or the configuration says cannot be, as mosquitto's exit status has it:
+ * to start once more would help nobody.  What the world lacks (a port, a file) is EXIT_FAILURE.
+ */
+#define OPTIONS_EXIT_WRONG 3
 
 enum options_task {
 	OPTIONS_RUN,

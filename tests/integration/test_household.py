@@ -122,7 +122,7 @@ class AdminToken(OwnBrokerTest):
         self.broker.config = f"admin_listener {free_port()} 0.0.0.0"
         self.broker.write_config()
         code, words = self.broker.run_to_end()
-        self.assertEqual(code, 1)
+        self.assertEqual(code, 3)
         self.assertIn("admin_token_file", words)
 
 

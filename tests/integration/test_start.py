@@ -1,4 +1,4 @@
-"""What a first user meets: mistakes are told in a sentence, all at once, and the broker ends with 1."""
+"""What a first user meets: mistakes are told in a sentence, all at once, and the broker ends with 3 when what it was told is wrong, else with 1."""
 
 import os
 import pathlib
@@ -18,10 +18,10 @@ LOOPBACK, LOOPBACK6 = "0100007F", "00000000000000000000000001000000"  # as /proc
 
 @own_only("exit codes and words")
 class Mistakes(OwnBrokerTest):
-    def refused(self, *phrases, extra=()):
-        """Runs the broker to its end: exit code 1, few words, each phrase among them."""
-        code, words = self.broker.run_to_end(*extra)
-        self.assertEqual(code, 1, words)
+    def refused(self, *phrases, extra=(), code=1):
+        """Runs the broker to its end: the exit code, few words, each phrase among them."""
+        got, words = self.broker.run_to_end(*extra)
+        self.assertEqual(got, code, words)
         for phrase in phrases:
             self.assertRegex(words, phrase)
         self.assertNotIn("Sanitizer", words)
@@ -29,12 +29,12 @@ class Mistakes(OwnBrokerTest):
 
     def test_unknown_key_names_the_nearest(self):
         self.broker.conf.write_text(f"# first line\nmax_keepalife 30\nlistener {self.broker.port} 127.0.0.1\n")
-        self.refused(r"broker\.conf:2", "max_keepalife", r"max_keepalive\b")
+        self.refused(r"broker\.conf:2", "max_keepalife", r"max_keepalive\b", code=3)
 
     def test_all_errors_in_one_run(self):
         self.broker.conf.write_text("allow_anonymous perhaps\n\nlistner 1883\nlistener 70000\nmax_qos 7\n"
                                     "sys_interval -3\nworkers 0\nmax_queued_messages 0\n")
-        words = self.refused()
+        words = self.refused(code=3)
         lines = [line for line in words.splitlines() if "broker.conf:" in line]
         for number, key in ((1, "allow_anonymous"), (3, "listner"), (4, "listener"), (6, "sys_interval"), (7, "workers"),
                             (8, "max_queued_messages")):
@@ -45,15 +45,15 @@ class Mistakes(OwnBrokerTest):
         code, words = self.broker.run_to_end("--test-config")
         self.assertEqual(code, 0, words)
         self.broker.conf.write_text("nonsense true\n")
-        self.refused("nonsense", r"broker\.conf:1", extra=("--test-config",))
+        self.refused("nonsense", r"broker\.conf:1", extra=("--test-config",), code=3)
 
     def test_a_key_of_a_later_version_is_refused(self):
         """A migrated file never opens a listener that is less protected than it says."""
         self.broker.conf.write_text(f"listener {self.broker.port} 127.0.0.1\nallow_anonymous true\nconnection far\n")
-        self.refused(r"broker\.conf:3", "connection", "not in this version")
+        self.refused(r"broker\.conf:3", "connection", "not in this version", code=3)
 
     def test_no_configuration_file_of_that_name(self):
-        self.refused(re.escape(str(self.broker.conf)))
+        self.refused(re.escape(str(self.broker.conf)), code=3)
 
     def test_port_in_use(self):
         with socket.create_server(("127.0.0.1", 0)) as other:
@@ -76,7 +76,7 @@ class Mistakes(OwnBrokerTest):
         letter.write_text("mine")
         self.broker.write_config()
         self.refused(re.escape(str(self.broker.data)), r"letter\.txt")
-        self.refused(re.escape(str(self.broker.data)), r"letter\.txt", extra=("--test-config",))
+        self.refused(re.escape(str(self.broker.data)), r"letter\.txt", extra=("--test-config",), code=3)
         self.assertEqual([path.name for path in self.broker.data.iterdir()], ["letter.txt"])
 
     def test_foreign_directory_that_others_may_enter(self):
@@ -116,7 +116,7 @@ class Mistakes(OwnBrokerTest):
         self.broker.config = f"listener {self.broker.port} localhost"
         self.broker.write_config()
         for extra in ((), ("--test-config",)):
-            self.refused("is opened twice, on 127.0.0.1 and on localhost", extra=extra)
+            self.refused("is opened twice, on 127.0.0.1 and on localhost", extra=extra, code=3)
 
     def test_directory_that_is_a_file(self):
         self.broker.data.rmdir()
@@ -166,7 +166,7 @@ class Options(unittest.TestCase):
 
     def test_unknown_option(self):
         done = self.run_broker("--no-such-option")
-        self.assertEqual(done.returncode, 1)
+        self.assertEqual(done.returncode, 3)
         self.assertIn("no-such-option", done.stderr)
 
     def test_without_a_file_loopback_and_anonymous(self):

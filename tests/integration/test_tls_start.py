@@ -11,11 +11,11 @@ class StartErrors(OwnTlsTest):
 
     abstract = False
 
-    def fails(self, lines, *words):
+    def fails(self, lines, *words, code=1):
         self.broker.config = f"listener {free_port()} 127.0.0.1\n{lines}"
         self.broker.write_config()
-        code, said = self.broker.run_to_end()
-        self.assertEqual(code, 1, said)
+        got, said = self.broker.run_to_end()
+        self.assertEqual(got, code, said)
         for word in words:
             self.assertIn(word, said)
 
@@ -73,11 +73,11 @@ class StartErrors(OwnTlsTest):
         ]
         for lines, words in rows:
             with self.subTest(lines=lines):
-                self.fails(lines, words)
+                self.fails(lines, words, code=3)
 
     def test_test_config_reads_the_files(self):
         self.broker.config = f"listener {free_port()} 127.0.0.1\ncertfile /nowhere\nkeyfile {self.key}"
         self.broker.write_config()
         code, said = self.broker.run_to_end("--test-config")
-        self.assertEqual(code, 1)
+        self.assertEqual(code, 3)
         self.assertIn("/nowhere", said)

@@ -166,7 +166,7 @@ START_TEST(test_test_config)
 	unlink(path);
 	strcpy(path, "/tmp/metrino-options-XXXXXX");
 	make_file("max_qos 7\nmax_qs 1\n");
-	ck_assert_int_eq(print_task(&options, stderr, text), 1);
+	ck_assert_int_eq(print_task(&options, stderr, text), OPTIONS_EXIT_WRONG);
 	ck_assert_ptr_nonnull(strstr(text, ":1: max_qos: '7' is not possible"));
 	ck_assert_ptr_nonnull(strstr(text, ":2: max_qs: is not a key"));
 	unlink(path);
@@ -184,7 +184,7 @@ START_TEST(test_test_config_looks_at_every_file)
 		  "admin_listener 8080\nadmin_token_file /nowhere/token\n"
 		  "listener 1884 127.0.0.1\ncertfile /nowhere/crt\nkeyfile /nowhere/key\n");
 	struct options options = {.task = OPTIONS_TEST_CONFIG, .config_file = path};
-	ck_assert_int_eq(print_task(&options, stderr, text), 1);
+	ck_assert_int_eq(print_task(&options, stderr, text), OPTIONS_EXIT_WRONG);
 	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
 		ck_assert_msg(strstr(text, files[i]) != NULL, "%s is not in: %s", files[i], text);
 	unlink(path);
