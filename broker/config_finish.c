@@ -92,6 +92,18 @@ static void refuse_stray_keys(struct config_reader *reader)
 	}
 }
 
+/*
+ * A file that opens no place serves this machine alone, as no file does, and like that, and like
+ * mosquitto, it lets clients in that give no name: unless it says so, or names some.
+ */
+static bool lets_this_machine_in(const struct config_reader *reader)
+{
+	const struct config_listener *listener = &reader->drafts[0].value;
+	return !reader->set[config_find_key("allow_anonymous") - config_keys].file &&
+	       !reader->port && !reader->config->password_file && !listener->psk_hint &&
+	       !listener->transport.tls.require_certificate && !config_listener_proves(listener);
+}
+
 static void open_default_listener(struct config_reader *reader, uint16_t port)
 {
 	struct config_draft *draft = &reader->drafts[0];
@@ -101,13 +113,19 @@ static void open_default_listener(struct config_reader *reader, uint16_t port)
 		open_listener(reader, draft);
 		return;
 	}
+	const char *guests = "";
+	if (lets_this_machine_in(reader)) {
+		reader->shared.settings.allow_anonymous = true;
+		guests = ", and whoever is on this machine may, without a name, unless you write "
+			 "`allow_anonymous false`";
+	}
 	config_open_loopback(reader, port);
 	config_notice(reader, (struct config_place){reader->config->file, 0},
 		      "there is no listener line, so port %u is open on loopback only and no other "
-		      "device can connect; to open it to every network write the two lines "
+		      "device can connect%s; to open it to every network write the two lines "
 		      "`listener %u` and `allow_anonymous true`; then anyone who reaches the port "
 		      "may read and write every message",
-		      (unsigned)port, (unsigned)port);
+		      (unsigned)port, guests, (unsigned)port);
 }
 
 static const char *shown_address(const struct config_listener *listener)

@@ -325,7 +325,7 @@ START_TEST(test_defaults)
 	ck_assert_uint_eq(config->log_types, LOG_TYPES_NORMAL);
 	ck_assert(config->log_stderr && !config->log_stdout && !config->log_syslog);
 	const struct listener_settings *settings = &config->listeners[0].settings;
-	ck_assert(!settings->allow_anonymous && settings->allow_zero_length_client_id);
+	ck_assert(settings->allow_anonymous && settings->allow_zero_length_client_id);
 	ck_assert(settings->accept_3_1 && settings->accept_3_1_1 && settings->accept_5_0);
 	ck_assert(settings->max_qos == 2 && settings->max_keep_alive_s == 65535);
 	ck_assert(slice_equal(settings->auto_id_prefix, SLICE_LITERAL("auto-")));

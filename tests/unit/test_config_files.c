@@ -126,15 +126,20 @@ START_TEST(test_state_directory)
 }
 END_TEST
 
-/* An empty file admits nobody, opens loopback only, and says both. */
+/* An empty file opens loopback only, admits whoever is there, and says both. */
 START_TEST(test_file_without_listener)
 {
 	struct config *config = read_right("");
 	ck_assert_uint_eq(config->listener_count, 2);
 	ck_assert(config_is_loopback(config->listeners[0].address));
 	ck_assert(config_is_loopback(config->listeners[1].address));
-	ck_assert(!config->listeners[0].settings.allow_anonymous);
+	ck_assert(config->listeners[0].settings.allow_anonymous);
+	ck_assert(config->listeners[1].settings.allow_anonymous);
 	ck_assert(has_notice(config, "`listener 1883` and `allow_anonymous true`"));
+	ck_assert(has_notice(config, "whoever is on this machine may, without a name"));
+	config_destroy(config);
+	config = read_right("port 1883\n");
+	ck_assert(!has_notice(config, "whoever is on this machine"));
 	ck_assert(has_notice(config, "only clients with an account"));
 	config_destroy(config);
 	config = read_right("port 1884\nsocket_domain ipv4\nallow_anonymous true\n");
@@ -143,6 +148,40 @@ START_TEST(test_file_without_listener)
 	ck_assert_uint_eq(config->listeners[0].port, 1884);
 	ck_assert(!has_notice(config, "refused"));
 	config_destroy(config);
+}
+END_TEST
+
+/* Who gets in without a name, where the file does not say. */
+START_TEST(test_anonymous_by_default)
+{
+	static const struct {
+		const char *text;
+		bool anonymous;
+	} rows[] = {
+	    {"max_connections 10\n", true},
+	    {"acl_file /nowhere\nsocket_domain ipv4\n", true},
+	    {"certfile /c\nkeyfile /k\n", true},
+	    {"listener_allow_anonymous false\n", false},
+	    {"allow_anonymous false\n", false},
+	    {"port 1883\n", false},
+	    {"port 1883\nallow_anonymous true\n", true},
+	    {"listener 1883 127.0.0.1\n", false},
+	    {"listener 1883\nallow_anonymous true\n", true},
+	    {"bind_address 127.0.0.1\n", false},
+	    {"bind_interface lo\n", false},
+	    {"password_file /nowhere\n", false},
+	    {"password_file /nowhere\nallow_anonymous true\n", true},
+	    {"psk_file /nowhere\npsk_hint h\n", false},
+	    {"certfile /c\nkeyfile /k\ncafile /a\nrequire_certificate true\n", false},
+	};
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct config *config = read_right(rows[i].text);
+		for (size_t j = 0; j < config->listener_count; j++)
+			ck_assert_msg(config->listeners[j].settings.allow_anonymous ==
+					  rows[i].anonymous,
+				      "%s", rows[i].text);
+		config_destroy(config);
+	}
 }
 END_TEST
 
@@ -444,6 +483,7 @@ Suite *config_files_suite(void)
 	tcase_add_test(files, test_embedded_default);
 	tcase_add_test(files, test_state_directory);
 	tcase_add_test(files, test_file_without_listener);
+	tcase_add_test(files, test_anonymous_by_default);
 	tcase_add_test(files, test_listeners);
 	tcase_add_test(files, test_port_of_the_command_line);
 	tcase_add_test(files, test_all_problems_at_once);
