@@ -181,13 +181,18 @@ uint16_t client_unsubscribe(struct client *c, const struct slice *filters, size_
 
 static void send_connect(struct client *c)
 {
-	const struct mqtt_connect *p = &c->settings->connect;
-	const size_t room = 256 + p->client_id.len + p->user_name.len + p->password.len +
-			    property_size(p->version, &p->properties) + p->will.topic.len +
-			    p->will.payload.len + property_size(p->version, &p->will.properties);
+	struct mqtt_connect p = c->settings->connect;
+	const size_t room = 256 + p.client_id.len + p.user_name.len + p.password.len +
+			    property_size(p.version, &p.properties) + p.will.topic.len +
+			    p.will.payload.len + property_size(p.version, &p.will.properties);
 
+	/* The server may say in words why it refuses, or ends the connection: ask for them. */
+	if (!mqtt_has(&p.properties, MQTT_PROPERTY_REQUEST_PROBLEM_INFORMATION)) {
+		mqtt_set(&p.properties, MQTT_PROPERTY_REQUEST_PROBLEM_INFORMATION);
+		p.properties.request_problem_information = 1;
+	}
 	debug(c, "sending CONNECT");
-	sent(c, mqtt_encode_connect(buffer_reserve(&c->out, room), room, p));
+	sent(c, mqtt_encode_connect(buffer_reserve(&c->out, room), room, &p));
 }
 
 /* ---- what the server sends ---- */
@@ -214,6 +219,9 @@ static enum mqtt_reason on_connack(struct client *c, const struct frame *frame)
 	if (p.reason != MQTT_SUCCESS) {
 		c->refused = true;
 		c->refusal = p.reason;
+		const bool words = mqtt_has(has, MQTT_PROPERTY_REASON_STRING);
+		failure_set(c->failure, "%.*s", words ? (int)has->reason_string.len : 0,
+			    (const char *)has->reason_string.at);
 		return MQTT_SUCCESS;
 	}
 	c->connected = true;

@@ -69,7 +69,10 @@ struct client {
 /* Milliseconds of a clock that only goes forward. */
 int64_t client_now_ms(void);
 
-/* Connects and waits for CONNACK.  `settings` and `events` are borrowed. */
+/*
+ * Connects and waits for CONNACK.  `settings` and `events` are borrowed.  False with `refused`:
+ * the failure's text is what the server said in words, empty for nothing.
+ */
 bool client_connect(struct client *c, const struct client_settings *settings,
 		    const struct client_events *events, void *user, struct failure *failure);
 

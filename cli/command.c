@@ -164,8 +164,9 @@ int command_connect(struct command_link *link, const struct options *o,
 	if (!link->client.refused)
 		return command_failed(o, &failure);
 	if (!o->quiet)
-		fprintf(stderr, "Connection error: %s.\n",
-			refusal_text(o->version, link->client.refusal));
+		fprintf(stderr, "Connection error: %s%s%s.\n",
+			refusal_text(o->version, link->client.refusal),
+			failure.text[0] != 0 ? ": " : "", failure.text);
 	return link->client.refusal;
 }
 

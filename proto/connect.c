@@ -6,6 +6,7 @@
 #include "proto/packet.h"
 #include "proto/property.h"
 #include "proto/topic.h"
+#include "proto/utf8.h"
 #include "proto/wire.h"
 
 /* The connect flags, MQTT 5.0 section 3.1.2.3. */
@@ -152,14 +153,29 @@ static void decode_credentials(struct reader *r, struct mqtt_connect *out)
 		out->password = read_binary(r);
 }
 
+/*
+ * What is well formed and holds what a receiver may refuse "is a valid UTF-8 string but is not
+ * allowed by the Server" (5.0, 3.2.2.2); before 5.0 such a string ends the connection (3.1.1,
+ * 1.5.3).  [MQTT-3.1.3-3] [MQTT-3.1.3-4]
+ */
+static enum mqtt_reason decode_client_id(struct reader *r, struct mqtt_connect *out)
+{
+	out->client_id = read_binary(r);
+	if (r->bad || !utf8_string_valid(out->client_id))
+		return MQTT_MALFORMED_PACKET;
+	if (utf8_string_accepted(out->client_id))
+		return MQTT_SUCCESS;
+	return out->version == MQTT_VERSION_5_0 ? MQTT_CLIENT_IDENTIFIER_NOT_VALID
+						: MQTT_MALFORMED_PACKET;
+}
+
 /* Client identifier, will, user name, password: in this order. [MQTT-3.1.3-1] */
 static enum mqtt_reason decode_payload(struct reader *r, struct mqtt_connect *out)
 {
-	enum mqtt_reason reason = MQTT_SUCCESS;
+	enum mqtt_reason reason = decode_client_id(r, out);
 
-	out->client_id = read_string(r); /* [MQTT-3.1.3-3] [MQTT-3.1.3-4] */
-	if (r->bad)
-		return MQTT_MALFORMED_PACKET;
+	if (reason != MQTT_SUCCESS)
+		return reason;
 	out->will.topic = SLICE_NONE;
 	out->will.payload = SLICE_NONE;
 	property_none(&out->will.properties);

@@ -172,8 +172,8 @@ void client_close(struct shard *shard, struct client *client, bool publish_will)
 }
 
 /*
- * The sentence goes to clients that asked for problem information in CONNECT; to the
- * others the code has to say it, as everywhere.  [MQTT-3.14.2-3]: and only if the whole
+ * The sentence goes to clients that asked for problem information in CONNECT, as in CONNACK; to
+ * the others the code has to say it, as everywhere.  [MQTT-3.14.2-3]: and only if the whole
  * packet stays within the client's limit.  [MQTT-3.14.2-2]: never a session expiry, nor user
  * properties [MQTT-3.14.2-4].
  */

@@ -29,7 +29,7 @@ void connect_refuse(struct shard *shard, struct client *client, enum mqtt_reason
 	happened_refused(&shard->happened, client->listener->number, (uint8_t)reason);
 	if (client->version != 0 && client->version != MQTT_VERSION_5_0) {
 		connack.reason = mqtt_connack_return_code(reason);
-	} else if (text) {
+	} else if (text && client->problem_information) {
 		mqtt_set(&connack.properties, MQTT_PROPERTY_REASON_STRING);
 		connack.properties.reason_string = slice_text(text);
 	}

@@ -119,8 +119,7 @@ struct client {
 	bool drained_told : 1;	      /* in shard->drained */
 	bool blocked : 1;	      /* deliveries wait for the outbox to empty */
 	bool waiting : 1;	      /* nothing is read: client_overdue() */
-	bool problem_information : 1; /* asked for in so many words: DISCONNECT may hold a sentence
-				       */
+	bool problem_information : 1; /* asked for in so many words: what ends it may say why */
 	bool moving : 1;	      /* its home is move_to */
 	bool answered : 1;	      /* CONNACK is out: it has been UP */
 	union {

@@ -174,8 +174,6 @@ static void remember_limits(struct client *client, const struct mqtt_connect *co
 		client->topic_alias_maximum = p->topic_alias_maximum;
 	if (client->topic_alias_maximum > client->listener->max_topic_alias_broker)
 		client->topic_alias_maximum = client->listener->max_topic_alias_broker;
-	if (mqtt_has(p, MQTT_PROPERTY_REQUEST_PROBLEM_INFORMATION))
-		client->problem_information = p->request_problem_information != 0;
 	if (mqtt_has(p, MQTT_PROPERTY_REQUEST_RESPONSE_INFORMATION))
 		client->connecting->wants_response_information =
 		    p->request_response_information != 0;
@@ -403,6 +401,15 @@ static void on_refused_decode(struct shard *shard, struct client *client, enum m
 	connect_refuse(shard, client, reason, NULL);
 }
 
+/* What a CONNACK that refuses has to heed, too. */
+static void remember_for_refusal(struct client *client, const struct mqtt_properties *p)
+{
+	if (mqtt_has(p, MQTT_PROPERTY_MAXIMUM_PACKET_SIZE))
+		client->maximum_packet_size = p->maximum_packet_size;
+	client->problem_information = mqtt_has(p, MQTT_PROPERTY_REQUEST_PROBLEM_INFORMATION) &&
+				      p->request_problem_information != 0;
+}
+
 static struct slice id_of(const struct shard *shard, const struct client *client,
 			  const struct mqtt_connect *connect)
 {
@@ -423,8 +430,7 @@ void on_connect(struct shard *shard, struct client *client, struct slice packet,
 		return;
 	}
 	client->version = (uint8_t)connect.version;
-	if (mqtt_has(&connect.properties, MQTT_PROPERTY_MAXIMUM_PACKET_SIZE)) /* of a refusal too */
-		client->maximum_packet_size = connect.properties.maximum_packet_size;
+	remember_for_refusal(client, &connect.properties);
 	struct slice id = id_of(shard, client, &connect);
 	struct refusal refusal = check(shard, client, &connect, id);
 	if (refusal.reason != MQTT_SUCCESS) {

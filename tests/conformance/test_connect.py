@@ -331,6 +331,12 @@ class SmallServer(SpecTest):
         for asked, told in ((20, None), (31, 30), (0, 30)):
             self.assertEqual(self.client(keep_alive=asked).connack.get("server_keep_alive"), told)
 
+    def test_order_of_properties(self):
+        """It says nothing; this one is mosquitto's, byte for byte."""
+        names = [name for name, _ in self.client().connack.properties]
+        self.assertEqual(names, ["server_keep_alive", "topic_alias_maximum", "retain_available", "maximum_packet_size",
+                                 "receive_maximum", "maximum_qos"])
+
 
 class ShutDoor(SpecTest):
     """A server that turns clients away for reasons of its own."""
@@ -345,11 +351,13 @@ class ShutDoor(SpecTest):
         for version, name, code in ((5, "", 0x85), (4, "", 2), (5, "thing", 0x87), (4, "thing", 5)):
             client = self.client(name, version=version, expect=code)
             self.assertIsNone(client.ended())
-        words = self.client("", expect=0x85)
+        words = self.client("", expect=0x85, properties=wire.WORDS)
         self.assertTrue(words.connack.get("reason_string"))
+        for unasked in ([], [("request_problem_information", 0)]):
+            self.assertIsNone(self.client("", expect=0x85, properties=unasked).connack.get("reason_string"))
         # as large as the CONNACK with words is, and one byte less: then it goes without them
         whole = words.connack.size
         for limit, size in ((whole, whole), (whole - 1, 5), (5, 5)):
-            client = self.client("", expect=0x85, properties=[("maximum_packet_size", limit)])
+            client = self.client("", expect=0x85, properties=[*wire.WORDS, ("maximum_packet_size", limit)])
             self.assertEqual(client.connack.size, size)
             self.assertIsNone(client.connack.get("user_property"))

@@ -221,7 +221,8 @@ class ExitStatus(CommandTest):
 
     def test_refused(self):
         for version, code, text in (("31", 5, b"Connection Refused: not authorised."),
-                                    ("311", 5, b"Connection Refused: not authorised."), ("5", 135, b"Not authorized.")):
+                                    ("311", 5, b"Connection Refused: not authorised."),
+                                    ("5", 135, b"Not authorized: a user name and a password are needed here.")):
             done = self.pub("-V", version, "-t", "a", "-m", "x")
             self.assertEqual((done.returncode, done.stderr), (code, b"Connection error: " + text + b"\n"))
             self.assertEqual(self.finish(self.start("-V", version, "-t", "a"), code)[0], b"")

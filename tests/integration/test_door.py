@@ -196,7 +196,7 @@ class Passwords(DoorTest):
             self.addCleanup(broker.finish)
             broker.host = "0.0.0.0"
             broker.start()
-            connack = knock(broker.port, "c", "bob", "secret", 5, host=host)
+            connack = knock(broker.port, "c", "bob", "secret", 5, host=host, properties=wire.WORDS)
             self.assertEqual(connack.reason, 0 if permitted else 0x87)
             if not permitted:
                 self.assertIn("not encrypted", connack.get("reason_string"))

@@ -148,7 +148,7 @@ class Reconnects(BrokerTest):
     def test_who_flaps(self):
         for _ in range(10):
             self.client("flaps").disconnect()
-        refused = self.client("flaps", expect=0x9f)
+        refused = self.client("flaps", expect=0x9f, properties=wire.WORDS)
         self.assertIn("too often", refused.connack.get("reason_string"))
         self.client("flaps", version=4, expect=3)
         self.client("another").ping()
@@ -196,7 +196,7 @@ class Flapping(BrokerTest):
         banned = answers.index(0x8a)  # one is forgotten every ten seconds
         self.assertEqual(answers, [0x9f] * banned + [0x8a] * (8 - banned))
         self.assertIn(banned, range(4, 7))
-        refused = self.client("flaps\\", expect=0x8a)
+        refused = self.client("flaps\\", expect=0x8a, properties=wire.WORDS)
         self.assertIn("banned for a while", refused.connack.get("reason_string"))
         self.client("flaps\\", version=4, expect=5)
         # A fleet behind the same address that comes back at once is no flapping.

@@ -103,7 +103,7 @@ class Tokens(TokenTest):
         token = self.ask("b", "secret")
         stolen = wire.Client(behind, "b", greet=False)
         stolen.send(b"PROXY TCP4 192.0.2.1 192.0.2.2 4711 1883\r\n")
-        stolen._greet(wire.connect("b", user_name="bob", password=token.encode()), 0x87)
+        stolen._greet(wire.connect("b", user_name="bob", password=token.encode(), properties=wire.WORDS), 0x87)
         self.assertIn("token", stolen.connack.get("reason_string"))
         stolen.cut()
 

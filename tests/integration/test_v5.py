@@ -349,7 +349,7 @@ class Asking(BrokerTest):
 
     @own_only("mosquitto sends no reason strings")
     def test_errors_are_explained(self):
-        client = self.client(properties=[("request_problem_information", 1)])
+        client = self.client(properties=wire.WORDS)
         client.send(wire.publish("a/#", b"", 0))
         self.assertEqual(client.ended(), 0x90)
         words = client.expect(wire.DISCONNECT).get("reason_string")

@@ -59,6 +59,9 @@ def varint(value):
         if not value:
             return bytes(out)
 
+# In CONNECT: words for what goes wrong are wanted.
+WORDS = [("request_problem_information", 1)]
+
 
 def binary(data):
     return struct.pack("!H", len(data)) + data

@@ -118,6 +118,12 @@ static const struct packet_case cases[] = {
     {0x10, V5, NAME5 "02 00 3C 07 26 00 01 FF 00 01 'b' 00 00", BAD},
     {0x10, V5, NAME5 "02 00 3C 07 26 00 01 'a' 00 01 00 00 00", BAD},
     {0x10, V5, NAME5 "C2 00 3C 00 00 01 'a' 00 01 'u' 00 03 00 FF ED", OK}, /* password: binary */
+    /* a client identifier that is a string, and may be refused: 0x85 where there is that code */
+    {0x10, V5, NAME5 "02 00 3C 00 00 01 1F", MQTT_CLIENT_IDENTIFIER_NOT_VALID},
+    {0x10, V5, NAME5 "02 00 3C 00 00 03 'a' C2 9F", MQTT_CLIENT_IDENTIFIER_NOT_VALID},
+    {0x10, V4, NAME4 "02 00 3C 00 01 1F", BAD},
+    {0x10, V3, NAME3 "02 00 3C 00 01 1F", BAD},
+    {0x10, V5, NAME5 "82 00 3C 00 00 01 'a' 00 01 1F", BAD}, /* a user name */
     /* CONNACK; bad-inputs 71 */
     {0x20, V5, "00 00 00", OK},
     {0x20, V5, "01 00 00", OK},

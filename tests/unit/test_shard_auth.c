@@ -165,6 +165,8 @@ START_TEST(it_is_refused)
 	struct peer *peer;
 
 	begin(false);
+	mqtt_set(&connect.properties, MQTT_PROPERTY_REQUEST_PROBLEM_INFORMATION);
+	connect.properties.request_problem_information = 1;
 	peer = peer_open(&bench, 0, V5);
 	peer_connect(peer, &connect);
 	ck_assert(slice_equal(expect_connack(peer, 0x87).properties.reason_string,

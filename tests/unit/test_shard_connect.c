@@ -87,20 +87,20 @@ START_TEST(tells_what_differs)
 	peer = peer_open(&bench, 0, MQTT_VERSION_5_0);
 	peer_connect(peer, &connect);
 	expect(peer, 0x20,
-	       "00 00 1A 11 00000064 13 003C 1A 0003 're/' 24 01 25 00 27 00100000 21 0014");
+	       "00 00 1A 13 003C 11 00000064 1A 0003 're/' 25 00 27 00100000 21 0014 24 01");
 	/* Not asked for, not given; within the limit, not said. */
 	connect = connect_of(MQTT_VERSION_5_0, "b", true);
 	connect.keep_alive_s = 60;
 	peer = peer_open(&bench, 0, MQTT_VERSION_5_0);
 	peer_connect(peer, &connect);
-	expect(peer, 0x20, "00 00 0C 24 01 25 00 27 00100000 21 0014");
+	expect(peer, 0x20, "00 00 0C 25 00 27 00100000 21 0014 24 01");
 	/* As large as a packet can be is no limit: 3.2.2.3.6. */
 	bench.settings.max_packet_size = PACKET_SIZE_MAX;
 	connect = connect_of(MQTT_VERSION_5_0, "c", true);
 	connect.keep_alive_s = 60;
 	peer = peer_open(&bench, 0, MQTT_VERSION_5_0);
 	peer_connect(peer, &connect);
-	expect(peer, 0x20, "00 00 07 24 01 25 00 21 0014");
+	expect(peer, 0x20, "00 00 07 25 00 21 0014 24 01");
 	bench_finish(&bench);
 }
 END_TEST
@@ -141,6 +141,8 @@ START_TEST(refusal_within_maximum_packet_size)
 	connect.will.qos = 2;
 	connect.will.topic = slice_text("t");
 	mqtt_set(&connect.properties, MQTT_PROPERTY_MAXIMUM_PACKET_SIZE);
+	mqtt_set(&connect.properties, MQTT_PROPERTY_REQUEST_PROBLEM_INFORMATION);
+	connect.properties.request_problem_information = 1;
 	for (uint32_t size = 1; size <= 20; size++) {
 		struct peer *peer = peer_open(&bench, 0, MQTT_VERSION_5_0);
 
