@@ -181,18 +181,13 @@ uint16_t client_unsubscribe(struct client *c, const struct slice *filters, size_
 
 static void send_connect(struct client *c)
 {
-	struct mqtt_connect p = c->settings->connect;
-	const size_t room = 256 + p.client_id.len + p.user_name.len + p.password.len +
-			    property_size(p.version, &p.properties) + p.will.topic.len +
-			    p.will.payload.len + property_size(p.version, &p.will.properties);
+	const struct mqtt_connect *p = &c->settings->connect;
+	const size_t room = 256 + p->client_id.len + p->user_name.len + p->password.len +
+			    property_size(p->version, &p->properties) + p->will.topic.len +
+			    p->will.payload.len + property_size(p->version, &p->will.properties);
 
-	/* The server may say in words why it refuses, or ends the connection: ask for them. */
-	if (!mqtt_has(&p.properties, MQTT_PROPERTY_REQUEST_PROBLEM_INFORMATION)) {
-		mqtt_set(&p.properties, MQTT_PROPERTY_REQUEST_PROBLEM_INFORMATION);
-		p.properties.request_problem_information = 1;
-	}
 	debug(c, "sending CONNECT");
-	sent(c, mqtt_encode_connect(buffer_reserve(&c->out, room), room, &p));
+	sent(c, mqtt_encode_connect(buffer_reserve(&c->out, room), room, p));
 }
 
 /* ---- what the server sends ---- */
@@ -219,9 +214,8 @@ static enum mqtt_reason on_connack(struct client *c, const struct frame *frame)
 	if (p.reason != MQTT_SUCCESS) {
 		c->refused = true;
 		c->refusal = p.reason;
-		const bool words = mqtt_has(has, MQTT_PROPERTY_REASON_STRING);
-		failure_set(c->failure, "%.*s", words ? (int)has->reason_string.len : 0,
-			    (const char *)has->reason_string.at);
+		failure_set(c->failure, "%.*s", (int)mqtt_reason_words(has).len,
+			    (const char *)mqtt_reason_words(has).at);
 		return MQTT_SUCCESS;
 	}
 	c->connected = true;
@@ -388,13 +382,10 @@ static enum mqtt_reason on_disconnect(struct client *c, const struct frame *fram
 	if (reason != MQTT_SUCCESS || version_of(c) != MQTT_VERSION_5_0)
 		return reason != MQTT_SUCCESS ? reason : MQTT_PROTOCOL_ERROR;
 	debug(c, "received DISCONNECT (%u)", p.reason);
+	const struct slice words = mqtt_reason_words(&p.properties);
 	failure_set(c->failure, "The broker ended the connection: %s%s%.*s.",
-		    mqtt_reason_text(p.reason),
-		    mqtt_has(&p.properties, MQTT_PROPERTY_REASON_STRING) ? ": " : "",
-		    mqtt_has(&p.properties, MQTT_PROPERTY_REASON_STRING)
-			? (int)p.properties.reason_string.len
-			: 0,
-		    (const char *)p.properties.reason_string.at);
+		    mqtt_reason_text(p.reason), words.len > 0 ? ": " : "", (int)words.len,
+		    (const char *)words.at);
 	c->connected = false;
 	return MQTT_SUCCESS;
 }

@@ -125,6 +125,11 @@ static void make_settings(struct command_link *link)
 		     .properties = link->properties[PACKET_WILL]},
 	};
 	set_session_expiry(&connect->properties, o);
+	/* The broker may say in words why it refuses, or ends the connection: ask for them. */
+	if (!mqtt_has(&connect->properties, MQTT_PROPERTY_REQUEST_PROBLEM_INFORMATION)) {
+		mqtt_set(&connect->properties, MQTT_PROPERTY_REQUEST_PROBLEM_INFORMATION);
+		connect->properties.request_problem_information = 1;
+	}
 }
 
 /* What a CONNACK's code says: mosquitto's words before 5.0, the specification's for 5.0. */

@@ -102,6 +102,12 @@ static inline void mqtt_set(struct mqtt_properties *p, enum mqtt_property proper
 	p->present |= (uint64_t)1 << property;
 }
 
+/* What the peer says in words, empty for nothing. */
+static inline struct slice mqtt_reason_words(const struct mqtt_properties *p)
+{
+	return mqtt_has(p, MQTT_PROPERTY_REASON_STRING) ? p->reason_string : SLICE_NONE;
+}
+
 /*
  * Walks the user properties in a decoded block in their order: takes them off
  * the front of *raw (which starts as properties.raw).  False when none is left.
