@@ -217,8 +217,8 @@ static uint64_t single_properties(const struct mqtt_properties *p)
  */
 static uint8_t take_next(uint64_t *set)
 {
-	uint64_t first = *set & (bit(MQTT_PROPERTY_SERVER_KEEP_ALIVE) |
-				 bit(MQTT_PROPERTY_TOPIC_ALIAS_MAXIMUM));
+	uint64_t first =
+	    *set & (bit(MQTT_PROPERTY_SERVER_KEEP_ALIVE) | bit(MQTT_PROPERTY_TOPIC_ALIAS_MAXIMUM));
 	uint64_t before_last =
 	    *set & ~(bit(MQTT_PROPERTY_RECEIVE_MAXIMUM) | bit(MQTT_PROPERTY_MAXIMUM_QOS));
 	uint8_t id = (uint8_t)__builtin_ctzll(first ? first : before_last ? before_last : *set);
