@@ -24,6 +24,15 @@ static bool read_port_and_address(char *value, uint16_t *port, char **address)
 	return false;
 }
 
+/* As a file's name it would be a mistake. */
+static bool is_address(const char *text)
+{
+	struct in_addr v4;
+	struct in6_addr v6;
+	return strcmp(text, "localhost") == 0 || inet_pton(AF_INET, text, &v4) == 1 ||
+	       inet_pton(AF_INET6, text, &v6) == 1;
+}
+
 bool config_set_listener(struct config_reader *reader, const struct config_key *key, char *value,
 			 void *field)
 {
@@ -39,10 +48,10 @@ bool config_set_listener(struct config_reader *reader, const struct config_key *
 				      (unsigned)CONFIG_LISTENERS_MAX);
 	if (!read_port_and_address(value, &port, &address))
 		return config_wrong(reader, key, value);
-	if (port == 0 && (!address || address[0] != '/'))
+	if (port == 0 && (!address || is_address(address)))
 		return config_problem(reader, key->name,
-				      "port 0 means a Unix socket; right would be its path, from "
-				      "/ on, or a port from 1 to 65535");
+				      "port 0 means a Unix socket; right would be its path, or a "
+				      "port from 1 to 65535");
 	if (port == 0) {
 		draft->value.path = config_keep(reader->config, address);
 		return true;

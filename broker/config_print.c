@@ -133,6 +133,8 @@ static const char manual_head[] =
     "and so is a key of all listeners, such as allow_anonymous, that is true below one listener "
     "and false elsewhere.\n"
     "0 never means unlimited: the word\n.B unlimited\nis written.\n"
+    "A path that does not begin with / is sought in the folder in which the broker was started, "
+    "also by\n.BR \"metrinod \\-d\" .\n"
     ".PP\n"
     "All problems of a file are listed at once, each with file, line, key and what would be "
     "right;\n"

@@ -489,7 +489,7 @@ static const struct config_type types[] = {
 		       .form = "some of 3, 4, 5, with commas between",
 		       .choices = versions},
     [TYPE_LISTENER] = {.set = config_set_listener,
-		       .form = "PORT [ADDRESS], the port from 1 to 65535, or 0 /PATH"},
+		       .form = "PORT [ADDRESS], the port from 1 to 65535, or 0 PATH"},
     [TYPE_PORT] = {.set = config_set_port, .form = "a port from 1 to 65535"},
     [TYPE_BIND_ADDRESS] = {.set = config_set_bind_address,
 			   .form = "an address or a host name",

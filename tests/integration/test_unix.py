@@ -128,6 +128,27 @@ class UnixSocket(OwnBrokerTest):
         self.broker.write_config()
         self.assertIn("at most 107 bytes", self.broker.run_to_end()[1])
 
+    def test_a_relative_path(self):
+        """In the folder in which the broker was started, as other files are; it goes with the broker."""
+        self.broker.config = "listener 0 mqtt.sock\n"
+        self.broker.start()
+        self.client_there().ping()
+        self.assertEqual(self.broker.stop(), 0)
+        self.assertFalse(self.path.exists())
+
+    @own_only("of its words")
+    def test_a_relative_path_of_a_daemon(self):
+        pid = self.broker.root / "pid"
+        self.broker.config = "listener 0 mqtt.sock\npid_file pid\n"
+        self.broker.write_config()
+        code, words = self.broker.run_to_end("-d")
+        self.assertEqual(code, 0, words)
+        try:
+            self.client_there().ping()
+        finally:
+            os.kill(int(pid.read_text()), signal.SIGTERM)
+        eventually(lambda: not pid.exists() and not self.path.exists(), timeout=15, what="the end of the daemon")
+
     @own_only("its reload opens nothing")
     def test_reload_keeps_it(self):
         self.broker.start()

@@ -51,7 +51,7 @@ static const struct key_case {
     {"listener_auto_id_prefix", "mine-", "", SETTINGS(auto_id_prefix), 0, "mine-"},
     {"use_username_as_clientid", "true", "2", SETTINGS(use_user_name_as_client_id), 1, NULL},
     {"listener", "0 /run/m.sock", "0", IN_LISTENER(path), 0, "/run/m.sock"},
-    {"listener", "0 /run/m.sock", "0 run/m.sock", IN_LISTENER(port), 0, NULL},
+    {"listener", "0 run/m.sock", "0 ::1", IN_LISTENER(port), 0, NULL},
     {"unix_uid_identity", "false", "true", IN_LISTENER(transport.uid_identity), 0, NULL},
     {"enable_proxy_protocol", "2\nproxy_protocol_from ::1", "3", PROXY(version), 2, NULL},
     {"enable_proxy_protocol", "false", "1", PROXY(version), 0, NULL},

@@ -211,6 +211,13 @@ START_TEST(test_listeners)
 		   "main.conf:1: max_connections: stands above");
 	read_wrong("listener 1883\nlistener 1883\n", "opened twice, on every address and on");
 	read_wrong("listener 0\n", "port 0 means a Unix socket");
+	read_wrong("listener 0 127.0.0.1\n", "port 0 means a Unix socket");
+	read_wrong("listener 0 ::1\n", "right would be its path, or a port");
+	read_wrong("listener 0 localhost\n", "right would be its path, or a port");
+	config = read_right("listener 0 a.sock\nlistener 0 run/b.sock\n");
+	ck_assert_str_eq(config->listeners[0].path, "a.sock");
+	ck_assert_str_eq(config->listeners[1].path, "run/b.sock");
+	config_destroy(config);
 	config = read_right("listener 1883\nallow_anonymous true\n");
 	ck_assert(has_notice(config, "anyone who reaches port 1883 on every address"));
 	config_destroy(config);
