@@ -141,21 +141,20 @@ static void reader_finish(struct config_reader *reader)
 	free(reader->problems.at);
 }
 
-struct config *config_create_default(uint16_t port, struct failure *failure)
+struct config *config_create_default(const struct config_ports *ports, struct failure *failure)
 {
 	struct config_reader reader;
 	reader_init(&reader, NULL);
 	struct config *config = reader.config;
 	config->embedded_default = true;
 	reader.shared.settings.allow_anonymous = true;
-	port = port ? port : 1883;
-	config_open_loopback(&reader, port);
+	const char *opened = config_open_loopback(&reader, ports);
 	config_settle_core(config);
 	config->persistence_location = config_state_directory(config);
 	config_notice(&reader, (struct config_place){NULL, 0},
-		      "no configuration file: port %u on loopback only, anonymous clients, data in "
+		      "no configuration file: %s on loopback only, anonymous clients, data in "
 		      "%s; to serve other devices give a file with -c",
-		      (unsigned)port,
+		      opened,
 		      config->persistence_location ? config->persistence_location : "no place");
 	reader_finish(&reader);
 	if (!config->persistence_location) {
@@ -167,13 +166,13 @@ struct config *config_create_default(uint16_t port, struct failure *failure)
 	return config;
 }
 
-struct config *config_read(const char *file, uint16_t port, char **problems)
+struct config *config_read(const char *file, const struct config_ports *ports, char **problems)
 {
 	struct config_reader reader;
 	reader_init(&reader, file);
 	struct config *config = reader.config;
 	if (config_read_file(&reader, file) || reader.at.line > 0)
-		config_finish(&reader, port);
+		config_finish(&reader, ports);
 	*problems = NULL;
 	if (reader.problem_count > 0) {
 		*problems = reader.problems.at;

@@ -108,16 +108,23 @@ struct config {
 	struct config_memory *memory; /* what the pointers above point to */
 };
 
-/* The embedded default: loopback `port` (1883), anonymous, data in the state directory. */
-struct config *config_create_default(uint16_t port, struct failure *failure);
+/* Of -p, as often as it is written; none: 1883. */
+#define CONFIG_PORTS_MAX 10u
+struct config_ports {
+	size_t count;
+	uint16_t at[CONFIG_PORTS_MAX]; /* each once */
+};
+
+/* The embedded default: the ports on loopback, anonymous, data in the state directory. */
+struct config *config_create_default(const struct config_ports *ports, struct failure *failure);
 
 /*
  * Reads a file and what it includes.  NULL when anything is wrong: then
  * *problems is a text of one line per problem ("file:line: key: what is wrong;
  * what would be right"), all of them, to be freed by the caller.
- * `port` > 0 (from -p) sets the port of the default listener.
+ * The ports (of -p) are those of the default listener, where the file opens none.
  */
-struct config *config_read(const char *file, uint16_t port, char **problems);
+struct config *config_read(const char *file, const struct config_ports *ports, char **problems);
 
 void config_destroy(struct config *config);
 

@@ -62,7 +62,7 @@ static void open_listener(struct config_reader *reader, const struct config_draf
 	config->listeners[config->listener_count++] = draft.value;
 }
 
-void config_open_loopback(struct config_reader *reader, uint16_t port)
+static void open_loopback_port(struct config_reader *reader, uint16_t port)
 {
 	static const struct {
 		int domain;
@@ -77,6 +77,22 @@ void config_open_loopback(struct config_reader *reader, uint16_t port)
 		draft.value.address = places[i].address;
 		open_listener(reader, &draft);
 	}
+}
+
+const char *config_open_loopback(struct config_reader *reader, const struct config_ports *ports)
+{
+	const struct config_ports usual = {1, {DEFAULT_PORT}};
+	struct config_text words = {NULL, 0, 0};
+	if (ports->count == 0)
+		ports = &usual;
+	config_text_add(&words, ports->count == 1 ? "port" : "ports");
+	for (size_t i = 0; i < ports->count; i++) {
+		open_loopback_port(reader, ports->at[i]);
+		config_text_add(&words, "%s %u", i > 0 ? "," : "", (unsigned)ports->at[i]);
+	}
+	const char *kept = config_keep(reader->config, words.at);
+	free(words.at);
+	return kept;
 }
 
 /* Keys that stand above the first listener line and so belong to none that is opened. */
@@ -104,28 +120,30 @@ static bool lets_this_machine_in(const struct config_reader *reader)
 	       !listener->transport.tls.require_certificate && !config_listener_proves(listener);
 }
 
-static void open_default_listener(struct config_reader *reader, uint16_t port)
+static void open_default_listener(struct config_reader *reader, const struct config_ports *ports)
 {
 	struct config_draft *draft = &reader->drafts[0];
-	draft->value.port = port;
+	const char *guests = "";
 	if (reader->bind_address || draft->value.bind_interface) {
 		draft->value.address = reader->bind_address;
-		open_listener(reader, draft);
+		for (size_t i = 0; i < ports->count; i++) {
+			draft->value.port = ports->at[i];
+			open_listener(reader, draft);
+		}
 		return;
 	}
-	const char *guests = "";
 	if (lets_this_machine_in(reader)) {
 		reader->shared.settings.allow_anonymous = true;
 		guests = ", and whoever is on this machine may, without a name, unless you write "
 			 "`allow_anonymous false`";
 	}
-	config_open_loopback(reader, port);
+	const char *opened = config_open_loopback(reader, ports);
 	config_notice(reader, (struct config_place){reader->config->file, 0},
-		      "there is no listener line, so port %u is open on loopback only and no other "
+		      "there is no listener line, so %s %s open on loopback only and no other "
 		      "device can connect%s; to open it to every network write the two lines "
 		      "`listener %u` and `allow_anonymous true`; then anyone who reaches the port "
 		      "may read and write every message",
-		      (unsigned)port, guests, (unsigned)port);
+		      opened, ports->count == 1 ? "is" : "are", guests, (unsigned)ports->at[0]);
 }
 
 static const char *shown_address(const struct config_listener *listener)
@@ -177,18 +195,30 @@ static void refuse_taken_ports(struct config_reader *reader)
 	reader->at = (struct config_place){config->file, 0};
 }
 
-static void open_listeners(struct config_reader *reader, uint16_t command_line_port)
+/* What a file opens goes before -p, as in mosquitto. */
+static struct config_ports default_ports(struct config_reader *reader,
+					 const struct config_ports *asked)
 {
-	const bool default_written = reader->port || reader->bind_address;
-	const bool others = reader->draft_count > 1;
-	const uint16_t written = reader->port ? reader->port : DEFAULT_PORT;
-	if (others && command_line_port)
-		config_notice(reader, (struct config_place){reader->config->file, 0},
-			      "-p %u changes nothing, because the file has listener lines",
-			      (unsigned)command_line_port);
-	if (!others || default_written)
-		open_default_listener(reader,
-				      command_line_port && !others ? command_line_port : written);
+	const struct config_ports written = {1, {reader->port ? reader->port : DEFAULT_PORT}};
+	const char *opens = reader->draft_count > 1 ? "listener lines"
+			    : reader->port	    ? "a port line"
+			    : reader->bind_address  ? "a bind_address line"
+						    : NULL;
+	if (asked->count == 0)
+		return written;
+	if (!opens)
+		return *asked;
+	config_notice(reader, (struct config_place){reader->config->file, 0},
+		      "-p %u changes nothing, because the file has %s", (unsigned)asked->at[0],
+		      opens);
+	return written;
+}
+
+static void open_listeners(struct config_reader *reader, const struct config_ports *asked)
+{
+	const struct config_ports ports = default_ports(reader, asked);
+	if (reader->draft_count == 1 || reader->port || reader->bind_address)
+		open_default_listener(reader, &ports);
 	else
 		refuse_stray_keys(reader);
 	for (size_t i = 1; i < reader->draft_count; i++)
@@ -315,14 +345,14 @@ void config_settle_core(struct config *config)
 	config->closed_core.lets_nobody_in = true;
 }
 
-void config_finish(struct config_reader *reader, uint16_t command_line_port)
+void config_finish(struct config_reader *reader, const struct config_ports *asked)
 {
 	check_admin_listener(reader);
 	check_log_listener(reader);
 	reader->at = (struct config_place){reader->config->file, 0};
 	settle_expiry(reader);
 	settle_data_directory(reader);
-	open_listeners(reader, command_line_port);
+	open_listeners(reader, asked);
 	warn_about_locked_doors(reader);
 	warn_about_open_doors(reader);
 	warn_about_cleartext(reader);

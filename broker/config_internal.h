@@ -173,12 +173,15 @@ void config_text_add(struct config_text *text, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
 /* config_finish.c: what only the whole file can tell; notes problems and notices. */
-void config_finish(struct config_reader *reader, uint16_t command_line_port);
+void config_finish(struct config_reader *reader, const struct config_ports *asked);
 
 /* What the core is told, of settings that are all known; with a file and without one. */
 void config_settle_core(struct config *config);
-/* The two listeners of an embedded default, or of a file that opens none. */
-void config_open_loopback(struct config_reader *reader, uint16_t port);
+/*
+ * The two listeners for each port of an embedded default, or of a file that opens none; says in
+ * words which ports, to be kept as long as the configuration.
+ */
+const char *config_open_loopback(struct config_reader *reader, const struct config_ports *ports);
 
 /* config_values.c */
 bool config_read_period(const char *value, uint64_t *seconds);

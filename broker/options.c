@@ -24,12 +24,12 @@
 static const char help[] =
     "metrinod " METRINO_VERSION ", an MQTT broker\n"
     "\n"
-    "usage: metrinod [-c FILE] [-p PORT] [-v | -q] [-d]\n"
+    "usage: metrinod [-c FILE] [-p PORT ...] [-v | -q] [-d]\n"
     "\n"
     "  -c, --config-file FILE  read the configuration from FILE (metrino.conf(5))\n"
-    "  -p, --port PORT         the port of the default listener, on loopback\n"
+    "  -p, --port PORT         a port of the default listener, on loopback\n"
     "  -v, --verbose           log everything, to stderr\n"
-    "  -q, --quiet             log errors only\n"
+    "  -q, --quiet             log errors only, whatever -v says\n"
     "  -d, --daemon            go to the background\n"
     "      --test-config       say all that is wrong with the configuration, and end\n"
     "      --example-config    print a configuration file with every key, and end\n"
@@ -39,7 +39,14 @@ static const char help[] =
     "\n"
     "Without -c: port 1883 on loopback, anonymous, data in the state directory.\n";
 
-enum { LONG_TEST_CONFIG = 256, LONG_EXAMPLE, LONG_MANUAL, LONG_CRASH_STEPS, LONG_VERSION };
+enum {
+	LONG_TEST_CONFIG = 256,
+	LONG_EXAMPLE,
+	LONG_MANUAL,
+	LONG_CRASH_STEPS,
+	LONG_TLS_KEYLOG,
+	LONG_VERSION
+};
 
 static const struct option long_options[] = {
     {"config-file", required_argument, NULL, 'c'},
@@ -52,18 +59,27 @@ static const struct option long_options[] = {
     {"example-config", no_argument, NULL, LONG_EXAMPLE},
     {"config-manual", no_argument, NULL, LONG_MANUAL},
     {"crash-steps", no_argument, NULL, LONG_CRASH_STEPS},
+    {"tls-keylog", required_argument, NULL, LONG_TLS_KEYLOG},
     {"version", no_argument, NULL, LONG_VERSION},
     {NULL, 0, NULL, 0},
 };
 
-static bool set_port(struct options *options, const char *text, struct failure *failure)
+static bool add_port(struct config_ports *ports, const char *text, struct failure *failure)
 {
 	char *end = NULL;
 	const unsigned long port = strtoul(text, &end, 10);
 	if (text[0] < '0' || text[0] > '9' || *end || port < 1 || port > UINT16_MAX)
 		return failure_set(failure, "-p '%.40s' is not a port; right would be 1 to 65535",
 				   text);
-	options->port = (uint16_t)port;
+	for (size_t i = 0; i < ports->count; i++)
+		if (ports->at[i] == port)
+			return failure_set(failure, "-p %lu is there twice; leave one out", port);
+	if (ports->count == CONFIG_PORTS_MAX)
+		return failure_set(failure,
+				   "-p is there more than %u times; right would be `listener PORT` "
+				   "lines in a file that is given with -c",
+				   CONFIG_PORTS_MAX);
+	ports->at[ports->count++] = (uint16_t)port;
 	return true;
 }
 
@@ -74,7 +90,7 @@ static bool set_option(struct options *options, int option, struct failure *fail
 		options->config_file = optarg;
 		return true;
 	case 'p':
-		return set_port(options, optarg, failure);
+		return add_port(&options->ports, optarg, failure);
 	case 'v':
 		options->verbose = true;
 		return true;
@@ -99,6 +115,10 @@ static bool set_option(struct options *options, int option, struct failure *fail
 	case LONG_CRASH_STEPS:
 		options->task = OPTIONS_CRASH_STEPS;
 		return true;
+	case LONG_TLS_KEYLOG:
+		return failure_set(failure, "--tls-keylog is not offered: who reads that file "
+					    "reads every message and password; leave it out, and "
+					    "look at a listener without TLS on loopback");
 	default:
 		must(option == LONG_VERSION);
 		options->task = OPTIONS_VERSION;
@@ -129,8 +149,6 @@ bool options_parse(struct options *options, int argc, char **argv, struct failur
 				   "'%.40s' is not understood; a configuration file is given as "
 				   "-c FILE" SEE_HELP,
 				   argv[optind]);
-	if (options->verbose && options->quiet)
-		return failure_set(failure, "-v and -q exclude each other; leave one out");
 	return true;
 }
 
@@ -138,9 +156,9 @@ static struct config *make_config(const struct options *options, char **problems
 {
 	*problems = NULL;
 	if (options->config_file)
-		return config_read(options->config_file, options->port, problems);
+		return config_read(options->config_file, &options->ports, problems);
 	struct failure failure;
-	struct config *config = config_create_default(options->port, &failure);
+	struct config *config = config_create_default(&options->ports, &failure);
 	if (!config && asprintf(problems, "%s\n", failure.text) < 0)
 		*problems = NULL;
 	return config;

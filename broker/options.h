@@ -8,9 +8,7 @@
 #ifndef BROKER_OPTIONS_H
 #define BROKER_OPTIONS_H
 
-#include "proto/base.h"
-
-struct config;
+#include "broker/config.h"
 
 /*
  * What the command line or the configuration says cannot be, as mosquitto's exit status has it:
@@ -31,9 +29,9 @@ enum options_task {
 struct options {
 	enum options_task task;
 	const char *config_file; /* NULL: none was given */
-	uint16_t port;		 /* 0: none was given */
-	bool verbose;		 /* every level of the log, to stderr */
-	bool quiet;		 /* errors only */
+	struct config_ports ports;
+	bool verbose; /* every level of the log, to stderr */
+	bool quiet;   /* errors only; goes before verbose */
 	bool daemon;
 };
 

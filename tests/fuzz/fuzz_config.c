@@ -73,7 +73,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	name = write_file(data, size);
 	for (int i = 0; i < 2; i++) {
-		config[i] = config_read(name, 0, &problems[i]);
+		config[i] = config_read(name, &(struct config_ports){0}, &problems[i]);
 		if (config[i]) {
 			claim(problems[i] == NULL);
 			check_limits(config[i]);

@@ -171,20 +171,21 @@ class Options(unittest.TestCase):
 
     def test_without_a_file_loopback_and_anonymous(self):
         """The embedded default: 127.0.0.1 only, data in the state directory of the user, and a line that says so."""
-        port = free_port()
+        ports = free_port(), free_port()
         with tempfile.TemporaryDirectory(prefix="metrino-test-") as home:
             log = pathlib.Path(home) / "log"
             env = {k: v for k, v in os.environ.items() if k != "STATE_DIRECTORY"}
             env.update(HOME=home, XDG_STATE_HOME=str(pathlib.Path(home) / "state"))
-            command = [*COMMAND, "-p", str(port)]
+            command = [*COMMAND, "-p", str(ports[0]), "--port", str(ports[1])]
             with open(log, "wb") as out:
                 process = subprocess.Popen(command, env=env, stdout=out, stderr=out, stdin=subprocess.DEVNULL)
             try:
-                self.assertTrue(answers(process, port), log.read_text())
+                for port in ports:
+                    self.assertTrue(answers(process, port), log.read_text())
+                    addresses = listening_addresses(port)
+                    self.assertLessEqual(addresses, {LOOPBACK, LOOPBACK6})
+                    self.assertIn(LOOPBACK, addresses)
                 self.assertRegex(log.read_text().lower(), "loopback")
-                addresses = listening_addresses(port)
-                self.assertLessEqual(addresses, {LOOPBACK, LOOPBACK6})
-                self.assertIn(LOOPBACK, addresses)
             finally:
                 process.terminate()
                 self.assertEqual(process.wait(15), 0)

@@ -43,7 +43,7 @@ static inline void write_bytes(const char *path, const void *bytes, size_t len)
 static inline struct config *read_text(const char *text, char **problems)
 {
 	write_bytes(main_file, text, strlen(text));
-	return config_read(main_file, 0, problems);
+	return config_read(main_file, &(struct config_ports){0}, problems);
 }
 
 /* The configuration of a text that must be right. */

@@ -91,7 +91,7 @@ END_TEST
 START_TEST(test_embedded_default)
 {
 	struct failure failure;
-	struct config *config = config_create_default(0, &failure);
+	struct config *config = config_create_default(&(struct config_ports){0}, &failure);
 	ck_assert_ptr_nonnull(config);
 	ck_assert(config->embedded_default && config->listener_count == 2);
 	ck_assert_str_eq(config->listeners[0].address, "127.0.0.1");
@@ -103,8 +103,12 @@ START_TEST(test_embedded_default)
 	ck_assert_uint_gt(config->core.route_epoch_s, 0); /* what is worked out from others */
 	ck_assert(config->closed_core.lets_nobody_in);
 	config_destroy(config);
-	config = config_create_default(1999, &failure);
+	config = config_create_default(&(struct config_ports){2, {1999, 2000}}, &failure);
+	ck_assert_uint_eq(config->listener_count, 4);
 	ck_assert_uint_eq(config->listeners[0].port, 1999);
+	ck_assert_uint_eq(config->listeners[3].port, 2000);
+	ck_assert_str_eq(config->listeners[3].address, "::1");
+	ck_assert(has_notice(config, "ports 1999, 2000 on loopback only"));
 	config_destroy(config);
 }
 END_TEST
@@ -224,19 +228,35 @@ START_TEST(test_listeners)
 }
 END_TEST
 
-START_TEST(test_port_of_the_command_line)
+/* Its ports are opened where the file opens none: as in mosquitto 2.1. */
+START_TEST(test_ports_of_the_command_line)
 {
-	char *problems = NULL;
-	write_bytes(main_file, "port 1884\n", 10);
-	struct config *config = config_read(main_file, 1999, &problems);
-	ck_assert_uint_eq(config->listeners[0].port, 1999);
-	config_destroy(config);
-	write_bytes(main_file, "listener 1884\n", 14);
-	config = config_read(main_file, 1999, &problems);
-	ck_assert_uint_eq(config->listener_count, 1);
-	ck_assert_uint_eq(config->listeners[0].port, 1884);
-	ck_assert(has_notice(config, "-p 1999 changes nothing"));
-	config_destroy(config);
+	static const struct {
+		const char *text;
+		unsigned listeners, port, last;
+		const char *says;
+	} rows[] = {
+	    {"socket_domain ipv4\n", 2, 1999, 2000,
+	     "so ports 1999, 2000 are open on loopback only"},
+	    {"allow_anonymous true\n", 4, 1999, 2000, "`listener 1999`"},
+	    {"bind_interface lo\n", 2, 1999, 2000, "port 1999 on every address is not encrypted"},
+	    {"port 1884\n", 2, 1884, 1884,
+	     "-p 1999 changes nothing, because the file has a port line"},
+	    {"bind_address ::1\n", 1, 1883, 1883, "because the file has a bind_address line"},
+	    {"listener 1884\n", 1, 1884, 1884, "because the file has listener lines"},
+	};
+	const struct config_ports ports = {2, {1999, 2000}};
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		char *problems = NULL;
+		write_bytes(main_file, rows[i].text, strlen(rows[i].text));
+		struct config *config = config_read(main_file, &ports, &problems);
+		ck_assert_msg(config != NULL, "%s", problems);
+		ck_assert_uint_eq(config->listener_count, rows[i].listeners);
+		ck_assert_uint_eq(config->listeners[0].port, rows[i].port);
+		ck_assert_uint_eq(config->listeners[config->listener_count - 1].port, rows[i].last);
+		ck_assert_msg(has_notice(config, rows[i].says), "%s", rows[i].says);
+		config_destroy(config);
+	}
 }
 END_TEST
 
@@ -406,7 +426,7 @@ static void read_wrong_bytes(const char *bytes, size_t len, const char *says)
 {
 	char *problems = NULL;
 	write_bytes(main_file, bytes, len);
-	ck_assert_ptr_null(config_read(main_file, 0, &problems));
+	ck_assert_ptr_null(config_read(main_file, &(struct config_ports){0}, &problems));
 	ck_assert_msg(strstr(problems, says) != NULL, "'%s' is not in: %s", says, problems);
 	free(problems);
 }
@@ -423,10 +443,10 @@ START_TEST(test_files_that_are_not_text)
 	read_wrong_bytes(bytes, sizeof(bytes), "larger than 1 MiB");
 	memset(bytes, '\n', sizeof(bytes));
 	read_wrong_bytes(bytes, sizeof(bytes), "larger than 1 MiB");
-	ck_assert_ptr_null(config_read(directory, 0, &problems));
+	ck_assert_ptr_null(config_read(directory, &(struct config_ports){0}, &problems));
 	ck_assert_ptr_nonnull(strstr(problems, "Is a directory"));
 	free(problems);
-	ck_assert_ptr_null(config_read("/nowhere/at.conf", 0, &problems));
+	ck_assert_ptr_null(config_read("/nowhere/at.conf", &(struct config_ports){0}, &problems));
 	ck_assert_ptr_nonnull(strstr(problems, "/nowhere/at.conf: cannot be opened: No such file"));
 	free(problems);
 }
@@ -468,7 +488,8 @@ START_TEST(test_random_bytes)
 		const size_t from = next_random(&state) % len;
 		write_bytes(main_file, bytes + from, len - from);
 		char *problems = NULL;
-		struct config *config = config_read(main_file, 0, &problems);
+		struct config *config =
+		    config_read(main_file, &(struct config_ports){0}, &problems);
 		ck_assert((config == NULL) == (problems != NULL));
 		config_destroy(config);
 		free(problems);
@@ -492,7 +513,7 @@ Suite *config_files_suite(void)
 	tcase_add_test(files, test_file_without_listener);
 	tcase_add_test(files, test_anonymous_by_default);
 	tcase_add_test(files, test_listeners);
-	tcase_add_test(files, test_port_of_the_command_line);
+	tcase_add_test(files, test_ports_of_the_command_line);
 	tcase_add_test(files, test_all_problems_at_once);
 	tcase_add_test(files, test_nearest_key);
 	tcase_add_test(files, test_written_twice);

@@ -19,7 +19,7 @@ static void begin(void)
 	struct problems problems;
 	struct failure failure;
 
-	config = config_create_default(0, &failure);
+	config = config_create_default(&(struct config_ports){0}, &failure);
 	ck_assert_ptr_nonnull(config);
 	config->workers = 1;
 	config->core.rate_reconnect = 1;

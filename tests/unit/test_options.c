@@ -12,7 +12,7 @@
 #include "broker/log.h"
 #include "broker/options.h"
 
-#define WORDS_MAX 6
+#define WORDS_MAX 12
 
 static bool parse(struct options *options, struct failure *failure, const char *const *words)
 {
@@ -39,8 +39,10 @@ static const struct option_case {
     {{"metrinod", "-c", "a.conf"}, {.config_file = "a.conf"}},
     {{"metrinod", "--config-file", "a.conf", "-d"}, {.config_file = "a.conf", .daemon = true}},
     {{"metrinod", "--config-file=a.conf", "-v"}, {.config_file = "a.conf", .verbose = true}},
-    {{"metrinod", "-p", "1"}, {.port = 1}},
-    {{"metrinod", "--port", "65535", "--quiet"}, {.port = 65535, .quiet = true}},
+    {{"metrinod", "-p", "1"}, {.ports = {1, {1}}}},
+    {{"metrinod", "-p", "2", "--port=1"}, {.ports = {2, {2, 1}}}},
+    {{"metrinod", "-v", "-q"}, {.verbose = true, .quiet = true}},
+    {{"metrinod", "--port", "65535", "--quiet"}, {.ports = {1, {65535}}, .quiet = true}},
     {{"metrinod", "-dv"}, {.daemon = true, .verbose = true}},
     {{"metrinod", "--test-config", "-c", "a.conf"},
      {.task = OPTIONS_TEST_CONFIG, .config_file = "a.conf"}},
@@ -59,7 +61,9 @@ START_TEST(test_right)
 	ck_assert_msg(parse(&options, &failure, row->words), "%s", failure.text);
 	ck_assert_int_eq(options.task, row->expected.task);
 	ck_assert_pstr_eq(options.config_file, row->expected.config_file);
-	ck_assert_uint_eq(options.port, row->expected.port);
+	ck_assert_uint_eq(options.ports.count, row->expected.ports.count);
+	for (size_t i = 0; i < options.ports.count; i++)
+		ck_assert_uint_eq(options.ports.at[i], row->expected.ports.at[i]);
 	ck_assert(options.verbose == row->expected.verbose);
 	ck_assert(options.quiet == row->expected.quiet);
 	ck_assert(options.daemon == row->expected.daemon);
@@ -81,7 +85,11 @@ static const struct wrong_case {
     {{"metrinod", "-v", "--colour"}, "--colour is not an option"},
     {{"metrinod", "a.conf"},
      "'a.conf' is not understood; a configuration file is given as -c FILE"},
-    {{"metrinod", "-v", "-q"}, "exclude each other"},
+    {{"metrinod", "-p", "1", "-p", "1"}, "-p 1 is there twice; leave one out"},
+    {{"metrinod", "-p1", "-p2", "-p3", "-p4", "-p5", "-p6", "-p7", "-p8", "-p9", "-p10", "-p11"},
+     "-p is there more than 10 times; right would be `listener PORT` lines"},
+    {{"metrinod", "--tls-keylog", "f"}, "--tls-keylog is not offered"},
+    {{"metrinod", "--tls-keylog"}, "--tls-keylog needs a value"},
 };
 
 START_TEST(test_wrong)
@@ -120,6 +128,10 @@ START_TEST(test_verbose_and_quiet)
 	config = options_read_config(&options, &problems);
 	ck_assert(!config->log_stderr && config->log_types == LOG_TYPE(LOG_LEVEL_ERROR));
 	config_destroy(config);
+	options.verbose = true;
+	config = options_read_config(&options, &problems);
+	ck_assert(config->log_stderr && config->log_types == LOG_TYPE(LOG_LEVEL_ERROR));
+	config_destroy(config);
 	unlink(path);
 }
 END_TEST
@@ -128,7 +140,7 @@ START_TEST(test_without_a_file)
 {
 	char *problems = NULL;
 	ck_assert_int_eq(setenv("STATE_DIRECTORY", "/state", 1), 0);
-	const struct options options = {.port = 1999};
+	const struct options options = {.ports = {1, {1999}}};
 	struct config *config = options_read_config(&options, &problems);
 	ck_assert_ptr_nonnull(config);
 	ck_assert(config->embedded_default && config->listeners[0].port == 1999);
