@@ -549,6 +549,8 @@ const char *config_form(const struct config_key *key, char *text, size_t size)
 	else
 		config_text_add(&form, "a number from %llu to %llu", (unsigned long long)key->min,
 				(unsigned long long)key->max);
+	if (key->min > 1 && (key->type == TYPE_PERIOD || key->type == TYPE_LIFETIME))
+		config_text_add(&form, ", %llus at least", (unsigned long long)key->min);
 	if (!type->form && !type->choices && type->unit)
 		config_text_add(&form, " (%s)", type->unit);
 	if (type->unlimited)

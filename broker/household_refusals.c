@@ -21,7 +21,8 @@ static const struct {
     {MQTT_CLIENT_IDENTIFIER_NOT_VALID,
      "Client Identifier not valid (an empty one needs a clean session before 5.0, and "
      "allow_zero_length_clientid)"},
-    {MQTT_QUOTA_EXCEEDED, "Quota exceeded (memory_limit, global_max_clients, or the disk)"},
+    {MQTT_QUOTA_EXCEEDED,
+     "Quota exceeded (failed logins, memory_limit, global_max_clients, or the disk)"},
     {MQTT_PACKET_TOO_LARGE, "Packet too large (max_packet_size)"},
     {MQTT_BAD_AUTHENTICATION_METHOD,
      "Bad authentication method (SCRAM-SHA-256, for device keys, is the only one)"},

@@ -258,6 +258,14 @@ START_TEST(test_address_with_more_behind_it)
 }
 END_TEST
 
+START_TEST(test_shortest_period_is_said)
+{
+	read_wrong("token_lifetime 59s\n", "up to 30d, 60s at least");
+	read_wrong("auth_expiry 59s\n",
+		   "right would be a number with s, min, h, d or w, 60s at least");
+}
+END_TEST
+
 START_TEST(test_every_working_key_has_a_case)
 {
 	for (size_t i = 0; i < config_line_count; i++) {
@@ -389,6 +397,7 @@ Suite *config_suite(void)
 	tcase_add_checked_fixture(keys, make_directory, remove_directory);
 	tcase_add_loop_test(keys, test_key_takes_right_value, 0, KEY_CASES);
 	tcase_add_loop_test(keys, test_key_refuses_wrong_value, 0, KEY_CASES);
+	tcase_add_test(keys, test_shortest_period_is_said);
 	tcase_add_test(keys, test_certificates_and_keys_in_pairs);
 	tcase_add_test(keys, test_address_with_more_behind_it);
 	tcase_add_test(keys, test_every_working_key_has_a_case);
