@@ -67,8 +67,8 @@ void bundle_answer(struct shard *shard, party_id to, uint64_t ticket);
 
 /* A filter, named by its path (trie.h), that has subscribers here now, or has none any more. */
 struct bundled_route {
-	uint64_t ticket; /* to be answered when it is in force */
-	bool gone;	 /* no more subscribers, and no answer */
+	uint64_t ticket; /* to be answered when it is in force; 0: no answer */
+	bool gone;	 /* no more subscribers */
 	struct slice path;
 };
 

@@ -47,6 +47,19 @@ struct tally shard_take_tally(struct shard *shard)
 	return day;
 }
 
+void charge_tries(struct shard *shard)
+{
+	const struct routes *routes = &shard->routes;
+	size_t size = trie_cost(&shard->subscriptions.trie) + trie_cost(&routes->trie) +
+		      trie_cost(&shard->retained.trie) +
+		      routes->leaving_room * sizeof *routes->leaving;
+	if (size > shard->tries_charged)
+		purse_force(&shard->purse, size - shard->tries_charged);
+	else
+		purse_give(&shard->purse, shard->tries_charged - size);
+	shard->tries_charged = size;
+}
+
 void charge_finish(struct shard *shard)
 {
 	struct charges *charges = &shard->charges;

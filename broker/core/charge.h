@@ -1,6 +1,6 @@
 /*
  * charge.h - publishes counted by session, and charged to accounts (tally.h) when a client
- * goes or the day ends.
+ * goes or the day ends; and what filters and topics take in memory.
  *
  * Ownership: the shard's.  Counts of sessions are charged to its purse, the table of the day's
  * accounts is not: it belongs to nobody who could be told to use less, and is bounded.
@@ -25,6 +25,12 @@ static inline void charge_publish(struct shard *shard, const struct session *ses
 
 /* The session's client goes, or the day ends. */
 void charge_session(struct shard *shard, const struct session *session);
+
+/*
+ * What tries have come to; after each event, and for each of many filters of one.  A filter or
+ * topic may take up to 200 nodes, which nobody owns alone: all are charged together.
+ */
+void charge_tries(struct shard *shard);
 
 void charge_finish(struct shard *shard);
 

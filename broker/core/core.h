@@ -350,8 +350,6 @@ struct effect *shard_effect(struct shard *shard, enum effect_type type, uint32_t
 void shard_post(struct shard *shard, struct mail *mail); /* takes; to itself, too */
 uint64_t shard_random(struct shard *shard);
 void *shard_grow(void *at, uint32_t *room, uint32_t need, size_t size);
-/* Charges what tries have come to; after each event, and for each of many filters of one. */
-void shard_charge_tries(struct shard *shard);
 
 /* Is the client one of those of told_before? */
 static inline bool came_before_settings(const struct shard *shard, const struct client *client)

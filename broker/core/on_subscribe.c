@@ -5,6 +5,7 @@
  * (answer.h).  An entry that is refused does not touch the others.
  */
 #include "broker/core/answer.h"
+#include "broker/core/charge.h"
 #include "broker/core/core.h"
 #include "broker/core/own_topic.h"
 #include "proto/topic.h"
@@ -251,7 +252,7 @@ void on_subscribe(struct shard *shard, struct client *client, struct slice body)
 	/* [MQTT-3.8.4-5] [MQTT3-3.8.4-4] */
 	for (uint32_t i = 0; mqtt_next_subscription(&packet.entries, version, &asked); i++) {
 		one_filter(&in, &asked, &in.answer->entries[i]);
-		shard_charge_tries(shard);
+		charge_tries(shard);
 	}
 	answer_wait_store(shard, in.answer, &in.changes);
 	answer_ready(shard, in.answer);

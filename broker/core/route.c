@@ -1,6 +1,13 @@
 /* route.c - see route.h. */
 #include "broker/core/core.h"
 
+/*
+ * Levels of filters that a turn forgets at most: about two milliseconds, here and at each
+ * of the others, which have to be done before the next turn goes on.  A session may have millions
+ * of levels, and its end is no reason for anybody to wait.
+ */
+#define LEVELS_A_TURN 8192u
+
 struct route_party {
 	uint32_t next;
 	party_id party;
@@ -18,6 +25,7 @@ void routes_init(struct routes *routes, const uint8_t key[HASH_KEY_SIZE])
 	trie_init(&routes->trie, key, false);
 	slab_init(&routes->parties, sizeof(struct route_party));
 	slab_init(&routes->barriers, sizeof(struct barrier));
+	routes_turn(routes);
 }
 
 static struct barrier *barrier_at(const struct routes *routes, uint32_t n)
@@ -43,6 +51,7 @@ void routes_finish(struct routes *routes)
 	slab_finish(&routes->parties);
 	slab_finish(&routes->barriers);
 	index_finish(&routes->by_node);
+	memory_free(routes->leaving);
 }
 
 /* ---- barriers ---- */
@@ -97,6 +106,8 @@ void barrier_answered(struct shard *shard, uint64_t ticket)
 	if (--barrier->remaining > 0)
 		return;
 	detach_from_node(&shard->routes, n);
+	if (n == shard->routes.leaving_barrier)
+		shard->routes.leaving_barrier = 0;
 	struct barrier_waiter *waiter = barrier->waiters;
 	barrier->waiters = NULL;
 	slab_remove(&shard->routes.barriers, n);
@@ -110,51 +121,93 @@ void barrier_answered(struct shard *shard, uint64_t ticket)
 
 /* ---- telling the others ---- */
 
-static void tell_all(struct shard *shard, uint32_t node, uint64_t ticket, bool gone)
+static void tell_all(struct shard *shard, const struct bundled_route *route)
 {
-	uint64_t path[TRIE_LEVELS_MAX + 1];
-	size_t count = trie_path(&shard->subscriptions.trie, node, path);
-	struct bundled_route route = {ticket, gone, slice_of(path, count * sizeof path[0])};
 	for (party_id to = 0; to < shard->parties; to++)
 		if (to != shard->party)
-			bundle_route(shard, to, &route);
+			bundle_route(shard, to, route);
 }
 
 uint32_t route_announce(struct shard *shard, uint32_t node, bool first)
 {
+	const struct trie *trie = &shard->subscriptions.trie;
+	uint64_t path[TRIE_LEVELS_MAX + 1];
 	if (shard->parties == 1)
 		return 0;
-	if (!first)
+	if (!first || trie_node(trie, node)->pins > 0) /* it is leaving: they still know of it */
 		return barrier_of_node(&shard->routes, node);
 	uint32_t n = barrier_create(shard, shard->parties - 1u);
 	barrier_at(&shard->routes, n)->node = node;
 	index_add(&shard->routes.by_node, hash_mix(node), n);
-	tell_all(shard, node, n, false);
+	size_t levels = trie_path(trie, node, path);
+	tell_all(shard, &(struct bundled_route){n, false, slice_of(path, levels * sizeof path[0])});
 	return n;
 }
 
-static void withdraw(struct shard *shard, uint32_t node)
+/* `ask`: for an answer, which leaving_barrier waits for. */
+static void withdraw(struct shard *shard, uint32_t node, struct slice path, bool ask)
 {
+	struct routes *routes = &shard->routes;
 	if (shard->parties == 1)
 		return;
-	uint32_t n = barrier_of_node(&shard->routes, node);
+	uint32_t n = barrier_of_node(routes, node);
 	if (n != 0)
-		detach_from_node(&shard->routes, n);
-	tell_all(shard, node, 0, true);
+		detach_from_node(routes, n);
+	if (ask)
+		routes->leaving_barrier = barrier_create(shard, shard->parties - 1u);
+	tell_all(shard, &(struct bundled_route){ask ? routes->leaving_barrier : 0, true, path});
 }
 
 void route_unsubscribe(struct shard *shard, uint32_t subscription, uint32_t *head)
 {
+	struct routes *routes = &shard->routes;
 	struct subscriptions *table = &shard->subscriptions;
 	uint32_t node = subscription_at(table, subscription)->node;
+	struct trie_node *at = trie_node(&table->trie, node);
 	bool last;
-	/* Pinned, so that the path is still there to be told. */
-	trie_node(&table->trie, node)->pins++;
+	bool leaving = at->pins > 0;
+	at->pins = 1; /* so that the path is still there to be told */
 	subscription_remove(table, subscription, head, &last);
-	if (last)
-		withdraw(shard, node);
-	trie_node(&table->trie, node)->pins--;
-	trie_prune(&table->trie, node);
+	if (leaving)
+		return;
+	if (!last) {
+		at->pins = 0;
+		return;
+	}
+	routes->leaving = shard_grow(routes->leaving, &routes->leaving_room,
+				     routes->leaving_count + 1, sizeof *routes->leaving);
+	routes->leaving[routes->leaving_count++] = node;
+}
+
+/* Tells the others and forgets the levels, unless somebody has subscribed since. */
+static void leave(struct shard *shard, uint32_t node)
+{
+	struct trie *trie = &shard->subscriptions.trie;
+	uint32_t *left = &shard->routes.levels_left;
+	uint64_t path[TRIE_LEVELS_MAX + 1];
+	size_t levels = trie_path(trie, node, path);
+	*left -= levels < *left ? (uint32_t)levels : *left;
+	if (trie_node(trie, node)->value == 0)
+		withdraw(shard, node, slice_of(path, levels * sizeof path[0]), *left == 0);
+	trie_node(trie, node)->pins = 0;
+	trie_prune(trie, node);
+}
+
+void routes_leave(struct shard *shard)
+{
+	struct routes *routes = &shard->routes;
+	while (routes_may_leave(routes) && routes->levels_left > 0)
+		leave(shard, routes->leaving[--routes->leaving_count]);
+	if (routes->leaving_count > 0)
+		return;
+	memory_free(routes->leaving);
+	routes->leaving = NULL;
+	routes->leaving_room = 0;
+}
+
+void routes_turn(struct routes *routes)
+{
+	routes->levels_left = LEVELS_A_TURN;
 }
 
 /* ---- what others told ---- */
@@ -210,12 +263,12 @@ void route_mail(struct shard *shard, const struct mail *mail)
 	struct routes *routes = &shard->routes;
 	struct bundled_route route;
 	for (uint32_t at = 0; bundle_next_route(mail, &at, &route);) {
-		if (route.gone) {
+		if (route.gone)
 			remove_party(routes, trie_find_path(&routes->trie, route.path), mail->from);
-			continue;
-		}
-		add_party(routes, trie_add_path(&routes->trie, route.path), mail->from);
-		bundle_answer(shard, mail->from, route.ticket);
+		else
+			add_party(routes, trie_add_path(&routes->trie, route.path), mail->from);
+		if (route.ticket != 0)
+			bundle_answer(shard, mail->from, route.ticket);
 	}
 }
 

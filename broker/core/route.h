@@ -7,6 +7,9 @@
  * can miss it.  Who subscribes to the same filter meanwhile waits for the same
  * barrier.  They are told at 0 -> 1 and 1 -> 0 only, in this order.
  *
+ * A filter that nobody here has any more leaves at the end of the event, or of a later turn when
+ * many do at once: until then its node is pinned, and the others know of it.
+ *
  * Thread: the shard's.
  */
 #ifndef BROKER_CORE_ROUTE_H
@@ -23,6 +26,10 @@ struct routes {
 	struct slab parties;  /* of struct route_party */
 	struct slab barriers; /* of struct barrier; the ticket is its number */
 	struct index by_node; /* barriers under way, by node of the subscription trie */
+	uint32_t *leaving; /* nodes of the subscription trie, pinned, that had a last subscriber */
+	uint32_t leaving_count, leaving_room;
+	uint32_t levels_left;	  /* that may be forgotten in this turn */
+	uint32_t leaving_barrier; /* the others have not yet forgotten so many; 0: they have */
 };
 
 /* Who waits for a barrier: an answer to a client here, or another party's barrier. */
@@ -52,10 +59,20 @@ void barrier_answered(struct shard *shard, uint64_t ticket);
 uint32_t route_announce(struct shard *shard, uint32_t node, bool first);
 
 /*
- * Removes a subscription of this shard (subscription_remove), and tells the others
- * when nobody here has its filter any more.
+ * Removes a subscription of this shard (subscription_remove).  When nobody here has its filter
+ * any more, routes_leave() will tell the others.
  */
 void route_unsubscribe(struct shard *shard, uint32_t subscription, uint32_t *head);
+
+/* Is there one to leave now? */
+static inline bool routes_may_leave(const struct routes *routes)
+{
+	return routes->leaving_count > 0 && routes->leaving_barrier == 0;
+}
+
+/* Filters leave, as many as this turn allows; and another turn begins. */
+void routes_leave(struct shard *shard);
+void routes_turn(struct routes *routes);
 
 /* MAIL_ROUTES */
 void route_mail(struct shard *shard, const struct mail *mail);

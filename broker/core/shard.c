@@ -441,18 +441,6 @@ static void handle_own_mail(struct shard *shard)
 	}
 }
 
-/* A filter or topic may take up to 200 nodes, which nobody owns alone: all are charged together. */
-void shard_charge_tries(struct shard *shard)
-{
-	size_t nodes = trie_cost(&shard->subscriptions.trie) + trie_cost(&shard->routes.trie) +
-		       trie_cost(&shard->retained.trie);
-	if (nodes > shard->tries_charged)
-		purse_force(&shard->purse, nodes - shard->tries_charged);
-	else
-		purse_give(&shard->purse, shard->tries_charged - nodes);
-	shard->tries_charged = nodes;
-}
-
 void shard_handle(struct shard *shard, struct moment now, const struct event *event)
 {
 	static void (*const handlers[])(struct shard *, const struct event *) = {
@@ -484,7 +472,9 @@ void shard_handle(struct shard *shard, struct moment now, const struct event *ev
 	handlers[event->type](shard, event);
 	if (shard->own_first)
 		handle_own_mail(shard);
-	shard_charge_tries(shard);
+	if (routes_may_leave(&shard->routes))
+		routes_leave(shard);
+	charge_tries(shard);
 	happened_set(&shard->happened, HAPPENED_MEMORY, (uint64_t)shard->purse.charged);
 }
 
@@ -535,6 +525,7 @@ void shard_effects_done(struct shard *shard)
 	}
 	shard->effect_count = 0;
 	bundles_sent(&shard->bundles, shard->parties);
+	routes_turn(&shard->routes);
 }
 
 size_t shard_output(struct shard *shard, uint32_t link, struct slice *out, size_t room)
@@ -583,7 +574,7 @@ bool shard_written(struct shard *shard, struct moment now, uint32_t link, size_t
 
 uint64_t shard_next_timer(const struct shard *shard)
 {
-	if (shard->drained_count > 0 || shard->own_first)
+	if (shard->drained_count > 0 || shard->own_first || routes_may_leave(&shard->routes))
 		return 0;
 	return timer_wheel_next_ms(&shard->timers);
 }

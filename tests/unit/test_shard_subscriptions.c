@@ -3,6 +3,7 @@
  * no local, subscribed again, `$` topics.  MQTT 5.0 sections 3.3.4, 3.8.3 and 4.7.2.
  */
 #include "tests/unit/shard_bench.h"
+#include <stdio.h>
 
 static struct bench bench;
 
@@ -163,10 +164,96 @@ START_TEST(dollar_topics)
 }
 END_TEST
 
+/* ---- the last of a filter ---- */
+
+#define UNSUBSCRIBE_T "\xA2\x06\0\1\0\0\1t"
+#define SUBSCRIBE_T   "\x82\x07\0\2\0\0\1t\0"
+
+/* Within one read: the other shards are told of what has become of it, and not of each step. */
+START_TEST(left_and_taken_again)
+{
+	struct peer *me, *other;
+
+	bench_begin(&bench, 2);
+	me = new_peer(&bench, V5, bench_name(&bench, 0, "me"));
+	other = new_peer(&bench, V5, bench_name(&bench, 1, "other"));
+	subscribe(me, "t", 0);
+	ck_assert_uint_eq(bench.mails[MAIL_ROUTES], 1);
+	peer_bytes(me, SLICE_LITERAL(UNSUBSCRIBE_T SUBSCRIBE_T));
+	expect(me, 0xB0, "0001 00 00");
+	expect(me, 0x90, "0002 00 00");
+	ck_assert_uint_eq(bench.mails[MAIL_ROUTES], 1);
+	peer_publish(other, QOS(1), 1, "t", "", "x");
+	expect(other, 0x40, "0001");
+	expect_publish(me, 0, 0, "t", "", "x");
+	peer_bytes(me, SLICE_LITERAL(UNSUBSCRIBE_T SUBSCRIBE_T UNSUBSCRIBE_T));
+	expect(me, 0xB0, "0001 00 00");
+	expect(me, 0x90, "0002 00 00");
+	expect(me, 0xB0, "0001 00 00");
+	ck_assert_uint_eq(bench.mails[MAIL_ROUTES], 2);
+	peer_publish(other, QOS(1), 2, "t", "", "y");
+	expect(other, 0x40, "0002 10");
+	subscribe(me, "t", 0);
+	peer_publish(other, 0, 0, "t", "", "z");
+	expect_publish(me, 0, 0, "t", "", "z");
+	bench_finish(&bench);
+}
+END_TEST
+
+/* `count` filters of 200 levels of their own. */
+static void subscribe_deep(struct peer *peer, unsigned count)
+{
+	char filter[600];
+
+	for (unsigned i = 0; i < count; i++) {
+		int length = snprintf(filter, sizeof filter, "%u", i);
+		for (unsigned level = 1; level < 200; level++)
+			length += snprintf(filter + length, sizeof filter - (size_t)length, "/x");
+		subscribe(peer, filter, 0);
+	}
+}
+
+/* A session with many levels ends over many turns: between them others have theirs. */
+START_TEST(end_takes_turns)
+{
+	enum { FILTERS = 200 };
+	struct event timers = {.type = EVENT_TIMERS};
+	struct event closed = {.type = EVENT_LINK_CLOSED};
+	uint64_t before, with, now;
+	struct peer *me, *other;
+	unsigned told;
+
+	bench_begin(&bench, 2);
+	other = new_peer(&bench, V5, bench_name(&bench, 0, "other"));
+	before = counted(&bench, MEMORY);
+	me = new_peer(&bench, V5, bench_name(&bench, 0, "me"));
+	subscribe_deep(me, FILTERS);
+	with = counted(&bench, MEMORY);
+	closed.link = me->link;
+	me->open = false;
+	shard_handle(bench.shards[0], bench.now, &closed);
+	ck_assert_uint_eq(counted(&bench, SUBSCRIPTIONS), 0);
+	now = counted(&bench, MEMORY);
+	ck_assert_uint_lt(now, with);
+	ck_assert_uint_gt(now, before + (with - before) / 4 * 3); /* half is the other shard's */
+	/* Whatever else happens in this turn, it forgets no more of them. */
+	shard_handle(bench.shards[0], bench.now, &timers);
+	ck_assert_uint_eq(counted(&bench, MEMORY), now);
+	told = bench.mails[MAIL_ROUTES];
+	bench_settle(&bench);
+	ck_assert_uint_ge(bench.mails[MAIL_ROUTES] - told, 3); /* one a turn */
+	ck_assert_uint_lt(counted(&bench, MEMORY), before + (with - before) / 100);
+	peer_send(other, 0xC0, "");
+	expect(other, 0xD0, "");
+	bench_finish(&bench);
+}
+END_TEST
+
 Suite *shard_subscriptions_suite(void)
 {
 	const TTest *tests[] = {
-	    overlapping, many_identifiers, no_local, subscribed_again, dollar_topics,
+	    overlapping,   many_identifiers,	 no_local,	  subscribed_again,
+	    dollar_topics, left_and_taken_again, end_takes_turns,
 	};
 
 	return suite_of("shard_subscriptions", tests, COUNT_OF(tests));
