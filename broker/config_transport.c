@@ -31,11 +31,19 @@ enum {
 	HAS_PORT = 32,
 	HAS_PROXY = 64,
 	HAS_PROXY_2 = 128,
-	HAS_BALANCERS = 256,
 	HAS_NO_TLS = 512,
 	HAS_WEBSOCKET = 1024,
 	HAS_NO_PSK = 2048,
+	HAS_TLS_BEFORE = 4096, /* TLS ends at a load balancer, which says what it saw */
+	HAS_NO_TLS_BEFORE = 8192,
+	HAS_NO_PROXY = 16384,
 };
+
+static bool has_tls_before(const struct config_listener *listener)
+{
+	return listener->transport.proxy.version == 2 && !listener->transport.tls.certfile &&
+	       !listener->psk_hint;
+}
 
 static unsigned what_it_has(const struct config_listener *listener)
 {
@@ -45,9 +53,9 @@ static unsigned what_it_has(const struct config_listener *listener)
 	       (tls->require_certificate ? HAS_VERIFICATION : 0u) |
 	       (listener->psk_hint ? HAS_PSK : HAS_NO_PSK) |
 	       (listener->path ? HAS_PATH : HAS_PORT) |
-	       (listener->transport.proxy.version > 0 ? HAS_PROXY : 0u) |
+	       (listener->transport.proxy.version > 0 ? HAS_PROXY : HAS_NO_PROXY) |
 	       (listener->transport.proxy.version == 2 ? HAS_PROXY_2 : 0u) |
-	       (listener->transport.proxy.from ? HAS_BALANCERS : 0u) |
+	       (has_tls_before(listener) ? HAS_TLS_BEFORE : HAS_NO_TLS_BEFORE) |
 	       (tls->certfile || listener->psk_hint ? 0u : HAS_NO_TLS) |
 	       (listener->transport.ws.on ? HAS_WEBSOCKET : 0u);
 }
@@ -72,11 +80,6 @@ static bool wants_uid(const struct config_listener *listener)
 	return listener->transport.uid_identity;
 }
 
-static bool wants_proxy(const struct config_listener *listener)
-{
-	return listener->transport.proxy.version > 0;
-}
-
 static bool wants_tls_before(const struct config_listener *listener)
 {
 	return listener->transport.proxy.require_tls;
@@ -98,8 +101,8 @@ static const struct {
     {"capath", NULL, HAS_CERTIFICATE, NO_CERTIFICATE},
     {"crlfile", NULL, HAS_CERTIFICATE, NO_CERTIFICATE},
     {"ciphers", NULL, HAS_CERTIFICATE | HAS_PSK, NO_TLS},
-    {"require_certificate", wants_certificate, HAS_CERTIFICATE, NO_CERTIFICATE},
-    {"require_certificate", wants_certificate, HAS_AUTHORITY,
+    {"require_certificate", wants_certificate, HAS_CERTIFICATE | HAS_TLS_BEFORE, NO_CERTIFICATE},
+    {"require_certificate", wants_certificate, HAS_AUTHORITY | HAS_TLS_BEFORE,
      "can verify nothing; right would be cafile or capath, too"},
     {"use_identity_as_username", wants_identity, HAS_VERIFICATION | HAS_PSK,
      "has nothing to take it from; right would be `require_certificate true`, or psk_hint"},
@@ -108,15 +111,21 @@ static const struct {
     {"use_subject_as_username", wants_subject, HAS_NO_PSK,
      "and psk_hint: who has a key shows no certificate, and would come in without a name; right "
      "would be a listener for each"},
+    {"use_subject_as_username", wants_subject, HAS_NO_TLS_BEFORE,
+     "and `enable_proxy_protocol 2`: the load balancer's header tells no more than the Common "
+     "Name; "
+     "right would be use_identity_as_username"},
+    {"unix_uid_identity", wants_uid, HAS_NO_PROXY,
+     "and enable_proxy_protocol: the user who connects is that of the load balancer; right would "
+     "be "
+     "one of the two"},
     {"unix_uid_identity", wants_uid, HAS_PATH,
      "is for Unix sockets; right would be `listener 0 /PATH`"},
     {"unix_uid_identity", wants_uid, HAS_NO_TLS,
      "and TLS are two ways to know a client; right would be one of the two"},
-    {"enable_proxy_protocol", wants_proxy, HAS_BALANCERS,
-     "would let everybody say who he is; right would be proxy_protocol_from, too, with the "
-     "addresses of the load balancers"},
-    {"enable_proxy_protocol", wants_proxy, HAS_PORT,
-     "is not for Unix sockets; right would be a port"},
+    {"proxy_protocol_from", NULL, HAS_PORT,
+     "is not for Unix sockets: who may write to the socket's file is the load balancer; right "
+     "would be to leave the line out"},
     {"proxy_protocol_from", NULL, HAS_PROXY,
      "changes nothing alone; right would be enable_proxy_protocol, too"},
     {"proxy_protocol_v2_require_tls", wants_tls_before, HAS_PROXY_2,
@@ -175,6 +184,22 @@ static void check_networks(struct config_reader *reader, const struct config_dra
 		complain(reader, draft, "proxy_protocol_from", failure.text);
 }
 
+static void settle_proxy(struct config_reader *reader, struct config_draft *draft)
+{
+	struct config_listener *listener = &draft->value;
+	struct proxy_settings *proxy = &listener->transport.proxy;
+	const bool before = has_tls_before(listener);
+	proxy->require_certificate = before && listener->transport.tls.require_certificate;
+	proxy->common_name = before && listener->use_identity;
+	if (proxy->version == 0 || proxy->from || listener->path ||
+	    (listener->address && config_is_loopback(listener->address)))
+		return;
+	config_notice(reader, draft->set[config_find_key("enable_proxy_protocol") - config_keys],
+		      "enable_proxy_protocol takes load balancers of this machine only and closes "
+		      "every other connection; if they are elsewhere write proxy_protocol_from, "
+		      "with their addresses");
+}
+
 void config_finish_transport(struct config_reader *reader, struct config_draft *draft)
 {
 	struct config_listener *listener = &draft->value;
@@ -191,6 +216,7 @@ void config_finish_transport(struct config_reader *reader, struct config_draft *
 		config_notice(reader, draft->set[config_find_key("crlfile") - config_keys],
 			      "crlfile changes nothing without `require_certificate true`: no "
 			      "client is asked for a certificate");
+	settle_proxy(reader, draft);
 	tls->http = listener->transport.ws.on;
 	tls->identity_of_psk = listener->use_identity;
 	tls->name = listener->use_identity  ? TLS_NAME_COMMON

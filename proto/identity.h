@@ -16,7 +16,8 @@ enum identity_kind {
 	IDENTITY_NOBODY,      /* no name, or one that nobody proved */
 	IDENTITY_ACCOUNT,     /* acct: an account, by its password or one of its device keys */
 	IDENTITY_FILE,	      /* file: a user of password_file */
-	IDENTITY_CERTIFICATE, /* cert: a name from a certificate that was verified */
+	IDENTITY_CERTIFICATE, /* cert: a name from a certificate that was verified, here or by a
+				 balancer */
 	IDENTITY_PSK,	      /* psk: the identity whose pre-shared key the peer has */
 	IDENTITY_UID,	      /* uid: a user of this machine, in decimal digits */
 	IDENTITY_KINDS

@@ -3,7 +3,9 @@
 #include "broker/net/listener.h"
 #include "broker/net/peer.h"
 #include "broker/net/proxy_header.h"
+#include "broker/net/tcp.h"
 #include "broker/net/transport.h"
+#include "proto/utf8.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -33,17 +35,39 @@ static void tell(const struct listener *listener, const struct proxy_header *hea
 		listener->tell(listener->number, (const struct sockaddr *)&header->peer);
 }
 
+/* As a certificate that we verify has to have one: tls_name.c. */
+static bool is_name(struct slice name)
+{
+	return name.len > 0 && utf8_string_accepted(name);
+}
+
+static bool lets_in(const struct proxy_settings *settings, const struct proxy_header *header)
+{
+	return (header->over_tls || !settings->require_tls) &&
+	       (header->verified || !settings->require_certificate) &&
+	       (is_name(header->common_name) || !settings->common_name);
+}
+
+static struct stream plain_of(const struct proxy_link *link, const struct proxy_header *header,
+			      int fd)
+{
+	if (link->settings->common_name)
+		return tcp_stream_of_certificate(fd, header->common_name);
+	return link->listener->on_path ? tcp_stream_of_unix(fd) : tcp_stream_of(fd);
+}
+
 /* The header is off: from now on the stream is what it would have been without one. */
 static void become(struct stream *stream, const struct proxy_header *header)
 {
 	struct proxy_link *link = stream->state;
 	struct transport *transport = link->transport;
 	struct shelf *shelf = link->shelf;
+	struct stream plain = plain_of(link, header, stream->fd);
 
 	tell(link->listener, header);
 	transport_keep(transport);
 	forget(stream);
-	*stream = transport_inner(transport, stream->fd);
+	*stream = transport_inner(transport, plain);
 	stream_adopt(stream, shelf);
 	stream->proxied = true;
 	stream->confidential = stream->confidential || header->over_tls;
@@ -98,7 +122,7 @@ static ssize_t proxy_read(struct stream *stream, uint8_t *at, size_t room)
 	link->len = whole;
 	if (step == PROXY_MORE)
 		return STREAM_AGAIN;
-	if (step == PROXY_BAD || (link->settings->require_tls && !header.over_tls))
+	if (step == PROXY_BAD || !lets_in(link->settings, &header))
 		return refuse(link);
 	become(stream, &header);
 	memset(at, 0, PEER_ADDRESS_SIZE);
@@ -127,12 +151,13 @@ static void proxy_close(struct stream *stream)
 	stream->fd = -1;
 }
 
-/* Behind the header TLS would begin by what was in force before; it can try again. */
+/* What comes in behind the header would by what was in force before; it can try again. */
 static bool proxy_welcome(const struct stream *stream, const struct transport *now)
 {
 	const struct proxy_link *link = stream->state;
 
-	return !transport_tls(link->transport) || link->transport == now || link->over;
+	return link->transport == now || link->over ||
+	       (!transport_tls(link->transport) && !transport_asks_balancer(now));
 }
 
 static void proxy_adopt(struct stream *stream, struct shelf *shelf)

@@ -102,13 +102,16 @@ static enum proxy_step read_v1(struct slice bytes, struct proxy_header *header)
 
 /* ---- version 2 */
 
-#define V2_HEAD	      16u
-#define TLV_HEAD      3u
-#define TLV_SSL	      0x20u
-#define SSL_HEAD      5u /* a byte of bits, four of the verification's result */
-#define SSL_BY_TLS    1u
-#define COMMAND_LOCAL 0x20u
-#define COMMAND_PROXY 0x21u
+#define V2_HEAD		 16u
+#define TLV_HEAD	 3u
+#define TLV_SSL		 0x20u
+#define SSL_HEAD	 5u /* a byte of bits, four of the verification's result: 0 is right */
+#define SSL_BY_TLS	 0x01u
+#define SSL_CERT_CONN	 0x02u /* a certificate was shown on this connection */
+#define SSL_CERT_SESSION 0x04u /* or on one that the session was begun with */
+#define TLV_COMMON_NAME	 0x22u
+#define COMMAND_LOCAL	 0x20u
+#define COMMAND_PROXY	 0x21u
 
 static const uint8_t signature[12] = "\r\n\r\n\0\r\nQUIT\n";
 
@@ -127,19 +130,56 @@ static size_t length_at(const uint8_t *at)
 	return (size_t)at[0] << 8 | at[1];
 }
 
+struct tlv {
+	uint8_t type;
+	struct slice value;
+};
+
+static bool next_tlv(struct slice *rest, struct tlv *tlv)
+{
+	if (rest->len < TLV_HEAD || length_at(rest->at + 1) > rest->len - TLV_HEAD)
+		return false;
+	tlv->type = rest->at[0];
+	tlv->value = slice_of(rest->at + TLV_HEAD, length_at(rest->at + 1));
+	*rest = slice_after(*rest, TLV_HEAD + tlv->value.len);
+	return true;
+}
+
+static bool read_ssl(struct slice value, struct proxy_header *header)
+{
+	static const uint8_t right[SSL_HEAD - 1];
+	bool named = false;
+	struct tlv tlv;
+
+	if (value.len < SSL_HEAD)
+		return false;
+	header->over_tls = value.at[0] & SSL_BY_TLS;
+	header->verified = header->over_tls && (value.at[0] & (SSL_CERT_CONN | SSL_CERT_SESSION)) &&
+			   memcmp(value.at + 1, right, sizeof(right)) == 0;
+	for (struct slice rest = slice_after(value, SSL_HEAD); rest.len > 0;) {
+		if (!next_tlv(&rest, &tlv) || (tlv.type == TLV_COMMON_NAME && named))
+			return false;
+		if (tlv.type != TLV_COMMON_NAME)
+			continue;
+		named = true;
+		header->common_name = header->verified ? tlv.value : SLICE_NONE;
+	}
+	return true;
+}
+
 static bool read_tlvs(struct slice rest, struct proxy_header *header)
 {
-	while (rest.len > 0) {
-		if (rest.len < TLV_HEAD || length_at(rest.at + 1) > rest.len - TLV_HEAD)
-			return false;
-		size_t len = length_at(rest.at + 1);
+	bool seen = false;
+	struct tlv tlv;
 
-		if (rest.at[0] == TLV_SSL) {
-			if (len < SSL_HEAD)
-				return false;
-			header->over_tls = rest.at[TLV_HEAD] & SSL_BY_TLS;
-		}
-		rest = slice_after(rest, TLV_HEAD + len);
+	while (rest.len > 0) {
+		if (!next_tlv(&rest, &tlv) || (tlv.type == TLV_SSL && seen))
+			return false;
+		if (tlv.type != TLV_SSL)
+			continue;
+		seen = true;
+		if (!read_ssl(tlv.value, header))
+			return false;
 	}
 	return true;
 }
@@ -167,10 +207,15 @@ static bool read_body(struct slice body, uint8_t pair, bool local, struct proxy_
 	for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {
 		if (pairs[i].byte != pair)
 			continue;
-		if (body.len < pairs[i].len || !read_tlvs(slice_after(body, pairs[i].len), header))
+		struct proxy_header told = {.len = header->len};
+
+		if (body.len < pairs[i].len || !read_tlvs(slice_after(body, pairs[i].len), &told))
 			return false;
-		if (!local)
-			take_peer(header, body.at, pairs[i].family);
+		/* Of a connection of its own the balancer says nothing about a client. */
+		if (!local) {
+			take_peer(&told, body.at, pairs[i].family);
+			*header = told;
+		}
 		return true;
 	}
 	return false;

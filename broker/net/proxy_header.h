@@ -2,8 +2,9 @@
  * proxy_header.h - the header that a load balancer sends before a connection's first
  * byte, to say whose connection it is: the PROXY protocol, versions 1 and 2.
  *
- * Source: proxy-protocol.txt of HAProxy.  Of what version 2 may carry (TLVs) only the
- * one about TLS is looked at; all are held to their lengths.
+ * Source: proxy-protocol.txt of HAProxy, sections 2.1 and 2.2.  Of what version 2 may carry (TLVs)
+ * only the one about TLS is looked at; all are held to their lengths, and it may be there once, and
+ * a name in it once: what could be read in two ways is not read at all.
  * Pure, no heap.
  */
 #ifndef BROKER_NET_PROXY_HEADER_H
@@ -24,7 +25,11 @@ enum proxy_step {
 struct proxy_header {
 	size_t len;    /* PROXY_DONE: bytes of the header */
 	bool has_peer; /* false: the balancer speaks for itself, or does not say */
-	bool over_tls; /* version 2: the client came to the balancer over TLS */
+	/* Of version 2, and of a client only: */
+	bool over_tls; /* it came to the balancer over TLS */
+	bool verified; /* and has shown a certificate there, which was verified */
+	struct slice
+	    common_name; /* of that; borrowed from the bytes, not looked at; may be empty */
 	struct sockaddr_storage peer;
 };
 

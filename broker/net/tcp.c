@@ -75,39 +75,52 @@ struct stream tcp_stream_of_unix(int fd)
 
 /* ---- with an identity */
 
-struct user {
+struct known {
 	struct identity identity;
-	char name[16];
+	uint8_t name[];
 };
 
-static void user_close(struct stream *stream)
+static void known_close(struct stream *stream)
 {
 	free(stream->state);
 	stream->state = NULL;
 	tcp_close(stream);
 }
 
-static const struct identity *user_identity(const struct stream *stream)
+static const struct identity *known_identity(const struct stream *stream)
 {
-	const struct user *user = stream->state;
+	const struct known *known = stream->state;
 
-	return &user->identity;
+	return &known->identity;
 }
 
-static const struct stream_class user_stream = {
+static const struct stream_class known_stream = {
     .read = tcp_read,
     .write = tcp_write,
     .finish = tcp_finish,
-    .close = user_close,
-    .identity = user_identity,
+    .close = known_close,
+    .identity = known_identity,
 };
+
+static struct stream stream_of_known(int fd, enum identity_kind kind, struct slice name)
+{
+	struct known *known = malloc(sizeof(*known) + name.len);
+
+	must(known);
+	memcpy(known->name, name.at, name.len);
+	known->identity = (struct identity){kind, slice_of(known->name, name.len)};
+	return (struct stream){.class = &known_stream, .state = known, .fd = fd};
+}
 
 struct stream tcp_stream_of_user(int fd, uid_t uid)
 {
-	struct user *user = malloc(sizeof(*user));
+	char digits[16];
 
-	must(user);
-	snprintf(user->name, sizeof(user->name), "%u", uid);
-	user->identity = (struct identity){IDENTITY_UID, slice_text(user->name)};
-	return (struct stream){.class = &user_stream, .state = user, .fd = fd};
+	snprintf(digits, sizeof(digits), "%u", uid);
+	return stream_of_known(fd, IDENTITY_UID, slice_text(digits));
+}
+
+struct stream tcp_stream_of_certificate(int fd, struct slice name)
+{
+	return stream_of_known(fd, IDENTITY_CERTIFICATE, name);
 }

@@ -20,4 +20,7 @@ struct stream tcp_stream_of_unix(int fd);
 /* The same, whose peer is known to be of this user. */
 struct stream tcp_stream_of_user(int fd, uid_t uid);
 
+/* The same, of either kind, whose peer a load balancer knows by a certificate with this name. */
+struct stream tcp_stream_of_certificate(int fd, struct slice name);
+
 #endif

@@ -1,11 +1,15 @@
 /* transport.c - see transport.h. */
 #include "broker/net/transport.h"
+#include "broker/net/listener.h"
 #include "broker/net/tcp.h"
 #include "broker/net/ws.h"
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+
+/* Balancers, where none are named. */
+static const char this_machine[] = "127.0.0.0/8 ::1";
 
 struct transport {
 	_Atomic uint32_t references;
@@ -55,8 +59,8 @@ static bool fill(struct transport *transport, const struct transport_settings *s
 		transport->ws.origins = transport->origins = strdup(settings->ws.origins);
 		must(transport->origins);
 	}
-	if (settings->proxy.from &&
-	    !networks_read(&transport->balancers, settings->proxy.from, failure))
+	if (!networks_read(&transport->balancers,
+			   settings->proxy.from ? settings->proxy.from : this_machine, failure))
 		return failure_context(failure, "proxy_protocol_from");
 	if (wants_tls(settings))
 		transport->tls = tls_server_create(&settings->tls, failure);
@@ -102,6 +106,11 @@ bool transport_is_proxied(const struct transport *transport)
 	return transport && transport->proxy.version > 0;
 }
 
+bool transport_asks_balancer(const struct transport *transport)
+{
+	return transport && transport->proxy.require_certificate;
+}
+
 const struct tls_server *transport_tls(const struct transport *transport)
 {
 	return transport ? transport->tls : NULL;
@@ -127,19 +136,21 @@ static struct stream with_websocket(struct transport *transport, struct stream s
 	return transport->ws.on ? ws_stream_over(stream, &transport->ws, transport) : stream;
 }
 
-struct stream transport_inner(struct transport *transport, int fd)
+struct stream transport_inner(struct transport *transport, struct stream plain)
 {
-	return with_websocket(transport, transport->tls ? tls_stream_of(transport->tls, fd)
-							: tcp_stream_of(fd));
+	must(!transport->tls || !plain.state);
+	return with_websocket(transport,
+			      transport->tls ? tls_stream_of(transport->tls, plain.fd) : plain);
 }
 
+/* On a Unix socket: who may write to its file. */
 static bool is_balancer(const struct transport *transport, int fd)
 {
 	struct sockaddr_storage peer = {0};
 	socklen_t len = sizeof(peer);
 
 	return getpeername(fd, (struct sockaddr *)&peer, &len) == 0 &&
-	       networks_hold(&transport->balancers, &peer);
+	       (peer.ss_family == AF_UNIX || networks_hold(&transport->balancers, &peer));
 }
 
 bool transport_open(struct transport *transport, struct listener *listener, int fd,
@@ -150,7 +161,8 @@ bool transport_open(struct transport *transport, struct listener *listener, int 
 			return false;
 		*stream = with_websocket(transport, *stream);
 	} else if (transport->proxy.version == 0) {
-		*stream = transport_inner(transport, fd);
+		*stream = transport_inner(transport, listener->on_path ? tcp_stream_of_unix(fd)
+								       : tcp_stream_of(fd));
 	} else if (is_balancer(transport, fd)) {
 		*stream = proxy_stream_of(&transport->proxy, transport, listener, fd);
 	} else {

@@ -40,6 +40,9 @@ void transport_release(struct transport *transport);
 /* Do its connections come from load balancers?  NULL: no. */
 bool transport_is_proxied(const struct transport *transport);
 
+/* Do they have to have shown a certificate there?  NULL: no. */
+bool transport_asks_balancer(const struct transport *transport);
+
 /* NULL: no TLS. */
 const struct tls_server *transport_tls(const struct transport *transport);
 
@@ -50,7 +53,7 @@ const struct tls_server *transport_tls(const struct transport *transport);
 bool transport_open(struct transport *transport, struct listener *listener, int fd,
 		    struct stream *stream);
 
-/* The stream that begins behind the header of a load balancer; takes the socket. */
-struct stream transport_inner(struct transport *transport, int fd);
+/* What the settings put over a stream that has nothing over it yet, which it takes. */
+struct stream transport_inner(struct transport *transport, struct stream plain);
 
 #endif

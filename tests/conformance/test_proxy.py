@@ -23,6 +23,14 @@ def v2(body=FOUR, pair=0x11, command=0x21, length=None, signature=SIGNATURE):
 
 SSL = tlv(0x20, b"\x01" + bytes(4) + tlv(0x21, b"TLSv1.3"))
 NO_SSL = tlv(0x20, b"\x00" + bytes(4))
+
+
+def shown(name=None, bits=7, verify=0, more=b""):
+    """A header of a client that showed its certificate to the balancer."""
+    return v2(FOUR + tlv(0x20, struct.pack("!BI", bits, verify) + tlv(0x21, b"TLSv1.3") +
+                         (b"" if name is None else tlv(0x22, name)) + more))
+
+
 V1 = b"PROXY TCP4 192.0.2.7 198.51.100.1 50000 1883\r\n"
 
 
@@ -32,7 +40,7 @@ class Proxy(SpecTest):
 
     @classmethod
     def setUpClass(cls):
-        cls.one, cls.two, cls.sealed, cls.elsewhere, cls.web = (free_port() for _ in range(5))
+        cls.one, cls.two, cls.sealed, cls.elsewhere, cls.web, cls.here, cls.verified, cls.named = (free_port() for _ in range(8))
         cls.config = SpecTest.config + f"""
 connect_timeout 2
 connection_messages true
@@ -56,6 +64,26 @@ listener {cls.web} 127.0.0.1
 protocol websockets
 enable_proxy_protocol 2
 proxy_protocol_from ::ffff:127.0.0.1
+listener {cls.here} 127.0.0.1
+enable_proxy_protocol 1
+listener {cls.verified} 127.0.0.1
+enable_proxy_protocol 2
+require_certificate true
+listener {cls.named} 127.0.0.1
+protocol websockets
+enable_proxy_protocol 2
+require_certificate true
+use_identity_as_username true
+use_username_as_clientid true
+listener_allow_anonymous false
+listener 0 balancer.sock
+enable_proxy_protocol 2
+require_certificate true
+use_identity_as_username true
+use_username_as_clientid true
+listener_allow_anonymous false
+listener 0 plain.sock
+enable_proxy_protocol 1
 """
         cls.start_broker()
 
@@ -148,3 +176,65 @@ proxy_protocol_from ::ffff:127.0.0.1
                 self.assertEqual(plain.recv(10), b"")
             except ConnectionError:
                 pass
+
+    def test_of_this_machine(self):
+        """Without proxy_protocol_from, from any address of loopback, and over a Unix socket."""
+        self.serves(self.here, V1)
+        with socket.socket() as plain:
+            plain.bind(("127.0.0.9", 0))
+            plain.settimeout(10)
+            plain.connect(("127.0.0.1", self.here))
+            plain.sendall(V1 + wire.connect(self.name()))
+            self.assertEqual(plain.recv(1), b"\x20")
+        self.closes(self.here, b"")
+        for step in (None, 1):
+            client = wire.Client(0, self.name(), dial=lambda step=step: self.on_path("plain.sock", V1, step))
+            client.publish("t", b"x" * 100000, 1)
+            client.cut()
+
+    def on_path(self, name, header, step=None):
+        plain = socket.socket(socket.AF_UNIX)
+        plain.settimeout(10)
+        plain.connect(str(self.broker.root / name))
+        for at in range(0, len(header), step or len(header)):
+            plain.sendall(header[at:at + (step or len(header))])
+        return plain
+
+    def test_certificates_that_the_balancer_verified(self):
+        for header in (shown(), shown(bits=3), shown(bits=5), shown(b"\0")):
+            self.serves(self.verified, header, 1)
+        for header in (v2(), v2(FOUR + SSL), shown(bits=1), shown(bits=6), shown(verify=1), shown(verify=1 << 24),
+                       v2(FOUR + tlv(0x20, struct.pack("!BI", 7, 0)), command=0x20)):
+            with self.subTest(header):
+                self.closes(self.verified, header)
+
+    def named_client(self, header, unix, **args):
+        def dial():
+            return self.on_path("balancer.sock", header) if unix else ws.Connection(lambda: self.after(self.named, header))
+        client = wire.Client(0, "anything", dial=dial, user_name="nobody", password=b"none", **args)
+        self.addCleanup(client.cut)
+        return client
+
+    def test_names_in_them(self):
+        """The name is the user's, whatever CONNECT says, and here the client identifier: so one takes over the other."""
+        for unix in (False, True):
+            name = f"device {unix} ö".encode()
+            first, other = self.named_client(shown(name), unix), self.named_client(shown(name + b"2"), unix)
+            second = self.named_client(shown(name), unix)
+            self.assertEqual(first.ended(), 0x8E)
+            second.ping()
+            other.ping()
+
+    def test_names_that_are_none(self):
+        """[bad-inputs 70]"""
+        for header in (shown(), shown(b""), shown(b"a\0b"), shown(b"a\nb"), shown(b"\xff"), shown(b"\xed\xa0\x80"), shown(b"a", bits=1),
+                       shown(b"a", verify=7), shown(b"a", more=tlv(0x22, b"b")), shown(b"a", more=b"\x23\x00"),
+                       v2(shown(b"a")[16:] + shown(b"b")[28:])):
+            with self.subTest(header):
+                for unix in (False, True):
+                    with self.on_path("balancer.sock", header) if unix else self.after(self.named, header) as plain:
+                        try:
+                            plain.sendall(wire.connect("x") if unix else b"GET /mqtt HTTP/1.1\r\n")
+                            self.assertEqual(plain.recv(100), b"")
+                        except ConnectionError:
+                            pass

@@ -1,6 +1,6 @@
 /*
  * The PROXY protocol's header: never read beyond what came, the same verdict however it
- * is cut, and never another one once it is whole.
+ * is cut, and never another one once it is whole.  A name is of who was verified, over TLS.
  *
  * The input: a byte that says which version, and what a load balancer sends.
  */
@@ -13,7 +13,14 @@ static enum proxy_step read_exactly(struct slice bytes, unsigned version,
 {
 	struct slice copy = exact_copy(bytes);
 	enum proxy_step step = proxy_header_read(copy, version, header);
+	struct slice name = header->common_name;
 
+	if (step == PROXY_DONE) {
+		claim(!header->verified || header->over_tls);
+		claim(name.len == 0 || (header->verified && version == 2));
+		claim(name.len == 0 ||
+		      (name.at > copy.at && name.at + name.len <= copy.at + header->len));
+	}
 	exact_free(copy);
 	return step;
 }
@@ -40,6 +47,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 		claim(step == PROXY_MORE || step == verdict);
 		claim(step != PROXY_DONE || part.len == whole.len);
+		claim(step != PROXY_DONE || (part.verified == whole.verified &&
+					     part.common_name.len == whole.common_name.len));
 		claim(verdict != PROXY_DONE || len < whole.len || step == PROXY_DONE);
 	}
 	return 0;

@@ -1,6 +1,7 @@
 /* Transports as values: lists of networks; what settings make; a stream with the user of its peer.
  */
 #include "broker/core/arena.h"
+#include "broker/net/listener.h"
 #include "broker/net/networks.h"
 #include "broker/net/tcp.h"
 #include "broker/net/transport.h"
@@ -15,6 +16,7 @@
 Suite *transport_suite(void);
 
 static struct failure failure;
+static struct listener listener;
 
 static struct sockaddr_storage address_of(const char *text)
 {
@@ -114,7 +116,7 @@ START_TEST(transports_live_as_long_as_somebody_needs_them)
 	arena_init(&arena);
 	ck_assert(transport_create(&settings, &transport, &failure));
 	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
-	ck_assert(transport_open(transport, NULL, pair[0], &stream));
+	ck_assert(transport_open(transport, &listener, pair[0], &stream));
 	ck_assert(stream.opening);
 	stream_adopt(&stream, arena_shelf(&arena));
 	ck_assert_ptr_null(transport_tls(transport));
@@ -143,7 +145,7 @@ START_TEST(the_user_of_a_unix_socket)
 	snprintf(uid, sizeof(uid), "%u", getuid());
 	ck_assert(transport_create(&settings, &transport, &failure));
 	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
-	ck_assert(transport_open(transport, NULL, pair[0], &stream));
+	ck_assert(transport_open(transport, &listener, pair[0], &stream));
 	const struct identity *identity = stream.class->identity(&stream);
 
 	ck_assert_int_eq(identity->kind, IDENTITY_UID);
@@ -152,8 +154,71 @@ START_TEST(the_user_of_a_unix_socket)
 	close(pair[1]);
 	int tcp = socket(AF_INET, SOCK_STREAM, 0); /* the kernel knows no user there */
 
-	ck_assert(!transport_open(transport, NULL, tcp, &stream));
+	ck_assert(!transport_open(transport, &listener, tcp, &stream));
 	close(tcp);
+	transport_release(transport);
+}
+END_TEST
+
+/* A UDP socket tells of a peer that nothing was sent to.  -1: no way there is known here. */
+static int connected_to(const char *text)
+{
+	struct sockaddr_storage address = address_of(text);
+	struct sockaddr_in *four = (struct sockaddr_in *)&address;
+	socklen_t len = sizeof(struct sockaddr_in6);
+	int fd = socket(address.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	four->sin_port = htons(9); /* at the same place in both */
+	if (address.ss_family == AF_INET)
+		len = sizeof(struct sockaddr_in);
+	if (fd < 0 || connect(fd, (const struct sockaddr *)&address, len) == 0)
+		return fd;
+	close(fd);
+	return -1;
+}
+
+static bool opens_for(struct transport *transport, int fd)
+{
+	struct stream stream;
+
+	if (!transport_open(transport, &listener, fd, &stream)) {
+		close(fd);
+		return false;
+	}
+	ck_assert(stream.opening);
+	stream.class->close(&stream);
+	return true;
+}
+
+static const struct {
+	const char *from, *address;
+	bool taken;
+} balancers[] = {
+    {NULL, "127.0.0.1", true},
+    {NULL, "127.255.0.7", true},
+    {NULL, "::1", true},
+    {NULL, "::ffff:127.0.0.1", true},
+    {NULL, "192.0.2.1", false},
+    {NULL, "2001:db8::1", false},
+    {"192.0.2.0/24", "192.0.2.1", true},
+    {"192.0.2.0/24", "127.0.0.1", false},
+};
+
+/* Without a list they are on this machine. */
+START_TEST(where_balancers_are)
+{
+	struct transport_settings settings = {.proxy = {.version = 2, .from = balancers[_i].from}};
+	struct transport *transport = NULL;
+	int pair[2];
+	int fd = connected_to(balancers[_i].address);
+
+	ck_assert(transport_create(&settings, &transport, &failure));
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
+	ck_assert(opens_for(transport, pair[0]));
+	close(pair[1]);
+	if (fd >= 0)
+		ck_assert_msg(opens_for(transport, fd) == balancers[_i].taken, "%s",
+			      balancers[_i].address);
 	transport_release(transport);
 }
 END_TEST
@@ -172,6 +237,7 @@ Suite *transport_suite(void)
 	tcase_add_test(transport, plain_tcp_needs_no_transport);
 	tcase_add_test(transport, transports_live_as_long_as_somebody_needs_them);
 	tcase_add_test(transport, the_user_of_a_unix_socket);
+	tcase_add_loop_test(transport, where_balancers_are, 0, ROWS(balancers));
 	suite_add_tcase(suite, networks);
 	suite_add_tcase(suite, transport);
 	return suite;
