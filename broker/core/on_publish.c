@@ -288,6 +288,8 @@ static bool goes_later(struct shard *shard, const struct session *session,
 static bool let_wait(struct shard *shard, struct client *client, struct session *session,
 		     const struct mqtt_publish *p, struct publication *publication)
 {
+	if (publication_clears(publication)) /* then what it clears is gone, if need be */
+		memory_allows(shard, publication);
 	struct message *message = publication_message(shard, publication);
 	if (message == NULL)
 		return false;
@@ -355,8 +357,6 @@ static void refuse(struct shard *shard, struct client *client, struct session *s
 {
 	if (is_too_large(shard, p))
 		COUNT(shard, DROPPED_SIZE_LIMIT);
-	if (publication_clears(publication)) /* as in memory_allows() */
-		publish_retained(shard, publication);
 	go_now(shard, client, session, p, publication, MQTT_QUOTA_EXCEEDED);
 }
 

@@ -309,6 +309,35 @@ START_TEST(cleared_when_memory_is_full)
 }
 END_TEST
 
+/* Likewise with QoS 2 where the record of its exchange needs the room that it makes. */
+START_TEST(cleared_for_its_own_record)
+{
+	static char topic[LONG_TOPIC], payload[20001];
+	struct mqtt_connect lasting = connect_lasting(V5, "from", 100);
+	struct peer *from;
+	char other[16];
+
+	bench_init(&bench, 1);
+	bench.durable = bench.settings.ack_when_delivered = true;
+	bench.settings.ack_hold_max_ms = 1000;
+	bench_start(&bench);
+	memset(payload, 'p', sizeof payload - 1);
+	from = come_up(&bench, 0, &lasting, false);
+	peer_publish(from, RETAIN, 0, long_topic(0, topic), "", "x");
+	atomic_store(&bench.budget.limit, 0);
+	for (int i = 0; counted(&bench, DROPPED_MEMORY) == 0; i++) {
+		snprintf(other, sizeof other, "%d", i);
+		peer_publish(from, RETAIN, 0, other, "", payload);
+	}
+	uint64_t kept = counted(&bench, RETAINED);
+	peer_publish(from, RETAIN | QOS(2), 1, topic, "", "");
+	expect(from, 0x50, "0001");
+	ck_assert_uint_eq(counted(&bench, RETAINED), kept - 1);
+	ck_assert_uint_eq(counted(&bench, DROPPED_MEMORY), 1);
+	bench_finish(&bench);
+}
+END_TEST
+
 /* A live message that came first is newer than the retained one on its way. */
 START_TEST(live_is_newer)
 {
@@ -468,6 +497,7 @@ Suite *shard_retain_suite(void)
 	    limited,
 	    limits_are_for_clients,
 	    cleared_when_memory_is_full,
+	    cleared_for_its_own_record,
 	    many_without_loss,
 	    live_is_newer,
 	    live_before_is_retained,
