@@ -23,6 +23,7 @@ struct reading {
 	const struct route_reader *reader;
 	uint64_t damaged; /* rows */
 	uint64_t news;	  /* those of them that nobody knew of */
+	size_t near;	  /* of route_shelf_note_damage() */
 };
 
 struct chunk {
@@ -82,7 +83,7 @@ static void note_damage(struct reading *reading, const struct place *place)
 
 	reading->damaged += place->rows;
 	pthread_mutex_lock(&thread->mutex);
-	if (route_shelf_note_damage(&thread->shelf, place->row)) {
+	if (route_shelf_note_damage(&thread->shelf, place->row, &reading->near)) {
 		thread->counters.rows_damaged += place->rows;
 		reading->news += place->rows;
 	}

@@ -66,16 +66,18 @@ void route_shelf_choose(const struct route_shelf *shelf, struct hour_keys *keys,
 	}
 }
 
-bool route_shelf_note_damage(struct route_shelf *shelf, uint64_t row)
+bool route_shelf_note_damage(struct route_shelf *shelf, uint64_t row, size_t *near)
 {
 	for (size_t i = 0; i < shelf->count; i++) {
-		struct route_entry *entry = &shelf->ring[(shelf->head + i) & (shelf->room - 1)];
+		const size_t at = (*near + i) % shelf->count;
+		struct route_entry *entry = &shelf->ring[(shelf->head + at) & (shelf->room - 1)];
 
 		if (entry->row != row)
 			continue;
 		const bool is_new = !entry->damaged;
 
 		entry->damaged = true;
+		*near = at;
 		return is_new;
 	}
 	return false;

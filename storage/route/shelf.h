@@ -47,8 +47,12 @@ void route_shelf_add(struct route_shelf *shelf, const struct route_entry *entry)
 void route_shelf_choose(const struct route_shelf *shelf, struct hour_keys *keys, uint64_t max_bytes,
 			uint64_t more, struct route_rows *gone);
 
-/* Notes that a block is damaged.  False: that was known, or it is not there any more. */
-bool route_shelf_note_damage(struct route_shelf *shelf, uint64_t row);
+/*
+ * Notes that a block is damaged.  False: that was known, or it is not there any more.  *near: where
+ * it is looked for first, and was found; 0 to begin with.  Asked for in their order, all of them
+ * together cost one walk.
+ */
+bool route_shelf_note_damage(struct route_shelf *shelf, uint64_t row, size_t *near);
 
 /* Forgets those; they stand in the order of route_shelf_choose(). */
 void route_shelf_remove(struct route_shelf *shelf, const struct route_rows *gone);

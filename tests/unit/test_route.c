@@ -370,6 +370,30 @@ START_TEST(shelf)
 }
 END_TEST
 
+/* All of a large shelf: looked for from the beginning each, that would take minutes. */
+START_TEST(shelf_of_damage)
+{
+	enum { BLOCKS = 200000 };
+	struct route_shelf kept = {0};
+	uint64_t first = 1;
+	struct route_rows gone = {&first, 1};
+	size_t near = 0;
+
+	for (uint64_t row = 1; row <= BLOCKS; row++)
+		put(&kept, row, EPOCH);
+	for (uint64_t row = 1; row <= BLOCKS / 2; row++)
+		ck_assert(route_shelf_note_damage(&kept, row, &near));
+	route_shelf_remove(&kept, &gone); /* and all the others move */
+	for (uint64_t row = BLOCKS / 2 + 1; row <= BLOCKS; row++)
+		ck_assert(route_shelf_note_damage(&kept, row, &near));
+	ck_assert(!route_shelf_note_damage(&kept, first, &near));
+	ck_assert(!route_shelf_note_damage(&kept, 2, &near)); /* known, and before `near` */
+	for (size_t i = 0; i < kept.count; i++)
+		ck_assert(route_shelf_at(&kept, i)->damaged);
+	route_shelf_finish(&kept);
+}
+END_TEST
+
 /* ---- what is told ---- */
 
 struct told {
@@ -477,10 +501,10 @@ END_TEST
 Suite *route_suite(void)
 {
 	const TTest *tests[] = {
-	    keys_end,	     names_differ,   expiry_changes, epochs_of_another_length_have_no_keys,
-	    never_full,	     rows_are_read,  runs_are_read,  bad_runs,
-	    bad_rows,	     sealed,	     largest,	     shelf,
-	    about_everybody, about_a_client, since};
+	    keys_end,	     names_differ,    expiry_changes, epochs_of_another_length_have_no_keys,
+	    never_full,	     rows_are_read,   runs_are_read,  bad_runs,
+	    bad_rows,	     sealed,	      largest,	      shelf,
+	    shelf_of_damage, about_everybody, about_a_client, since};
 
 	return suite_of("route", tests, COUNT_OF(tests));
 }
