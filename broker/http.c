@@ -17,6 +17,7 @@
 #define CONNECTIONS_MAX 64u
 #define TIMEOUT_S	10u
 #define BODY_MAX	(1u << 20)
+#define BODY_READ_MAX	(16u << 20)
 
 /* What an answer above twice HTTP_ANSWERS_MAX costs: then a second has a thousand of them. */
 #define REST_US 1000u
@@ -247,6 +248,8 @@ static struct http_answer answer_of(struct http *http, struct MHD_Connection *co
 	place_of(connection)->granted |= granted;
 	if (!has_time(granted ? &http->granted : &http->refused, now_ms))
 		return http_text(MHD_HTTP_TOO_MANY_REQUESTS, "too many requests in this second\n");
+	if (place_of(connection)->body > BODY_MAX)
+		return http_text(MHD_HTTP_CONTENT_TOO_LARGE, "no page wants a body\n");
 	if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)
 		return http_text(MHD_HTTP_METHOD_NOT_ALLOWED, "GET or HEAD\n");
 	if (!granted)
@@ -309,11 +312,13 @@ static enum MHD_Result respond(void *self, struct MHD_Connection *connection, co
 		place->body = 0;
 		return MHD_YES;
 	}
-	/* No page wants a body.  It is read: else the peer would see a reset, not the answer. */
+	/* No page wants a body.  It is read: else the peer would see a reset, not the answer.  The
+	 * library cannot answer within it, so one that is too large is read as well, up to where
+	 * only the end of the connection helps. */
 	if (*upload_len != 0) {
 		place->body += *upload_len;
 		*upload_len = 0;
-		return place->body <= BODY_MAX ? MHD_YES : MHD_NO;
+		return place->body <= BODY_READ_MAX ? MHD_YES : MHD_NO;
 	}
 	place->turn = ++places->turns;
 	const struct http_answer answer = answer_of(places->http, connection, url, method);

@@ -39,6 +39,13 @@ class Requests(BrokerTest):
             self.assertEqual(answer_of(self.dial(), head + b"Content-Length: %d\r\n\r\n" % len(body) + body), status)
             self.assertEqual(answer_of(self.dial(), head + b"Transfer-Encoding: chunked\r\n\r\n5\r\nabcde\r\n0\r\n\r\n"), status)
 
+    def test_a_body_too_large_is_answered(self):
+        """RFC 9110 section 15.5.14; by its length, and in chunks, whose sum nobody says."""
+        body = b"x" * (5 << 20)
+        for fields, sent in ((b"Content-Length: %d\r\n" % len(body), body),
+                             (b"Transfer-Encoding: chunked\r\n", b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body))):
+            self.assertEqual(answer_of(self.dial(), b"POST /metrics HTTP/1.1\r\nHost: a\r\n" + fields + b"\r\n" + sent), 413)
+
     def test_behind_a_body_comes_nothing(self):
         """It may be hidden in what a proxy before us takes for a body: RFC 9112 section 11.2."""
         hidden = b"GET /health/ping HTTP/1.1\r\nHost: a\r\n\r\n"
