@@ -287,7 +287,7 @@ static void read_link(struct loop *loop, uint32_t number, struct link *link, boo
  * its own to send cannot get rid of it any more. */
 static bool is_mute(const struct stream *stream)
 {
-	return !stream->state || (stream->done && !stream->backlog);
+	return (stream->mute || stream->done) && !stream->backlog;
 }
 
 /* What a peer said before it closed, not waiting for answers, is still to be read, or to be

@@ -9,12 +9,16 @@
  * bytes that the layer made (a handshake, a record cut in two by a full socket) wait
  * to be written, and write() is to be called when the socket takes more, with or
  * without slices.  `done` says that what read() just gave was the last, as STREAM_DONE
- * does when there is nothing to give.  All change in the stream's own functions only.
+ * does when there is nothing to give.  A fourth, `mute`, says that the socket takes nothing more:
+ * what is for the peer, and what the layer has to say itself, is thrown away, so that there is no
+ * backlog, and what came before that is still to be read.  All change in the stream's own functions
+ * only.
  *
  * What a layer keeps of the bytes may be payload: it lies in memory of the shelf that the stream
  * was given to last, and is overwritten when it is done with.
  *
- * Failure: results below zero; a stream that said STREAM_GONE is only closed.
+ * Failure: results below zero; a stream that said STREAM_GONE is only closed, unless it is mute:
+ * then it is also read.
  * Thread: one at a time; a stream moves from thread to thread with its link.
  */
 #ifndef BROKER_NET_STREAM_H
@@ -44,6 +48,7 @@ struct stream {
 	bool opening : 1;
 	bool backlog : 1;
 	bool done : 1;
+	bool mute : 1;
 	bool proxied : 1; /* the socket is a load balancer's: its address is not the peer's, which
 			     it told */
 	bool confidential : 1; /* nobody on the way can read it, whatever the addresses */

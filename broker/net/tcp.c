@@ -19,20 +19,28 @@ static ssize_t tcp_read(struct stream *stream, uint8_t *at, size_t room)
 	return outcome(recv(stream->fd, at, room, 0));
 }
 
+static ssize_t sent(struct stream *stream, ssize_t n)
+{
+	n = outcome(n);
+	if (n == STREAM_GONE)
+		stream->mute = true;
+	return n;
+}
+
 static ssize_t tcp_write(struct stream *stream, const struct slice *slices, size_t count)
 {
 	struct iovec vector[STREAM_SLICES_MAX];
 
 	must(count <= STREAM_SLICES_MAX);
 	if (count == 1) /* nearly always, and cheaper for the kernel */
-		return outcome(send(stream->fd, slices[0].at, slices[0].len, MSG_NOSIGNAL));
+		return sent(stream, send(stream->fd, slices[0].at, slices[0].len, MSG_NOSIGNAL));
 	for (size_t i = 0; i < count; i++) {
 		/* struct iovec serves reading too, so it has no const. */
 		vector[i].iov_base = (void *)(uintptr_t)slices[i].at;
 		vector[i].iov_len = slices[i].len;
 	}
 	struct msghdr message = {.msg_iov = vector, .msg_iovlen = count};
-	return outcome(sendmsg(stream->fd, &message, MSG_NOSIGNAL));
+	return sent(stream, sendmsg(stream->fd, &message, MSG_NOSIGNAL));
 }
 
 static void tcp_finish(struct stream *stream)

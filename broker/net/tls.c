@@ -205,6 +205,15 @@ static ssize_t tls_read(struct stream *stream, uint8_t *at, size_t room)
 	return n;
 }
 
+/* The socket failed: what waits for it goes, and the peer's last words are still to be read. */
+static ssize_t fall_mute(struct stream *stream, struct tls_link *link)
+{
+	backlog_finish(&link->backlog, link->shelf);
+	stream->backlog = false;
+	stream->mute = true;
+	return STREAM_GONE;
+}
+
 static ssize_t flush(struct stream *stream, struct tls_link *link)
 {
 	while (link->backlog.len > 0) {
@@ -215,7 +224,9 @@ static ssize_t flush(struct stream *stream, struct tls_link *link)
 		backlog_drop(&link->backlog, link->shelf, n);
 	}
 	stream->backlog = link->backlog.len > 0;
-	return link->dead ? STREAM_GONE : stream->backlog ? STREAM_AGAIN : 0;
+	if (link->dead)
+		return fall_mute(stream, link);
+	return stream->backlog ? STREAM_AGAIN : 0;
 }
 
 /* Small slices share a record; the first one goes alone, uncopied, when it fills one. */
@@ -248,7 +259,7 @@ static ssize_t write_records(struct stream *stream, const struct slice *slices, 
 		int n = bytes.len > 0 ? mbedtls_ssl_write(&link->ssl, bytes.at, bytes.len) : 0;
 
 		if (n < 0)
-			return STREAM_GONE;
+			return link->dead ? fall_mute(stream, link) : STREAM_GONE;
 		taken += (size_t)n;
 		skip += (size_t)n;
 		for (; count > 0 && skip >= slices[0].len; slices++, count--)

@@ -106,6 +106,15 @@ static void make_frames(struct ws_link *link)
 
 /* ---- towards the stream beneath */
 
+/* Where the stream beneath can say nothing more there is nothing that waits. */
+static void note_backlog(struct stream *stream, struct ws_link *link)
+{
+	stream->mute = link->inner.mute;
+	if (stream->mute)
+		backlog_finish(&link->backlog, link->shelf);
+	stream->backlog = link->backlog.len > 0 || link->inner.backlog;
+}
+
 /* 0: it took all; or STREAM_AGAIN, STREAM_GONE. */
 static ssize_t flush(struct stream *stream, struct ws_link *link)
 {
@@ -118,7 +127,7 @@ static ssize_t flush(struct stream *stream, struct ws_link *link)
 		if (n > 0)
 			backlog_drop(&link->backlog, link->shelf, (size_t)n);
 	}
-	stream->backlog = link->backlog.len > 0 || link->inner.backlog;
+	note_backlog(stream, link);
 	return n < 0 ? n : 0;
 }
 
@@ -137,6 +146,12 @@ static ssize_t answer_opening(struct stream *stream, struct ws_link *link,
 {
 	backlog_add(&link->backlog, link->shelf, slice_of(opening->answer, opening->answer_len));
 	return flush(stream, link);
+}
+
+/* Did writing show that there is nothing to read either? */
+static bool is_broken(const struct stream *stream, ssize_t written)
+{
+	return written == STREAM_GONE && !stream->mute;
 }
 
 /* A close frame with 1002: the library's own, for what is no frame, would not say why. */
@@ -159,7 +174,7 @@ static ssize_t read_frames(struct stream *stream, struct ws_link *link, uint8_t 
 	ssize_t flushed = flush(stream, link);
 	ssize_t got = link->output - at;
 
-	if (flushed == STREAM_GONE || link->backlog.len > BACKLOG_MAX)
+	if (is_broken(stream, flushed) || link->backlog.len > BACKLOG_MAX)
 		return STREAM_GONE;
 	stream->done = link->over;
 	if (got > 0)
@@ -188,7 +203,7 @@ static ssize_t read_opening(struct stream *stream, struct ws_link *link, struct 
 	make_frames(link);
 	stream->opening = false;
 	link->input = slice_after(backlog_bytes(&link->request), opening.used);
-	ssize_t n = flushed == STREAM_GONE ? STREAM_GONE : read_frames(stream, link, at);
+	ssize_t n = is_broken(stream, flushed) ? STREAM_GONE : read_frames(stream, link, at);
 
 	link->input = SLICE_NONE;
 	backlog_finish(&link->request, link->shelf);
@@ -284,7 +299,7 @@ static bool send_frame(struct stream *stream, struct ws_link *link, const struct
 		backlog_add(&link->backlog, link->shelf, slice_after(frame->parts[i], before));
 		taken -= before;
 	}
-	stream->backlog = link->backlog.len > 0 || link->inner.backlog;
+	note_backlog(stream, link);
 	return n != STREAM_GONE;
 }
 

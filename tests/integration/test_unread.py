@@ -1,0 +1,67 @@
+"""Who closes with much unread, so that nothing can be written to it any more, is heard to the end."""
+
+import pathlib
+import shutil
+import socket
+import ssl
+import tempfile
+
+from harness import OwnBrokerTest, free_port, own_only
+import pki
+import wire
+import ws
+
+
+@own_only("other brokers end a connection at the first write that fails")
+class Unread(OwnBrokerTest):
+    workers = 1
+
+    def setUp(self):
+        super().setUp()
+        self.home = pathlib.Path(tempfile.mkdtemp(prefix="metrino-pki-"))
+        self.addCleanup(shutil.rmtree, self.home, ignore_errors=True)
+        authority = pki.Authority(self.home / "ca")
+        certificate, key = authority.server()
+        self.context = authority.context()
+        self.web, self.sealed, self.both = free_port(), free_port(), free_port()
+        self.path = self.broker.root / "socket"
+        files = f"certfile {certificate}\nkeyfile {key}\n"
+        self.broker.folders = [self.home]
+        self.broker.config = (f"listener {self.web} 127.0.0.1\nprotocol websockets\n"
+                              f"listener {self.sealed} 127.0.0.1\n{files}"
+                              f"listener {self.both} 127.0.0.1\nprotocol websockets\n{files}"
+                              f"listener 0 {self.path}\nunix_uid_identity true\n")
+        self.broker.start()
+
+    def dial(self, port):
+        return socket.create_connection(("127.0.0.1", port), timeout=10)
+
+    def dial_sealed(self, port):
+        return self.context.wrap_socket(self.dial(port), server_hostname="localhost")
+
+    def dial_path(self):
+        there = socket.socket(socket.AF_UNIX)
+        there.settimeout(10)
+        there.connect(str(self.path))
+        return there
+
+    def test_heard_to_the_end(self):
+        """Its last words are not lost, nor its DISCONNECT [MQTT-3.14.4-3]: no will."""
+        dials = {"tcp": lambda: self.dial(self.port), "websocket": lambda: ws.Connection(lambda: self.dial(self.web)),
+                 "tls": lambda: self.dial_sealed(self.sealed), "unix": self.dial_path,
+                 "both": lambda: ws.Connection(lambda: self.dial_sealed(self.both))}
+        watcher = self.client()
+        watcher.subscribe([("last", wire.options()), ("will", wire.options())])
+        for name, dial in dials.items():
+            with self.subTest(name):
+                there = wire.Client(0, self.name(), version=4, dial=dial, will=wire.Will("will", name.encode()))
+                there.subscribe([("much", 0)])
+                for _ in range(200):
+                    watcher.send(wire.publish("much", bytes(60000)))
+                watcher.ping()
+                with self.broker.stopped():
+                    there.send(wire.publish("last", name.encode(), version=4) + wire.disconnect(version=4))
+                    there.cut()
+                message = watcher.message()
+                self.assertEqual((message.topic, message.payload), ("last", name.encode()))
+        watcher.silent()
