@@ -22,7 +22,7 @@ struct account_rights *account_rights_read(struct slice text, struct failure *fa
 		return NULL;
 	}
 	struct problems problems = {0};
-	struct acl *acl = text.len > 0 ? acl_parse(text, "rights", &problems) : NULL;
+	struct acl *acl = text.len > 0 ? acl_parse(text, NULL, &problems) : NULL;
 	if (text.len > 0 && acl == NULL) {
 		problems_first(&problems, failure);
 		problems_free(&problems);

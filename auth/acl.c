@@ -42,7 +42,8 @@ struct parsing {
 
 static bool wrong(const struct parsing *in, const char *what)
 {
-	return problems_add(in->problems, "%.200s:%u: %s", in->path, in->line, what);
+	return in->path ? problems_add(in->problems, "%.200s:%u: %s", in->path, in->line, what)
+			: problems_add(in->problems, "the right %s", what);
 }
 
 static bool is_blank(uint8_t c)
@@ -239,7 +240,7 @@ static bool parse(struct parsing *in, struct slice text)
 		return problems_add(in->problems,
 				    "%.200s: holds no rule; right would be a line such as `topic "
 				    "read FILTER`, or no acl_file",
-				    in->path);
+				    in->path ? in->path : "rights");
 	merge_users(in->acl);
 	return true;
 }

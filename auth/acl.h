@@ -28,7 +28,7 @@
 struct acl;
 struct acl_rules; /* of one user */
 
-/* NULL, and all that is wrong: "PATH:LINE: ...". */
+/* NULL, and all that is wrong: "PATH:LINE: ...".  Without a path: "the right ...". */
 struct acl *acl_parse(struct slice text, const char *path, struct problems *problems);
 struct acl *acl_load(const char *path, struct problems *problems);
 void acl_destroy(struct acl *acl);

@@ -7,6 +7,7 @@
 #include "broker/control_internal.h"
 #include "broker/net/moment.h"
 #include "broker/subject.h"
+#include <stdio.h>
 
 /* ---- requests ---- */
 
@@ -48,7 +49,16 @@ static bool add_right(struct account_rights **rights, const json_t *line, struct
 	return true;
 }
 
-/* Gives; NULL when there are none. */
+/* One of several, by its place. */
+static void name_wrong(size_t number, const struct failure *wrong, struct failure *all)
+{
+	size_t len = strlen(all->text);
+
+	snprintf(all->text + len, sizeof(all->text) - len, "%sright %zu: %s", len > 0 ? "; " : "",
+		 number, wrong->text);
+}
+
+/* Gives; NULL when there are none.  All that are wrong are named. */
 static bool read_rights(const json_t *request, struct account_rights **rights,
 			struct failure *failure)
 {
@@ -59,14 +69,18 @@ static bool read_rights(const json_t *request, struct account_rights **rights,
 	if (lines && !json_is_array(lines))
 		return failure_set(failure, "\"rights\" is an array of objects with \"access\" and "
 					    "\"filter\"");
+	failure->text[0] = '\0';
 	json_array_foreach (lines, i, line) {
-		if (add_right(rights, line, failure))
-			continue;
-		account_rights_leave(*rights);
-		*rights = NULL;
-		return false;
+		struct failure wrong;
+
+		if (!add_right(rights, line, &wrong))
+			name_wrong(i + 1, &wrong, failure);
 	}
-	return true;
+	if (failure->text[0] == '\0')
+		return true;
+	account_rights_leave(*rights);
+	*rights = NULL;
+	return false;
 }
 
 /* ---- answers ---- */

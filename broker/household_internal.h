@@ -161,6 +161,10 @@ void household_close(struct household *house);
 /* Says why there is no start: in the log, and on stderr, where the person who started us looks. */
 void household_tell_failure(const struct failure *failure);
 
+/* household_restore.c: at the start.  All problems are said, the last one by who is told of the
+ * failure; frees them.  Returns false. */
+bool household_refuse(struct problems *problems, struct failure *failure);
+
 /*
  * For keys_location as for the data directory: opens a folder, making it, locks it and gives it to
  * the user we become; then, as that user, finds the way to it.
@@ -191,8 +195,9 @@ bool household_restrict(struct household *house, struct failure *failure);
 bool household_may_reach(const struct household *house, const struct config *config,
 			 struct failure *failure);
 
-/* household_transport.c: the transports of a configuration's listeners; all, or none and why. */
-bool household_make_transports(struct config *config, struct failure *failure);
+/* household_transport.c: the transports of a configuration's listeners; all, or none and why: a
+ * problem for each listener that has one. */
+bool household_make_transports(struct config *config, struct problems *problems);
 /* Of a configuration that did not come into force, or of a listener that is not open. */
 void household_drop_transports(struct config *config);
 /* The listener's connections to come have these settings. */

@@ -372,6 +372,14 @@ static bool protect_memory(struct household *house, struct failure *failure)
 	return true;
 }
 
+static bool make_transports(struct household *house, struct failure *failure)
+{
+	struct problems problems = {0};
+
+	return household_make_transports(house->config, &problems) ||
+	       household_refuse(&problems, failure);
+}
+
 static void greet(const struct config *config)
 {
 	log_write(LOG_LEVEL_NOTICE, "start", "metrinod " METRINO_VERSION " starts: %u workers%s%s",
@@ -390,8 +398,7 @@ bool household_open(struct household *house, struct failure *failure)
 	greet(config);
 	raise_file_limit();
 	return choose_user(house, failure) && open_directory(house, failure) &&
-	       household_prepare_keys(house, failure) &&
-	       household_make_transports(house->config, failure) &&
+	       household_prepare_keys(house, failure) && make_transports(house, failure) &&
 	       open_listeners(house, failure) && open_admin(house, failure) &&
 	       open_log_server(house, failure) && write_pid_file(house, failure) &&
 	       become_user(house, failure) && find_way_to_directory(house, failure) &&

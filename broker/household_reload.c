@@ -208,11 +208,6 @@ void household_settle_core(struct household *house)
 	}
 }
 
-static void keep_before(void)
-{
-	log_write(LOG_LEVEL_ERROR, "reload", "the configuration of before stays in force");
-}
-
 static void tell_problems(char *problems)
 {
 	char *rest = problems;
@@ -220,7 +215,7 @@ static void tell_problems(char *problems)
 	for (char *line; (line = strsep(&rest, "\n"));)
 		if (line[0])
 			log_write(LOG_LEVEL_ERROR, "reload", "%s", line);
-	keep_before();
+	log_write(LOG_LEVEL_ERROR, "reload", "the configuration of before stays in force");
 	free(problems);
 }
 
@@ -254,12 +249,14 @@ static void change_all(struct household *house, struct config *next)
 /* What the configuration names; destroys it when something of that is wrong, or out of reach. */
 static bool read_files(const struct household *house, struct config *next)
 {
+	struct problems problems = {0};
 	struct failure failure;
 
-	if (household_may_reach(house, next, &failure) && household_make_transports(next, &failure))
+	if (!household_may_reach(house, next, &failure))
+		problems_add(&problems, "%s", failure.text);
+	else if (household_make_transports(next, &problems))
 		return true;
-	log_write(LOG_LEVEL_ERROR, "reload", "%s", failure.text);
-	keep_before();
+	tell_problems(problems.text);
 	config_destroy(next);
 	return false;
 }

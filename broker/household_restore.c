@@ -20,8 +20,7 @@ static bool fill_random(void *at, size_t len, struct failure *failure)
 	return failure_set(failure, "the system gives no random numbers: %s", strerror(errno));
 }
 
-/* All is said; the last line by who is told that the start failed. */
-static bool refuse_door(struct problems *problems, struct failure *failure)
+bool household_refuse(struct problems *problems, struct failure *failure)
 {
 	char *rest = problems->text;
 
@@ -43,7 +42,7 @@ static bool make_door(struct household *house, struct failure *failure)
 	struct problems problems;
 
 	house->door = door_create(house->config, &setup, &problems);
-	return house->door || refuse_door(&problems, failure);
+	return house->door || household_refuse(&problems, failure);
 }
 
 /* Before there are workers, so that every connection is asked about. */

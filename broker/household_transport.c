@@ -21,19 +21,26 @@ static void warn_about_weak_keys(const struct config_listener *listener)
 				   weak);
 }
 
-bool household_make_transports(struct config *config, struct failure *failure)
+static void make_transport(struct config_listener *listener, struct problems *problems)
 {
-	for (size_t i = 0; i < config->listener_count; i++) {
-		struct config_listener *listener = &config->listeners[i];
+	struct failure failure;
 
-		if (!transport_create(&listener->transport, &listener->settings.transport,
-				      failure)) {
-			household_drop_transports(config);
-			return failure_context(failure, "listener %u", (unsigned)listener->port);
-		}
+	if (transport_create(&listener->transport, &listener->settings.transport, &failure))
 		warn_about_weak_keys(listener);
-	}
-	return true;
+	else if (listener->path)
+		problems_add(problems, "listener 0 %s: %s", listener->path, failure.text);
+	else
+		problems_add(problems, "listener %u: %s", (unsigned)listener->port, failure.text);
+}
+
+bool household_make_transports(struct config *config, struct problems *problems)
+{
+	for (size_t i = 0; i < config->listener_count; i++)
+		make_transport(&config->listeners[i], problems);
+	if (problems->count == 0)
+		return true;
+	household_drop_transports(config);
+	return false;
 }
 
 static void drop(struct config_listener *listener)

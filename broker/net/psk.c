@@ -1,6 +1,7 @@
 /* psk.c - see psk.h. */
 #include "broker/net/psk.h"
 #include "proto/utf8.h"
+#include <stdio.h>
 #include <stdlib.h>
 
 #define IDENTITY_MAX 128u
@@ -20,6 +21,15 @@ static int by_identity(const void *a, const void *b)
 	int order = len > 0 ? memcmp(x.at, y.at, len) : 0;
 
 	return order != 0 ? order : (x.len > y.len) - (x.len < y.len);
+}
+
+/* Of two with one identity the first line comes first. */
+static int by_identity_and_line(const void *a, const void *b)
+{
+	const struct psk *x = a, *y = b;
+	int order = by_identity(x, y);
+
+	return order != 0 ? order : (x->line > y->line) - (x->line < y->line);
 }
 
 static int digit_of(uint8_t byte)
@@ -46,27 +56,70 @@ static bool read_key(struct slice text, struct psk *psk)
 	return true;
 }
 
-static bool read_line(struct psk_table *table, struct slice line, size_t number,
-		      struct failure *failure)
+/* ---- what is wrong */
+
+enum wrong { WRONG_IDENTITY, WRONG_KEY, WRONG_TWICE, WRONG_KINDS };
+
+/* The lines that are wrong in a way, as far as there is room: "3, 7". */
+struct lines {
+	size_t count;
+	char text[40];
+};
+
+static void add_line(struct lines *lines, size_t number)
+{
+	size_t len = strlen(lines->text);
+	char more[24];
+
+	snprintf(more, sizeof(more), "%s%zu", lines->count++ > 0 ? ", " : "", number);
+	if (strstr(lines->text, "..."))
+		return;
+	if (len + strlen(more) + sizeof(", ...") <= sizeof(lines->text))
+		memcpy(lines->text + len, more, strlen(more) + 1);
+	else
+		memcpy(lines->text + len, ", ...", sizeof(", ..."));
+}
+
+/* Else one sentence, for all ways. */
+static bool nothing_wrong(const struct lines wrong[WRONG_KINDS], struct failure *failure)
+{
+	static const char *const right[WRONG_KINDS] = {
+	    [WRONG_IDENTITY] = "right would be IDENTITY:KEY, the identity text of 1 to 128 bytes",
+	    [WRONG_KEY] = "the key; right would be at most 64 hexadecimal digits, two for each "
+			  "byte (`openssl rand -hex 32` makes 64 of them)",
+	    [WRONG_TWICE] = "the identity stands there already; right would be one key for each",
+	};
+	_Static_assert(IDENTITY_MAX == 128 && PSK_KEY_MAX == 32, "as the texts say");
+	size_t len = 0;
+
+	for (size_t i = 0; i < WRONG_KINDS && len < sizeof(failure->text); i++)
+		if (wrong[i].count > 0)
+			len += (size_t)snprintf(failure->text + len, sizeof(failure->text) - len,
+						"%sline%s %s: %s", len > 0 ? "; " : "",
+						wrong[i].count > 1 ? "s" : "", wrong[i].text,
+						right[i]);
+	return len == 0;
+}
+
+/* ---- reading */
+
+/* A key that is wrong stays, so that an identity that is there twice shows. */
+static void read_line(struct psk_table *table, struct slice line, size_t number,
+		      struct lines wrong[WRONG_KINDS])
 {
 	const uint8_t *colon = memchr(line.at, ':', line.len);
-	struct psk psk = {.identity = slice_of(line.at, colon ? (size_t)(colon - line.at) : 0)};
+	struct psk psk = {.identity = slice_of(line.at, colon ? (size_t)(colon - line.at) : 0),
+			  .line = number};
 
 	if (psk.identity.len < 1 || psk.identity.len > IDENTITY_MAX ||
-	    !utf8_string_accepted(psk.identity))
-		return failure_set(failure,
-				   "line %zu: right would be IDENTITY:KEY, the identity text of 1 "
-				   "to %u bytes",
-				   number, IDENTITY_MAX);
+	    !utf8_string_accepted(psk.identity)) {
+		add_line(&wrong[WRONG_IDENTITY], number);
+		return;
+	}
 	if (!read_key(slice_after(line, psk.identity.len + 1), &psk))
-		return failure_set(
-		    failure,
-		    "line %zu: the key; right would be at most %u hexadecimal digits, two "
-		    "for each byte (`openssl rand -hex 32` makes 64 of them)",
-		    number, 2 * PSK_KEY_MAX);
+		add_line(&wrong[WRONG_KEY], number);
 	table->keys[table->count++] = psk;
 	explicit_bzero(&psk, sizeof(psk));
-	return true;
 }
 
 static struct slice trimmed(struct slice line)
@@ -87,7 +140,7 @@ static void make_room(struct psk_table *table)
 	must(table->keys);
 }
 
-static bool read_lines(struct psk_table *table, struct failure *failure)
+static void read_lines(struct psk_table *table, struct lines wrong[WRONG_KINDS])
 {
 	struct slice rest = slice_of(table->text, table->text_len);
 
@@ -97,21 +150,29 @@ static bool read_lines(struct psk_table *table, struct failure *failure)
 		struct slice line = trimmed(slice_of(rest.at, len));
 
 		rest = slice_after(rest, len + (end != NULL));
-		if (line.len > 0 && line.at[0] != '#' && !read_line(table, line, number, failure))
-			return false;
+		if (line.len > 0 && line.at[0] != '#')
+			read_line(table, line, number, wrong);
 	}
-	return table->count > 0 ||
-	       failure_set(failure, "holds no key; right would be lines of IDENTITY:KEY");
 }
 
-static bool put_in_order(struct psk_table *table, struct failure *failure)
+static void put_in_order(struct psk_table *table, struct lines wrong[WRONG_KINDS])
 {
-	qsort(table->keys, table->count, sizeof(*table->keys), by_identity);
+	qsort(table->keys, table->count, sizeof(*table->keys), by_identity_and_line);
 	for (size_t i = 1; i < table->count; i++)
-		if (by_identity(&table->keys[i - 1], &table->keys[i]) == 0)
-			return failure_set(failure, "an identity stands there twice; right would "
-						    "be one key for each");
-	return true;
+		if (slice_equal(table->keys[i - 1].identity, table->keys[i].identity))
+			add_line(&wrong[WRONG_TWICE], table->keys[i].line);
+}
+
+static bool read_all(struct psk_table *table, struct failure *failure)
+{
+	struct lines wrong[WRONG_KINDS] = {0};
+
+	read_lines(table, wrong);
+	put_in_order(table, wrong);
+	if (!nothing_wrong(wrong, failure))
+		return false;
+	return table->count > 0 ||
+	       failure_set(failure, "holds no key; right would be lines of IDENTITY:KEY");
 }
 
 struct psk_table *psk_read(struct slice text, struct failure *failure)
@@ -125,7 +186,7 @@ struct psk_table *psk_read(struct slice text, struct failure *failure)
 		memcpy(table->text, text.at, text.len);
 	table->text_len = text.len;
 	make_room(table);
-	if (read_lines(table, failure) && put_in_order(table, failure))
+	if (read_all(table, failure))
 		return table;
 	psk_destroy(table);
 	return NULL;

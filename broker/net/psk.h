@@ -3,7 +3,7 @@
  * key in hexadecimal digits; # in the first column begins a comment.
  *
  * Ownership: psk_read() allocates, psk_destroy() wipes and frees.  Immutable.
- * Failure: a sentence that names the line, never its content.
+ * Failure: a sentence that names all lines that are wrong, never their content.
  * Thread: made by the main thread, read by all.
  */
 #ifndef BROKER_NET_PSK_H
@@ -19,6 +19,7 @@ struct psk {
 	struct slice identity;
 	uint8_t key[PSK_KEY_MAX];
 	size_t key_len;
+	size_t line; /* of the file, from 1 on */
 };
 
 struct psk_table;

@@ -85,6 +85,8 @@ class Accounts(AccountTest):
                 (["show", "bob"], [], "no account of this name"),
                 (["grant", name, "all", "t"], [], "read, write, readwrite or deny"),
                 (["withdraw", name, "t"], [], "no right for this topic filter"),
+                (["key", "add", name, "--read", "a/#/b", "--read", "c", "--write", "d+"], [], "right 1: the right has"),
+                (["key", "add", name, "--read", "a/#/b", "--read", "c", "--write", "d+"], [], "; right 3: the right has"),
                 (["key", "add", name, "--expires", "soon"], [], "90d"),
                 (["key", "revoke", "key-0"], [], "no device key of this id"),
                 (["list", "--expires", "3d"], [], "no option of list"),

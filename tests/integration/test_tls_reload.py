@@ -136,6 +136,14 @@ psk_file {self.keys}
         self.reload()
         self.connect(2).ping()
 
+    def test_all_broken_files_are_named(self):
+        self.certificate.write_bytes(b"nonsense\n")
+        self.keys.write_text("one\ntwo\n")
+        self.reload("the configuration of before stays in force")
+        log = self.broker.log()
+        self.assertIn(f'listener {self.tls_port}: no certificate', log)
+        self.assertIn(f'listener {self.psk_port}: psk_file "{self.keys}": lines 1, 2: right would be', log)
+
     def test_keys_that_are_gone(self):
         subs = []
         for identity, key in (("one", "11" * 16), ("two", "22" * 16)):

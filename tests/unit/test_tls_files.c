@@ -137,6 +137,27 @@ START_TEST(psk_lines_that_are_wrong)
 }
 END_TEST
 
+/* Whoever mends a file is told once. */
+START_TEST(psk_lines_are_all_named)
+{
+	static char many[100 * 8 + 1];
+
+	ck_assert_ptr_null(psk_read(
+	    SLICE_LITERAL("a:00\nno colon\nb:0g\n# c\na:01\n:00\nb:0g\nd:00\na:02\n"), &failure));
+	ck_assert_str_eq(
+	    failure.text,
+	    "lines 2, 6: right would be IDENTITY:KEY, the identity text of 1 to 128 bytes; "
+	    "lines 3, 7: the key; right would be at most 64 hexadecimal digits, two for each byte "
+	    "(`openssl rand -hex 32` makes 64 of them); "
+	    "lines 5, 9, 7: the identity stands there already; right would be one key for each");
+	for (size_t i = 0; i < 100; i++)
+		memcpy(many + i * 8, "no key\n\n", 8);
+	ck_assert_ptr_null(psk_read(slice_text(many), &failure));
+	ck_assert_ptr_nonnull(
+	    strstr(failure.text, "lines 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, ...: right"));
+}
+END_TEST
+
 /* ---- files */
 
 START_TEST(whole_files)
@@ -199,6 +220,7 @@ Suite *tls_files_suite(void)
 	tcase_add_loop_test(files, ciphers_that_are_none, 0, ROWS(wrong_lists));
 	tcase_add_test(files, psk_lines);
 	tcase_add_loop_test(files, psk_lines_that_are_wrong, 0, ROWS(wrong_keys));
+	tcase_add_test(files, psk_lines_are_all_named);
 	tcase_add_test(files, whole_files);
 	tcase_add_test(files, backlog_in_order);
 	suite_add_tcase(suite, files);
