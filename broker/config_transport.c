@@ -106,7 +106,7 @@ static const struct {
      "can verify nothing; right would be cafile or capath, too"},
     {"use_identity_as_username", wants_identity, HAS_VERIFICATION | HAS_PSK,
      "has nothing to take it from; right would be `require_certificate true`, or psk_hint"},
-    {"use_subject_as_username", wants_subject, HAS_VERIFICATION,
+    {"use_subject_as_username", wants_subject, HAS_VERIFICATION | HAS_TLS_BEFORE,
      "has nothing to take it from; right would be `require_certificate true`"},
     {"use_subject_as_username", wants_subject, HAS_NO_PSK,
      "and psk_hint: who has a key shows no certificate, and would come in without a name; right "

@@ -65,6 +65,10 @@ class StartErrors(OwnTlsTest):
             (f"{own}use_subject_as_username true", "has nothing to take it from"),
             (f"{own}cafile {self.authority.certificate}\nrequire_certificate true\nuse_subject_as_username true\n"
              "psk_hint x\npsk_file /nowhere", "use_subject_as_username: and psk_hint: who has a key shows no certificate"),
+            ("enable_proxy_protocol 2\nuse_subject_as_username true",
+             "use_subject_as_username: and `enable_proxy_protocol 2`: the load balancer's header tells no more"),
+            ("enable_proxy_protocol 1\nrequire_certificate true", "require_certificate: means TLS"),
+            ("enable_proxy_protocol 2\nuse_identity_as_username true", "has nothing to take it from"),
             (f"{own}tls_version tlsv1.3", "not offered by the library"),
             (f"{own}tls_version tlsv1.1", "refused, because it is broken"),
             ("psk_hint x", "psk_hint: stands there without psk_file"),
