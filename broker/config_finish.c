@@ -49,33 +49,44 @@ static void copy_shared(const struct config_reader *reader, struct config_draft 
 	}
 }
 
-static void open_listener(struct config_reader *reader, const struct config_draft *from)
+static void settle_listener(struct config_reader *reader, struct config_draft *draft)
 {
-	struct config *config = reader->config;
-	struct config_draft draft = *from;
-	const size_t size = (config->listener_count + 1) * sizeof(*config->listeners);
-	copy_shared(reader, &draft);
-	config_finish_transport(reader, &draft);
-	draft.value.settings.number = (uint32_t)config->listener_count;
-	config->listeners = realloc(config->listeners, size);
-	must(config->listeners != NULL);
-	config->listeners[config->listener_count++] = draft.value;
+	copy_shared(reader, draft);
+	config_finish_transport(reader, draft);
 }
 
-static void open_loopback_port(struct config_reader *reader, uint16_t port)
+static void add_listener(struct config *config, const struct config_listener *listener)
+{
+	const size_t size = (config->listener_count + 1) * sizeof(*config->listeners);
+	config->listeners = realloc(config->listeners, size);
+	must(config->listeners != NULL);
+	config->listeners[config->listener_count] = *listener;
+	config->listeners[config->listener_count].settings.number =
+	    (uint32_t)config->listener_count;
+	config->listener_count++;
+}
+
+static void open_listener(struct config_reader *reader, const struct config_draft *from)
+{
+	struct config_draft draft = *from;
+	settle_listener(reader, &draft);
+	add_listener(reader->config, &draft.value);
+}
+
+static void open_loopback_port(struct config *config, struct config_listener *listener,
+			       uint16_t port)
 {
 	static const struct {
 		int domain;
 		const char *address;
 	} places[] = {{AF_INET, "127.0.0.1"}, {AF_INET6, "::1"}};
-	const int asked = reader->drafts[0].value.socket_domain;
+	const int asked = listener->socket_domain;
+	listener->port = port;
 	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
 		if (asked != AF_UNSPEC && asked != places[i].domain)
 			continue;
-		struct config_draft draft = reader->drafts[0];
-		draft.value.port = port;
-		draft.value.address = places[i].address;
-		open_listener(reader, &draft);
+		listener->address = places[i].address;
+		add_listener(config, listener);
 	}
 }
 
@@ -83,11 +94,14 @@ const char *config_open_loopback(struct config_reader *reader, const struct conf
 {
 	const struct config_ports usual = {1, {DEFAULT_PORT}};
 	struct config_text words = {NULL, 0, 0};
+	struct config_draft draft = reader->drafts[0];
 	if (ports->count == 0)
 		ports = &usual;
+	draft.value.address = "localhost"; /* all of them: what is wrong is said once */
+	settle_listener(reader, &draft);
 	config_text_add(&words, ports->count == 1 ? "port" : "ports");
 	for (size_t i = 0; i < ports->count; i++) {
-		open_loopback_port(reader, ports->at[i]);
+		open_loopback_port(reader->config, &draft.value, ports->at[i]);
 		config_text_add(&words, "%s %u", i > 0 ? "," : "", (unsigned)ports->at[i]);
 	}
 	const char *kept = config_keep(reader->config, words.at);
@@ -126,9 +140,10 @@ static void open_default_listener(struct config_reader *reader, const struct con
 	const char *guests = "";
 	if (reader->bind_address || draft->value.bind_interface) {
 		draft->value.address = reader->bind_address;
+		settle_listener(reader, draft);
 		for (size_t i = 0; i < ports->count; i++) {
 			draft->value.port = ports->at[i];
-			open_listener(reader, draft);
+			add_listener(reader->config, &draft->value);
 		}
 		return;
 	}

@@ -272,6 +272,21 @@ START_TEST(test_all_problems_at_once)
 }
 END_TEST
 
+/* Of the default listener, which is two addresses, and of each port of -p two more. */
+START_TEST(test_problems_are_said_once)
+{
+	static const char text[] = "psk_hint h\ncrlfile /r\n";
+	const struct config_ports ports = {2, {1999, 2000}};
+	char *problems = NULL;
+	write_bytes(main_file, text, strlen(text));
+	ck_assert_ptr_null(config_read(main_file, &ports, &problems));
+	const char *first = strstr(problems, ":1: psk_hint: ");
+	ck_assert_ptr_nonnull(first);
+	ck_assert_ptr_null(strstr(first + 1, ":1: psk_hint: "));
+	free(problems);
+}
+END_TEST
+
 START_TEST(test_nearest_key)
 {
 	ck_assert_str_eq(config_nearest_key("listner"), "listener");
@@ -515,6 +530,7 @@ Suite *config_files_suite(void)
 	tcase_add_test(files, test_listeners);
 	tcase_add_test(files, test_ports_of_the_command_line);
 	tcase_add_test(files, test_all_problems_at_once);
+	tcase_add_test(files, test_problems_are_said_once);
 	tcase_add_test(files, test_nearest_key);
 	tcase_add_test(files, test_written_twice);
 	tcase_add_test(files, test_of_all_listeners_below_one);
