@@ -154,7 +154,8 @@ START_TEST(all_or_nothing)
 }
 END_TEST
 
-/* Thousands of commits that nobody waits for: what a loss of power leaves is for test_lmdb_store.c. */
+/* Thousands of commits that nobody waits for: what a loss of power leaves is for test_lmdb_store.c.
+ */
 static void open_unsynced(void)
 {
 	bool put_aside;
