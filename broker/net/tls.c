@@ -20,6 +20,12 @@
 
 _Static_assert(STREAM_READ_MIN >= 2 * RECORD_ROOM, "there is room for sealed and open bytes");
 
+/*
+ * The messages of a whole handshake have some 64 kB at most, the library takes no larger ones. What
+ * comes beside them, warnings in any number, it passes over in silence.
+ */
+#define OPENING_MAX 131072u
+
 /* ---- the library's side */
 
 /* Gives what was read from the socket. */
@@ -137,10 +143,13 @@ static ssize_t end_conversation(struct tls_link *link)
 /* 0 when the handshake is over; else what read() gives. */
 static ssize_t shake_hands(struct stream *stream, struct tls_link *link)
 {
+	const size_t len = link->input.len;
 	int error = mbedtls_ssl_handshake(&link->ssl);
 
-	if (error == MBEDTLS_ERR_SSL_WANT_READ)
-		return STREAM_AGAIN;
+	if (error == MBEDTLS_ERR_SSL_WANT_READ) {
+		link->opening_bytes += len;
+		return link->opening_bytes <= OPENING_MAX ? STREAM_AGAIN : end_conversation(link);
+	}
 	if (error != 0)
 		return end_conversation(link);
 	if (!take_identity(link)) {

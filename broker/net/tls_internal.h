@@ -49,9 +49,10 @@ struct tls_link {
 	mbedtls_ssl_context ssl; /* the first member: callbacks of the library know only this */
 	struct tls_server *server;
 	int fd;
-	bool dead;	    /* the socket failed */
-	bool over;	    /* the conversation is: what still comes is thrown away */
-	struct slice input; /* read from the socket, not yet taken */
+	bool dead;	      /* the socket failed */
+	bool over;	      /* the conversation is: what still comes is thrown away */
+	size_t opening_bytes; /* that the handshake took, as long as it is not over */
+	struct slice input;   /* read from the socket, not yet taken */
 	struct backlog backlog;
 	struct shelf *shelf;	  /* of the thread that it belongs to */
 	struct slice psk;	  /* owned: the identity whose key the peer has */

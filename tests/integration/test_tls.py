@@ -1,5 +1,6 @@
 """TLS: certificates, mutual TLS, pre-shared keys, versions and ciphers; what a reload changes."""
 
+import contextlib
 import os
 import pathlib
 import re
@@ -433,6 +434,32 @@ class Stalled(TlsTest):
         for part in (b"", hello[:1], hello[:100], hello):
             with socket.create_connection(("127.0.0.1", self.tls_port), timeout=10) as plain:
                 plain.sendall(part)
+                while plain.recv(4096):
+                    pass
+        self.secure().ping()
+
+
+class Warned(TlsTest):
+    abstract = False
+
+    @classmethod
+    def keys(cls):
+        return cls.own() + "connect_timeout 120"
+
+    def test_warnings_without_end(self):
+        """Alerts that end nothing are passed over, but no handshake has room for thousands of them (RFC 5246 section 7.2)."""
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        context = self.authority.context()
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
+        sealed = context.wrap_bio(incoming, outgoing, server_hostname="localhost")
+        with self.assertRaises(ssl.SSLWantReadError):
+            sealed.do_handshake()
+        warning = bytes((21, 3, 3, 0, 2, 1, 90))
+        with socket.create_connection(("127.0.0.1", self.tls_port), timeout=20) as plain:
+            plain.sendall(outgoing.read() + 100 * warning)
+            self.assertEqual(plain.recv(4096)[0], 22, "what a server says after the hello of a client")
+            with contextlib.suppress(ConnectionError):  # that is an end as well
+                plain.sendall(30000 * warning)
                 while plain.recv(4096):
                     pass
         self.secure().ping()
