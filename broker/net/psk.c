@@ -85,8 +85,8 @@ static bool nothing_wrong(const struct lines wrong[WRONG_KINDS], struct failure 
 {
 	static const char *const right[WRONG_KINDS] = {
 	    [WRONG_IDENTITY] = "right would be IDENTITY:KEY, the identity text of 1 to 128 bytes",
-	    [WRONG_KEY] = "the key; right would be at most 64 hexadecimal digits, two for each "
-			  "byte (`openssl rand -hex 32` makes 64 of them)",
+	    [WRONG_KEY] = ("the key; right would be at most 64 hexadecimal digits, two for each "
+			   "byte (`openssl rand -hex 32` makes 64 of them)"),
 	    [WRONG_TWICE] = "the identity stands there already; right would be one key for each",
 	};
 	_Static_assert(IDENTITY_MAX == 128 && PSK_KEY_MAX == 32, "as the texts say");
