@@ -5,7 +5,7 @@
  * A publisher that sends a message again is known by its packet identifier; the message
  * then goes
  *	to a subscriber whose delivery is open, with the packet identifier of then and DUP;
- *	also when it has unsubscribed since [MQTT-3.10.4-3];
+ *	also when it has unsubscribed since [MQTT-3.10.4-3], then with RETAIN 0 and no identifiers;
  *	not to one that has had it, whether it said so with PUBREC or PUBCOMP;
  *	not with QoS 0, which is at most once;
  *	as a new delivery to whoever matches and has not begun it.

@@ -58,11 +58,18 @@ static bool could_cause(const struct view *view, const struct oracle_sub *sub)
 	return m->acked_ms == NEVER || sub->sent_ms <= m->acked_ms + MAIL_SLACK_MS;
 }
 
+/* After a death what a subscription asked for that has gone since is not known: delivery.md. */
+static bool asks_no_more(const struct view *view, const struct oracle_sub *sub)
+{
+	return view->world->oracle->death_count > 0 && sub->unsubscribed && view->publish->dup &&
+	       !view->publish->retain;
+}
+
 /* One copy stands for all subscriptions that match; one with the right RETAIN is enough. */
 static bool retain_fits(const struct view *view, const struct oracle_sub *sub)
 {
 	bool published = view->message->retain && sub->rap;
-	return view->publish->retain == published ||
+	return view->publish->retain == published || asks_no_more(view, sub) ||
 	       (view->retained && sub->handling != 2 && sub->group == 0);
 }
 
