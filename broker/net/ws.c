@@ -314,7 +314,8 @@ static ssize_t ws_write(struct stream *stream, const struct slice *slices, size_
 		return flushed;
 	for (fill(&frame, slices, count, 0); frame.len > 0 && !stream->backlog;
 	     fill(&frame, slices, count, taken)) {
-		if (wslay_event_get_close_sent(link->frames))
+		/* No frame comes behind a close frame, the library's or ours (`over`). */
+		if (link->over || wslay_event_get_close_sent(link->frames))
 			return STREAM_GONE;
 		make_head(&frame);
 		if (!send_frame(stream, link, &frame))

@@ -109,6 +109,17 @@ keyfile {key}
             while sender.socket.recv(4096):  # to the end, which does not wait for ours
                 pass
 
+    def test_nothing_comes_behind_the_close_frame(self):
+        """Answers that are made after it (of who is at home on the other worker, or waits for its session to be stored) go nowhere."""
+        ends = (ws.frame(ws.CLOSE, b"\x03\xe8"), ws.frame(ws.BINARY, b"x", reserved=4), ws.frame(ws.TEXT, b"x"),
+                ws.frame(ws.PING, fin=False))
+        for n in range(48):
+            sender = ws.Connection(ws.tcp(self.plain))
+            self.addCleanup(sender.close)
+            said = wire.connect(f"behind-{n}", version=4, clean=False) + wire.subscribe(1, [(f"{n}", 0)] * 256, version=4)
+            sender.socket.sendall(ws.frame(ws.BINARY, said) + ends[n % 4])
+            self.assertIn(sender.close_code_of_broker(), (1000, 1002, 1003))
+
     def browse(self, server, url, version):
         profile = tempfile.mkdtemp(prefix="metrino-browser-")
         self.addCleanup(shutil.rmtree, profile, ignore_errors=True)
