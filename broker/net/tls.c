@@ -172,6 +172,18 @@ static ssize_t receive(int fd, uint8_t *at, size_t room)
 	return errno == EAGAIN || errno == EINTR ? STREAM_AGAIN : STREAM_GONE;
 }
 
+/* The peer said goodbye, or what is no record; the `got` bytes before that were right. */
+static ssize_t end_records(struct stream *stream, struct tls_link *link, int error, size_t got)
+{
+	bool goodbye = error == MBEDTLS_ERR_SSL_PEER_CLOSE_NOTIFY || error == 0;
+	ssize_t end = end_conversation(link);
+
+	stream->done = got > 0 || goodbye;
+	if (got > 0)
+		return (ssize_t)got;
+	return goodbye ? STREAM_END : end;
+}
+
 /* What the sealed bytes hold; all of them are taken. */
 static ssize_t open_records(struct stream *stream, struct tls_link *link, uint8_t *at)
 {
@@ -184,14 +196,9 @@ static ssize_t open_records(struct stream *stream, struct tls_link *link, uint8_
 			got += (size_t)n;
 		else if (n == MBEDTLS_ERR_SSL_WANT_READ)
 			return got > 0 ? (ssize_t)got : STREAM_AGAIN;
-		else if (n == MBEDTLS_ERR_SSL_PEER_CLOSE_NOTIFY || n == 0)
-			break;
 		else
-			return end_conversation(link);
+			return end_records(stream, link, n, got);
 	}
-	link->over = true; /* the peer said goodbye */
-	stream->done = true;
-	return got > 0 ? (ssize_t)got : STREAM_END;
 }
 
 static ssize_t tls_read(struct stream *stream, uint8_t *at, size_t room)

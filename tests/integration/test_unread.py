@@ -1,4 +1,4 @@
-"""Who closes with much unread, so that nothing can be written to it any more, is heard to the end."""
+"""Who closes with much unread, so that nothing can be written to it any more, or goes wrong, is heard to the end."""
 
 import pathlib
 import shutil
@@ -40,6 +40,32 @@ class Unread(OwnBrokerTest):
 
     def dial_sealed(self, port):
         return self.context.wrap_socket(self.dial(port), server_hostname="localhost")
+
+    def test_what_came_before_a_broken_record(self):
+        """Over TLS: it was right, so it counts, although a record with a wrong seal came in the same read."""
+        watcher = self.client()
+        watcher.subscribe([("last", wire.options()), ("will", wire.options())])
+        there = self.dial(self.sealed)
+        self.addCleanup(there.close)
+        came, said = ssl.MemoryBIO(), ssl.MemoryBIO()
+        sealed = self.context.wrap_bio(came, said, server_hostname="localhost")
+        while True:
+            try:
+                sealed.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                there.sendall(said.read())
+                came.write(there.recv(65536))
+        sealed.write(wire.connect(self.name(), version=4, will=wire.Will("will", b"x")))
+        there.sendall(said.read())
+        came.write(there.recv(65536))
+        self.assertEqual(sealed.read(4), b"\x20\x02\0\0")
+        sealed.write(wire.publish("last", version=4) + wire.disconnect(version=4))
+        there.sendall(said.read() + b"\x17\x03\x03\0\x20" + bytes(32))
+        self.assertEqual(watcher.message().topic, "last")
+        while there.recv(4096):  # an alert, and the end
+            pass
+        watcher.silent()
 
     def dial_path(self):
         there = socket.socket(socket.AF_UNIX)
