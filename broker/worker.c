@@ -303,7 +303,7 @@ static void open_parcel(struct worker *worker, const struct parcel *parcel)
 		handle(worker, &(struct event){.type = EVENT_STORED, .batch = parcel->batch});
 		break;
 	case PARCEL_LINK:
-		loop_adopt(&worker->loop, parcel->link);
+		parcels_add(&worker->arriving, *parcel);
 		break;
 	case PARCEL_COMMAND:
 		worker_obey(worker, parcel->command);
@@ -320,7 +320,7 @@ static void open_parcel(struct worker *worker, const struct parcel *parcel)
 
 static uint64_t wait_until(const struct worker *worker)
 {
-	uint64_t until_ms = shard_next_timer(worker->shard);
+	uint64_t until_ms = worker->arriving.count > 0 ? 0 : shard_next_timer(worker->shard);
 
 	if (worker->loop.pressed && until_ms > worker->loop.now.ms + PRESSED_WAIT_MS)
 		until_ms = worker->loop.now.ms + PRESSED_WAIT_MS;
@@ -403,9 +403,26 @@ static bool links_come_first(struct worker *worker, size_t ready)
 	return first;
 }
 
+/* Those that were here before this turn looked at the sockets: what a client has said on a
+ * connection that it closed is read before its next one takes over. */
+static void let_in(struct worker *worker, size_t count)
+{
+	struct parcels *arriving = &worker->arriving;
+
+	for (size_t i = 0; i < count; i++)
+		loop_adopt(&worker->loop, arriving->at[i].link);
+	arriving->count -= count;
+	if (arriving->count > 0)
+		memmove(arriving->at, arriving->at + count,
+			arriving->count * sizeof(*arriving->at));
+	else
+		parcels_clear(arriving);
+}
+
 static void turn(struct worker *worker)
 {
 	uint64_t until_ms = mailbox_sleep(&worker->mailbox) ? wait_until(worker) : 0;
+	size_t arrived = worker->arriving.count;
 
 	atomic_store_explicit(&worker->busy_since_ms, 0, memory_order_relaxed);
 	loop_wait(&worker->loop, until_ms);
@@ -417,6 +434,7 @@ static void turn(struct worker *worker)
 	size_t events = ready + open_mailbox(worker);
 
 	loop_serve(&worker->loop, worker, open_what_waits);
+	let_in(worker, arrived);
 	if (!links_come_first(worker, ready))
 		look_at_clock(worker);
 	finish_turn(worker);
@@ -564,6 +582,9 @@ void worker_finish(struct worker *worker)
 	for (size_t i = 0; i < worker->early.count; i++)
 		discard(worker, &worker->early.at[i]);
 	parcels_finish(&worker->early);
+	for (size_t i = 0; i < worker->arriving.count; i++)
+		discard(worker, &worker->arriving.at[i]);
+	parcels_finish(&worker->arriving);
 	worker_answer_asked(worker);
 	loop_finish(&worker->loop);
 	shard_destroy(worker->shard);

@@ -73,12 +73,13 @@ struct worker {
 	struct jobs *jobs;	     /* NULL for none */
 	struct desk *desk;	     /* NULL: nobody answers requests */
 	struct route_thread *routes; /* NULL before the start, or when nothing is recorded */
-	struct census *asked; /* of COMMAND_ROUTES, until the end of the turn; NULL for none */
-	struct parcels early; /* batches from before the start */
-	struct tray *trays;   /* by party */
-	bool *pressed;	      /* by party: WORKER_MAIL_MAX waits there */
-	uint64_t load;	      /* events since memory was last given back */
-	uint64_t period_load; /* of those, since period_ms */
+	struct census *asked;	 /* of COMMAND_ROUTES, until the end of the turn; NULL for none */
+	struct parcels early;	 /* batches from before the start */
+	struct parcels arriving; /* links that come in at the end of the next turn */
+	struct tray *trays;	 /* by party */
+	bool *pressed;		 /* by party: WORKER_MAIL_MAX waits there */
+	uint64_t load;		 /* events since memory was last given back */
+	uint64_t period_load;	 /* of those, since period_ms */
 	uint64_t period_ms;
 	uint32_t late_turns; /* in a row, in which timers were due and links came first */
 	bool stopping;
