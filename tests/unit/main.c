@@ -24,9 +24,14 @@ static const struct suite_row rows[] = {
 
 #define ROWS (sizeof(rows) / sizeof(rows[0]))
 
+/* Seconds for a test that has no limit of its own: one that hangs is found, one that a sanitizer
+ * and a busy machine make slow is not. */
+#define TIMEOUT_S "60"
+
 int main(int argc, char **argv)
 {
 	const char *only = argc > 1 ? argv[1] : NULL;
+	setenv("CK_DEFAULT_TIMEOUT", TIMEOUT_S, 0); /* tcase_create() looks for it */
 	SRunner *runner = srunner_create(NULL);
 	size_t added = 0;
 	int failed;
