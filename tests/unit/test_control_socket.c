@@ -309,6 +309,7 @@ Suite *control_socket_suite(void)
 	tcase_add_loop_test(tests, uses_are_recorded, 0, 2);
 	tcase_add_test(tests, file_is_ours_alone_and_goes);
 	tcase_add_test(tests, path_too_long);
+	tcase_set_timeout(tests, 4);
 	tcase_add_test(tests, ends_though_somebody_waits);
 	tcase_add_test(tests, census_without_answer);
 	suite_add_tcase(suite, tests);
