@@ -113,14 +113,12 @@ static const struct {
      "would be a listener for each"},
     {"use_subject_as_username", wants_subject, HAS_NO_TLS_BEFORE,
      "and `enable_proxy_protocol 2`: the load balancer's header tells no more than the Common "
-     "Name; "
-     "right would be use_identity_as_username"},
+     "Name; right would be use_identity_as_username"},
     {"unix_uid_identity", wants_uid, HAS_NO_PROXY,
      "and enable_proxy_protocol: the user who connects is that of the load balancer; right would "
-     "be "
-     "one of the two"},
+     "be one of the two"},
     {"unix_uid_identity", wants_uid, HAS_PATH,
-     "is for Unix sockets; right would be `listener 0 /PATH`"},
+     "is for Unix sockets; right would be `listener 0 PATH`"},
     {"unix_uid_identity", wants_uid, HAS_NO_TLS,
      "and TLS are two ways to know a client; right would be one of the two"},
     {"proxy_protocol_from", NULL, HAS_PORT,
