@@ -84,6 +84,7 @@ static uint8_t *reserve(struct shard *shard, enum bundle_kind kind, party_id to,
 	uint8_t *at = mail->bundle + mail->bundle_len;
 	mail->bundle_len += n;
 	mail->count++;
+	mail->sent_ms = shard->now.ms;
 	return at;
 }
 

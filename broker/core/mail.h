@@ -71,6 +71,7 @@ struct mail {
 	bool online;  /* of the member */
 	bool awaited; /* likewise: not connected, and counts as that (restart_grace) */
 	uint32_t realm;
+	uint64_t sent_ms; /* by the clock of `from`, at the last that was put in */
 	uint64_t ticket;
 	struct share_member member;
 	struct message *message;   /* owns one reference; NULL for none */

@@ -39,6 +39,7 @@ struct effect *shard_effect(struct shard *shard, enum effect_type type, uint32_t
 
 void shard_post(struct shard *shard, struct mail *mail)
 {
+	mail->sent_ms = shard->now.ms;
 	if (mail->to != shard->party) {
 		if (mail->bundle == NULL)
 			bundle_seal(&shard->bundles, mail->to);
@@ -293,6 +294,7 @@ static void handle_mail(struct shard *shard, struct mail *mail)
 
 static void on_mail(struct shard *shard, const struct event *event)
 {
+	shard->now = moment_not_before(shard->now, event->mail->sent_ms);
 	handle_mail(shard, event->mail);
 }
 
@@ -464,7 +466,7 @@ void shard_handle(struct shard *shard, struct moment now, const struct event *ev
 	    [EVENT_RESTORE_SUBSCRIPTION] = on_restore_subscription,
 	    [EVENT_RESTORE_STEP] = on_restore_step,
 	};
-	shard->now = now;
+	shard->now = moment_not_before(now, shard->now.ms);
 	bundles_event(&shard->bundles);
 	delivery_log_clock(shard);
 	if (shard->drained_count > 0)
@@ -554,7 +556,7 @@ void shard_soon(struct shard *shard, struct client *client)
 bool shard_written(struct shard *shard, struct moment now, uint32_t link, size_t n)
 {
 	struct client *client = client_of_link(shard, link);
-	shard->now = now;
+	shard->now = moment_not_before(now, shard->now.ms);
 	if (client == NULL)
 		return true;
 	COUNT_N(shard, BYTES_SENT, n);

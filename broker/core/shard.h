@@ -48,6 +48,13 @@ struct moment {
 	uint64_t wall_s; /* seconds since 1970 */
 };
 
+static inline struct moment moment_not_before(struct moment moment, uint64_t ms)
+{
+	if (moment.ms < ms)
+		moment.ms = ms;
+	return moment;
+}
+
 enum event_type {
 	EVENT_LINK_OPEN,     /* link, listener; opened_ms is when it was accepted */
 	EVENT_LINK_BYTES,    /* link, bytes (borrowed for the call): what one read gave; identity */
@@ -151,6 +158,11 @@ struct shard *shard_create(const struct shard_setup *setup, struct moment now);
 /* Frees everything; effects not carried out are freed with it. */
 void shard_destroy(struct shard *shard);
 
+/*
+ * The shell looks at the clock once a turn, and within the turn mail may come from a shard that
+ * looked later: then it is as late as that here, too, and stays so.  Else a message had more time
+ * left on arrival than it was published with. [MQTT-3.3.2-6]
+ */
 void shard_handle(struct shard *shard, struct moment now, const struct event *event);
 
 /* The turn is over: its effects; valid until the next call on this shard. */

@@ -12,9 +12,23 @@ static enum auth_verdict check(struct auth *auth, const struct auth_request *req
 
 /* ---- turns ---- */
 
-static void handle(struct world *world, uint16_t shard, struct event event)
+/* A loop looks at the clock once a turn: a little later that is the past, and each shard has its
+ * own.  Where a timer is due it has looked just now. */
+static struct moment seen_moment(const struct world *world, struct sim_shard *shard,
+				 enum event_type type)
 {
-	shard_handle(world->shards[shard].core, world_moment(world), &event);
+	uint64_t behind_ms = type == EVENT_TIMERS ? 0 : world->order % WORLD_CLOCK_BEHIND_MS;
+	struct moment moment = world_moment(world);
+	if (shard->clock_ms + behind_ms < moment.ms)
+		shard->clock_ms = moment.ms - behind_ms;
+	moment.ms = shard->clock_ms;
+	return moment;
+}
+
+static void handle(struct world *world, uint16_t index, struct event event)
+{
+	struct sim_shard *shard = &world->shards[index];
+	shard_handle(shard->core, seen_moment(world, shard, event.type), &event);
 }
 
 static void handle_item(struct world *world, uint16_t shard, const struct inbox_item *item)

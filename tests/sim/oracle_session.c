@@ -126,7 +126,7 @@ static void check_will(struct world *world, const struct oracle_will *will)
 			    will->message->number, will->client);
 	if (got->live == 0)
 		return;
-	if (got->first_ms < will->due_min_ms)
+	if (got->first_ms + WORLD_CLOCK_BEHIND_MS < will->due_min_ms)
 		world_fault(world, "will-early", "will m%08x came at %llu, due at %llu",
 			    will->message->number, (unsigned long long)got->first_ms,
 			    (unsigned long long)will->due_min_ms);

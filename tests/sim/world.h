@@ -31,6 +31,7 @@
 #define WORLD_LINKS_AT_A_SHARD 128
 #define WORLD_TRACE_LINES      120
 #define WORLD_WALL_S	       1700000000u
+#define WORLD_CLOCK_BEHIND_MS  8 /* less than that is a shard's clock behind the world's */
 #define NEVER		       UINT64_MAX
 
 struct device;
@@ -80,6 +81,7 @@ struct sim_shard {
 	struct link *links[WORLD_LINKS_AT_A_SHARD]; /* by link number */
 	uint64_t turn_ms;			    /* when the next turn is due, NEVER for none */
 	uint64_t timer_ms; /* when to look at the shard's timers, likewise */
+	uint64_t clock_ms; /* what it has seen on the clock last */
 };
 
 struct disk {

@@ -1,5 +1,5 @@
 /* Sessions and a clock that was set back while there was no broker: what is restored ages all the
- * same. */
+ * same.  And shards of which one has looked at the clock later than the other. */
 #include "tests/unit/shard_bench.h"
 
 #define V5 MQTT_VERSION_5_0
@@ -150,6 +150,46 @@ START_TEST(less_is_known_than_the_clock_says)
 }
 END_TEST
 
+/* No PUBLISH says more than was said to us, and nothing wraps, wherever the message was: in a
+ * bundle, in mail of its own, kept as a retained one, in a queue. [MQTT-3.3.2-6] */
+START_TEST(expiry_does_not_grow_on_the_way)
+{
+	static char large[2000];
+	struct mqtt_connect connect;
+	struct peer *from, *to, *late;
+
+	memset(large, 'x', sizeof(large) - 1);
+	bench_begin(&bench, 2);
+	connect = connect_of(V5, bench_name(&bench, 1, "from"), true);
+	from = come_up(&bench, 1, &connect, false);
+	connect = connect_of(V5, bench_name(&bench, 0, "to"), true);
+	mqtt_set(&connect.properties, MQTT_PROPERTY_RECEIVE_MAXIMUM);
+	connect.properties.receive_maximum = 1;
+	to = come_up(&bench, 0, &connect, false);
+	subscribe(to, "t/#", 1);
+	const char *kept = bench_name(&bench, 0, "kept/");
+	bench.hold_mail = true;
+	bench.now.ms += 7; /* for who publishes; the others look later */
+	peer_publish(from, QOS(1), 1, "t/small", "02 0000000A", "x");
+	peer_publish(from, 0, 0, "t/ever", "02 FFFFFFFF", "x");
+	peer_publish(from, 0, 0, "t/large", "02 0000000A", large);
+	peer_publish(from, QOS(1), 2, "t/queued", "02 FFFFFFFF", "x");
+	peer_publish(from, RETAIN, 0, kept, "02 FFFFFFFF", "x");
+	bench.now.ms -= 7;
+	bench.hold_mail = false;
+	bench_settle(&bench);
+	expect_publish(to, QOS(1), 1, "t/small", "02 0000000A", "x");
+	expect_publish(to, 0, 0, "t/ever", "02 FFFFFFFF", "x");
+	expect_publish(to, 0, 0, "t/large", "02 0000000A", large);
+	peer_send(to, 0x40, "0001");
+	expect_publish(to, QOS(1), 2, "t/queued", "02 FFFFFFFF", "x");
+	late = new_peer(&bench, V5, "late");
+	subscribe(late, kept, 0);
+	expect_publish(late, RETAIN, 0, kept, "02 FFFFFFFF", "x");
+	bench_finish(&bench);
+}
+END_TEST
+
 Suite *shard_clock_suite(void);
 Suite *shard_clock_suite(void)
 {
@@ -158,7 +198,8 @@ Suite *shard_clock_suite(void)
 				gone_since_the_clock_went_back,
 				new_since_the_clock_went_back,
 				gone_tomorrow,
-				less_is_known_than_the_clock_says};
+				less_is_known_than_the_clock_says,
+				expiry_does_not_grow_on_the_way};
 
 	return suite_of("shard_clock", tests, COUNT_OF(tests));
 }
