@@ -84,9 +84,9 @@ static struct refusal check(const struct shard *shard, const struct client *clie
 	    connect->properties.authentication_method.len == 0)
 		return (struct refusal){MQTT_BAD_AUTHENTICATION_METHOD,
 					"the authentication method has no name"};
-	/* The method proves a name of its own, which has to be the one that is the identifier. */
-	if (mqtt_has(&connect->properties, MQTT_PROPERTY_AUTHENTICATION_METHOD) &&
-	    listener->use_user_name_as_client_id && !connect->has_user_name && !shard->identity)
+	/* As mosquitto answers it. Who has an authentication method gives its name here as well:
+	 * what it proves later has to be that one. */
+	if (listener->use_user_name_as_client_id && id.len == 0)
 		return (struct refusal){
 		    MQTT_NOT_AUTHORIZED,
 		    "the user name is the client identifier here: it is needed"};
@@ -410,6 +410,7 @@ static void remember_for_refusal(struct client *client, const struct mqtt_proper
 				      p->request_problem_information != 0;
 }
 
+/* By use_username_as_clientid nothing but a name counts; without one it is empty. */
 static struct slice id_of(const struct shard *shard, const struct client *client,
 			  const struct mqtt_connect *connect)
 {
@@ -417,7 +418,7 @@ static struct slice id_of(const struct shard *shard, const struct client *client
 		return connect->client_id;
 	if (shard->identity)
 		return shard->identity->name;
-	return connect->has_user_name ? connect->user_name : connect->client_id;
+	return connect->user_name; /* empty where there is none */
 }
 
 void on_connect(struct shard *shard, struct client *client, struct slice packet, struct slice body)

@@ -342,7 +342,10 @@ START_TEST(the_user_name_as_identifier)
 	peer = peer_open(&bench, 0, V5);
 	peer_connect(peer, &connect);
 	expect_connack(peer, MQTT_NOT_AUTHORIZED);
-	connect.has_user_name = true;
+	connect.has_user_name = true; /* of no byte */
+	peer = peer_open(&bench, 0, V5);
+	peer_connect(peer, &connect);
+	expect_connack(peer, MQTT_NOT_AUTHORIZED);
 	connect.user_name = slice_text("b");
 	peer = peer_open(&bench, 0, V5);
 	peer_connect(peer, &connect);

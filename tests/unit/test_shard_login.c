@@ -100,6 +100,57 @@ START_TEST(proved_name_as_client_id)
 }
 END_TEST
 
+/* Where the user name is the client identifier nobody comes in without one: neither absent, nor
+ * empty, nor for an authentication method to prove later; and whatever identifier they give. */
+START_TEST(nobody_without_a_name)
+{
+	static const struct {
+		enum mqtt_version version;
+		uint8_t answer;
+	} versions[] = {{MQTT_VERSION_3_1, 0x05},
+			{MQTT_VERSION_3_1_1, 0x05},
+			{MQTT_VERSION_5_0, MQTT_NOT_AUTHORIZED}};
+	static const char *const ids[] = {"a", ""};
+
+	bench_begin(&bench, 1);
+	bench.listener.use_user_name_as_client_id = true;
+	for (size_t i = 0; i < COUNT_OF(versions) * COUNT_OF(ids) * 2; i++) {
+		enum mqtt_version version = versions[i / 4].version;
+		struct mqtt_connect connect = connect_of(version, ids[i / 2 % 2], true);
+		struct peer *peer = peer_open(&bench, 0, version);
+
+		connect.has_user_name = i % 2 != 0; /* of no byte */
+		peer_connect(peer, &connect);
+		expect_connack(peer, versions[i / 4].answer);
+	}
+	ck_assert_uint_eq(counted(&bench, CONNECTS), 0);
+	bench_finish(&bench);
+}
+END_TEST
+
+/* What the client gives as its identifier does not count beside the name: the next one takes
+ * over. */
+START_TEST(name_as_client_id)
+{
+	struct mqtt_connect connect = connect_of(MQTT_VERSION_5_0, "a", true);
+	struct peer *first, *second;
+
+	bench_begin(&bench, 1);
+	bench.listener.use_user_name_as_client_id = true;
+	connect.has_user_name = true;
+	connect.user_name = SLICE_LITERAL("device 7");
+	first = peer_open(&bench, 0, MQTT_VERSION_5_0);
+	peer_connect(first, &connect);
+	expect_connack(first, MQTT_SUCCESS);
+	connect.client_id = SLICE_LITERAL("");
+	second = peer_open(&bench, 0, MQTT_VERSION_5_0);
+	peer_connect(second, &connect);
+	expect_connack(second, MQTT_SUCCESS);
+	expect_end(first, MQTT_SESSION_TAKEN_OVER);
+	bench_finish(&bench);
+}
+END_TEST
+
 /* What let a client in is revoked: it is told, and its session stays. */
 START_TEST(expelled)
 {
@@ -251,9 +302,10 @@ END_TEST
 Suite *shard_login_suite(void)
 {
 	const TTest *tests[] = {
-	    refused_by_auth, proved_by_the_transport, proved_name_as_client_id,
-	    expelled,	     waits_for_auth,	      pipelined_behind_connect,
-	    moves_home,	     move_keeps_the_deadline,
+	    refused_by_auth,	     proved_by_the_transport,  proved_name_as_client_id,
+	    nobody_without_a_name,   name_as_client_id,	       expelled,
+	    waits_for_auth,	     pipelined_behind_connect, moves_home,
+	    move_keeps_the_deadline,
 	};
 
 	return suite_of("shard_login", tests, COUNT_OF(tests));
