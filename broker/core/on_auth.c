@@ -303,6 +303,15 @@ static void reauthenticated(struct shard *shard, struct client *client, struct s
 		end_exchange(shard, client->authentication);
 }
 
+/*
+ * The door answers with codes of CONNACK, of which not all may stand in a DISCONNECT: 0x8A and 0x86
+ * may not.  Then it says what they come to. [MQTT-3.14.2-1]
+ */
+static enum mqtt_reason reason_again(enum mqtt_reason reason)
+{
+	return mqtt_reason_allowed((uint8_t)reason, MQTT_DISCONNECT) ? reason : MQTT_NOT_AUTHORIZED;
+}
+
 void on_auth(struct shard *shard, struct client *client, struct slice body)
 {
 	struct mqtt_auth packet;
@@ -328,7 +337,7 @@ void on_auth(struct shard *shard, struct client *client, struct slice body)
 			client_fail(shard, client, MQTT_PACKET_TOO_LARGE, NULL);
 		return;
 	default: /* [MQTT-4.12.1-2] */
-		client_fail(shard, client, answer.reason, answer.text);
+		client_fail(shard, client, reason_again(answer.reason), answer.text);
 		return;
 	}
 }

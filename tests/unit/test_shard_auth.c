@@ -17,6 +17,7 @@ static struct bench_grant grants[2];
 static unsigned grants_given;
 static int exchanges;		       /* that are not ended */
 static const struct auth_grant *again; /* whom the last question has to be */
+static enum mqtt_reason barred;	       /* nobody begins: why not; MQTT_SUCCESS: all may */
 
 static enum auth_verdict check(struct auth *auth, const struct auth_request *request,
 			       struct auth_answer *answer)
@@ -27,6 +28,9 @@ static enum auth_verdict check(struct auth *auth, const struct auth_request *req
 
 	(void)auth;
 	again = request->grant;
+	answer->reason = barred;
+	if (barred && exchange == NULL)
+		return AUTH_REFUSE;
 	if (request->method.len == 0)
 		return AUTH_ALLOW;
 	answer->reason = MQTT_BAD_AUTHENTICATION_METHOD;
@@ -62,6 +66,7 @@ static void end_exchange(struct auth *auth, struct auth_exchange *exchange)
 static void begin(bool durable)
 {
 	exchanges = 0;
+	barred = MQTT_SUCCESS;
 	bench_init(&bench, 2);
 	bench.auth.check = check;
 	bench.auth.end_exchange = end_exchange;
@@ -331,6 +336,37 @@ START_TEST(again_and_refused)
 }
 END_TEST
 
+/* [MQTT-3.14.2-1] [MQTT-4.12.1-2]: who is banned meanwhile hears it in CONNACK only; what may stand
+ * in DISCONNECT, too, stands there. */
+START_TEST(again_and_barred)
+{
+	static const struct {
+		enum mqtt_reason barred;
+		uint8_t reason;
+	} cases[] = {
+	    {MQTT_BANNED, 0x87},
+	    {MQTT_BAD_USER_NAME_OR_PASSWORD, 0x87},
+	    {MQTT_QUOTA_EXCEEDED, 0x97},
+	    {MQTT_SERVER_BUSY, 0x89},
+	};
+	struct mqtt_connect connect = opening("b", "count", "a");
+
+	begin(false);
+	for (size_t i = 0; i < COUNT_OF(cases); i++) {
+		struct peer *peer = in("a");
+
+		barred = cases[i].barred;
+		auth(peer, 0x19, 'a');
+		peer_expect_end(peer, cases[i].reason, (int)i);
+		peer = peer_open(&bench, 0, V5);
+		peer_connect(peer, &connect);
+		peer_expect_connack(peer, (uint8_t)barred, (int)i);
+		barred = MQTT_SUCCESS;
+	}
+	finish();
+}
+END_TEST
+
 /* A method proves a name, which has to be the client identifier where the listener says so. */
 START_TEST(the_user_name_as_identifier)
 {
@@ -363,6 +399,7 @@ Suite *shard_auth_suite(void)
 				      a_challenge_that_is_too_large,
 				      once_more,
 				      again_and_refused,
+				      again_and_barred,
 				      the_user_name_as_identifier};
 
 	return suite_of("shard_auth", tests, COUNT_OF(tests));
