@@ -236,6 +236,15 @@ static void tell_connection(uint32_t number, const struct sockaddr *peer)
 			   log_address(peer, address));
 }
 
+/* Who serves has to be able to connect, too, and to take it away at the end; one of systemd's has
+ * the owner that its unit names. */
+static bool hand_over_socket(const struct household *house, const struct listener *listener,
+			     struct failure *failure)
+{
+	return !house->user || !listener->path ||
+	       privileges_hand_over_socket(listener->path, house->user, failure);
+}
+
 static bool open_one(struct household *house, size_t i, struct inherited *inherited,
 		     struct failure *failure)
 {
@@ -257,7 +266,7 @@ static bool open_one(struct household *house, size_t i, struct inherited *inheri
 	atomic_init(&listener->tells, house->config->core.connection_messages);
 	if (listener_open(listener, &place, house->config->workers, failure)) {
 		tell_listener(house->config, listener, from->settings.allow_anonymous);
-		return true;
+		return hand_over_socket(house, listener, failure);
 	}
 	if (!listener->absent || !may_be_absent(house->config, i))
 		return false;

@@ -193,6 +193,30 @@ bool privileges_hand_over_file(const char *path, const char *user, struct failur
 	return given;
 }
 
+/* What has the name is looked at and given in one: the folder may be the user's, who could put
+ * something else of root's there. */
+bool privileges_hand_over_socket(const char *path, const char *user, struct failure *failure)
+{
+	struct passwd found;
+	struct stat status;
+	char buffer[4096];
+	if (!find_user(user, &found, buffer, sizeof(buffer), failure))
+		return false;
+	const int fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	bool given = fd >= 0 && fstat(fd, &status) == 0;
+	if (given && (!S_ISSOCK(status.st_mode) || status.st_nlink != 1)) {
+		given = false;
+		errno = EEXIST;
+	}
+	given = given && fchownat(fd, "", found.pw_uid, found.pw_gid, AT_EMPTY_PATH) == 0;
+	if (!given)
+		failure_set(failure, "the socket \"%s\" cannot be given to user %s: %s", path, user,
+			    strerror(errno));
+	if (fd >= 0)
+		close(fd);
+	return given;
+}
+
 /* The most that a kernel may know of; beyond those that it does know prctl() fails. */
 #define CAPABILITIES_MAX 64
 

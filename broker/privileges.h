@@ -47,6 +47,9 @@ bool privileges_hand_over_directory(int directory, const char *user, struct fail
 /* Likewise a file that root has, so that it can be opened again; what is none is left alone. */
 bool privileges_hand_over_file(const char *path, const char *user, struct failure *failure);
 
+/* Likewise a Unix socket that was just made; false for anything else that has its name. */
+bool privileges_hand_over_socket(const char *path, const char *user, struct failure *failure);
+
 /*
  * Becomes that user and its groups for good, and proves that there is no way
  * back.  Not root, or NULL: does nothing, as in mosquitto.

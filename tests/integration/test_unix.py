@@ -1,6 +1,7 @@
 """Unix sockets: clients on this machine, known by their user if that is asked for; sockets that systemd opened."""
 
 import os
+import shutil
 import signal
 import socket
 import stat
@@ -8,7 +9,7 @@ import subprocess
 import sys
 import unittest
 
-from harness import MosquittoSub, OwnBrokerTest, eventually, mosquitto_pub, own_only
+from harness import BROKER_USER, MosquittoSub, OwnBrokerTest, eventually, mosquitto_pub, own_only
 import wire
 
 AS_USER = """
@@ -174,6 +175,28 @@ class UnixSocket(OwnBrokerTest):
                                   timeout=20, check=False)
             self.assertEqual(done.stdout.decode(), answer, done.stderr.decode()[-500:])
         second.ping()
+
+    @own_only("of the user that it becomes")
+    @unittest.skipIf(BROKER_USER is None, "not possible here: only root can become another user")
+    def test_whose_it_is(self):
+        """Root's broker serves as another user: its socket is that user's, who may connect and take it away, in a
+        folder like /tmp, too."""
+        folder = self.broker.root.with_suffix(".sticky")
+        folder.mkdir()
+        self.addCleanup(shutil.rmtree, folder)
+        folder.chmod(0o1777)
+        self.path = folder / "mqtt.sock"
+        self.broker.config = f"listener 0 {self.path}\n"
+        for end in (self.broker.kill, self.broker.stop):
+            self.broker.start()
+            there = self.path.stat()
+            self.assertEqual((there.st_uid, there.st_gid), (BROKER_USER, BROKER_USER))
+            hello = wire.connect("a", version=4).hex()
+            done = subprocess.run([sys.executable, "-c", AS_USER, str(self.path), str(BROKER_USER), hello],
+                                  capture_output=True, timeout=20, check=False)
+            self.assertEqual(done.stdout.decode(), "20020000", done.stderr.decode()[-500:])
+            end()
+        self.assertFalse(self.path.exists())
 
     @own_only("it opens its own")
     def test_socket_of_systemd(self):

@@ -122,6 +122,47 @@ START_TEST(test_hand_over)
 }
 END_TEST
 
+static void make_socket(const char *path)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	const int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	ck_assert_uint_lt(strlen(path), sizeof(address.sun_path));
+	memcpy(address.sun_path, path, strlen(path));
+	ck_assert_int_eq(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	close(fd);
+}
+
+/* A socket; and nothing that somebody put in its place, where the folder allows it. */
+START_TEST(test_hand_over_socket)
+{
+	struct failure failure;
+	char path[160];
+	const struct passwd *nobody = getpwnam("nobody");
+	if (geteuid() != 0 || !nobody)
+		return;
+	make_socket(in_directory("socket"));
+	make_socket(in_directory("another"));
+	snprintf(path, sizeof(path), "%s/link", directory);
+	ck_assert_int_eq(symlink(in_directory("another"), path), 0);
+	close(open(in_directory("file"), O_WRONLY | O_CREAT, 0600));
+	ck_assert_msg(privileges_hand_over_socket(in_directory("socket"), "nobody", &failure), "%s",
+		      failure.text);
+	ck_assert_uint_eq(owner_of("socket"), nobody->pw_uid);
+	static const char *const others[] = {"link", "file", "not there"};
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+		ck_assert(
+		    !privileges_hand_over_socket(in_directory(others[i]), "nobody", &failure));
+		ck_assert_ptr_nonnull(strstr(failure.text, "cannot be given to user nobody"));
+	}
+	snprintf(path, sizeof(path), "%s/twice", directory);
+	ck_assert_int_eq(linkat(AT_FDCWD, in_directory("another"), AT_FDCWD, path, 0), 0);
+	ck_assert(!privileges_hand_over_socket(path, "nobody", &failure));
+	ck_assert_uint_eq(owner_of("link"), 0);
+	ck_assert_uint_eq(owner_of("file"), 0);
+	ck_assert_uint_eq(owner_of("another"), 0);
+}
+END_TEST
+
 START_TEST(test_choose_user)
 {
 	struct failure failure;
@@ -354,6 +395,7 @@ Suite *privileges_suite(void)
 	tcase_add_test(process, test_no_dumps);
 	tcase_add_test(process, test_make_directory);
 	tcase_add_test(process, test_hand_over);
+	tcase_add_test(process, test_hand_over_socket);
 	tcase_add_test(process, test_choose_user);
 	tcase_add_test(process, test_no_capabilities);
 	tcase_add_test(process, test_become);
