@@ -41,19 +41,29 @@ static int digit_of(uint8_t byte)
 	return letter >= 'a' && letter <= 'f' ? letter - 'a' + 10 : -1;
 }
 
+/*
+ * An odd number of digits mosquitto takes for a number, after any bytes of 0: 12345 has the bytes
+ * 01 23 45, and 00123 has 00 01 23; a 0 in front of an even number of digits is none.
+ */
+static bool begins_with_one_digit(struct slice text)
+{
+	return text.len % 2 != 0 && (text.len == 1 || memcmp(text.at, "00", 2) != 0);
+}
+
 static bool read_key(struct slice text, struct psk *psk)
 {
-	if (text.len % 2 != 0 || text.len == 0 || text.len / 2 > PSK_KEY_MAX)
-		return false;
-	for (size_t i = 0; i < text.len; i += 2) {
-		int high = digit_of(text.at[i]);
-		int low = digit_of(text.at[i + 1]);
+	while (text.len > 0) {
+		const bool one = begins_with_one_digit(text);
+		int high = one ? 0 : digit_of(text.at[0]);
+		int low = digit_of(text.at[!one]);
 
-		if (high < 0 || low < 0)
+		if (high < 0 || low < 0 || psk->key_len == PSK_KEY_MAX)
 			return false;
-		psk->key[psk->key_len++] = (uint8_t)(high << 4 | low);
+		if (!one || low > 0)
+			psk->key[psk->key_len++] = (uint8_t)(high << 4 | low);
+		text = slice_after(text, one ? 1 : 2);
 	}
-	return true;
+	return psk->key_len > 0;
 }
 
 /* ---- what is wrong */

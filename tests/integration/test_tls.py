@@ -381,7 +381,7 @@ class SharedKeys(TlsTest):
     @classmethod
     def keys(cls):
         cls.file = cls.home / "keys"
-        cls.file.write_text("# comment\ndevice-1:0123456789abcdef0123456789ABCDEF\r\ndevice-2:" + "5a" * 32 + "\nweak:1234\n")
+        cls.file.write_text("# comment\ndevice-1:0123456789abcdef0123456789ABCDEF\r\ndevice-2:" + "5a" * 32 + "\nweak:12345\n")
         return (f"psk_hint anything\npsk_file {cls.file}\nuse_identity_as_username true\nlistener_allow_anonymous false\n"
                 "use_username_as_clientid true\n")
 
@@ -390,7 +390,7 @@ class SharedKeys(TlsTest):
                                "-t", "t", "-m", "x", "-q", "1"], capture_output=True, timeout=20, check=False)
 
     def test_right_keys(self):
-        for identity, key in (("device-1", "0123456789abcdef0123456789abcdef"), ("device-2", "5a" * 32), ("weak", "1234")):
+        for identity, key in (("device-1", "0123456789abcdef0123456789abcdef"), ("device-2", "5a" * 32), ("weak", "12345"), ("weak", "012345")):
             done = self.pub(identity, key)
             self.assertEqual(done.returncode, 0, done.stderr)
 

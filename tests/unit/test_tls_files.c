@@ -113,6 +113,42 @@ START_TEST(psk_lines)
 }
 END_TEST
 
+/* As mosquitto reads them; the first is in the example that Debian ships. */
+static const struct {
+	const char *digits;
+	size_t len;
+	uint8_t key[PSK_KEY_MAX];
+} odd_keys[] = {
+    {"12345", 3, {0x01, 0x23, 0x45}},
+    {"01234", 2, {0x12, 0x34}},
+    {"00123", 3, {0x00, 0x01, 0x23}},
+    {"0001234", 3, {0x00, 0x12, 0x34}},
+    {"1", 1, {0x01}},
+    {"001", 2, {0x00, 0x01}},
+    {"000", 1, {0x00}},
+    {"fFf", 2, {0x0f, 0xff}},
+    {"5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5",
+     32,
+     {0x05, 0xa5, 0xa5, 0xa5, 0xa5, 0xa5, 0xa5, 0xa5, 0xa5, 0xa5, 0xa5,
+      0xa5, 0xa5, 0xa5, 0xa5, 0xa5, 0xa5, 0xa5, 0xa5, 0xa5, 0xa5, 0xa5,
+      0xa5, 0xa5, 0xa5, 0xa5, 0xa5, 0xa5, 0xa5, 0xa5, 0xa5, 0xa5}},
+};
+
+START_TEST(psk_keys_of_odd_digits)
+{
+	char line[2 * PSK_KEY_MAX + 3];
+	const int len = snprintf(line, sizeof(line), "a:%s", odd_keys[_i].digits);
+	struct psk_table *table = psk_read(slice_of(line, (size_t)len), &failure);
+
+	ck_assert_msg(table, "%s", failure.text);
+	const struct psk *psk = psk_find(table, SLICE_LITERAL("a"));
+
+	ck_assert_uint_eq(psk->key_len, odd_keys[_i].len);
+	ck_assert_mem_eq(psk->key, odd_keys[_i].key, psk->key_len);
+	psk_destroy(table);
+}
+END_TEST
+
 static const char *const wrong_keys[] = {
     "",
     "# nothing\n",
@@ -121,8 +157,11 @@ static const char *const wrong_keys[] = {
     "a:\n",
     "a:0\n",
     "a:0g\n",
+    "a:g\n",
+    "a:00g\n",
     "a:00 ff\n",
     "a:000102030405060708090a0b0c0d0e0f000102030405060708090a0b0c0d0e0f00\n", /* 33 bytes */
+    "a:1000102030405060708090a0b0c0d0e0f000102030405060708090a0b0c0d0e0f\n",
     "a:00\na:01\n",
     "\xff:00\n",
     "a\x01:00\n",
@@ -219,6 +258,7 @@ Suite *tls_files_suite(void)
 	tcase_add_loop_test(files, ciphers_as_written, 0, ROWS(lists));
 	tcase_add_loop_test(files, ciphers_that_are_none, 0, ROWS(wrong_lists));
 	tcase_add_test(files, psk_lines);
+	tcase_add_loop_test(files, psk_keys_of_odd_digits, 0, ROWS(odd_keys));
 	tcase_add_loop_test(files, psk_lines_that_are_wrong, 0, ROWS(wrong_keys));
 	tcase_add_test(files, psk_lines_are_all_named);
 	tcase_add_test(files, whole_files);
