@@ -75,11 +75,9 @@ void publish_retained(struct shard *shard, struct publication *publication)
 	}
 	bool clears = publication_clears(publication); /* no memory is too short for that */
 	struct message *message = clears ? NULL : publication_message(shard, publication);
-	if (message == NULL && !clears)
-		return;
 	bundles_note(&shard->bundles, home);
 	struct mail *mail =
-	    mail_create(MAIL_RETAIN, shard->party, home, clears ? publication->topic : SLICE_NONE);
+	    mail_create(MAIL_RETAIN, shard->party, home, message ? SLICE_NONE : publication->topic);
 	mail->realm = publication->realm;
 	mail->message = message ? message_share(message) : NULL;
 	mail->ticket = owner;

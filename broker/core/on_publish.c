@@ -174,6 +174,20 @@ static bool memory_allows(struct shard *shard, struct publication *publication)
 	return purse_allows(&shard->purse, cost);
 }
 
+/*
+ * It goes nowhere, for want of room.  Of QoS 0 nobody is told, nor sends it again: what was
+ * retained before it goes all the same. [MQTT3-3.3.1-7]
+ */
+static void drop(struct shard *shard, const struct publication *publication)
+{
+	struct publication clearing = {.realm = publication->realm,
+				       .retain = true,
+				       .publisher = publication->publisher,
+				       .topic = publication->topic};
+	if (publication->retain && publication->qos == 0 && !is_dollar(publication->topic))
+		publish_retained(shard, &clearing);
+}
+
 enum mqtt_reason publish_take_over(struct shard *shard, bool can_tell,
 				   struct publication *publication)
 {
@@ -187,6 +201,7 @@ enum mqtt_reason publish_take_over(struct shard *shard, bool can_tell,
 	}
 	if (!memory_allows(shard, publication)) {
 		COUNT(shard, DROPPED_MEMORY);
+		drop(shard, publication);
 		return MQTT_QUOTA_EXCEEDED;
 	}
 	bool matched = publish(shard, publication);
@@ -357,6 +372,7 @@ static void refuse(struct shard *shard, struct client *client, struct session *s
 {
 	if (is_too_large(shard, p))
 		COUNT(shard, DROPPED_SIZE_LIMIT);
+	drop(shard, publication);
 	go_now(shard, client, session, p, publication, MQTT_QUOTA_EXCEEDED);
 }
 

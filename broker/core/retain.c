@@ -220,21 +220,27 @@ static void arm_expiry(struct shard *shard, struct retained *entry)
 		timer_arm(&shard->timers, &entry->timer, due);
 }
 
+/* What is to be kept; NULL: nothing. */
+static struct message *message_to_keep(struct shard *shard, struct publication *p)
+{
+	if (p->payload.len == 0)
+		return NULL;
+	if (retained_full(shard, p) || topic_levels(p->topic) > TRIE_LEVELS_MAX) {
+		COUNT(shard, DROPPED_RETAIN_LIMIT);
+		return NULL;
+	}
+	return publication_message(shard, p);
+}
+
 void retained_set(struct shard *shard, struct publication *p, uint64_t owner)
 {
 	struct retained *entry = find(shard, p->realm, p->topic);
-	if (p->payload.len == 0) {
+	struct message *message = message_to_keep(shard, p);
+	if (message == NULL) {
 		if (entry)
 			clear(shard, entry);
 		return;
 	}
-	if (retained_full(shard, p) || topic_levels(p->topic) > TRIE_LEVELS_MAX) {
-		COUNT(shard, DROPPED_RETAIN_LIMIT);
-		return;
-	}
-	struct message *message = publication_message(shard, p);
-	if (message == NULL)
-		return;
 	if (entry) {
 		count(shard, entry->message, -1);
 		message_release(entry->message, &shard->purse);

@@ -50,10 +50,10 @@ party_id retained_home(const struct shard *shard, struct slice topic);
  * broker's own, whose topics begin with '$', take nobody's place and are never refused. */
 bool retained_full(struct shard *shard, const struct publication *publication);
 
-/* Keeps a publication of this owner (auth_owner(), 0: nobody's) at its home, or clears it when the
- * payload is empty. [MQTT-3.3.1-5]
- * [MQTT-3.3.1-6] [MQTT-3.3.1-7] [MQTT3-3.3.1-5] [MQTT3-3.3.1-7] [MQTT3-3.3.1-10] [MQTT3-3.3.1-11]
- * [MQTT3-3.1.2-7] */
+/* Keeps a publication of this owner (auth_owner(), 0: nobody's) at its home.  Nothing is kept of
+ * its topic when the payload is empty or there is no room: others had it, and what it replaces is
+ * as old as if there were. [MQTT-3.3.1-5] [MQTT-3.3.1-6] [MQTT-3.3.1-7] [MQTT3-3.3.1-5]
+ * [MQTT3-3.3.1-7] [MQTT3-3.3.1-10] [MQTT3-3.3.1-11] [MQTT3-3.1.2-7] */
 void retained_set(struct shard *shard, struct publication *publication, uint64_t owner);
 
 /* EVENT_EXPEL: nothing of this owner stays. */
