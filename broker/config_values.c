@@ -350,15 +350,20 @@ static bool is_first(const struct config_reader *reader, const struct config_key
 
 enum log_place { LOG_PLACE_NONE, LOG_PLACE_STDERR, LOG_PLACE_STDOUT, LOG_PLACE_SYSLOG };
 
+static void forget_places(struct config *config)
+{
+	config->log_stderr = config->log_stdout = config->log_syslog = false;
+	config->log_file = NULL;
+}
+
+/* `none` takes back what the lines before it have said, as in mosquitto; of log_type, too. */
 static bool set_log_dest(struct config_reader *reader, const struct config_key *key, char *value,
 			 void *field)
 {
 	(void)field;
 	struct config *config = reader->config;
-	if (is_first(reader, key)) {
-		config->log_stderr = config->log_stdout = config->log_syslog = false;
-		config->log_file = NULL;
-	}
+	if (is_first(reader, key))
+		forget_places(config);
 	if (strncmp(value, "file ", 5) == 0) {
 		const char *path = value + 5 + strspn(value + 5, " \t");
 		if (config->log_file)
@@ -370,11 +375,16 @@ static bool set_log_dest(struct config_reader *reader, const struct config_key *
 	const struct config_choice *choice = choose(reader, key, value);
 	if (!choice)
 		return false;
+	if (choice->value == LOG_PLACE_NONE)
+		forget_places(config);
 	config->log_stderr |= choice->value == LOG_PLACE_STDERR;
 	config->log_stdout |= choice->value == LOG_PLACE_STDOUT;
 	config->log_syslog |= choice->value == LOG_PLACE_SYSLOG;
 	return true;
 }
+
+/* What `none` says, which is more than nothing: log.h has no such bits. */
+#define LOG_TYPES_TAKEN_BACK UINT64_MAX
 
 static bool set_log_type(struct config_reader *reader, const struct config_key *key, char *value,
 			 void *field)
@@ -388,7 +398,10 @@ static bool set_log_type(struct config_reader *reader, const struct config_key *
 		const struct config_choice *choice = choose(reader, key, word);
 		if (!choice)
 			return false;
-		reader->config->log_types |= (uint32_t)choice->value;
+		if (choice->value == LOG_TYPES_TAKEN_BACK)
+			reader->config->log_types = 0;
+		else
+			reader->config->log_types |= (uint32_t)choice->value;
 	}
 	return true;
 }
@@ -451,7 +464,7 @@ static const struct config_choice log_words[] = {{"error", LOG_TYPE(LOG_LEVEL_ER
 						 {"information", LOG_TYPE(LOG_LEVEL_INFO), NULL},
 						 {"debug", LOG_TYPE(LOG_LEVEL_DEBUG), NULL},
 						 {"all", LOG_TYPES_ALL, NULL},
-						 {"none", 0, NULL},
+						 {"none", LOG_TYPES_TAKEN_BACK, NULL},
 						 {"subscribe", 0, NULL},
 						 {"unsubscribe", 0, NULL},
 						 {"websockets", 0, NULL},

@@ -111,6 +111,15 @@ class Mistakes(OwnBrokerTest):
             self.broker.write_config()
             self.assertEqual(self.refused("right would be a file that this user may").count("/nowhere/broker.log"), 1)
 
+    def test_a_silent_broker(self):
+        """Nothing is logged, whatever stands above it; but why it does not start is said."""
+        for lines in ("log_type all\nlog_type none", "log_dest stderr\nlog_dest none"):
+            self.broker.config = lines
+            self.broker.start()
+            self.refused("another metrinod uses")
+            self.assertEqual(self.broker.stop(), 0)
+            self.assertEqual(self.broker.log(), "")
+
     def test_places_that_meet(self):
         """The start would find the port in use, by itself: --test-config knows."""
         self.broker.config = f"listener {self.broker.port} localhost"

@@ -309,6 +309,40 @@ START_TEST(test_written_twice)
 }
 END_TEST
 
+static const struct {
+	const char *lines;
+	uint32_t types;
+	bool to_stderr, to_stdout, to_syslog;
+	const char *file; /* NULL: none */
+} silences[] = {
+    {"log_type all\nlog_type none\n", 0, true, false, false, NULL},
+    {"log_type none\n", 0, true, false, false, NULL},
+    {"log_type all none\n", 0, true, false, false, NULL},
+    {"log_type all\nlog_type none\nlog_type error\n", LOG_TYPE(LOG_LEVEL_ERROR), true, false, false,
+     NULL},
+    {"log_type none\nlog_type debug\n", LOG_TYPE(LOG_LEVEL_DEBUG), true, false, false, NULL},
+    {"log_type debug\nlog_type subscribe\n", LOG_TYPE(LOG_LEVEL_DEBUG), true, false, false, NULL},
+    {"log_dest none\n", LOG_TYPES_NORMAL, false, false, false, NULL},
+    {"log_dest stdout\nlog_dest syslog\nlog_dest stderr\nlog_dest file /x\nlog_dest none\n",
+     LOG_TYPES_NORMAL, false, false, false, NULL},
+    {"log_dest none\nlog_dest stdout\n", LOG_TYPES_NORMAL, false, true, false, NULL},
+    {"log_dest file /x\nlog_dest none\nlog_dest syslog\nlog_dest file /y\n", LOG_TYPES_NORMAL,
+     false, false, true, "/y"},
+};
+
+/* `none` takes back what is above it, and nothing below. */
+START_TEST(test_log_none)
+{
+	struct config *config = read_right(silences[_i].lines);
+	ck_assert_uint_eq(config->log_types, silences[_i].types);
+	ck_assert(config->log_stderr == silences[_i].to_stderr);
+	ck_assert(config->log_stdout == silences[_i].to_stdout);
+	ck_assert(config->log_syslog == silences[_i].to_syslog);
+	ck_assert_pstr_eq(config->log_file, silences[_i].file);
+	config_destroy(config);
+}
+END_TEST
+
 /* Of two listeners one would be more open than whoever wrote it believed. */
 START_TEST(test_of_all_listeners_below_one)
 {
@@ -533,6 +567,7 @@ Suite *config_files_suite(void)
 	tcase_add_test(files, test_problems_are_said_once);
 	tcase_add_test(files, test_nearest_key);
 	tcase_add_test(files, test_written_twice);
+	tcase_add_loop_test(files, test_log_none, 0, sizeof(silences) / sizeof(silences[0]));
 	tcase_add_test(files, test_of_all_listeners_below_one);
 	tcase_add_test(files, test_too_many_paths);
 	tcase_add_test(files, test_places_that_meet);
