@@ -53,6 +53,12 @@ static struct arrival take_first(struct shard *shard, struct session *session)
 	return copy;
 }
 
+static void let_go(struct shard *shard, const struct arrival *arrival)
+{
+	gate_release(shard, arrival->gate);
+	message_release(arrival->message, &shard->purse);
+}
+
 /* Who is told of a refusal?  Nobody before 5.0, but for the end of the connection. */
 static bool is_told(const struct session *session)
 {
@@ -60,20 +66,26 @@ static bool is_told(const struct session *session)
 	       session->client->version == MQTT_VERSION_5_0;
 }
 
+/* Does its publisher keep a copy until it is acknowledged? */
+static bool comes_again(const struct arrival *arrival)
+{
+	return arrival->packet_id != 0;
+}
+
 static enum mqtt_reason forward(struct shard *shard, const struct session *session,
 				const struct arrival *arrival)
 {
 	struct publication publication = message_publication(arrival->message);
 	publication.gate = arrival->gate;
-	bool told = is_told(session) && publication.qos > 0;
+	bool told = is_told(session) && comes_again(arrival);
 	return publish_take_over(shard, told, &publication);
 }
 
 /*
  * One was refused and will be sent again: those behind it, too, in their order.  It is
- * as if they had never come; but nobody sends one of QoS 0 again.  One whose record is under way
- * has its end when, and if, it is there: a full disk is not to be asked for the end of what never
- * was.
+ * as if they had never come; but nobody sends one of QoS 0 again, or a will.  One whose record is
+ * under way has its end when, and if, it is there: a full disk is not to be asked for the end of
+ * what never was.
  */
 static void forget_behind(struct shard *shard, struct session *session)
 {
@@ -83,12 +95,11 @@ static void forget_behind(struct shard *shard, struct session *session)
 		if (arrival.message->envelope && arrival.state == ARRIVAL_READY)
 			step_inbound(shard, session, STEP_INBOUND_END, arrival.packet_id,
 				     arrival.message->envelope);
-		if (arrival.message->qos == 0)
+		if (!comes_again(&arrival))
 			forward(shard, session, &arrival);
 		if (ack && ack->gate == arrival.gate && ack->gate != 0)
 			held_drop(shard, session, ack);
-		gate_release(shard, arrival.gate);
-		message_release(arrival.message, &shard->purse);
+		let_go(shard, &arrival);
 	}
 }
 
@@ -120,8 +131,7 @@ static void go(struct shard *shard, struct session *session, const struct arriva
 	held_decide(&traffic_of(session)->held, arrival->packet_id, arrival->gate, reason);
 	if (refused)
 		close_refused(shard, session, reason); /* which may end it */
-	gate_release(shard, arrival->gate);
-	message_release(arrival->message, &shard->purse);
+	let_go(shard, arrival);
 }
 
 static void go_on(struct shard *shard, uint64_t number)
@@ -153,14 +163,38 @@ void publish_recorded(struct shard *shard, struct session *session, uint16_t pac
 	go_on(shard, session->number);
 }
 
+static void lose(struct shard *shard, const struct arrival *arrival)
+{
+	const struct message *message = arrival->message;
+	if (!comes_again(arrival))
+		delivery_dropped(shard, NULL, &message->publisher, message->qos,
+				 ROUTE_SESSION_ENDED);
+}
+
+void arrivals_end(struct shard *shard, struct session *session)
+{
+	while (!shard->stopping && traffic_of(session)->arrivals.first) {
+		struct arrival arrival = take_first(shard, session);
+		if (arrival.state == ARRIVAL_READY && !comes_again(&arrival))
+			forward(shard, session, &arrival);
+		else
+			lose(shard, &arrival);
+		let_go(shard, &arrival);
+	}
+}
+
+void arrivals_forget(const struct session *session)
+{
+	struct arrival *arrival = traffic_of(session)->arrivals.first;
+	for (; arrival; arrival = arrival->next)
+		arrival->state = ARRIVAL_REFUSED;
+}
+
 void arrivals_clear(struct shard *shard, struct session *session)
 {
 	while (traffic_of(session)->arrivals.first) {
 		struct arrival arrival = take_first(shard, session);
-		const struct publisher *from = &arrival.message->publisher;
-		if (arrival.message->qos == 0) /* nobody will send it again */
-			delivery_dropped(shard, NULL, from, 0, ROUTE_SESSION_ENDED);
-		gate_release(shard, arrival.gate);
-		message_release(arrival.message, &shard->purse);
+		lose(shard, &arrival);
+		let_go(shard, &arrival);
 	}
 }

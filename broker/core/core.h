@@ -524,7 +524,8 @@ void session_pump(struct shard *shard, struct session *session);
 /* will.c */
 void will_publish(struct shard *shard, struct session *session, struct will *will); /* takes will */
 void will_free(struct shard *shard, struct will *will);
-/* The session leaves no message: neither its connection nor its absence. */
+/* The session, which ends now, leaves no message: neither its connection, nor its absence, nor
+ * one that waits for its turn. */
 void will_forget(struct shard *shard, struct session *session);
 
 /*

@@ -295,8 +295,7 @@ static bool goes_later(struct shard *shard, const struct session *session,
 		publication->envelope = new_envelope(shard);
 		return true;
 	}
-	return traffic_of(session)->arrivals.of_qos[publication->qos] > 0 ||
-	       (publication->retain && arrivals_wait(&traffic_of(session)->arrivals));
+	return arrivals_before(&traffic_of(session)->arrivals, publication);
 }
 
 /* False when there is no memory for it. */

@@ -217,6 +217,7 @@ void session_end_with(struct shard *shard, struct session *session, struct chang
 	session_drop_subscriptions(shard, session, changes);
 	if (session->stored)
 		changes_delete(changes, STORE_DELETE_SESSION, session->row);
+	arrivals_end(shard, session); /* the will is later than they are */
 	if (will)
 		will_publish(shard, session, will);
 	token_session_ended(shard, session);

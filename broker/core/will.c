@@ -27,6 +27,23 @@ void will_forget(struct shard *shard, struct session *session)
 		drop(shard, &client->connecting->will_before);
 	if (session->absence)
 		drop(shard, &session->absence->will);
+	arrivals_forget(session);
+}
+
+/*
+ * Does it wait behind what its client published before?  [MQTT-4.6.0-5]: then in a message of its
+ * own, which says whose it is and when it expires.  Where there is no memory for that, it goes now.
+ */
+static bool waits(struct shard *shard, struct session *session, struct publication publication)
+{
+	if (!arrivals_before(&traffic_of(session)->arrivals, &publication))
+		return false;
+	publication.message = message_create(&shard->purse, &publication);
+	if (publication.message == NULL)
+		return false;
+	arrival_add(shard, session, &publication, 0);
+	message_release(publication.message, &shard->purse);
+	return true;
 }
 
 /* Its expiry interval begins now: MQTT 5.0 section 3.1.3.2.4. */
@@ -42,7 +59,8 @@ void will_publish(struct shard *shard, struct session *session, struct will *wil
 			publication.expires_ms = shard->now.ms + will->expiry_s * 1000ull;
 		}
 		COUNT(shard, WILLS_PUBLISHED);
-		publish(shard, &publication);
+		if (!waits(shard, session, publication))
+			publish(shard, &publication);
 		CRASH_AT(will_published);
 		publication_finish(shard, &publication);
 	}

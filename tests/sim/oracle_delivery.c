@@ -276,12 +276,36 @@ static bool is_late(const struct view *view)
 	return view->publish->qos < 2 || !covered;
 }
 
+/* Did this session have the later one of the two, where both have their order? */
+static bool had_before(const struct view *view, const struct oracle_message *later)
+{
+	const struct oracle_message *m = view->message;
+	const struct oracle_got *got = &later->got[view->client->index];
+	return got->plain > 0 &&
+	       got->epoch == view->world->oracle->sessions[view->client->index].epoch &&
+	       later->qos == m->qos && got->qos == view->publish->qos &&
+	       strcmp(later->topic, m->topic) == 0;
+}
+
+/* A will is the last that its connection publishes, though it came with CONNECT. */
+static void check_before_will(const struct view *view)
+{
+	const struct oracle_message *m = view->message;
+	if (m->sends > 1 || m->publisher == ORACLE_BROKER)
+		return;
+	for (const struct oracle_will *will = view->world->oracle->wills; will != NULL;
+	     will = will->next)
+		if (will->link == m->link && had_before(view, will->message)) {
+			fault(view, "order", "the will of its connection came first");
+			return;
+		}
+}
+
 /* Per publisher, topic and QoS, first arrivals come in the order of sending. */
 static void check_order(const struct view *view)
 {
 	const struct oracle *oracle = view->world->oracle;
 	const struct oracle_message *m = view->message;
-	unsigned client = view->client->index;
 	unsigned slot = m->publisher == ORACLE_BROKER ? WORLD_CLIENTS_MAX : m->publisher;
 	/*
 	 * One of QoS 1 that had to be sent again counts as a new one; so does one of QoS 2
@@ -290,14 +314,12 @@ static void check_order(const struct view *view)
 	if (view->publish->retain || view->client->sharer || m->will ||
 	    (m->sends > 1 && (m->qos == 1 || view->world->profile.refuse > 0)) || is_late(view))
 		return;
+	check_before_will(view);
 	/* So does one of QoS 2 that was sent again to a broker which forgot the exchange. */
 	uint64_t sent_seq = oracle->restart_seq > m->sent_seq ? m->last_sent_seq : m->sent_seq;
 	for (const struct oracle_message *later = oracle->latest[slot]; later != m;
 	     later = later->previous) {
-		const struct oracle_got *got = &later->got[client];
-		if (got->plain > 0 && got->epoch == oracle->sessions[client].epoch &&
-		    later->qos == m->qos && got->qos == view->publish->qos && !later->will &&
-		    later->sent_seq > sent_seq && strcmp(later->topic, m->topic) == 0) {
+		if (!later->will && later->sent_seq > sent_seq && had_before(view, later)) {
 			fault(view, "order", "a later message of its publisher came first");
 			return;
 		}

@@ -243,6 +243,16 @@ struct oracle_message *setup_message(struct world *world, const struct device *c
 	return m;
 }
 
+struct oracle_message *setup_last_word(struct world *world, const struct device *client)
+{
+	const struct oracle_message *will = client->will->message;
+	struct oracle_message *m = setup_message(world, client);
+	memcpy(m->topic, will->topic, sizeof(m->topic));
+	m->qos = will->qos;
+	m->dollar = false;
+	return m;
+}
+
 unsigned setup_subscription(struct world *world, const struct device *client,
 			    struct mqtt_subscription *entries, uint32_t *identifier)
 {

@@ -46,6 +46,14 @@ static void publish(struct world *world, struct device *client)
 		device_publish(world, client, message);
 }
 
+/* So that its will, if it has one, has something to come after. */
+static void last_word(struct world *world, struct device *client)
+{
+	if (client->will != NULL && rng_chance(&world->rng, 500) &&
+	    device_may_publish(client, client->will->message->qos))
+		device_publish(world, client, setup_last_word(world, client));
+}
+
 static void subscribe(struct world *world, struct device *client)
 {
 	struct mqtt_subscription entries[DEVICE_ENTRIES_MAX];
@@ -72,6 +80,8 @@ static void act(struct world *world, struct device *client)
 	struct rng *rng = &world->rng;
 	const struct profile *profile = &world->profile;
 	uint32_t die = rng_below(rng, 1000);
+	if (die >= 880 && die < 970)
+		last_word(world, client);
 	if (die < 700)
 		publish(world, client);
 	else if (die < 850)

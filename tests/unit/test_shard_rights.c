@@ -387,6 +387,34 @@ START_TEST(who_is_expelled_leaves_no_message)
 }
 END_TEST
 
+/* Nor one that waits for its turn behind a message of QoS 2. */
+START_TEST(who_is_expelled_leaves_nothing_that_waits)
+{
+	struct mqtt_connect connect = connect_lasting(MQTT_VERSION_5_0, "ann", 100);
+	struct peer *ann, *reader;
+
+	begin_stored();
+	bench.settings.ack_when_delivered = true;
+	come_as(BOB);
+	reader = new_peer(&bench, MQTT_VERSION_3_1_1, "reader");
+	subscribe(reader, "will", 0);
+	come_as(ANN);
+	connect.has_will = true;
+	connect.will.topic = connect.will.payload = SLICE_LITERAL("will");
+	connect.will.retain = true;
+	ann = come_up(&bench, 0, &connect, false);
+	bench.hold_store = true;
+	peer_publish(ann, QOS(2), 1, "will", "", "x");
+	peer_lose(ann);
+	bench_event(&bench, 0, &(struct event){.type = EVENT_EXPEL, .owner = ANN});
+	bench.hold_store = false;
+	bench_settle(&bench);
+	expect_nothing(reader);
+	ck_assert_uint_eq(counted(&bench, RETAINED), 0);
+	bench_finish(&bench);
+}
+END_TEST
+
 /* Nor that of its connection before, which waits while the store is asked about the next one. */
 START_TEST(who_is_expelled_at_the_door_leaves_no_will)
 {
@@ -514,6 +542,7 @@ Suite *shard_rights_suite(void)
 				      a_session_of_nobody_finds_an_owner,
 				      who_is_expelled_leaves_no_session,
 				      who_is_expelled_leaves_no_message,
+				      who_is_expelled_leaves_nothing_that_waits,
 				      who_is_expelled_at_the_door_leaves_no_will,
 				      one_owner_is_renewed_alone,
 				      clients_of_one_owner,

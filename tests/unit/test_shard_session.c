@@ -383,6 +383,129 @@ START_TEST(will_retained_with_properties)
 }
 END_TEST
 
+/* "p" is lost with a retained message of QoS 2 whose record is not in the store yet; "to" reads. */
+static struct peer *lose_behind_a_record(const struct mqtt_connect *connect)
+{
+	struct peer *to, *peer;
+
+	bench_init(&bench, 1);
+	bench.durable = true;
+	bench.settings.ack_when_delivered = true;
+	bench_start(&bench);
+	to = new_peer(&bench, V5, "to");
+	subscribe(to, "w", 0);
+	peer = come_up(&bench, 0, connect, false);
+	bench.hold_store = true;
+	peer_publish(peer, QOS(2) | RETAIN, 1, "w", "", "here");
+	peer_lose(peer);
+	return to;
+}
+
+static void store_answers(void)
+{
+	bench.hold_store = false;
+	bench_settle(&bench);
+}
+
+/* What a new subscriber finds. */
+static void expect_retained(const char *payload)
+{
+	struct peer *late = new_peer(&bench, V5, "late");
+
+	subscribe(late, "w", 0);
+	expect_publish(late, RETAIN, 0, "w", "", payload);
+}
+
+/* [MQTT-4.6.0-5]: with any QoS behind what its client published before; and it is what stays. */
+START_TEST(will_in_its_turn)
+{
+	for (uint8_t qos = 0; qos < 3; qos++) {
+		struct mqtt_connect connect = with_will("p", 100, qos == 1 ? 10 : 0);
+		struct peer *to;
+
+		connect.will.qos = qos;
+		connect.will.retain = true;
+		to = lose_behind_a_record(&connect);
+		bench_pass_ms(&bench, 11000);
+		NO_WILL(to);
+		store_answers();
+		expect_publish(to, 0, 0, "w", "", "here");
+		WILL(to);
+		expect_retained("gone");
+		ck_assert_uint_eq(counted(&bench, WILLS), 0);
+		bench_finish(&bench);
+	}
+}
+END_TEST
+
+/* Of another QoS, and not retained, it has nobody before it. */
+START_TEST(will_of_another_qos)
+{
+	struct mqtt_connect connect = with_will("p", 100, 0);
+	struct peer *to = lose_behind_a_record(&connect);
+
+	WILL(to);
+	store_answers();
+	expect_publish(to, 0, 0, "w", "", "here");
+	expect_retained("here");
+	bench_finish(&bench);
+}
+END_TEST
+
+/* The client is back before its will has had its turn: what it says then is the last. */
+START_TEST(will_before_what_comes_next)
+{
+	struct mqtt_connect connect = with_will("p", 100, 0);
+	struct peer *to, *peer;
+
+	connect.will.retain = true;
+	to = lose_behind_a_record(&connect);
+	peer = come_up(&bench, 0, &connect, true);
+	peer_publish(peer, QOS(1) | RETAIN, 2, "w", "", "back");
+	NO_WILL(to);
+	store_answers();
+	expect_publish(to, 0, 0, "w", "", "here");
+	WILL(to);
+	expect_publish(to, 0, 0, "w", "", "back");
+	expect(peer, 0x40, "0002");
+	expect_retained("back");
+	bench_finish(&bench);
+}
+END_TEST
+
+/* The one before was refused, and comes again or never; nobody sends a will again. */
+START_TEST(will_behind_a_refusal)
+{
+	struct mqtt_connect connect = with_will("p", 100, 0);
+	struct peer *to;
+
+	connect.will.qos = 2;
+	to = lose_behind_a_record(&connect);
+	bench.refuse_batches = 1;
+	store_answers();
+	WILL(to);
+	bench_finish(&bench);
+}
+END_TEST
+
+/* The session's end publishes it, whether or not its turn has come: those before it go nowhere. */
+START_TEST(will_in_no_turn)
+{
+	struct mqtt_connect connect = with_will("p", 100, 0);
+	struct peer *to;
+
+	connect.will.qos = 2;
+	to = lose_behind_a_record(&connect);
+	bench_pass_ms(&bench, 99000);
+	NO_WILL(to);
+	bench_pass_ms(&bench, 2000);
+	WILL(to);
+	store_answers();
+	NO_WILL(to);
+	bench_finish(&bench);
+}
+END_TEST
+
 Suite *shard_session_suite(void)
 {
 	const TTest *tests[] = {
@@ -399,6 +522,11 @@ Suite *shard_session_suite(void)
 	    will_at_session_end,
 	    will_at_take_over,
 	    will_retained_with_properties,
+	    will_in_its_turn,
+	    will_of_another_qos,
+	    will_before_what_comes_next,
+	    will_behind_a_refusal,
+	    will_in_no_turn,
 	};
 
 	return suite_of("shard_session", tests, COUNT_OF(tests));
