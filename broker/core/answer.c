@@ -68,6 +68,7 @@ static void undo_plain(struct shard *shard, struct session *session, struct slic
 	if (n == 0)
 		return;
 	if (entry->made) {
+		retain_stop(shard, session, filter);
 		unsubscribe_plain(shard, session, n);
 		return;
 	}
@@ -172,6 +173,9 @@ static void undo(struct shard *shard, struct session *session, struct pending_an
 		}
 		entry->reason = MQTT_QUOTA_EXCEEDED;
 		entry->send_retained = false;
+		if (entry->retained)
+			retain_cancel(shard, session, entry_text(answer, entry), entry->retained);
+		entry->retained = 0;
 		if (handed_on(shard, answer, entry))
 			continue;
 		if (entry->shared)
@@ -216,6 +220,14 @@ static void send(struct shard *shard, struct client *client, const struct pendin
 	memory_free(packet);
 }
 
+/* The client that asked; NULL when it has gone, or is on its way. */
+static struct client *asked_by(const struct session *session, const struct pending_answer *answer)
+{
+	struct client *client = session ? session->client : NULL;
+	bool here = client && client->serial == answer->serial && client->state == CLIENT_UP;
+	return here ? client : NULL;
+}
+
 /* Of a filter that stands in the packet more than once, the first. */
 static bool is_first(struct shard *shard, struct pending_answer *answer,
 		     const struct answer_entry *entry)
@@ -224,18 +236,19 @@ static bool is_first(struct shard *shard, struct pending_answer *answer,
 			 entry_text(answer, entry)) == entry;
 }
 
-/* What is there already for whom has subscribed to it. */
+/*
+ * What is there already for whom has subscribed to it: for the session, should its connection have
+ * ended in between.  The broker's own topics answer the connection. [MQTT-3.3.1-9] [MQTT-3.3.1-10]
+ */
 static void ask_for_retained(struct shard *shard, struct session *session,
 			     struct pending_answer *answer)
 {
 	for (uint32_t i = 0; i < answer->count; i++) {
 		const struct answer_entry *entry = &answer->entries[i];
-		if (!entry->send_retained)
-			continue;
-		if (!own_topic(entry_text(answer, entry)))
-			retain_begin(shard, session, entry_text(answer, entry), entry->options,
-				     answer->identifier);
-		else if (is_first(shard, answer, entry))
+		if (entry->retained)
+			retain_begin(shard, session, entry_text(answer, entry), entry->retained);
+		if (entry->send_retained && asked_by(session, answer) != NULL &&
+		    is_first(shard, answer, entry))
 			own_topic_subscribed(shard, session, entry_text(answer, entry));
 	}
 }
@@ -245,17 +258,18 @@ static void leave(struct shard *shard, struct pending_answer *answer)
 	struct session *session = session_by_number(shard, answer->session);
 	if (session && answer->refused)
 		undo(shard, session, answer);
-	struct client *client = session ? session->client : NULL;
-	if (client && client->serial == answer->serial && client->state == CLIENT_UP) {
+	struct client *client = asked_by(session, answer);
+	if (client) {
 		client_answered(shard, client, answer->count);
 		if (answer->refused && answer->type == MQTT_UNSUBACK &&
 		    client->version != MQTT_VERSION_5_0)
 			client_fail(shard, client, MQTT_UNSPECIFIED_ERROR, NULL);
 		else
 			send(shard, client, answer);
-		if (client->state == CLIENT_UP)
-			ask_for_retained(shard, session, answer);
+		session = session_by_number(shard, answer->session); /* it may have ended it */
 	}
+	if (session)
+		ask_for_retained(shard, session, answer);
 	free_answer(shard, answer);
 }
 

@@ -18,15 +18,16 @@ struct changes;
 
 /* Retained messages to ask for, or a change to undo, once the outcome is known. */
 struct answer_entry {
-	uint8_t reason; /* of the SUBACK */
-	bool send_retained;
-	bool made; /* the subscription is new: to be removed if the store refuses */
+	uint8_t reason;	    /* of the SUBACK */
+	bool send_retained; /* of an own topic */
+	bool made;	    /* the subscription is new: to be removed if the store refuses */
 	bool shared;
 	uint8_t options;
 	uint8_t old_options;
 	uint32_t old_identifier;
 	uint32_t text_at; /* of the filter (for a shared one "group/filter"), in `text` */
 	uint32_t text_len;
+	uint64_t retained; /* number of retain_expect(), 0 for none */
 };
 
 struct pending_answer {
@@ -37,8 +38,7 @@ struct pending_answer {
 	uint32_t link;
 	uint64_t serial;  /* of the client */
 	uint64_t session; /* number */
-	uint32_t identifier;
-	uint32_t waits; /* barriers and commits still to come */
+	uint32_t waits;	  /* barriers and commits still to come */
 	uint32_t count;
 	uint32_t text_len, text_room;
 	uint8_t *text;

@@ -101,14 +101,15 @@ static void mail_to_all(struct mailing *m)
 bool publish(struct shard *shard, struct publication *publication)
 {
 	struct mailing m = {shard, publication};
+	/* First: whoever has had it live does not find an older one at the home. */
+	if (publication->retain)
+		publish_retained(shard, publication);
 	bool matched = deliver_here(shard, publication);
 	struct trie_name name = publication_name(shard, publication);
 	void (*mail)(void *, party_id) = publication->again ? mail_to_none : mail_to_party;
 	matched |= route_match(shard, &name, &m, mail) > 0;
 	if (publication->again)
 		mail_to_all(&m);
-	if (publication->retain)
-		publish_retained(shard, publication);
 	return matched;
 }
 
@@ -203,9 +204,9 @@ static void not_sent(struct shard *shard, struct session *session, struct outbou
 
 /*
  * Sends a delivery that has its place in the window.  It is over when it is too large
- * [MQTT-3.1.2-25], or expired while it waited for its record [MQTT-3.3.2-5].
+ * [MQTT-3.1.2-25], or expired while it waited for its record [MQTT-3.3.2-5]: false.
  */
-static void send_entry(struct shard *shard, struct session *session, struct outbound *entry)
+static bool send_entry(struct shard *shard, struct session *session, struct outbound *entry)
 {
 	bool expired = !entry->sent && entry->delivery.message->expires_ms <= shard->now.ms;
 	if (!expired && send_entry_packet(shard, session, entry) == SENT) {
@@ -213,11 +214,12 @@ static void send_entry(struct shard *shard, struct session *session, struct outb
 		 * [MQTT3-3.3.1-1] */
 		entry->sent = true;
 		CRASH_AFTER_WRITE(publish_sent);
-		return;
+		return true;
 	}
 	delivery_dropped(shard, session, &entry->delivery.message->publisher, entry->delivery.qos,
 			 expired ? ROUTE_EXPIRED : ROUTE_TOO_LARGE);
 	not_sent(shard, session, entry);
+	return false;
 }
 
 /*
@@ -249,17 +251,19 @@ static void record(struct shard *shard, struct session *session, struct outbound
 	step_outbound(shard, session, STEP_OUTBOUND_SENT, entry);
 }
 
-/* A delivery that now belongs to the session's window goes out, or when its record is stored. */
-static void begin(struct shard *shard, struct session *session, struct delivery delivery)
+/* A delivery that now belongs to the session's window goes out, or when its record is stored.
+ * False: it is over already. */
+static bool begin(struct shard *shard, struct session *session, struct delivery delivery)
 {
 	struct outbound *entry =
 	    inflight_add(&traffic_for(shard, session)->inflight, &shard->purse, delivery);
 	COUNT(shard, INFLIGHT);
 	count_in(session->client, entry);
-	if (delivery.qos == 2 && steps_recorded(shard, session))
+	if (delivery.qos == 2 && steps_recorded(shard, session)) {
 		record(shard, session, entry);
-	else
-		send_entry(shard, session, entry);
+		return true;
+	}
+	return send_entry(shard, session, entry);
 }
 
 void deliver_recorded(struct shard *shard, struct session *session, struct outbound *entry)
@@ -281,8 +285,8 @@ void deliver_released(struct shard *shard, struct session *session, struct outbo
 	}
 }
 
-/* [MQTT-4.3.1-1] [MQTT3-4.3.1-1] */
-static void deliver_at_most_once(struct shard *shard, struct session *session,
+/* False: it was dropped. [MQTT-4.3.1-1] [MQTT3-4.3.1-1] */
+static bool deliver_at_most_once(struct shard *shard, struct session *session,
 				 struct publication *publication, bool retain,
 				 struct identifier_list identifiers)
 {
@@ -291,21 +295,21 @@ static void deliver_at_most_once(struct shard *shard, struct session *session,
 	size_t size = publication->payload.len + publication->topic.len;
 	if (publication->expires_ms <= shard->now.ms) { /* [MQTT-3.3.2-5] */
 		delivery_dropped(shard, session, from, 0, ROUTE_EXPIRED);
-		return;
+		return false;
 	}
 	if (client->outbox.bytes + size > shard->settings->max_queued_bytes &&
 	    client->outbox.bytes > 0) {
 		delivery_dropped(shard, session, from, 0, ROUTE_SLOW_READER);
-		return;
+		return false;
 	}
 	if (!purse_allows(&shard->purse, size)) {
 		delivery_dropped(shard, session, from, 0, ROUTE_MEMORY);
-		return;
+		return false;
 	}
 	switch (send_publish(shard, client, publication, 0, false, retain, 0, identifiers)) {
 	case SENT:
 		delivery_row(shard, session, from, 0, ROUTE_DELIVERED);
-		break;
+		return true;
 	case SENT_TOO_LARGE:
 		delivery_dropped(shard, session, from, 0, ROUTE_TOO_LARGE);
 		break;
@@ -313,6 +317,7 @@ static void deliver_at_most_once(struct shard *shard, struct session *session,
 		delivery_row(shard, session, from, 0, ROUTE_MEMORY);
 		break;
 	}
+	return false;
 }
 
 /* A delivery leaves the queue without being sent: it takes its place in the order with it. */
@@ -376,29 +381,27 @@ struct identifier_list delivery_identifiers(const struct delivery *delivery)
 	return (struct identifier_list){&delivery->identifier, delivery->identifier != 0};
 }
 
-void deliver_to_session(struct shard *shard, struct session *session,
-			struct publication *publication, uint8_t qos, bool retain,
-			struct identifier_list identifiers)
+/* Sends it, or lets it wait; false: it was dropped. */
+static bool deliver_copy(struct shard *shard, struct session *session,
+			 struct publication *publication, uint8_t qos, bool retain,
+			 struct identifier_list identifiers)
 {
 	bool up = client_up(session);
 	const struct publisher *from = &publication->publisher;
 	if (!rights_allow(shard, session, AUTH_READ, publication->topic)) {
 		delivery_row(shard, session, from, qos, ROUTE_DENIED);
-		return;
+		return false;
 	}
-	if (publication->retain && !publication->found_retained && session->scans)
-		retain_note_live(shard, session, publication->topic);
 	/* Behind those of QoS 0 that waited while the session was away. [MQTT-4.6.0-6] */
 	if (qos == 0 && up && !publication->again && traffic_of(session)->queue.at_most_once == 0) {
-		deliver_at_most_once(shard, session, publication, retain, identifiers);
-		return;
+		return deliver_at_most_once(shard, session, publication, retain, identifiers);
 	}
 	if (publication->again &&
 	    recall_takes(shard, session, publication, qos, retain, identifiers))
-		return;
+		return true;
 	if (qos == 0 && !up && !shard->settings->queue_qos0_messages) {
 		delivery_dropped(shard, session, from, qos, ROUTE_AWAY);
-		return;
+		return false;
 	}
 	bool now = up && traffic_of(session)->queue.count == 0 &&
 		   traffic_of(session)->inflight.to_resend == 0 && window_open(shard, session);
@@ -407,22 +410,30 @@ void deliver_to_session(struct shard *shard, struct session *session,
 			(identifiers.count > 1 ? identifiers_size(identifiers.count) : 0);
 	if (!now && !make_room(shard, session, weight)) {
 		delivery_dropped(shard, session, from, qos, ROUTE_QUEUE_FULL);
-		return;
+		return false;
 	}
 	if (publication_message(shard, publication) == NULL) {
 		delivery_row(shard, session, from, qos, ROUTE_MEMORY);
-		return;
+		return false;
 	}
 	struct delivery delivery = make_delivery(shard, publication, qos, retain, identifiers);
 	gate_attach(shard, session, publication, &delivery);
 	step_queue_changed(shard, session);
-	if (now) {
-		begin(shard, session, delivery);
-		return;
-	}
+	if (now)
+		return begin(shard, session, delivery);
 	COUNT(shard, QUEUED);
 	COUNT_N(shard, QUEUED_BYTES, weight);
 	queue_push(&traffic_for(shard, session)->queue, &shard->purse, delivery);
+	return true;
+}
+
+void deliver_to_session(struct shard *shard, struct session *session,
+			struct publication *publication, uint8_t qos, bool retain,
+			struct identifier_list identifiers)
+{
+	bool taken = deliver_copy(shard, session, publication, qos, retain, identifiers);
+	if (taken && publication->retain && !publication->found_retained && session->scans)
+		retain_note_live(shard, session, publication);
 }
 
 void deliver_awaited(struct shard *shard, struct session *session, struct publication *publication,

@@ -120,7 +120,10 @@ static void plain(struct subscribing *in, struct answer_entry *entry, struct sli
 		store_row(in, row, entry->options, filter);
 	/* [MQTT-3.3.1-9] [MQTT-3.3.1-10] [MQTT-3.3.1-11] [MQTT-3.8.4-4] [MQTT3-3.3.1-6] */
 	uint8_t handling = entry->options >> 4 & 3;
-	entry->send_retained = handling == 0 || (handling == 1 && entry->made);
+	bool wanted = handling == 0 || (handling == 1 && entry->made);
+	entry->send_retained = wanted && own_topic(filter);
+	if (wanted && !own_topic(filter))
+		entry->retained = retain_expect(shard, session, filter);
 }
 
 /* ---- shared filters ---- */
@@ -247,7 +250,6 @@ void on_subscribe(struct shard *shard, struct client *client, struct slice body)
 		in.identifier = packet.properties.subscription_identifier;
 	in.answer =
 	    answer_create(shard, client, MQTT_SUBACK, packet.packet_id, (uint32_t)packet.count);
-	in.answer->identifier = in.identifier;
 	struct mqtt_subscription asked;
 	/* [MQTT-3.8.4-5] [MQTT3-3.8.4-4] */
 	for (uint32_t i = 0; mqtt_next_subscription(&packet.entries, version, &asked); i++) {

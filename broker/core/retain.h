@@ -2,14 +2,15 @@
  * retain.h - retained messages, MQTT 5.0 sections 3.3.1.3 and 3.8.3.1.
  *
  * A topic's retained message lives at the topic's home: hash of the topic.  A new
- * subscription asks the homes for matching messages, after its barrier, a few at
+ * subscription asks the homes for matching messages, after its SUBACK, a few at
  * a time and no faster than the session takes them (struct retain_wait, at the
  * session, which asks for one filter after the other); each home walks its trie of
  * topics step by step (struct scan).  A home that keeps nothing but $ topics says so, and
  * is not asked for the other filters that waited then.
  *
  * A message is passed over when a live retained publish of the same topic was
- * delivered to the session in the meantime: it is newer.
+ * delivered to the session since the SUBACK, for that is newer, or when itself was
+ * since the SUBSCRIBE.
  *
  * Nodes that a walk may stand on stay while walks are under way.  When too many
  * wait to go, the oldest walk ends early: memory comes before completeness.
@@ -73,15 +74,24 @@ void retained_timer(struct shard *shard, struct timer *timer);
 /* The subscriptions of a session whose retained messages are still coming. */
 struct retain_waits;
 
-/* Asks for the retained messages of a subscription that is in force. */
+/* A SUBSCRIBE is in force here: its retained messages are to come after its SUBACK.  The number is
+ * for one of the two that follow.  Unless the client unsubscribes: retain_stop(). */
+uint64_t retain_expect(struct shard *shard, struct session *session, struct slice filter);
+
+/* The SUBACK has left, or is lost with its connection: asks for them. */
 void retain_begin(struct shard *shard, struct session *session, struct slice filter,
-		  uint8_t options, uint32_t identifier);
+		  uint64_t number);
+
+/* It was refused. */
+void retain_cancel(struct shard *shard, struct session *session, struct slice filter,
+		   uint64_t number);
 
 /* Asks on where a session has room again. */
 void retain_continue(struct shard *shard, struct session *session);
 
-/* A live retained publish was delivered. */
-void retain_note_live(struct shard *shard, struct session *session, struct slice topic);
+/* A live retained publish was sent, or waits in the queue. */
+void retain_note_live(struct shard *shard, struct session *session,
+		      const struct publication *publication);
 
 /* The session ends, or unsubscribes: filter empty for all. */
 void retain_stop(struct shard *shard, struct session *session, struct slice filter);

@@ -6,35 +6,53 @@
 #define uthash_free(at, size) memory_free(at)
 #define uthash_fatal(text)    must_fail(text, __FILE__, __LINE__)
 #include <uthash.h>
+#include <utlist.h>
 
-/* One subscription whose retained messages are still coming. */
+/* What a walk passes over is known by what was delivered live, by two moments of the shard's count.
+ */
+struct moments {
+	uint64_t from;	/* the SUBSCRIBE is in force here, and perhaps elsewhere */
+	uint64_t since; /* it is everywhere: the SUBACK leaves */
+};
+
+/*
+ * One subscription whose retained messages are still to come.  It is here from its SUBSCRIBE on;
+ * nothing is asked for before the SUBACK.  What to send them with is looked up when they come: it
+ * may have been subscribed to again.
+ */
 struct retain_wait {
 	UT_hash_handle hh;
-	uint64_t since;	 /* of the same count as tickets */
-	uint64_t ticket; /* of the scan under way */
-	party_id party;	 /* whom we ask now */
-	party_id last;	 /* the last one to ask */
-	bool asked;	 /* an answer is on its way */
-	bool begun;	 /* this party has the filter */
-	bool found;	 /* something has come */
-	uint8_t options;
-	uint32_t identifier;
+	struct retain_wait *next, *prev; /* in `ready` */
+	uint64_t number;		 /* whose SUBACKs are waited for */
+	struct moments latest;		 /* of the latest SUBSCRIBE and SUBACK */
+	struct moments walk;		 /* of the walk under way */
+	uint64_t ticket;		 /* likewise */
+	uint32_t pending;		 /* SUBACKs that have not left yet */
+	uint16_t walks;			 /* to be made, with the one under way */
+	party_id party;			 /* whom we ask now */
+	party_id last;			 /* the last one to ask */
+	bool asked;			 /* an answer is on its way */
+	bool begun;			 /* this party has the filter */
 	size_t filter_len;
 	uint8_t filter[];
 };
 
 /* The topic of live retained publishes. */
 struct live {
-	uint64_t topic; /* hashed */
-	uint64_t last;	/* when the latest came, of the same count as `since` */
+	uint64_t topic;	  /* hashed */
+	uint64_t last;	  /* when the latest came, of the same count as `since` */
+	uint64_t content; /* of the latest, hashed, if it came while a SUBACK was to leave */
 };
 
 /*
- * All of a session: a hash table by their filters, walked in the order in which they were added.
- * There may be very many, so that nothing that a publish does walks through them.
+ * All of a session: a hash table by their filters, and those whose SUBACK has left in the order in
+ * which they are asked for.  There may be very many, so that nothing that a publish does walks
+ * through them.
  */
 struct retain_waits {
-	struct retain_wait *first;
+	struct retain_wait *first; /* of the table */
+	struct retain_wait *ready;
+	uint32_t pending;  /* SUBACKs that have not left yet, of all */
 	struct live *live; /* since the first one, each topic once */
 	uint32_t live_count;
 	uint32_t live_room;
@@ -46,6 +64,12 @@ struct retain_waits {
 
 /* Beyond this a subscriber may see an older message after a newer one. */
 #define LIVE_MAX 65536u
+
+/*
+ * Whoever subscribes again before all has come gets it again [MQTT-3.8.4-4], but a filter may
+ * stand in a packet thousands of times.
+ */
+#define WALKS_MAX 16u
 
 /* A session takes more while it has less than this waiting. */
 #define QUEUE_LOW  256u
@@ -105,37 +129,36 @@ static struct retain_waits *waits_of(struct shard *shard, struct session *sessio
 	return session->scans;
 }
 
-void retain_begin(struct shard *shard, struct session *session, struct slice filter,
-		  uint8_t options, uint32_t identifier)
+static struct retain_wait *make_wait(struct shard *shard, struct session *session,
+				     struct slice filter)
 {
-	struct retain_wait *wait = wait_for(shard, session, filter);
-	if (wait && !wait->found) { /* asked for again, and still at the start */
-		wait->options = options;
-		wait->identifier = identifier;
-		return;
-	}
-	if (wait)
-		retain_stop(shard, session, filter); /* from the start */
-	wait = memory_get_zeroed(sizeof *wait + filter.len);
-	wait->since = ++shard->serial;
-	wait->options = options;
-	wait->identifier = identifier;
+	struct retain_waits *waits = waits_of(shard, session);
+	struct retain_wait *wait = memory_get_zeroed(sizeof *wait + filter.len);
+	wait->number = ++shard->serial;
 	wait->filter_len = filter.len;
 	memcpy(wait->filter, filter.at, filter.len);
-	wait->last = (party_id)(shard->parties - 1);
-	if (!topic_filter_wild(filter))
-		wait->party = wait->last = retained_home(shard, filter);
 	purse_force(&shard->purse, sizeof *wait + filter.len);
-	struct retain_waits *waits = waits_of(shard, session);
 	HASH_ADD_KEYPTR_BYHASHVALUE(hh, waits->first, wait->filter, (unsigned)filter.len,
 				    hash_of(shard, filter), wait);
-	retain_continue(shard, session);
+	return wait;
+}
+
+uint64_t retain_expect(struct shard *shard, struct session *session, struct slice filter)
+{
+	struct retain_wait *wait = wait_for(shard, session, filter);
+	if (wait == NULL)
+		wait = make_wait(shard, session, filter);
+	wait->latest.from = ++shard->serial;
+	wait->pending++;
+	session->scans->pending++;
+	return wait->number;
 }
 
 static void free_wait(struct shard *shard, struct session *session, struct retain_wait *wait)
 {
 	struct retain_waits *waits = session->scans;
 	HASH_DEL(waits->first, wait);
+	waits->pending -= wait->pending;
 	purse_give(&shard->purse, sizeof *wait + wait->filter_len);
 	memory_free(wait);
 	if (waits->first)
@@ -147,9 +170,52 @@ static void free_wait(struct shard *shard, struct session *session, struct retai
 	session->scans = NULL;
 }
 
+/* From the first home on, behind the other filters. */
+static void start(struct shard *shard, struct session *session, struct retain_wait *wait)
+{
+	bool wild = topic_filter_wild(filter_of(wait));
+	wait->party = wild ? 0 : retained_home(shard, filter_of(wait));
+	wait->last = wild ? (party_id)(shard->parties - 1) : wait->party;
+	wait->walk = wait->latest;
+	DL_APPEND(session->scans->ready, wait);
+}
+
+/* A SUBACK that the wait was made for, or held up by, is no longer to come.  NULL: the client has
+ * unsubscribed meanwhile. */
+static struct retain_wait *answered(struct shard *shard, struct session *session,
+				    struct slice filter, uint64_t number)
+{
+	struct retain_wait *wait = wait_for(shard, session, filter);
+	if (wait == NULL || wait->number != number)
+		return NULL;
+	wait->pending--;
+	session->scans->pending--;
+	return wait;
+}
+
+void retain_begin(struct shard *shard, struct session *session, struct slice filter,
+		  uint64_t number)
+{
+	struct retain_wait *wait = answered(shard, session, filter, number);
+	if (wait == NULL)
+		return;
+	wait->latest.since = ++shard->serial;
+	if (wait->walks < WALKS_MAX && wait->walks++ == 0)
+		start(shard, session, wait);
+	retain_continue(shard, session);
+}
+
+void retain_cancel(struct shard *shard, struct session *session, struct slice filter,
+		   uint64_t number)
+{
+	struct retain_wait *wait = answered(shard, session, filter, number);
+	if (wait && wait->pending == 0 && wait->walks == 0)
+		free_wait(shard, session, wait);
+}
+
 static struct retain_wait *first_of(const struct session *session)
 {
-	return session->scans ? session->scans->first : NULL;
+	return session->scans ? session->scans->ready : NULL;
 }
 
 /* One after the other, so that a session occupies the homes with one walk at a time. */
@@ -169,10 +235,18 @@ static struct live *find_live(const struct retain_waits *waits, uint64_t topic)
 	return n ? &waits->live[n - 1] : NULL;
 }
 
-void retain_note_live(struct shard *shard, struct session *session, struct slice topic)
+static uint64_t content_of(const struct shard *shard, const struct publisher *publisher,
+			   struct slice payload)
+{
+	return hash_keyed(shard->hash_key, payload) ^ publisher->session ^
+	       (uint64_t)publisher->party << 56;
+}
+
+void retain_note_live(struct shard *shard, struct session *session,
+		      const struct publication *publication)
 {
 	struct retain_waits *waits = session->scans;
-	uint64_t hash = hash_keyed(shard->hash_key, topic);
+	uint64_t hash = hash_keyed(shard->hash_key, publication->topic);
 	struct live *live = find_live(waits, hash);
 	if (live == NULL) {
 		if (waits->live_count >= LIVE_MAX || !purse_take(&shard->purse, LIVE_COST))
@@ -184,16 +258,26 @@ void retain_note_live(struct shard *shard, struct session *session, struct slice
 		index_add(&waits->by_topic, hash, waits->live_count);
 	}
 	live->last = ++shard->serial;
+	if (waits->pending > 0)
+		live->content = content_of(shard, &publication->publisher, publication->payload);
 }
 
-/* Since this wait began? */
+/*
+ * Was it delivered live since the SUBSCRIBE, it or a newer one?  What came since the SUBACK is
+ * newer or the same.  Before that not every shard knew the filter, so what came may be older: only
+ * the very same message counts.
+ */
 static bool was_live(const struct shard *shard, const struct session *session,
-		     const struct retain_wait *wait, struct slice topic)
+		     const struct retain_wait *wait, const struct message *message)
 {
 	if (session->scans->live_count == 0)
 		return false;
-	const struct live *live = find_live(session->scans, hash_keyed(shard->hash_key, topic));
-	return live && live->last > wait->since;
+	const struct live *live =
+	    find_live(session->scans, hash_keyed(shard->hash_key, message_topic(message)));
+	if (live == NULL || live->last <= wait->walk.from)
+		return false;
+	return live->last > wait->walk.since ||
+	       live->content == content_of(shard, &message->publisher, message_payload(message));
 }
 
 static void stop(struct shard *shard, struct session *session, struct retain_wait *wait)
@@ -204,6 +288,8 @@ static void stop(struct shard *shard, struct session *session, struct retain_wai
 		mail->ticket = wait->ticket;
 		shard_post(shard, mail);
 	}
+	if (wait->walks > 0)
+		DL_DELETE(session->scans->ready, wait);
 	free_wait(shard, session, wait);
 }
 
@@ -218,11 +304,12 @@ void retain_stop(struct shard *shard, struct session *session, struct slice filt
 }
 
 static void deliver_found(struct shard *shard, struct session *session,
-			  const struct retain_wait *wait, struct message *message)
+			  const struct subscription *s, struct message *message)
 {
 	struct publication publication = message_publication(message);
-	uint8_t granted = wait->options & OPTION_QOS;
-	struct identifier_list identifiers = {&wait->identifier, wait->identifier != 0};
+	uint8_t granted = s->options & OPTION_QOS;
+	uint32_t identifier = s->identifier;
+	struct identifier_list identifiers = {&identifier, identifier != 0};
 	/* With RETAIN. [MQTT3-3.3.1-8] */
 	publication.found_retained = true;
 	publication.again = false; /* whoever asks for it has not had it by asking */
@@ -230,11 +317,38 @@ static void deliver_found(struct shard *shard, struct session *session,
 			   message->qos < granted ? message->qos : granted, true, identifiers);
 }
 
+/* The session's own, where it does not want these. [MQTT-3.8.3-3] */
+static bool unwanted(const struct shard *shard, const struct session *session,
+		     const struct subscription *s, const struct message *message)
+{
+	const struct publisher *from = &message->publisher;
+	return s->options & OPTION_NO_LOCAL && from->session == session->number &&
+	       from->party == shard->party;
+}
+
+static void deliver_all(struct shard *shard, struct session *session,
+			const struct retain_wait *wait, const struct mail *mail)
+{
+	uint32_t n = subscription_find(&shard->subscriptions, session->realm, filter_of(wait),
+				       (uint32_t)session->number);
+	must(n != 0); /* who unsubscribes waits for nothing */
+	const struct subscription s = *subscription_at(&shard->subscriptions, n);
+	for (uint32_t i = 0; i < mail->count; i++)
+		if (!was_live(shard, session, wait, mail->messages[i]) &&
+		    !unwanted(shard, session, &s, mail->messages[i]))
+			deliver_found(shard, session, &s, mail->messages[i]);
+}
+
 /* This party is done with it. */
 static void next_party(struct shard *shard, struct session *session, struct retain_wait *wait)
 {
 	wait->begun = false;
-	if (wait->party++ == wait->last)
+	if (wait->party++ != wait->last)
+		return;
+	DL_DELETE(session->scans->ready, wait);
+	if (--wait->walks > 0)
+		start(shard, session, wait);
+	else if (wait->pending == 0)
 		free_wait(shard, session, wait);
 }
 
@@ -245,8 +359,8 @@ static void next_party(struct shard *shard, struct session *session, struct reta
 static void pass_over(struct shard *shard, struct session *session, const struct mail *mail)
 {
 	struct retain_wait *wait = first_of(session);
-	while (wait && wait->since < mail->ticket) {
-		struct retain_wait *next = wait->hh.next;
+	while (wait && wait->walk.since < mail->ticket) {
+		struct retain_wait *next = wait->next;
 		if (wait->party == mail->from && !wait->begun && wait->filter[0] != '$')
 			next_party(shard, session, wait);
 		wait = next;
@@ -259,14 +373,12 @@ void retain_found(struct shard *shard, struct mail *mail)
 	struct retain_wait *wait = session ? first_of(session) : NULL;
 	/* Not asked for: the home has ended the walk early. */
 	while (wait && (wait->ticket != mail->ticket || wait->party != mail->from))
-		wait = wait->hh.next;
+		wait = wait->next;
 	if (wait == NULL)
 		return;
 	wait->asked = false;
-	wait->found = true;
-	for (uint32_t i = 0; i < mail->count; i++)
-		if (!was_live(shard, session, wait, message_topic(mail->messages[i])))
-			deliver_found(shard, session, wait, mail->messages[i]);
+	if (mail->count > 0)
+		deliver_all(shard, session, wait, mail);
 	if (mail->last)
 		next_party(shard, session, wait);
 	if (mail->none)

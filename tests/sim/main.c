@@ -20,7 +20,7 @@
 #include <unistd.h>
 
 #define SEEDS_DEFAULT	200
-#define SEEDS_FOR_PLANT 100
+#define SEEDS_FOR_PLANT 200
 
 struct options {
 	uint64_t seed, seeds;

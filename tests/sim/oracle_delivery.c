@@ -39,6 +39,14 @@ static struct oracle_message *find_message(struct oracle *oracle, struct slice p
 	return number < oracle->message_count ? oracle->messages[number] : NULL;
 }
 
+/* What it asked for itself, or what was still to come when it took another one's place. */
+static bool brings_retained(const struct oracle_sub *sub)
+{
+	while (sub && (sub->refused || sub->handling == 2))
+		sub = sub->replaces;
+	return sub != NULL && sub->group == 0;
+}
+
 /* Could this subscription have been the cause, or one of several? */
 static bool could_cause(const struct view *view, const struct oracle_sub *sub)
 {
@@ -47,7 +55,7 @@ static bool could_cause(const struct view *view, const struct oracle_sub *sub)
 		return false;
 	if (sub->epoch != view->world->oracle->sessions[sub->client].epoch)
 		return false;
-	if (view->retained && !sub->refused && sub->handling != 2 && sub->group == 0)
+	if (view->retained && !sub->refused && brings_retained(sub))
 		return true; /* retained ones come however old they are */
 	if (sub->no_local && m->publisher == sub->client && !m->will)
 		return false;
@@ -70,7 +78,7 @@ static bool retain_fits(const struct view *view, const struct oracle_sub *sub)
 {
 	bool published = view->message->retain && sub->rap;
 	return view->publish->retain == published || asks_no_more(view, sub) ||
-	       (view->retained && sub->handling != 2 && sub->group == 0);
+	       (view->retained && brings_retained(sub));
 }
 
 /* Was it in force, without doubt, from before the publish until now? */

@@ -1,0 +1,313 @@
+/* Retained messages from SUBSCRIBE to SUBACK and beyond: MQTT 5.0 sections 3.3.1.3 and 3.8.4. */
+#include <stdio.h>
+
+#include "tests/unit/shard_bench.h"
+
+static struct bench bench;
+
+#define V3 MQTT_VERSION_3_1_1
+#define V5 MQTT_VERSION_5_0
+
+/* Options of a subscription. */
+#define NO_LOCAL    4
+#define HANDLING(n) ((uint8_t)((n) << 4))
+
+/* Of the filter "t", with packet identifiers of their own. */
+#define SUBSCRIBE_T(id, identifier, options) "\x82\x09\0" id "\2\x0B" identifier "\0\1t" options
+#define UNSUBSCRIBE_T(id)		     "\xA2\x06\0" id "\0\0\1t"
+
+/* SUBACKs wait for the commit of a session that lasts. */
+static struct peer *lasting(const char *id, uint32_t receive_maximum)
+{
+	struct mqtt_connect connect = connect_lasting(V5, id, 100);
+
+	if (receive_maximum > 0) {
+		mqtt_set(&connect.properties, MQTT_PROPERTY_RECEIVE_MAXIMUM);
+		connect.properties.receive_maximum = (uint16_t)receive_maximum;
+	}
+	return come_up(&bench, 0, &connect, false);
+}
+
+/* What is published between the two is live, and is that once, whatever its QoS. */
+START_TEST(live_before_suback)
+{
+	static const char *const names[] = {"to 0", "to 1", "to 2"};
+	struct peer *to, *from;
+
+	bench_init(&bench, 1);
+	bench.durable = true;
+	bench_start(&bench);
+	from = new_peer(&bench, V5, "from");
+	peer_publish(from, RETAIN, 0, "old", "", "o");
+	for (uint8_t qos = 0; qos < 3; qos++) {
+		to = lasting(names[qos], 0);
+		bench.hold_store = true;
+		peer_send(to, 0x82, "0001 00 0001 '+' 00");
+		peer_publish(from, (uint8_t)(RETAIN | QOS(qos)), qos ? 7 : 0, "t", "", "x");
+		expect_publish(to, 0, 0, "t", "", "x");
+		if (qos == 2)
+			peer_send(from, 0x62, "0007");
+		bench_store_all(&bench);
+		bench.hold_store = false;
+		expect(to, 0x90, "0001 00 00");
+		expect_publish(to, RETAIN, 0, "old", "", "o");
+		expect_nothing(to);
+		peer_publish(from, RETAIN, 0, "t", "", "");
+	}
+	bench_finish(&bench);
+}
+END_TEST
+
+/* The other shard did not know the filter yet, so that what it published last is retained only. */
+START_TEST(newer_at_the_home)
+{
+	struct peer *to, *near, *far;
+	const char *topic;
+
+	bench_begin(&bench, 2);
+	topic = bench_name(&bench, 0, "t");
+	to = new_peer(&bench, V5, bench_name(&bench, 0, "to"));
+	near = new_peer(&bench, V5, bench_name(&bench, 0, "near"));
+	far = new_peer(&bench, V5, bench_name(&bench, 1, "far"));
+	bench.hold_mail = true;
+	peer_send(to, 0x82, "0001 00 0001 '#' 00");
+	peer_publish(near, RETAIN, 0, topic, "", "old");
+	expect_publish(to, 0, 0, topic, "", "old");
+	peer_publish(far, RETAIN, 0, topic, "", "new");
+	bench.hold_mail = false;
+	bench_settle(&bench);
+	expect(to, 0x90, "0001 00 00");
+	expect_publish(to, RETAIN, 0, topic, "", "new");
+	expect_nothing(to);
+	bench_finish(&bench);
+}
+END_TEST
+
+/* A live one that was dropped is no newer one: the old one comes. [MQTT-3.3.1-9] */
+START_TEST(dropped_is_not_delivered)
+{
+	char topic[8], body[16];
+	struct peer *to, *from;
+	unsigned seen = 0;
+
+	bench_init(&bench, 1);
+	bench.settings.max_queued_messages = 10;
+	bench_start(&bench);
+	to = lasting("to", 1);
+	from = new_peer(&bench, V5, "from");
+	for (int i = 0; i < 100; i++) {
+		snprintf(topic, sizeof topic, "n/%d", i);
+		peer_publish(from, RETAIN | QOS(1), 1, topic, "", "old");
+	}
+	peer_send(to, 0x82, "0001 00 0003 'n/#' 01");
+	expect(to, 0x90, "0001 00 01");
+	for (int i = 0; i < 100; i++) {
+		snprintf(topic, sizeof topic, "n/%d", i);
+		peer_publish(from, RETAIN | QOS(1), 1, topic, "", "new");
+	}
+	ck_assert_uint_gt(counted(&bench, DROPPED_QUEUE_FULL), 0);
+	bool of_topic[100] = {false};
+	while (to->in_len > 0) {
+		struct frame frame;
+		struct mqtt_publish publish;
+
+		ck_assert_int_eq(frame_cut(slice_of(to->in, to->in_len), &frame), FRAME_WHOLE);
+		ck_assert_int_eq(mqtt_decode_publish(frame.flags, frame.body, V5, &publish),
+				 MQTT_SUCCESS);
+		unsigned n = 0;
+		for (size_t i = 2; i < publish.topic.len; i++)
+			n = n * 10 + publish.topic.at[i] - '0';
+		seen += !of_topic[n];
+		of_topic[n] = true;
+		snprintf(body, sizeof body, "%04x", publish.packet_id);
+		to->in_len -= frame.size;
+		memmove(to->in, to->in + frame.size, to->in_len);
+		if (publish.qos > 0)
+			peer_send(to, 0x40, body);
+	}
+	ck_assert_uint_eq(seen, 100);
+	bench_finish(&bench);
+}
+END_TEST
+
+/* Whoever has unsubscribed meanwhile gets none. [MQTT-3.10.4-2] */
+START_TEST(unsubscribed_before_suback)
+{
+	struct peer *to, *from;
+
+	bench_init(&bench, 1);
+	bench.durable = true;
+	bench_start(&bench);
+	to = lasting("to", 0);
+	from = new_peer(&bench, V5, "from");
+	peer_publish(from, RETAIN, 0, "t", "", "x");
+	peer_bytes(to, SLICE_LITERAL(SUBSCRIBE_T("\1", "\5", "\0") UNSUBSCRIBE_T("\2")));
+	ck_assert_uint_eq(counted(&bench, PUBLISH_SENT), 0);
+	to->in_len = 0;
+	/* Asked for again: once, after the SUBACK that is its own. */
+	peer_bytes(to, SLICE_LITERAL(SUBSCRIBE_T("\1", "\5", "\0") UNSUBSCRIBE_T("\2")
+					 SUBSCRIBE_T("\3", "\6", "\0")));
+	ck_assert_uint_eq(counted(&bench, PUBLISH_SENT), 1);
+	bench_finish(&bench);
+}
+END_TEST
+
+/* Twice asked for, twice sent, as the subscription is by then. [MQTT-3.8.4-3] [MQTT-3.8.4-4]
+ * [MQTT-3.8.4-5] */
+START_TEST(subscribed_twice)
+{
+	struct peer *to, *from;
+
+	bench_init(&bench, 1);
+	bench.durable = true;
+	bench_start(&bench);
+	to = lasting("to", 0);
+	from = new_peer(&bench, V5, "from");
+	peer_publish(from, RETAIN | QOS(1), 1, "t", "", "x");
+	bench.hold_store = true;
+	peer_bytes(to, SLICE_LITERAL(SUBSCRIBE_T("\1", "\5", "\0") SUBSCRIBE_T("\2", "\7", "\1")));
+	bench_store_all(&bench);
+	bench.hold_store = false;
+	expect(to, 0x90, "0001 00 00");
+	expect_publish(to, RETAIN | QOS(1), 1, "t", "0B 07", "x");
+	expect(to, 0x90, "0002 00 01");
+	expect_publish(to, RETAIN | QOS(1), 2, "t", "0B 07", "x");
+	expect_nothing(to);
+	peer_send(to, 0x82, "0003 00 0001 't' 00 0001 't' 00");
+	expect(to, 0x90, "0003 00 00 00");
+	expect_publish(to, RETAIN, 0, "t", "", "x");
+	expect_publish(to, RETAIN, 0, "t", "", "x");
+	expect_nothing(to);
+	bench_finish(&bench);
+}
+END_TEST
+
+/* The connection ends before the SUBACK, the session does not: it has them. [MQTT-3.3.1-10] */
+START_TEST(lost_before_suback)
+{
+	struct mqtt_connect again = connect_lasting(V5, "to", 100);
+	struct peer *to, *from;
+
+	bench_init(&bench, 1);
+	bench.durable = true;
+	bench_start(&bench);
+	to = lasting("to", 0);
+	from = new_peer(&bench, V5, "from");
+	peer_publish(from, RETAIN | QOS(1), 1, "t", "", "x");
+	bench.hold_store = true;
+	peer_send(to, 0x82, "0001 00 0001 't' 11"); /* if it is new */
+	peer_lose(to);
+	bench_store_all(&bench);
+	bench.hold_store = false;
+	to = come_up(&bench, 0, &again, true);
+	expect_publish(to, RETAIN | QOS(1), 1, "t", "", "x");
+	subscribe(to, "t", 1 | HANDLING(1));
+	expect_nothing(to);
+	bench_finish(&bench);
+}
+END_TEST
+
+/* What the store refused brings nothing; an earlier one still does. */
+START_TEST(refused)
+{
+	struct peer *to, *from;
+
+	bench_init(&bench, 1);
+	bench.durable = true;
+	bench_start(&bench);
+	to = lasting("to", 0);
+	from = new_peer(&bench, V5, "from");
+	peer_publish(from, RETAIN, 0, "t", "", "x");
+	bench.refuse_batches = 1;
+	peer_send(to, 0x82, "0001 00 0001 't' 00");
+	expect(to, 0x90, "0001 00 97");
+	expect_nothing(to);
+	subscribe(to, "t", 0);
+	expect_publish(to, RETAIN, 0, "t", "", "x");
+	bench.refuse_batches = 1;
+	peer_send(to, 0x82, "0001 00 0001 't' 01");
+	expect(to, 0x90, "0001 00 97");
+	expect_nothing(to);
+	bench_finish(&bench);
+}
+END_TEST
+
+/* [MQTT-3.8.3-3] holds for them, too. */
+START_TEST(no_local)
+{
+	struct peer *me, *other;
+
+	bench_begin(&bench, 1);
+	me = new_peer(&bench, V5, "me");
+	other = new_peer(&bench, V5, "other");
+	peer_publish(me, RETAIN, 0, "a", "", "mine");
+	peer_publish(other, RETAIN, 0, "b", "", "not mine");
+	subscribe(me, "+", NO_LOCAL);
+	expect_publish(me, RETAIN, 0, "b", "", "not mine");
+	expect_nothing(me);
+	subscribe(me, "+", 0);
+	ck_assert_uint_eq(counted(&bench, PUBLISH_SENT), 3);
+	bench_finish(&bench);
+}
+END_TEST
+
+/* Those that are still to come go by the subscription that took the place. [MQTT-3.8.4-8] */
+START_TEST(replaced_on_the_way)
+{
+	char topic[8];
+	struct peer *to, *from;
+
+	bench_init(&bench, 1);
+	bench.settings.max_queued_messages = 10;
+	bench_start(&bench);
+	to = lasting("to", 1);
+	from = new_peer(&bench, V5, "from");
+	for (int i = 0; i < 100; i++) {
+		snprintf(topic, sizeof topic, "n/%d", i);
+		peer_publish(from, RETAIN | QOS(1), 1, topic, "", "x");
+	}
+	peer_send(to, 0x82, "0001 02 0B05 0003 'n/#' 01");
+	expect(to, 0x90, "0001 00 01");
+	peer_send(to, 0x82, "0002 02 0B07 0003 'n/#' 20"); /* QoS 0, and none again */
+	unsigned count[2] = {0};
+	uint8_t qos = 0;
+	while (to->in_len > 0) {
+		struct frame frame;
+		struct mqtt_publish publish;
+		char body[8];
+
+		ck_assert_int_eq(frame_cut(slice_of(to->in, to->in_len), &frame), FRAME_WHOLE);
+		to->in_len -= frame.size;
+		if (frame.type == MQTT_PUBLISH) {
+			ck_assert_int_eq(mqtt_decode_publish(frame.flags, frame.body, V5, &publish),
+					 MQTT_SUCCESS);
+			qos = publish.qos;
+			count[publish.qos]++;
+			snprintf(body, sizeof body, "%04x", publish.packet_id);
+		}
+		memmove(to->in, to->in + frame.size, to->in_len);
+		if (frame.type == MQTT_PUBLISH && qos == 1)
+			peer_send(to, 0x40, body);
+	}
+	ck_assert_uint_eq(count[0] + count[1], 100);
+	ck_assert_uint_ge(count[0], 80);
+	bench_finish(&bench);
+}
+END_TEST
+
+Suite *shard_retain_wait_suite(void)
+{
+	const TTest *tests[] = {
+	    live_before_suback,
+	    newer_at_the_home,
+	    dropped_is_not_delivered,
+	    unsubscribed_before_suback,
+	    subscribed_twice,
+	    lost_before_suback,
+	    refused,
+	    no_local,
+	    replaced_on_the_way,
+	};
+
+	return suite_of("shard_retain_wait", tests, COUNT_OF(tests));
+}
