@@ -127,7 +127,7 @@ psk_file {self.keys}
         context = self.authority.context(*self.devices[1])
         for path in (self.certificate, self.key, self.crl, self.authority.certificate, self.keys):
             good = path.read_bytes()
-            for bad in (b"", b"nonsense\n", good[:len(good) - 30]):
+            for bad in (b"", b"nonsense\n", good[:len(good) - 35]):  # of the keys: within an identity
                 path.write_bytes(bad)
                 self.reload("the configuration of before stays in force")
                 self.connect(1, context).ping()
