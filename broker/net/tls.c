@@ -140,6 +140,13 @@ static ssize_t end_conversation(struct tls_link *link)
 	return link->dead ? STREAM_GONE : STREAM_DONE;
 }
 
+/* The peer is told why, where the library has not done so itself. */
+static ssize_t turn_away(struct tls_link *link, unsigned char alert)
+{
+	mbedtls_ssl_send_alert_message(&link->ssl, MBEDTLS_SSL_ALERT_LEVEL_FATAL, alert);
+	return end_conversation(link);
+}
+
 /* 0 when the handshake is over; else what read() gives. */
 static ssize_t shake_hands(struct stream *stream, struct tls_link *link)
 {
@@ -150,13 +157,12 @@ static ssize_t shake_hands(struct stream *stream, struct tls_link *link)
 		link->opening_bytes += len;
 		return link->opening_bytes <= OPENING_MAX ? STREAM_AGAIN : end_conversation(link);
 	}
+	if (error == MBEDTLS_ERR_SSL_NO_CLIENT_CERTIFICATE) /* RFC 5246 section 7.4.6 */
+		return turn_away(link, MBEDTLS_SSL_ALERT_MSG_HANDSHAKE_FAILURE);
 	if (error != 0)
 		return end_conversation(link);
-	if (!take_identity(link)) {
-		mbedtls_ssl_send_alert_message(&link->ssl, MBEDTLS_SSL_ALERT_LEVEL_FATAL,
-					       MBEDTLS_SSL_ALERT_MSG_BAD_CERT);
-		return end_conversation(link);
-	}
+	if (!take_identity(link))
+		return turn_away(link, MBEDTLS_SSL_ALERT_MSG_BAD_CERT);
 	stream->opening = false;
 	return 0;
 }

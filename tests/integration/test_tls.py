@@ -321,6 +321,14 @@ class Mutual(TlsTest):
         nobody.maximum_version = ssl.TLSVersion.TLSv1_2
         self.refused(nobody)
 
+    def test_why_not_is_said(self):
+        """An alert, where a bare end of the connection would let an operator look for the cause in the network."""
+        for pair, alert in (((), "SSLV3_ALERT_HANDSHAKE_FAILURE"), (self.expired, "SSLV3_ALERT_CERTIFICATE_EXPIRED"),
+                            (self.revoked, "SSLV3_ALERT_CERTIFICATE_REVOKED"), (self.stranger, "TLSV1_ALERT_UNKNOWN_CA")):
+            with self.assertRaises(ssl.SSLError) as said:
+                handshake(self.tls_port, self.with_certificate(pair)).close()
+            self.assertEqual(said.exception.reason, alert)
+
     def test_the_identity_is_the_user_name(self):
         """use_username_as_clientid shows what the broker takes for the user name: both connections are one client."""
         first = self.secure("a", context=self.with_certificate(self.device))
