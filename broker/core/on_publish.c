@@ -129,14 +129,6 @@ static struct slice forwarded(struct shard *shard, const struct mqtt_properties 
 	return slice_of(*copy, mqtt_forward_properties(p->raw, *copy));
 }
 
-/* Would a retained message be one too many?  Known where its home is here. */
-static bool retain_refused(struct shard *shard, const struct publication *publication)
-{
-	if (!publication->retain || retained_home(shard, publication->topic) != shard->party)
-		return false;
-	return retained_full(shard, publication);
-}
-
 static struct publication publication_of(struct shard *shard, struct session *session,
 					 const struct inbound *in, uint8_t **copy)
 {
@@ -195,7 +187,7 @@ enum mqtt_reason publish_take_over(struct shard *shard, bool can_tell,
 		COUNT(shard, DROPPED_DOLLAR);
 		return MQTT_SUCCESS;
 	}
-	if (can_tell && retain_refused(shard, publication)) {
+	if (can_tell && publication->retain && retained_refuses(shard, publication)) {
 		COUNT(shard, DROPPED_RETAIN_LIMIT);
 		return MQTT_QUOTA_EXCEEDED;
 	}

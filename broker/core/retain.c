@@ -97,7 +97,8 @@ static void count(struct shard *shard, const struct message *message, int sign)
 	}
 }
 
-bool retained_full(struct shard *shard, const struct publication *p)
+/* Known only where the message would be. */
+static bool is_full(const struct shard *shard, const struct publication *p)
 {
 	const struct budget *all = shard->purse.budget;
 	const struct core_settings *settings = shard->settings;
@@ -108,9 +109,23 @@ bool retained_full(struct shard *shard, const struct publication *p)
 		bytes -= message_size(old->message);
 		number--;
 	}
-	return p->payload.len > 0 && is_ordinary(p->topic) &&
-	       (number >= settings->max_retained_messages ||
-		bytes + message_cost(p) > settings->max_retained_bytes);
+	return is_ordinary(p->topic) && (number >= settings->max_retained_messages ||
+					 bytes + message_cost(p) > settings->max_retained_bytes);
+}
+
+/* Each level costs a node, and a step of every walk, of which max_retained_* know nothing: a topic
+ * of 64 kB would have 65,536. */
+static bool is_too_deep(struct slice topic)
+{
+	return topic_levels(topic) > TRIE_LEVELS_MAX;
+}
+
+bool retained_refuses(const struct shard *shard, const struct publication *p)
+{
+	if (p->payload.len == 0)
+		return false;
+	return is_too_deep(p->topic) ||
+	       (retained_home(shard, p->topic) == shard->party && is_full(shard, p));
 }
 
 /* ---- setting and clearing ---- */
@@ -225,7 +240,7 @@ static struct message *message_to_keep(struct shard *shard, struct publication *
 {
 	if (p->payload.len == 0)
 		return NULL;
-	if (retained_full(shard, p) || topic_levels(p->topic) > TRIE_LEVELS_MAX) {
+	if (retained_refuses(shard, p)) {
 		COUNT(shard, DROPPED_RETAIN_LIMIT);
 		return NULL;
 	}

@@ -47,9 +47,10 @@ void retained_finish(struct shard *shard);
 
 party_id retained_home(const struct shard *shard, struct slice topic);
 
-/* Would this publication be refused for max_retained_*?  Known only at the topic's home.  The
- * broker's own, whose topics begin with '$', take nobody's place and are never refused. */
-bool retained_full(struct shard *shard, const struct publication *publication);
+/* Is there no room for this publication?  That its topic has more than TRIE_LEVELS_MAX levels is
+ * known everywhere; what max_retained_* say, at the topic's home only.  They are not for the
+ * broker's own messages, whose topics begin with '$'. */
+bool retained_refuses(const struct shard *shard, const struct publication *publication);
 
 /* Keeps a publication of this owner (auth_owner(), 0: nobody's) at its home.  Nothing is kept of
  * its topic when the payload is empty or there is no room: others had it, and what it replaces is

@@ -188,6 +188,64 @@ START_TEST(not_kept)
 }
 END_TEST
 
+/* A topic of so many levels, whose home is there. */
+static const char *deep_topic(unsigned levels, unsigned home)
+{
+	static char topic[1000];
+	char *at = topic;
+
+	*at++ = 'a';
+	for (unsigned i = 1; i < levels; i++)
+		at += sprintf(at, "/x");
+	while (shard_home(bench.shards[0], slice_text(topic)) != home)
+		topic[0]++;
+	return topic;
+}
+
+/* As many levels as a filter may have are kept, and none more, wherever that would be.  It is told
+ * where it can be; clearing is no matter. [MQTT-3.3.1-5] */
+START_TEST(levels_of_a_topic)
+{
+	struct mqtt_connect connect;
+	struct peer *from, *old, *to;
+
+	bench_begin(&bench, 2);
+	connect = connect_of(V5, bench_name(&bench, 0, "from"), true);
+	from = come_up(&bench, 0, &connect, false);
+	connect = connect_of(V3, bench_name(&bench, 0, "old"), true);
+	old = come_up(&bench, 0, &connect, false);
+	to = new_peer(&bench, V5, "to");
+	subscribe(to, "#", 0);
+	for (unsigned home = 0; home < 2; home++) {
+		const char *topic = deep_topic(200, home);
+
+		peer_publish(from, RETAIN | QOS(1), 1, topic, "", "x");
+		expect(from, 0x40, "0001");
+		expect_publish(to, 0, 0, topic, "", "x");
+		ck_assert_uint_eq(counted(&bench, RETAINED), home + 1);
+		topic = deep_topic(201, home);
+		peer_publish(from, RETAIN | QOS(1), 2, topic, "", "x");
+		expect(from, 0x40, "0002 97");
+		peer_publish(from, RETAIN | QOS(2), 3, topic, "", "x");
+		expect(from, 0x50, "0003 97");
+		expect_nothing(to);
+		peer_publish(from, RETAIN, 0, topic, "", "x");
+		expect_publish(to, 0, 0, topic, "", "x");
+		peer_publish(old, RETAIN | QOS(1), 1, topic, "", "x");
+		expect(old, 0x40, "0001");
+		expect_publish(to, 0, 0, topic, "", "x");
+		peer_publish(from, QOS(1), 4, topic, "", "x");
+		expect(from, 0x40, "0004");
+		expect_publish(to, 0, 0, topic, "", "x");
+		peer_publish(from, RETAIN | QOS(1), 5, topic, "", "");
+		expect(from, 0x40, "0005");
+		expect_publish(to, 0, 0, topic, "", "");
+		ck_assert_uint_eq(counted(&bench, RETAINED), home + 1);
+	}
+	bench_finish(&bench);
+}
+END_TEST
+
 /* One that goes nowhere, because it is too large: of QoS 0 nobody hears that, and the old one goes.
  * [MQTT3-3.3.1-7] */
 START_TEST(not_even_passed_on)
@@ -263,6 +321,7 @@ Suite *shard_retain_room_suite(void)
 	    cleared_when_memory_is_full,
 	    cleared_for_its_own_record,
 	    not_kept,
+	    levels_of_a_topic,
 	    not_even_passed_on,
 	    no_memory_to_keep_it,
 	};
