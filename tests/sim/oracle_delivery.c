@@ -55,7 +55,7 @@ static bool could_cause(const struct view *view, const struct oracle_sub *sub)
 		return false;
 	if (sub->epoch != view->world->oracle->sessions[sub->client].epoch)
 		return false;
-	if (view->retained && !sub->refused && brings_retained(sub))
+	if (view->retained && brings_retained(sub))
 		return true; /* retained ones come however old they are */
 	if (sub->no_local && m->publisher == sub->client && !m->will)
 		return false;
@@ -69,8 +69,8 @@ static bool could_cause(const struct view *view, const struct oracle_sub *sub)
 /* After a death what a subscription asked for that has gone since is not known: delivery.md. */
 static bool asks_no_more(const struct view *view, const struct oracle_sub *sub)
 {
-	return view->world->oracle->death_count > 0 && sub->unsubscribed && view->publish->dup &&
-	       !view->publish->retain;
+	return view->world->oracle->death_count > 0 && (sub->unsubscribed || sub->refused) &&
+	       view->publish->dup && !view->publish->retain;
 }
 
 /* One copy stands for all subscriptions that match; one with the right RETAIN is enough. */
