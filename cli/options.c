@@ -60,7 +60,7 @@ static const struct flag flags[] = {
      "password; others on this computer may see it: prefer METRINO_PASSWORD or the "
      "options file"},
     {"-p", "--port", EVERY, "port", options_take_u16, AT(port), 1, 65535,
-     "the broker's port (1883; with TLS 8883; WebSocket 8083 and 8084)"},
+     "the broker's port (1883; with TLS 8883; WebSocket 8083 and 8084); 8883 is over TLS"},
     {"-q", "--qos", EVERY, "QoS", options_take_u8, AT(qos), 0, 2, "quality of service (0)"},
     {"-R", NULL, SHOWS, NULL, options_take_true, AT(no_retained), 0, 0,
      "do not print retained messages"},
@@ -121,7 +121,7 @@ static const struct flag flags[] = {
     {NULL, "--capath", EVERY, "dir", options_take_text, AT(tls.capath), 0, 0,
      "likewise, of files in this folder"},
     {NULL, "--tls-use-os-certs", EVERY, NULL, options_take_true, AT(os_certificates), 0, 0,
-     "likewise, of this computer's authorities"},
+     "likewise, of this computer's authorities; so does port 8883"},
     {NULL, "--cert", EVERY, "file", options_take_text, AT(tls.certfile), 0, 0,
      "our certificate; needs --key"},
     {NULL, "--key", EVERY, "file", options_take_text, AT(tls.keyfile), 0, 0, "its private key"},

@@ -23,6 +23,16 @@ bool options_want_tls(const struct options *o)
 	return has_authority(o) || o->tls.psk != NULL;
 }
 
+/*
+ * The port of MQTT over TLS asks for TLS: a password that is meant for it never goes out in clear.
+ * As mosquitto_pub: of the system's authorities, unless flags say how.  A Unix socket has no port.
+ */
+static void follow_port(struct options *o)
+{
+	if (o->port == mqtt_ports[true] && o->unix_path == NULL && !options_want_tls(o))
+		o->os_certificates = true;
+}
+
 /* A flag that would change nothing is a mistake of who gave it. */
 static const char *lonely_flag(const struct options *o)
 {
@@ -76,6 +86,7 @@ static bool check_path(const struct options *o, struct failure *failure)
 
 bool options_finish_transport(struct options *o, struct failure *failure)
 {
+	follow_port(o);
 	if (!fits_together(o, failure) || !check_path(o, failure))
 		return false;
 	if (o->os_certificates && o->tls.cafile == NULL && o->tls.capath == NULL) {

@@ -127,6 +127,35 @@ START_TEST(a_websocket_has_its_own_ports)
 }
 END_TEST
 
+/* As mosquitto_pub: nothing goes to the port of MQTT over TLS in clear. */
+START_TEST(port_8883_is_over_tls)
+{
+	static const struct {
+		const char *words;
+		bool tls, of_the_system;
+	} cases[] = {
+	    {"-t a -p 8883", true, true},
+	    {"-t a -p 8883 --insecure --tls-alpn mqtt", true, true},
+	    {"-t a -p 8883 --ws", true, true},
+	    {"-L mqtt://h:8883/a", true, true},
+	    {"-t a -p 8883 --capath d", true, false},
+	    {"-t a -p 8883 --psk aa --psk-identity i", true, false},
+	    {"-t a -p 8883 --unix s", false, false},
+	    {"-t a -p 8884", false, false},
+	    {"-t a", false, false},
+	};
+	struct failure failure;
+	struct options o;
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		ck_assert_msg(gather(&o, OPTION_SUB, cases[i].words, &failure), "%s", failure.text);
+		ck_assert_msg(options_want_tls(&o) == cases[i].tls, "%s", cases[i].words);
+		ck_assert_msg(o.os_certificates == cases[i].of_the_system, "%s", cases[i].words);
+		options_finish(&o);
+	}
+}
+END_TEST
+
 START_TEST(a_request)
 {
 	struct failure failure;
@@ -340,6 +369,7 @@ Suite *cli_options_suite(void)
 	tcase_add_test(all, the_last_topic_is_published_to);
 	tcase_add_test(all, url_in_one);
 	tcase_add_test(all, a_websocket_has_its_own_ports);
+	tcase_add_test(all, port_8883_is_over_tls);
 	tcase_add_test(all, a_request);
 	tcase_add_test(all, properties_of_packets);
 	tcase_add_test(all, a_password_does_not_stay_in_the_arguments);
