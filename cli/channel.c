@@ -35,11 +35,12 @@ static ssize_t carrier_receive(void *self, uint8_t *at, size_t room)
 
 /* ---- the channel */
 
-static bool open_layers(struct channel *channel, int timeout_ms,
+static bool open_layers(struct channel *channel, const struct dial_target *target,
 			const struct channel_layers *layers, struct failure *failure)
 {
 	if (layers->tls != NULL) {
-		channel->tls = tls_client_open(layers->tls, channel->fd, timeout_ms, failure);
+		channel->tls =
+		    tls_client_open(layers->tls, channel->fd, dial_patience_ms(target), failure);
 		if (channel->tls == NULL)
 			return false;
 	}
@@ -47,7 +48,8 @@ static bool open_layers(struct channel *channel, int timeout_ms,
 		const struct ws_carrier carrier = {channel, carrier_send, carrier_receive,
 						   channel->fd};
 
-		channel->ws = ws_client_open(layers->ws, &carrier, timeout_ms, failure);
+		channel->ws =
+		    ws_client_open(layers->ws, &carrier, dial_patience_ms(target), failure);
 	}
 	return layers->ws == NULL || channel->ws != NULL;
 }
@@ -58,7 +60,7 @@ bool channel_open(struct channel *channel, const struct dial_target *target,
 	*channel = (struct channel){.fd = dial(target, failure)};
 	if (channel->fd < 0)
 		return false;
-	if (!open_layers(channel, target->timeout_ms, layers, failure))
+	if (!open_layers(channel, target, layers, failure))
 		channel_close(channel);
 	return channel->fd >= 0;
 }

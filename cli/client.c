@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #define READ_SIZE      65536u
@@ -24,14 +23,6 @@ struct client_held {
 	size_t topic_len, body_len;
 	uint8_t bytes[]; /* the topic, and the body of the packet */
 };
-
-int64_t client_now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 __attribute__((format(printf, 2, 3))) static void debug(const struct client *c, const char *format,
 							...)
@@ -68,7 +59,7 @@ static bool flush(struct client *c)
 			return failure_set(c->failure, "The connection was lost: %s.",
 					   strerror(errno));
 		buffer_drop(&c->out, (size_t)n);
-		c->last_sent_ms = client_now_ms();
+		c->last_sent_ms = clock_now_ms();
 	}
 	return true;
 }
@@ -500,7 +491,7 @@ bool client_step(struct client *c, int other_fd, int64_t deadline_ms, struct fai
 {
 	struct pollfd fds[2] = {{.fd = c->channel.fd, .events = POLLIN},
 				{.fd = other_fd, .events = POLLIN}};
-	const int64_t now_ms = client_now_ms();
+	const int64_t now_ms = clock_now_ms();
 
 	c->failure = failure;
 	if (!keep_alive(c, now_ms) || !flush(c))
@@ -546,11 +537,13 @@ bool client_connect(struct client *c, const struct client_settings *settings,
 	make_alias_room(c);
 	if (!channel_open(&c->channel, &settings->target, &settings->layers, failure))
 		return false;
-	c->last_sent_ms = client_now_ms();
+	c->last_sent_ms = clock_now_ms();
 	deadline_ms = c->last_sent_ms + (int64_t)CONNACK_WAIT_S * 1000;
+	if (settings->target.until_ms > 0 && settings->target.until_ms < deadline_ms)
+		deadline_ms = settings->target.until_ms;
 	send_connect(c);
 	while (!c->connected && !c->refused) {
-		if (client_now_ms() >= deadline_ms)
+		if (clock_now_ms() >= deadline_ms)
 			return failure_set(failure,
 					   "The broker did not answer CONNECT within "
 					   "%d seconds.",
@@ -561,9 +554,10 @@ bool client_connect(struct client *c, const struct client_settings *settings,
 	return c->connected;
 }
 
-void client_disconnect(struct client *c)
+void client_disconnect_for(struct client *c, enum mqtt_reason reason)
 {
-	const struct mqtt_disconnect p = {.properties = own_properties(c, MQTT_DISCONNECT)};
+	const struct mqtt_disconnect p = {.reason = (uint8_t)reason,
+					  .properties = own_properties(c, MQTT_DISCONNECT)};
 	const size_t room = 64 + p.properties.user.len;
 	struct pollfd pollfd = {.fd = c->channel.fd, .events = POLLOUT};
 	static struct failure ignored; /* it outlives this call in c->failure */
@@ -577,6 +571,11 @@ void client_disconnect(struct client *c)
 		;
 	channel_finish(&c->channel);
 	c->connected = false;
+}
+
+void client_disconnect(struct client *c)
+{
+	client_disconnect_for(c, MQTT_SUCCESS);
 }
 
 void client_finish(struct client *c)

@@ -18,6 +18,7 @@
 
 #include "cli/buffer.h"
 #include "cli/channel.h"
+#include "cli/clock.h"
 #include "proto/packet.h"
 
 struct client;
@@ -66,9 +67,6 @@ struct client {
 	struct failure *failure; /* of the call under way */
 };
 
-/* Milliseconds of a clock that only goes forward. */
-int64_t client_now_ms(void);
-
 /*
  * Connects and waits for CONNACK.  `settings` and `events` are borrowed.  False with `refused`:
  * the failure's text is what the server said in words, empty for nothing.
@@ -94,7 +92,11 @@ bool client_publish(struct client *c, struct mqtt_publish *publish, struct failu
 uint16_t client_subscribe(struct client *c, const struct mqtt_subscription *entries, size_t count);
 uint16_t client_unsubscribe(struct client *c, const struct slice *filters, size_t count);
 
-/* Sends what is left and DISCONNECT, then closes. [MQTT-3.14.4-1] */
+/*
+ * Sends what is left and DISCONNECT, then closes. [MQTT-3.14.4-1]  In 5.0 it says why: with
+ * MQTT_DISCONNECT_WITH_WILL the will is published all the same. [MQTT-3.14.4-3]
+ */
+void client_disconnect_for(struct client *c, enum mqtt_reason reason);
 void client_disconnect(struct client *c);
 
 void client_finish(struct client *c);

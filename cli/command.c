@@ -1,5 +1,7 @@
 #include "cli/command.h"
 
+#include "cli/leave.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -100,7 +102,7 @@ static void make_settings(struct command_link *link)
 		link->properties[i] = options_properties(o, i);
 	link->settings = (struct client_settings){
 	    .target = {o->unix_path, o->host, o->port, o->bind_address, o->nodelay,
-		       CONNECT_TIMEOUT_MS},
+		       CONNECT_TIMEOUT_MS, link->until_ms},
 	    .layers = {.tls = options_want_tls(o) ? &o->tls : NULL,
 		       .ws = o->websocket ? &o->ws : NULL},
 	    .inflight_max = o->inflight_max,
@@ -157,22 +159,52 @@ int command_failed(const struct options *o, const struct failure *failure)
 	return 1;
 }
 
+static int timed_out(const struct options *o)
+{
+	if (!o->quiet)
+		fprintf(stderr, "Timed out\n");
+	return EXIT_TIMED_OUT;
+}
+
+bool command_over(struct command_link *link)
+{
+	link->over =
+	    link->over || leave_asked() || (link->until_ms > 0 && clock_now_ms() >= link->until_ms);
+	return link->over;
+}
+
 int command_connect(struct command_link *link, const struct options *o,
 		    const struct client_events *events, void *user)
 {
 	struct failure failure;
 
 	*link = (struct command_link){.options = o};
+	if (o->timeout_s > 0)
+		link->until_ms = clock_now_ms() + (int64_t)o->timeout_s * 1000;
 	make_settings(link);
 	if (client_connect(&link->client, &link->settings, events, user, &failure))
 		return 0;
 	if (!link->client.refused)
-		return command_failed(o, &failure);
+		return command_over(link) ? timed_out(o) : command_failed(o, &failure);
 	if (!o->quiet)
 		fprintf(stderr, "Connection error: %s%s%s.\n",
 			refusal_text(o->version, link->client.refusal),
 			failure.text[0] != 0 ? ": " : "", failure.text);
 	return link->client.refusal;
+}
+
+int command_serve(struct command_link *link)
+{
+	struct client *c = &link->client;
+	const int64_t until_ms = link->until_ms > 0 ? link->until_ms : -1;
+	struct failure failure;
+
+	while (!c->stop && !command_over(link))
+		if (!client_step(c, leave_fd(), until_ms, &failure))
+			return command_failed(link->options, &failure);
+	/* As mosquitto_sub: who did not get what it waited for leaves with its will, in 5.0. */
+	client_disconnect_for(c, link->over ? MQTT_DISCONNECT_WITH_WILL : MQTT_SUCCESS);
+	return link->over && !leave_asked() ? timed_out(link->options) : 0;
 }
 
 void command_finish(struct command_link *link)

@@ -33,11 +33,22 @@ struct command_link {
 	struct mqtt_properties properties[PACKET_TYPES];
 	char name[64]; /* a client identifier made up here */
 	struct buffer prefixed;
+	int64_t until_ms; /* when -W ends it; 0: never */
+	bool over;	  /* -W did, or a signal */
 };
 
 /* Connects.  Returns 0, or the exit status after printing why not. */
 int command_connect(struct command_link *link, const struct options *o,
 		    const struct client_events *events, void *user);
+
+/* Is the time of -W over, or was it asked to leave (leave.h)?  Then `over` is set. */
+bool command_over(struct command_link *link);
+
+/*
+ * Turns the connected client until a callback stops it or command_over(), then says goodbye.
+ * Returns 0, or the exit status after printing why.
+ */
+int command_serve(struct command_link *link);
 
 /* Prints "Error: sentence" unless --quiet; returns 1. */
 int command_failed(const struct options *o, const struct failure *failure);

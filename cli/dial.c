@@ -1,4 +1,5 @@
 #include "cli/dial.h"
+#include "cli/clock.h"
 #include "cli/shown_url.h"
 
 #include <errno.h>
@@ -9,8 +10,19 @@
 #include <poll.h>
 #include <stdio.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
+
+int dial_patience_ms(const struct dial_target *target)
+{
+	const int64_t left_ms = target->until_ms - clock_now_ms();
+
+	if (target->until_ms == 0 || left_ms >= target->timeout_ms)
+		return target->timeout_ms;
+	/* One more: who waited so long finds the time over by any clock. */
+	return left_ms > 0 ? (int)left_ms + 1 : 0;
+}
 
 static bool bind_local(int fd, const char *address, int family)
 {
@@ -58,7 +70,7 @@ static int dial_address(const struct dial_target *target, const struct addrinfo 
 	if ((target->bind_address == NULL ||
 	     bind_local(fd, target->bind_address, address->ai_family)) &&
 	    (connect(fd, address->ai_addr, address->ai_addrlen) == 0 ||
-	     (errno == EINPROGRESS && wait_connected(fd, target->timeout_ms))))
+	     (errno == EINPROGRESS && wait_connected(fd, dial_patience_ms(target)))))
 		return fd;
 	error = errno;
 	close(fd);
@@ -66,8 +78,12 @@ static int dial_address(const struct dial_target *target, const struct addrinfo 
 	return -1;
 }
 
-static int dial_path(const char *path, struct failure *failure)
+/* Where too many wait to be accepted, connect(2) waits as well, as long as sending may take. */
+static int dial_path(const struct dial_target *target, struct failure *failure)
 {
+	const char *path = target->unix_path;
+	const int patience_ms = dial_patience_ms(target);
+	const struct timeval patience = {patience_ms / 1000, patience_ms % 1000 * 1000};
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	const size_t len = strlen(path);
 	int fd;
@@ -79,7 +95,8 @@ static int dial_path(const char *path, struct failure *failure)
 	}
 	memcpy(address.sun_path, path, len);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd >= 0 && connect(fd, (const struct sockaddr *)&address, sizeof(address)) == 0 &&
+	if (fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)) == 0 &&
+	    connect(fd, (const struct sockaddr *)&address, sizeof(address)) == 0 &&
 	    fcntl(fd, F_SETFL, O_NONBLOCK) == 0)
 		return fd;
 	failure_set(failure, "%s", strerror(errno));
@@ -97,7 +114,7 @@ int dial(const struct dial_target *target, struct failure *failure)
 	int status;
 
 	if (target->unix_path != NULL)
-		return dial_path(target->unix_path, failure);
+		return dial_path(target, failure);
 	snprintf(port, sizeof(port), "%u", target->port);
 	status = getaddrinfo(target->host, port, &hints, &found);
 	if (status != 0) {

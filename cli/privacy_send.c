@@ -156,7 +156,7 @@ static bool enter(const struct privacy *privacy, struct party *party, const char
 /* Turns the client until everything of these kinds is here, or time is over. */
 static bool await(struct party *party, unsigned wanted, struct failure *failure)
 {
-	const int64_t until_ms = client_now_ms() + PATIENCE_MS;
+	const int64_t until_ms = clock_now_ms() + PATIENCE_MS;
 
 	for (;;) {
 		unsigned have = 0;
@@ -165,13 +165,13 @@ static bool await(struct party *party, unsigned wanted, struct failure *failure)
 			have |= party->arrived[i] ? 1u << i : 0;
 		if ((have & wanted) == wanted && party->client.unanswered == 0)
 			return true;
-		if (client_now_ms() >= until_ms)
+		if (clock_now_ms() >= until_ms)
 			return failure_set(failure,
 					   "a message did not arrive within %d seconds; whoever -u "
 					   "names has to be allowed to publish and subscribe below "
 					   "the word (--canary)",
 					   PATIENCE_MS / 1000);
-		if (!client_step(&party->client, -1, client_now_ms() + 50, failure))
+		if (!client_step(&party->client, -1, clock_now_ms() + 50, failure))
 			return false;
 	}
 }
@@ -193,10 +193,10 @@ static bool subscribe(struct party *receiver, struct failure *failure)
 {
 	const struct mqtt_subscription all = {.filter = slice_text(receiver->words->filter),
 					      .qos = 2};
-	const int64_t until_ms = client_now_ms() + PATIENCE_MS;
+	const int64_t until_ms = clock_now_ms() + PATIENCE_MS;
 
 	client_subscribe(&receiver->client, &all, 1);
-	while (!receiver->subscribed && client_now_ms() < until_ms)
+	while (!receiver->subscribed && clock_now_ms() < until_ms)
 		if (!client_step(&receiver->client, -1, until_ms, failure))
 			return false;
 	return receiver->subscribed || failure_set(failure, "no SUBACK came");

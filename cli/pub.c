@@ -59,7 +59,7 @@ static bool wait_answers(struct publisher *p)
 
 	while (c->unanswered > 0 || c->out.len > 0) {
 		/* Nothing answers QoS 0: wait for room to write, not for something to read. */
-		if (!client_step(c, -1, c->unanswered > 0 ? -1 : client_now_ms() + 10, &p->failure))
+		if (!client_step(c, -1, c->unanswered > 0 ? -1 : clock_now_ms() + 10, &p->failure))
 			return false;
 	}
 	return true;
@@ -67,9 +67,9 @@ static bool wait_answers(struct publisher *p)
 
 static bool wait_delay(struct publisher *p)
 {
-	const int64_t until_ms = client_now_ms() + p->options->repeat_delay_ms;
+	const int64_t until_ms = clock_now_ms() + p->options->repeat_delay_ms;
 
-	while (client_now_ms() < until_ms) {
+	while (clock_now_ms() < until_ms) {
 		if (!client_step(&p->link.client, -1, until_ms, &p->failure))
 			return false;
 	}

@@ -95,34 +95,16 @@ static void subscribe(struct requester *r)
 	r->subscribe_id = client_subscribe(&r->link.client, &entry, 1);
 }
 
-static void wait_response(struct requester *r)
-{
-	struct client *c = &r->link.client;
-	const uint32_t timeout_s = r->options->timeout_s;
-	const int64_t deadline_ms =
-	    timeout_s > 0 ? client_now_ms() + (int64_t)timeout_s * 1000 : -1;
-
-	while (!c->stop) {
-		if (deadline_ms >= 0 && client_now_ms() >= deadline_ms) {
-			if (!r->options->quiet)
-				fprintf(stderr, "Timed out\n");
-			r->status = EXIT_TIMED_OUT;
-			return;
-		}
-		if (!client_step(c, -1, deadline_ms, &r->failure)) {
-			r->status = command_failed(r->options, &r->failure);
-			return;
-		}
-	}
-}
-
 static void run(struct requester *r)
 {
+	int status;
+
 	r->status = command_connect(&r->link, r->options, &events, r);
 	if (r->status == 0) {
 		subscribe(r);
-		wait_response(r);
-		client_disconnect(&r->link.client);
+		status = command_serve(&r->link);
+		if (r->status == 0)
+			r->status = status;
 	}
 	command_finish(&r->link);
 }

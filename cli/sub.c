@@ -1,6 +1,7 @@
 /* sub.c - `metrino sub`: subscribes and prints what comes. */
 #include "cli/command.h"
 
+#include "cli/leave.h"
 #include "cli/show.h"
 #include "proto/topic.h"
 
@@ -44,6 +45,9 @@ static void print_message(struct subscriber *s, const struct mqtt_publish *p)
 	}
 	s->printed++;
 	if (s->options->count > 0 && s->printed >= s->options->count)
+		s->link.client.stop = true;
+	/* Over TLS and WebSocket one read may bring messages for ever. */
+	if (!s->link.client.stop && command_over(&s->link))
 		s->link.client.stop = true;
 }
 
@@ -143,25 +147,20 @@ static void unsubscribe(struct subscriber *s)
 	}
 }
 
-static void receive(struct subscriber *s)
+static void run(struct subscriber *s)
 {
-	struct client *c = &s->link.client;
-	const uint32_t timeout_s = s->options->timeout_s;
-	const int64_t deadline_ms =
-	    timeout_s > 0 ? client_now_ms() + (int64_t)timeout_s * 1000 : -1;
+	int status;
 
-	while (!c->stop) {
-		if (deadline_ms >= 0 && client_now_ms() >= deadline_ms) {
-			if (!s->options->quiet)
-				fprintf(stderr, "Timed out\n");
-			s->status = EXIT_TIMED_OUT;
-			return;
-		}
-		if (!client_step(c, -1, deadline_ms, &s->failure)) {
-			s->status = command_failed(s->options, &s->failure);
-			return;
-		}
+	s->status = command_connect(&s->link, s->options, &events, s);
+	if (s->status == 0) {
+		leave_listen();
+		subscribe(s);
+		unsubscribe(s);
+		status = command_serve(&s->link);
+		if (s->status == 0)
+			s->status = status;
 	}
+	command_finish(&s->link);
 }
 
 int command_sub(int argc, char **argv)
@@ -174,14 +173,8 @@ int command_sub(int argc, char **argv)
 	if (command_options(&options, argc, argv, &s.status)) {
 		clock_gettime(CLOCK_REALTIME, &now);
 		srandom((unsigned)now.tv_nsec);
-		s.status = command_connect(&s.link, &options, &events, &s);
-		if (s.status == 0) {
-			subscribe(&s);
-			unsubscribe(&s);
-			receive(&s);
-			client_disconnect(&s.link.client);
-		}
-		command_finish(&s.link);
+		leave_at_once();
+		run(&s);
 	}
 	buffer_finish(&s.line);
 	options_finish(&options);

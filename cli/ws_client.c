@@ -1,5 +1,7 @@
 /* ws_client.c - see ws_client.h. */
 #include "cli/ws_client.h"
+
+#include "cli/clock.h"
 #include "broker/net/ws_opening.h"
 #include "cli/buffer.h"
 
@@ -8,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
-#include <time.h>
 #include <wslay/wslay.h>
 
 /* The payload of a frame of ours, at most. */
@@ -146,20 +147,12 @@ static void make_frames(struct ws_client *client)
 
 /* ---- the handshake */
 
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 /* After a call of the carrier that said EAGAIN; false: time is over, or it failed otherwise. */
 static bool wait_for(const struct ws_client *client, short events, int64_t until_ms,
 		     struct failure *failure)
 {
 	struct pollfd pollfd = {.fd = client->carrier.fd, .events = events};
-	const int64_t left_ms = until_ms - now_ms();
+	const int64_t left_ms = until_ms - clock_now_ms();
 
 	if (errno == EINTR)
 		return true;
@@ -249,7 +242,7 @@ struct ws_client *ws_client_open(const struct ws_client_settings *settings,
 
 	client->carrier = *carrier;
 	make_frames(client);
-	if (shake_hands(client, settings, now_ms() + timeout_ms, failure))
+	if (shake_hands(client, settings, clock_now_ms() + timeout_ms, failure))
 		return client;
 	client->ended = true; /* there is nobody to say goodbye to */
 	ws_client_close(client);

@@ -1,13 +1,17 @@
 """The `metrino` command where its surroundings are unusual: closed descriptors, interrupted prompts, a broker that says odd things."""
 
+import contextlib
+import fcntl
 import os
 import pty
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import termios
 import threading
+import time
 import unittest
 
 from harness import OwnBrokerTest, answers, eventually, own_only
@@ -33,22 +37,30 @@ def as_from_a_terminal():
         signal.signal(number, signal.SIG_DFL)
 
 
+def as_in_the_background():
+    """So does a shell that is no terminal's to what it starts with &."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 @own_only("our own command, and a broker of a few lines")
 class Ends(unittest.TestCase):
     def near(self, *answers_):
-        """The port of one that sends each answer when something has come, and then waits for the end."""
+        """The port of one that sends each answer when something has come, and then waits for the end; `heard` is what came then."""
         listening = socket.create_server(("127.0.0.1", 0))
         self.addCleanup(listening.close)
+        self.heard, self.answered, self.gone = bytearray(), threading.Event(), threading.Event()
 
         def serve():
             connection = listening.accept()[0]
             connection.settimeout(20)
-            with connection:
+            with connection, contextlib.suppress(ConnectionError):
                 for answer in answers_:
                     connection.recv(65536)
                     connection.sendall(answer)
-                while connection.recv(65536):
-                    pass
+                self.answered.set()
+                while came := connection.recv(65536):
+                    self.heard += came
+            self.gone.set()
         threading.Thread(target=serve, daemon=True).start()
         return str(listening.getsockname()[1])
 
@@ -92,6 +104,73 @@ class Ends(unittest.TestCase):
         port = self.near(CONNACK, SUBACK + wire.disconnect(0x98, properties=[("reason_string", why)]))
         done = self.run_to_end("sub", port, "-t", "t", code=1)
         self.assertIn(why.encode(), done.stderr)
+
+    def start_sub(self, *args, **more):
+        process = subprocess.Popen([*METRINO, "sub", "-t", "t", *args], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                                   start_new_session=True, **more)
+        self.addCleanup(process.communicate)
+        self.addCleanup(process.kill)
+        return process
+
+    def test_signals_say_goodbye(self):
+        """As mosquitto_sub, and also where a shell has SIGINT ignored; in 5.0 DISCONNECT asks for the will."""
+        before_5 = (wire.frame(wire.CONNACK, 0, b"\x00\x00"), wire.frame(wire.SUBACK, 0, b"\x00\x01\x00"), b"\xe0\x00")
+        for version, (connack, suback, goodbye) in (("311", before_5), ("5", (CONNACK, SUBACK, b"\xe0\x01\x04"))):
+            for number, prepare in ((signal.SIGINT, as_from_a_terminal), (signal.SIGTERM, as_from_a_terminal), (signal.SIGINT, as_in_the_background)):
+                with self.subTest(version=version, number=number, prepare=prepare.__name__):
+                    port = self.near(connack, suback)
+                    process = self.start_sub("-p", port, "-V", version, "--will-topic", "w", "-d", stdout=subprocess.PIPE, preexec_fn=prepare)
+                    self.assertTrue(self.answered.wait(20))
+                    process.send_signal(number)
+                    err = process.communicate(timeout=20)[1]
+                    self.assertEqual((process.returncode, err), (0, b""))
+                    self.assertTrue(self.gone.wait(20))
+                    self.assertEqual(bytes(self.heard)[-len(goodbye):], goodbye)
+
+    def stuck(self, payload):
+        """A subscriber whose messages nobody reads, when its pipe is full."""
+        process = self.start_sub("-p", self.near(CONNACK, SUBACK + wire.publish("t", payload) * 50), "-V", "5",
+                                 stdout=subprocess.PIPE, preexec_fn=as_from_a_terminal)
+
+        def full():
+            waits = int.from_bytes(fcntl.ioctl(process.stdout, termios.FIONREAD, bytes(4)), sys.byteorder)
+            return waits == fcntl.fcntl(process.stdout, fcntl.F_GETPIPE_SZ)
+        eventually(full, what="a full pipe")
+        return process
+
+    def test_a_signal_while_nobody_reads(self):
+        """A full pipe does not keep it; where a message is in it in part, whoever insists ends it."""
+        process = self.stuck(b"x" * 4095)
+        process.send_signal(signal.SIGTERM)
+        self.assertIn(process.wait(20), (0, 1))  # 1: it says that not all was printed
+        self.assertTrue(self.gone.wait(20))
+        self.assertIn(b"\xe0", self.heard)
+        process = self.stuck(b"x" * 100000)
+        process.send_signal(signal.SIGTERM)
+        time.sleep(1.5)
+        process.send_signal(signal.SIGTERM)
+        self.assertEqual(process.wait(20), -signal.SIGTERM)
+
+    def test_a_broker_that_does_not_answer(self):
+        """-W is for all of it: TCP, TLS, WebSocket and CONNACK."""
+        silent = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(silent.close)
+        port = str(silent.getsockname()[1])
+        for program, args in (("sub", ["-t", "t"]), ("rr", ["-t", "t", "-e", "r", "-m", "x"])):
+            for way in ([], ["--psk", "aa", "--psk-identity", "i"], ["--ws"]):
+                with self.subTest(program=program, way=way):
+                    begin = time.monotonic()
+                    done = self.run_to_end(program, port, *args, *way, "-W", "1", code=27)
+                    self.assertEqual(done.stderr, b"Timed out\n")
+                    self.assertLess(time.monotonic() - begin, 10)
+
+    def test_no_time_left(self):
+        """In 5.0 DISCONNECT asks for the will, as mosquitto's do."""
+        for program, args in (("sub", ["-t", "t"]), ("rr", ["-t", "t", "-e", "r", "-m", "x"])):
+            with self.subTest(program=program):
+                self.run_to_end(program, self.near(CONNACK, SUBACK), *args, "-W", "1", "--will-topic", "w", code=27)
+                self.assertTrue(self.gone.wait(20))
+                self.assertEqual(bytes(self.heard)[-3:], b"\xe0\x01\x04")
 
     def test_an_interrupted_prompt(self):
         """The terminal shows again what is typed."""
