@@ -41,5 +41,9 @@ bool payload_load(const struct options *o, struct buffer *payload, struct failur
 						       : strerror(errno));
 	if (fd != STDIN_FILENO)
 		close(fd);
+	/* Most likely what comes before us failed; an empty message is meant by -n, and clears with
+	 * -r. */
+	if (read_well && payload->len == 0 && o->source == PAYLOAD_STDIN)
+		return failure_set(failure, "Zero length input. Use -n to send an empty message.");
 	return read_well;
 }

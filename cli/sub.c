@@ -13,7 +13,7 @@ struct subscriber {
 	const struct options *options;
 	struct command_link link;
 	struct buffer line;
-	uint32_t printed;
+	uint32_t received;    /* without what is filtered out */
 	uint32_t answers_due; /* SUBACK and UNSUBACK not yet there */
 	int status;
 	struct failure failure;
@@ -43,12 +43,6 @@ static void print_message(struct subscriber *s, const struct mqtt_publish *p)
 		s->status = command_failed(s->options, &s->failure);
 		s->link.client.stop = true;
 	}
-	s->printed++;
-	if (s->options->count > 0 && s->printed >= s->options->count)
-		s->link.client.stop = true;
-	/* Over TLS and WebSocket one read may bring messages for ever. */
-	if (!s->link.client.stop && command_over(&s->link))
-		s->link.client.stop = true;
 }
 
 static void on_message(struct client *client, const struct mqtt_publish *p)
@@ -56,6 +50,10 @@ static void on_message(struct client *client, const struct mqtt_publish *p)
 	struct subscriber *s = client->user;
 	const struct options *o = s->options;
 
+	/* Over TLS and WebSocket one read may bring messages for ever: this is the last one, then.
+	 */
+	if (command_over(&s->link))
+		client->stop = true;
 	if (o->retained_only && !p->retain) {
 		client->stop = true;
 		return;
@@ -66,9 +64,12 @@ static void on_message(struct client *client, const struct mqtt_publish *p)
 		remove_retained(client, p->topic);
 	if (o->no_retained && p->retain)
 		return;
-	if (o->chance < 100 && (double)random() / (double)RAND_MAX * 100 > o->chance)
-		return;
-	print_message(s, p);
+	/* What chance leaves out counts for -C, as in mosquitto_sub. */
+	if (o->chance >= 100 || (double)random() / (double)RAND_MAX * 100 <= o->chance)
+		print_message(s, p);
+	s->received++;
+	if (o->count > 0 && s->received >= o->count)
+		client->stop = true;
 }
 
 static void show_subscribed(const struct subscriber *s, uint16_t packet_id, struct slice reasons)

@@ -169,6 +169,25 @@ class PublishAndSubscribe(CommandTest):
         out, err = self.finish(subscriber, 27)
         self.assertEqual((out, err), (b"", b"Timed out\n"))
 
+    def test_what_chance_leaves_out_is_counted(self):
+        topic = self.name()
+        for program in ("metrino", "mosquitto"):
+            subscriber = self.subscribed(program, "-t", topic, "-C", "4", "--random-filter", "0.1")
+            self.pub("-t", topic, "-l", stdin=b"1\n2\n3\n4\n")
+            self.finish(subscriber)
+
+    def test_nothing_on_the_standard_input(self):
+        """What failed before a pipe does not clear a retained message."""
+        topic = self.name()
+        self.pub("-t", topic, "-m", "kept", "-r", "-q", "1")
+        for program in ("metrino", "mosquitto"):
+            done = self.pub("-t", topic, "-s", "-r", program=program)
+            self.assertEqual(done.returncode, 1)
+            self.assertIn(b"Error: Zero length input.", done.stderr)
+        done = self.finish(self.start("-t", topic, "-e", topic + "/reply", "-s", program="rr"), 1)
+        self.assertIn(b"Error: Zero length input.", done[1])
+        self.assertEqual(self.finish(self.start("-t", topic, "-C", "1"))[0], b"kept\n")
+
     def test_retained_only_ends_at_the_first_other(self):
         topic = self.name()
         self.pub("-t", topic, "-m", "old", "-r", "-q", "1")
