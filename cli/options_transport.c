@@ -4,13 +4,15 @@
  */
 #include "cli/options.h"
 
+#include <stdlib.h>
 #include <unistd.h>
 
 /* With TLS and without. */
 static const uint16_t mqtt_ports[] = {[false] = 1883, [true] = 8883};
 static const uint16_t ws_ports[] = {[false] = 8083, [true] = 8084};
 
-/* Where Debian, and with it most, keeps the authorities of the system. */
+/* Where Debian, and with it most, keeps the authorities of the system; OpenSSL's SSL_CERT_FILE says
+ * another place. */
 static const char system_authorities[] = "/etc/ssl/certs/ca-certificates.crt";
 
 static bool has_authority(const struct options *o)
@@ -84,19 +86,27 @@ static bool check_path(const struct options *o, struct failure *failure)
 	return true;
 }
 
+/* They count beside those that flags name, as in mosquitto_pub; without either there is nobody. */
+static bool find_system_authorities(struct options *o, struct failure *failure)
+{
+	const char *elsewhere = getenv("SSL_CERT_FILE");
+	const char *path = elsewhere != NULL ? elsewhere : system_authorities;
+
+	if (access(path, R_OK) == 0)
+		o->tls.system_cafile = path;
+	return o->tls.system_cafile != NULL || o->tls.cafile != NULL || o->tls.capath != NULL ||
+	       failure_set(failure,
+			   "This computer has no authorities at %.300s; give --cafile or --capath.",
+			   path);
+}
+
 bool options_finish_transport(struct options *o, struct failure *failure)
 {
 	follow_port(o);
 	if (!fits_together(o, failure) || !check_path(o, failure))
 		return false;
-	if (o->os_certificates && o->tls.cafile == NULL && o->tls.capath == NULL) {
-		if (access(system_authorities, R_OK) != 0)
-			return failure_set(failure,
-					   "This computer has no authorities at %s; give "
-					   "--cafile or --capath.",
-					   system_authorities);
-		o->tls.cafile = system_authorities;
-	}
+	if (o->os_certificates && !find_system_authorities(o, failure))
+		return false;
 	o->tls.host = o->host;
 	if (o->port == 0)
 		o->port = (o->websocket ? ws_ports : mqtt_ports)[options_want_tls(o)];

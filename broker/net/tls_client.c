@@ -93,18 +93,38 @@ static bool complain(const char *what, int error, struct failure *failure)
 	return failure_set(failure, "%s: %s.", what, cause);
 }
 
+/* The library says of no file why it cannot be read. */
+static bool complain_of_file(const char *flag, const char *path, int error, struct failure *failure)
+{
+	if (access(path, R_OK) == 0)
+		complain(path, error, failure);
+	else
+		failure_set(failure, "%.300s: %s.", path, strerror(errno));
+	failure_context(failure, "Problem setting TLS options: %s", flag);
+	return false;
+}
+
+static bool read_authority_file(mbedtls_x509_crt *authorities, const char *flag, const char *path,
+				struct failure *failure)
+{
+	int error = mbedtls_x509_crt_parse_file(authorities, path);
+
+	return error >= 0 || complain_of_file(flag, path, error, failure);
+}
+
 static bool read_authorities(struct tls_context *context,
 			     const struct tls_client_settings *settings, struct failure *failure)
 {
-	int error = 0;
+	mbedtls_x509_crt *authorities = &context->authorities;
 
-	if (settings->cafile)
-		error = mbedtls_x509_crt_parse_file(&context->authorities, settings->cafile);
-	if (error < 0)
-		return complain("Problem setting TLS options: --cafile", error, failure);
+	if ((settings->cafile &&
+	     !read_authority_file(authorities, "--cafile", settings->cafile, failure)) ||
+	    (settings->system_cafile && !read_authority_file(authorities, "--tls-use-os-certs",
+							     settings->system_cafile, failure)))
+		return false;
 	/* A folder may hold other things: what cannot be read of it is counted, and left out. */
 	if (settings->capath)
-		(void)mbedtls_x509_crt_parse_path(&context->authorities, settings->capath);
+		(void)mbedtls_x509_crt_parse_path(authorities, settings->capath);
 	if (context->authorities.version == 0)
 		return failure_set(failure, "Problem setting TLS options: no certificate of an "
 					    "authority in --cafile or --capath.");
@@ -121,18 +141,22 @@ static bool read_own(struct tls_context *context, const struct tls_client_settin
 	int error = mbedtls_x509_crt_parse_file(&context->chain, settings->certfile);
 
 	if (error != 0)
-		return complain("Problem setting TLS options: --cert", error, failure);
+		return complain_of_file("--cert", settings->certfile, error, failure);
 	error = mbedtls_pk_parse_keyfile(&context->key, settings->keyfile, NULL);
 	if (error == 0)
 		error = mbedtls_ssl_conf_own_cert(&context->config, &context->chain, &context->key);
-	return error == 0 || complain("Problem setting TLS options: --key", error, failure);
+	return error == 0 || complain_of_file("--key", settings->keyfile, error, failure);
 }
 
-/* As a line of a psk_file would have it, of a name that nobody else sees. */
+/*
+ * As a line of a psk_file would have it, of a name that nobody else sees.  An odd number of digits
+ * is a number, as for mosquitto: a 0 stands before it.
+ */
 static struct psk_table *read_key(const char *digits, struct failure *failure)
 {
 	char line[2 * PSK_KEY_MAX + 3];
-	int len = snprintf(line, sizeof(line), "x:%s", digits);
+	int len =
+	    snprintf(line, sizeof(line), "x:%s%s", strlen(digits) % 2 != 0 ? "0" : "", digits);
 
 	if (len < 0 || (size_t)len >= sizeof(line)) {
 		failure_set(failure, "--psk has %u hexadecimal digits at most.", 2 * PSK_KEY_MAX);
@@ -142,7 +166,7 @@ static struct psk_table *read_key(const char *digits, struct failure *failure)
 
 	wipe(slice_of(line, (size_t)len));
 	if (!table)
-		failure_set(failure, "--psk must be hexadecimal digits, two for each byte.");
+		failure_set(failure, "--psk must be hexadecimal digits.");
 	return table;
 }
 

@@ -21,7 +21,8 @@
 /* Texts are borrowed for the call. */
 struct tls_client_settings {
 	const char *host;
-	const char *cafile, *capath;	/* one of them, or a pre-shared key */
+	const char *cafile, *capath;	/* one of them or system_cafile, or a pre-shared key */
+	const char *system_cafile;	/* likewise: of this computer */
 	const char *certfile, *keyfile; /* ours: both or none */
 	const char *ciphers, *alpn;	/* NULL: what is usual, none */
 	const char *psk_identity, *psk; /* both or none; the key in hexadecimal digits */

@@ -31,7 +31,7 @@ class Transports(CommandTest):
         cls.authorities.mkdir()
         shutil.copy(cls.authority.certificate, cls.authorities / "ours.pem")
         (cls.authorities / "README").write_text("no certificate")
-        (cls.home / "keys").write_text(f"{IDENTITY}:{KEY}\n")
+        (cls.home / "keys").write_text(f"{IDENTITY}:{KEY}\n{IDENTITY}-odd:0{KEY[1:]}\n")
         cls.ports = {name: free_port() for name in ("tls", "mutual", "psk", "elsewhere", "ws", "wss")}
         cls.socket = cls.home / "mqtt.sock"
         cls.config = f"""
@@ -75,6 +75,7 @@ listener 0 {cls.socket}
         yield self.over("tls", "--capath", self.authorities)
         yield self.ca("mutual", "--cert", cert, "--key", key)
         yield self.over("psk", "--psk", KEY, "--psk-identity", IDENTITY)
+        yield self.over("psk", "--psk", KEY[1:], "--psk-identity", IDENTITY + "-odd")  # a number, as for mosquitto
         yield self.ca("elsewhere", "--insecure")
         yield ["--unix", str(self.socket)]
         yield self.over("ws", "--ws")
@@ -99,6 +100,20 @@ listener 0 {cls.socket}
                 sub = self.subscribed(*url, "-C", "1")
                 self.assertEqual(self.pub(*url, "-m", "by url").returncode, 0)
                 self.assertEqual(self.finish(sub)[0], b"by url\n")
+
+    def test_authorities_of_the_system_count_beside_others(self):
+        """As in mosquitto_pub, also where a URL asks for them."""
+        topic, stranger = self.name(), ["--cafile", str(self.stranger.certificate)]
+        url = ["-L", f"mqtts://localhost:{self.ports['tls']}/{topic}"]
+        system = dict(os.environ, SSL_CERT_FILE=str(self.authority.certificate))
+        for way, env, code in ((self.over("tls", "-t", topic, "--tls-use-os-certs", *stranger), system, 0), ([*stranger, *url], system, 0),
+                               (url, system, 0), (self.over("tls", "-t", topic, *stranger), system, 1),
+                               ([*self.ca("tls"), *url], dict(system, SSL_CERT_FILE="/nonexistent"), 0)):
+            with self.subTest(way=way):
+                done = self.pub(*way, "-m", "x", env=env)
+                self.assertEqual(done.returncode, code, done.stderr)
+                theirs = self.pub(*way, "-m", "x", program="mosquitto", env=env)
+                self.assertEqual(theirs.returncode == 0, code == 0, theirs.stderr)
 
     def test_large_ones_and_many_by_websocket(self):
         topic, payload = self.name(), os.urandom(3 << 20)
@@ -127,9 +142,10 @@ listener 0 {cls.socket}
             (self.ca("mutual"), b"TLS"),
             (self.over("psk", "--psk", "00" * 16, "--psk-identity", IDENTITY), b"TLS"),
             (self.over("psk", "--psk", "xyz", "--psk-identity", IDENTITY), b"hexadecimal digits"),
-            (self.over("tls", "--cafile", self.home / "none"), b"--cafile"),
+            (self.over("tls", "--cafile", self.home / "none"), f"--cafile: {self.home}/none: No such file or directory.".encode()),
             (self.over("tls", "--cafile", self.home / "keys"), b"--cafile"),
             (self.ca("tls", "--cert", self.device[0], "--key", self.home / "keys"), b"--key"),
+            (self.ca("tls", "--cert", self.home / "none", "--key", self.home / "keys"), b"none: No such file or directory."),
             (self.ca("tls", "--ciphers", "NO-SUCH"), b"--ciphers"),
             (["--unix", str(self.home / "nobody.sock")], b"No such file"),
             (self.over("ws", "--ws", "--ws-path", "/elsewhere"), b"404"),
