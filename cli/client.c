@@ -79,7 +79,7 @@ static void send_ack(struct client *c, uint8_t type, uint16_t packet_id)
 {
 	const struct mqtt_ack ack = {
 	    .type = type, .packet_id = packet_id, .properties = own_properties(c, type)};
-	const size_t room = 64 + ack.properties.user.len;
+	const size_t room = 64 + property_size(version_of(c), &ack.properties);
 
 	debug(c, "sending %s (m%u)", mqtt_packet_name(type), packet_id);
 	sent(c, mqtt_encode_ack(buffer_reserve(&c->out, room), room, version_of(c), &ack));
@@ -558,7 +558,7 @@ void client_disconnect_for(struct client *c, enum mqtt_reason reason)
 {
 	const struct mqtt_disconnect p = {.reason = (uint8_t)reason,
 					  .properties = own_properties(c, MQTT_DISCONNECT)};
-	const size_t room = 64 + p.properties.user.len;
+	const size_t room = 64 + property_size(version_of(c), &p.properties);
 	struct pollfd pollfd = {.fd = c->channel.fd, .events = POLLOUT};
 	static struct failure ignored; /* it outlives this call in c->failure */
 

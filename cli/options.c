@@ -401,9 +401,11 @@ static size_t word_distance(const char *a, const char *b)
 	return row[len];
 }
 
+/* Only what is near is named: of the letters at most half, and three, may be others. */
 static bool unknown_flag(const struct options *o, const char *word, struct failure *failure)
 {
-	size_t best = strlen(word) < 4 ? 1 : 3;
+	const size_t letters = strlen(word + strspn(word, "-"));
+	size_t best = letters < 6 ? letters / 2 : 3;
 	const char *nearest = NULL;
 
 	bool end = false;

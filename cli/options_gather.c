@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <strings.h>
 #include <unistd.h>
 
 void options_init(struct options *o, enum option_program program)
@@ -82,7 +83,7 @@ static bool read_line(struct options *o, char *line, struct failure *failure)
 		if (strcmp(words[0], "-D") != 0 && strcmp(words[0], "--property") != 0)
 			most = 2;
 		else
-			most = count >= 3 && strcmp(words[2], "user-property") == 0 ? 5 : 4;
+			most = count >= 3 && strcasecmp(words[2], "user-property") == 0 ? 5 : 4;
 		if (count == most || end == NULL)
 			break;
 		*end = '\0';
@@ -194,6 +195,16 @@ static bool check_will(const struct options *o, struct failure *failure)
 	return true;
 }
 
+/* -D selects 5.0; a -V after it would have properties said that are never sent. */
+static bool check_properties(const struct options *o, struct failure *failure)
+{
+	for (size_t i = 0; i < PACKET_TYPES && o->version != MQTT_VERSION_5_0; i++)
+		if (o->properties[i].present != 0 || o->user_properties[i].len > 0)
+			return failure_set(failure, "Properties (-D) are not supported before MQTT "
+						    "5.0: leave out -V, or say -V 5.");
+	return true;
+}
+
 static bool check_identity(const struct options *o, struct failure *failure)
 {
 	const bool named = o->client_id != NULL || o->client_id_prefix != NULL;
@@ -203,11 +214,14 @@ static bool check_identity(const struct options *o, struct failure *failure)
 	if (o->keep_session && !named)
 		return failure_set(failure,
 				   "You must provide a client id if you are using the -c option.");
-	if (o->has_session_expiry && o->session_expiry_s == UINT32_MAX && !named)
+	/* Before 5.0 nobody is told. */
+	if (o->has_session_expiry && o->session_expiry_s == UINT32_MAX && !named &&
+	    o->version == MQTT_VERSION_5_0)
 		return failure_set(failure, "You must provide a client id if you are using an "
 					    "infinite session expiry interval.");
-	if (o->client_id != NULL && o->client_id[0] == '\0' && o->version == MQTT_VERSION_3_1)
-		return failure_set(failure, "Invalid id: MQTT 3.1 needs one to 23 characters.");
+	if (o->client_id != NULL && o->client_id[0] == '\0')
+		return failure_set(failure,
+				   "Invalid id: it is empty. Without -i the broker makes one.");
 	if (o->password != NULL && o->user_name == NULL && o->version != MQTT_VERSION_5_0)
 		return failure_set(failure, "A password needs a user name (-u) before MQTT 5.0.");
 	return check_text("client id", o->client_id, failure) &&
@@ -286,5 +300,5 @@ bool options_gather(struct options *o, int argc, char **argv, struct failure *fa
 		return true;
 	return (check != NULL ? check(o, failure) : bench_options_check(o, failure)) &&
 	       check_identity(o, failure) && check_will(o, failure) &&
-	       options_finish_transport(o, failure);
+	       check_properties(o, failure) && options_finish_transport(o, failure);
 }

@@ -11,6 +11,7 @@
 
 #define IN(packet) (1u << (packet))
 #define MESSAGE	   (IN(MQTT_PUBLISH) | IN(PACKET_WILL))
+#define ANSWER	   (IN(MQTT_PUBACK) | IN(MQTT_PUBREC) | IN(MQTT_PUBREL) | IN(MQTT_PUBCOMP))
 
 /* The packets by the names that -D knows them. */
 static const struct {
@@ -63,6 +64,8 @@ static const struct known_property {
      IN(MQTT_CONNECT)},
     {"maximum-packet-size", MQTT_PROPERTY_MAXIMUM_PACKET_SIZE, TYPE_LIMIT32,
      FIELD(maximum_packet_size), IN(MQTT_CONNECT)},
+    {"reason-string", MQTT_PROPERTY_REASON_STRING, TYPE_STRING, FIELD(reason_string),
+     ANSWER | IN(MQTT_DISCONNECT) | IN(MQTT_AUTH)},
     {"user-property", MQTT_PROPERTY_USER_PROPERTY, TYPE_PAIR, 0, 0xffff},
 #undef FIELD
 };
@@ -163,7 +166,7 @@ static bool find_command(const char *name, uint8_t *packet)
 static const struct known_property *find_property(const char *name)
 {
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
-		if (strcmp(known[i].name, name) == 0)
+		if (strcasecmp(known[i].name, name) == 0)
 			return &known[i];
 	}
 	return NULL;

@@ -172,6 +172,13 @@ class Ends(unittest.TestCase):
                 self.assertTrue(self.gone.wait(20))
                 self.assertEqual(bytes(self.heard)[-3:], b"\xe0\x01\x04")
 
+    def test_words_of_its_own(self):
+        """What DISCONNECT says may be long."""
+        words = "because " * 8000
+        self.run_to_end("sub", self.near(CONNACK, SUBACK), "-t", "t", "-E", "-D", "Disconnect", "Reason-String", words, code=0)
+        self.assertTrue(self.gone.wait(20))
+        self.assertEqual(bytes(self.heard), wire.disconnect(0, properties=[("reason_string", words)]))
+
     def test_an_interrupted_prompt(self):
         """The terminal shows again what is typed."""
         folder = tempfile.TemporaryDirectory(prefix="metrino-test-")

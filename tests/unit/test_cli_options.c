@@ -180,8 +180,8 @@ START_TEST(properties_of_packets)
 
 	ck_assert(
 	    gather(&o, OPTION_PUB,
-		   "-t a -m x -D publish user-property k v -D PUBLISH message-expiry-interval "
-		   "9 -D connect receive-maximum 3",
+		   "-t a -m x -D publish user-property k v -D PUBLISH Message-Expiry-Interval "
+		   "9 -D connect receive-maximum 3 -D disconnect reason-string bye",
 		   &failure));
 	ck_assert_int_eq(o.version, MQTT_VERSION_5_0);
 	p = options_properties(&o, MQTT_PUBLISH);
@@ -189,6 +189,8 @@ START_TEST(properties_of_packets)
 	ck_assert_uint_eq(p.message_expiry_s, 9);
 	ck_assert(slice_equal(p.user, SLICE_LITERAL("\x26\0\1k\0\1v")));
 	ck_assert_uint_eq(options_properties(&o, MQTT_CONNECT).receive_maximum, 3);
+	p = options_properties(&o, MQTT_DISCONNECT);
+	ck_assert(slice_equal(mqtt_reason_words(&p), SLICE_LITERAL("bye")));
 	options_finish(&o);
 }
 END_TEST
@@ -258,7 +260,10 @@ START_TEST(complaints_name_what_would_be_right)
 	} cases[] = {
 	    {OPTION_PUB, "-t a -m x --prot 1", "Did you mean '--port'?"},
 	    {OPTION_PUB, "-t a -m x --retian", "Did you mean '--retain'?"},
-	    {OPTION_SUB, "-t a -m x", "Unknown option '-m'"},
+	    {OPTION_PUB, "-t a -m x -port 1", "Did you mean '--port'?"},
+	    {OPTION_SUB, "-t a -m x", "Unknown option '-m'."},
+	    {OPTION_SUB, "-t a -r", "Unknown option '-r'."},
+	    {OPTION_SUB, "-t a --foo", "Unknown option '--foo'."},
 	    {OPTION_PUB, "-t a", "Both topic and message must be supplied."},
 	    {OPTION_PUB, "-t a/+ -m x", "does it contain '+' or '#'?"},
 	    {OPTION_PUB, "-t a -m x -n", "Only one type of message"},
@@ -306,13 +311,39 @@ START_TEST(complaints_name_what_would_be_right)
 	    {OPTION_RR, "-t a -e $share/g -m x -V 311", "no message has such a topic"},
 	    {OPTION_RR, "-t a -e b -m x -D publish response-topic c", "Duplicate response topic"},
 	    {OPTION_RR, "-t a -e b -m x -F %z", "Invalid format specifier 'z'."},
-	    {OPTION_RR, "-t a -e b -l", "Unknown option '-l'"},
-	    {OPTION_RR, "-t a -e b -r", "Unknown option '-r'"},
-	    {OPTION_PUB, "-t a -m x -e b", "Unknown option '-e'"},
+	    {OPTION_RR, "-t a -e b -l", "Unknown option '-l'."},
+	    {OPTION_RR, "-t a -e b -r", "Unknown option '-r'."},
+	    {OPTION_PUB, "-t a -m x -e b", "Unknown option '-e'."},
+	    {OPTION_PUB, "-t a -m x -D publish content-type y -V 311",
+	     "not supported before MQTT 5.0"},
+	    {OPTION_PUB, "-t a -m x -D connect user-property a b -V 31",
+	     "not supported before MQTT"},
+	    {OPTION_SUB, "-t a -x -1 -V 5", "an infinite session expiry interval"},
+	    {OPTION_PUB, "-t a -m x -D publish reason-string y", "not allowed for publish"},
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
 		expect_complaint(cases[i].program, cases[i].words, cases[i].complaint);
+}
+END_TEST
+
+START_TEST(an_empty_identifier_is_none)
+{
+	static char *versions[] = {"31", "311", "5"};
+	struct failure failure;
+	struct options o;
+
+	for (size_t i = 0; i < sizeof(versions) / sizeof(versions[0]); i++) {
+		char *argv[] = {"-t", "a", "-i", "", "-V", versions[i]};
+
+		options_init(&o, OPTION_SUB);
+		ck_assert(!options_gather(&o, 6, argv, &failure));
+		ck_assert_ptr_nonnull(strstr(failure.text, "Invalid id"));
+		options_finish(&o);
+	}
+	/* Before 5.0 no expiry is told, so none needs a name. */
+	ck_assert(gather(&o, OPTION_SUB, "-t a -x -1", &failure));
+	options_finish(&o);
 }
 END_TEST
 
@@ -340,7 +371,7 @@ START_TEST(options_file)
 	struct options o;
 
 	ck_assert_ptr_nonnull(file);
-	fputs("# -q 1\n\n-p 99\n  --debug\n-m hello  world\n-D publish user-property a b c\n-q 9\n",
+	fputs("# -q 1\n\n-p 99\n  --debug\n-m hello  world\n-D publish User-Property a b c\n-q 9\n",
 	      file);
 	ck_assert_int_eq(fclose(file), 0);
 	options_init(&o, OPTION_PUB);
@@ -376,6 +407,7 @@ Suite *cli_options_suite(void)
 	tcase_add_test(all, nor_does_one_in_a_url);
 	tcase_add_test(all, a_url_is_shown_without_its_password);
 	tcase_add_test(all, complaints_name_what_would_be_right);
+	tcase_add_test(all, an_empty_identifier_is_none);
 	tcase_add_test(all, absent_parts_are_never_ignored);
 	tcase_add_test(all, options_file);
 	suite_add_tcase(suite, all);
