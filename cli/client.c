@@ -15,15 +15,6 @@
 #define OUT_FULL       (1u << 20)
 #define CONNACK_WAIT_S 30
 
-/* A QoS 2 message between PUBLISH and PUBREL; by then an alias may stand for another topic. */
-struct client_held {
-	struct client_held *next;
-	uint16_t packet_id;
-	uint8_t flags;
-	size_t topic_len, body_len;
-	uint8_t bytes[]; /* the topic, and the body of the packet */
-};
-
 __attribute__((format(printf, 2, 3))) static void debug(const struct client *c, const char *format,
 							...)
 {
@@ -81,7 +72,8 @@ static void send_ack(struct client *c, uint8_t type, uint16_t packet_id)
 	    .type = type, .packet_id = packet_id, .properties = own_properties(c, type)};
 	const size_t room = 64 + property_size(version_of(c), &ack.properties);
 
-	debug(c, "sending %s (m%u)", mqtt_packet_name(type), packet_id);
+	debug(c, "sending %s (m%u%s)", mqtt_packet_name(type), packet_id,
+	      type == MQTT_PUBACK || type == MQTT_PUBREC ? ", rc0" : "");
 	sent(c, mqtt_encode_ack(buffer_reserve(&c->out, room), room, version_of(c), &ack));
 }
 
@@ -145,9 +137,9 @@ uint16_t client_subscribe(struct client *c, const struct mqtt_subscription *entr
 
 	for (size_t i = 0; i < count; i++) {
 		room += 3 + entries[i].filter.len;
-		debug(c, "sending SUBSCRIBE (Mid: %u, Topic: %.*s, QoS: %u)", s.packet_id,
-		      (int)entries[i].filter.len, (const char *)entries[i].filter.at,
-		      entries[i].qos);
+		debug(c, "sending SUBSCRIBE (Mid: %u, Topic: %.*s, QoS: %u, Options: 0x%02x)",
+		      s.packet_id, (int)entries[i].filter.len, (const char *)entries[i].filter.at,
+		      entries[i].qos, entries[i].retain_as_published ? 8u : 0u);
 	}
 	sent(c, mqtt_encode_subscribe(buffer_reserve(&c->out, room), room, version_of(c), &s,
 				      entries, count));
@@ -240,29 +232,6 @@ static enum mqtt_reason resolve_alias(struct client *c, struct mqtt_publish *p)
 	return MQTT_SUCCESS;
 }
 
-static struct client_held **find_held(struct client *c, uint16_t packet_id)
-{
-	struct client_held **at = &c->held;
-
-	while (*at != NULL && (*at)->packet_id != packet_id)
-		at = &(*at)->next;
-	return at;
-}
-
-/* A second PUBLISH with an identifier that is held is the same message. [MQTT-4.3.3-10] */
-static void hold(struct client *c, const struct frame *frame, const struct mqtt_publish *p)
-{
-	struct client_held **at = find_held(c, p->packet_id);
-
-	if (*at != NULL)
-		return;
-	*at = need_memory(sizeof(**at) + p->topic.len + frame->body.len);
-	**at =
-	    (struct client_held){NULL, p->packet_id, frame->flags, p->topic.len, frame->body.len};
-	memcpy((*at)->bytes, p->topic.at, p->topic.len);
-	memcpy((*at)->bytes + p->topic.len, frame->body.at, frame->body.len);
-}
-
 static enum mqtt_reason on_publish(struct client *c, const struct frame *frame)
 {
 	struct mqtt_publish p;
@@ -275,7 +244,7 @@ static enum mqtt_reason on_publish(struct client *c, const struct frame *frame)
 	debug(c, "received PUBLISH (d%d, q%u, r%d, m%u, '%.*s', ... (%zu bytes))", p.dup, p.qos,
 	      p.retain, p.packet_id, (int)p.topic.len, (const char *)p.topic.at, p.payload.len);
 	if (p.qos == 2) {
-		hold(c, frame, &p);
+		held_add(&c->held, p.packet_id, frame->flags, p.topic, frame->body);
 		send_ack(c, MQTT_PUBREC, p.packet_id);
 		return MQTT_SUCCESS;
 	}
@@ -289,16 +258,13 @@ static enum mqtt_reason on_publish(struct client *c, const struct frame *frame)
 /* PUBREL ends a message of QoS 2, ours to show or known already. [MQTT-4.3.3-11] */
 static void release(struct client *c, uint16_t packet_id)
 {
-	struct client_held **at = find_held(c, packet_id);
-	struct client_held *held = *at;
+	struct held *held = held_take(&c->held, packet_id);
 	struct mqtt_publish p;
 
 	if (held != NULL) {
-		const struct slice body = slice_of(held->bytes + held->topic_len, held->body_len);
-
-		*at = held->next;
-		must(mqtt_decode_publish(held->flags, body, version_of(c), &p) == MQTT_SUCCESS);
-		p.topic = slice_of(held->bytes, held->topic_len);
+		must(mqtt_decode_publish(held->flags, held_body(held), version_of(c), &p) ==
+		     MQTT_SUCCESS);
+		p.topic = held_topic(held);
 		c->events->on_message(c, &p);
 		free(held);
 	}
@@ -314,6 +280,16 @@ static void answered(struct client *c, uint8_t type, uint16_t packet_id, struct 
 	c->events->on_answer(c, type, packet_id, reasons);
 }
 
+/* In the words of mosquitto's commands, which show no code of these two. */
+static void debug_ack(const struct client *c, const struct mqtt_ack *p)
+{
+	if ((p->type == MQTT_PUBREC || p->type == MQTT_PUBREL) && p->reason == MQTT_SUCCESS)
+		debug(c, "received %s (Mid: %u)", mqtt_packet_name(p->type), p->packet_id);
+	else
+		debug(c, "received %s (Mid: %u, RC:%u)", mqtt_packet_name(p->type), p->packet_id,
+		      p->reason);
+}
+
 static enum mqtt_reason on_ack(struct client *c, const struct frame *frame)
 {
 	struct mqtt_ack p;
@@ -322,7 +298,7 @@ static enum mqtt_reason on_ack(struct client *c, const struct frame *frame)
 
 	if (reason != MQTT_SUCCESS)
 		return reason;
-	debug(c, "received %s (Mid: %u, RC:%u)", mqtt_packet_name(p.type), p.packet_id, p.reason);
+	debug_ack(c, &p);
 	if (p.type == MQTT_PUBREL) {
 		release(c, p.packet_id);
 		return MQTT_SUCCESS;
@@ -580,12 +556,7 @@ void client_disconnect(struct client *c)
 
 void client_finish(struct client *c)
 {
-	while (c->held != NULL) {
-		struct client_held *next = c->held->next;
-
-		free(c->held);
-		c->held = next;
-	}
+	held_finish(&c->held);
 	for (size_t i = 0; i < c->alias_count; i++)
 		free((void *)(uintptr_t)c->aliases[i].at);
 	free(c->aliases);

@@ -19,10 +19,10 @@
 #include "cli/buffer.h"
 #include "cli/channel.h"
 #include "cli/clock.h"
+#include "cli/held.h"
 #include "proto/packet.h"
 
 struct client;
-struct client_held;
 
 struct client_events {
 	void (*on_message)(struct client *client, const struct mqtt_publish *publish);
@@ -50,10 +50,10 @@ struct client {
 	struct buffer in, out;
 	uint8_t *awaited; /* by packet identifier: the packet type that answers next, or 0 */
 	uint16_t last_packet_id;
-	uint32_t send_quota;	  /* messages that may still be sent [MQTT-4.9.0-2] */
-	uint32_t unanswered;	  /* packet identifiers in use */
-	struct client_held *held; /* QoS 2 messages not yet released */
-	struct slice *aliases;	  /* topics by alias, topic_alias_maximum of them */
+	uint32_t send_quota;   /* messages that may still be sent [MQTT-4.9.0-2] */
+	uint32_t unanswered;   /* packet identifiers in use */
+	struct held *held;     /* QoS 2 messages not yet released */
+	struct slice *aliases; /* topics by alias, topic_alias_maximum of them */
 	uint16_t alias_count;
 	uint16_t keep_alive_s;
 	uint32_t packet_size_max; /* the server's */

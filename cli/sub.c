@@ -74,7 +74,7 @@ static void on_message(struct client *client, const struct mqtt_publish *p)
 
 static void show_subscribed(const struct subscriber *s, uint16_t packet_id, struct slice reasons)
 {
-	if (!s->options->debug)
+	if (!s->options->debug || s->options->quiet)
 		return;
 	printf("Subscribed (mid: %u)", packet_id);
 	for (size_t i = 0; i < reasons.len; i++)

@@ -104,6 +104,19 @@ class SameAsMosquitto(CommandTest):
             self.compare(flags, PAYLOADS)
 
 
+    def test_packets_with_d(self):
+        """The same lines; ours acknowledges a message after it was shown, so not at the same places."""
+        for version in ("311", "5"):
+            for args in (["-q", "1"], ["-q", "2"], ["-q", "2", "--quiet"], ["-q", "1", "--retain-as-published"]):
+                with self.subTest(version=version, args=args):
+                    topic, lines = self.name(), []
+                    for program in ("metrino", "mosquitto"):
+                        subscriber = self.subscribed(program, "-t", topic, "-V", version, "-i", "same", "-C", "1", "-d", *args)
+                        done = self.pub("-t", topic, "-V", version, "-i", "pub", "-m", "x", "-d", *args[:2], program=program)
+                        lines.append((done.stdout, sorted(self.finish(subscriber)[0].splitlines())))
+                    self.assertEqual(*lines)
+
+
 class PublishAndSubscribe(CommandTest):
     abstract = False
 
