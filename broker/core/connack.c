@@ -182,5 +182,6 @@ void connect_finish(struct shard *shard, struct client *client)
 	if (client->keep_alive_s != 0)
 		timer_arm(&shard->timers, &client->timer,
 			  shard->now.ms + client->keep_alive_s * 1500ull);
+	shared_state(shard, session, true);
 	session_pump(shard, session);
 }

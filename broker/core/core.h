@@ -212,6 +212,12 @@ static inline const struct traffic *traffic_of(const struct session *session)
 	return session->traffic ? session->traffic : &traffic_none;
 }
 
+/* Is there a connection that had its CONNACK? */
+static inline bool session_is_up(const struct session *session)
+{
+	return session->client && session->client->state == CLIENT_UP;
+}
+
 /* Counts as connected until then although it is away; 0: does not. */
 static inline uint64_t session_grace_ms(const struct session *session)
 {

@@ -115,11 +115,6 @@ bool publish(struct shard *shard, struct publication *publication)
 
 /* ---- one copy to one session ---- */
 
-static bool client_up(const struct session *session)
-{
-	return session->client && session->client->state == CLIENT_UP;
-}
-
 static uint32_t window_of(const struct shard *shard, const struct client *client)
 {
 	uint32_t ours = shard->settings->max_inflight_messages;
@@ -269,7 +264,7 @@ static bool begin(struct shard *shard, struct session *session, struct delivery 
 void deliver_recorded(struct shard *shard, struct session *session, struct outbound *entry)
 {
 	entry->state = INFLIGHT_PUBREC;
-	if (client_up(session) && entry->counted)
+	if (session_is_up(session) && entry->counted)
 		send_if_allowed(shard, session, entry);
 	session_pump(shard, session); /* it may have gone, or has its turn now */
 }
@@ -277,7 +272,7 @@ void deliver_recorded(struct shard *shard, struct session *session, struct outbo
 void deliver_released(struct shard *shard, struct session *session, struct outbound *entry)
 {
 	entry->state = INFLIGHT_PUBCOMP;
-	if (client_up(session) && entry->counted) {
+	if (session_is_up(session) && entry->counted) {
 		CRASH_AFTER_WRITE(pubrel_sent);
 		send_ack(shard, session->client, MQTT_PUBREL, entry->id, MQTT_SUCCESS);
 	} else {
@@ -386,7 +381,7 @@ static bool deliver_copy(struct shard *shard, struct session *session,
 			 struct publication *publication, uint8_t qos, bool retain,
 			 struct identifier_list identifiers)
 {
-	bool up = client_up(session);
+	bool up = session_is_up(session);
 	const struct publisher *from = &publication->publisher;
 	if (!rights_allow(shard, session, AUTH_READ, publication->topic)) {
 		delivery_row(shard, session, from, qos, ROUTE_DENIED);
@@ -525,7 +520,7 @@ static void send_first(struct shard *shard, struct session *session)
 
 void session_pump(struct shard *shard, struct session *session)
 {
-	if (!client_up(session))
+	if (!session_is_up(session))
 		return;
 	if (traffic_of(session)->inflight.to_resend > 0 && !resend_all(shard, session))
 		return;

@@ -260,7 +260,6 @@ void session_attach(struct shard *shard, struct session *session, struct client 
 	client->session = (uint32_t)session->number;
 	remember_absence(session->absence, client->connecting);
 	absence_end(shard, session);
-	shared_state(shard, session, true);
 }
 
 static uint64_t due_after(const struct absence *absence, uint64_t ms)

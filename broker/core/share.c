@@ -267,10 +267,11 @@ static void keep(struct shard *shard, struct share_group *group, struct publicat
 	queue_push(&group->queue, &shard->purse, delivery);
 }
 
+/* One that waits for its CONNACK is not: what comes with QoS 0 would find no queue. */
 static bool session_is_here(const struct shard *shard, const struct share_member *who)
 {
 	const struct session *session = session_by_number(shard, who->session);
-	return session && session->client;
+	return session && session_is_up(session);
 }
 
 /* To a member on this shard. */

@@ -79,7 +79,7 @@ bool shared_has_row(const struct session *session, uint64_t row);
 void shared_holds(struct shard *shard, const struct session *session, uint64_t row,
 		  uint64_t envelope);
 
-/* The session has come or gone: tells the homes. */
+/* The session has come, which is when its CONNACK is out, or gone: tells the homes. */
 void shared_state(struct shard *shard, const struct session *session, bool online);
 
 /* ---- the home's side ---- */

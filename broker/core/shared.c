@@ -57,7 +57,7 @@ static struct mail *mail_home(struct shard *shard, const struct session *session
 {
 	struct mail *mail = mail_create(type, shard->party, shared->home, text_of(shared));
 	mail->realm = session->realm;
-	mail->online = session->client != NULL;
+	mail->online = session_is_up(session);
 	mail->awaited = session->client == NULL && session_grace_ms(session) != 0;
 	mail->member = (struct share_member){
 	    .party = shard->party,

@@ -343,6 +343,80 @@ START_TEST(shared_while_away)
 }
 END_TEST
 
+/*
+ * A member of QoS 0, whose CONNACK waits for the store, takes nothing yet: what the group keeps,
+ * what comes meanwhile, and what was on its way when the member went.
+ */
+START_TEST(shared_kept_until_connack)
+{
+	for (unsigned home = 0; home < 2; home++) {
+		struct mqtt_connect connect;
+		struct peer *member, *from;
+		char share[48];
+
+		bench_init(&bench, 2);
+		bench.durable = true;
+		bench_start(&bench);
+		snprintf(share, sizeof share, "$share/%s", bench_name(&bench, home, "g/t"));
+		connect = connect_lasting(V5, bench_name(&bench, 0, "a"), 100);
+		member = come_up(&bench, 0, &connect, false);
+		subscribe(member, share, 0);
+		from = at(1, "from");
+		bench.hold_mail = true;
+		peer_publish(from, QOS(1), 1, share + 9, "", "1");
+		peer_lose(member);
+		bench_pass_ms(&bench, 6000); /* its row says so */
+		bench.hold_store = true;
+		member = peer_open(&bench, 0, V5);
+		peer_connect(member, &connect);
+		bench.hold_mail = false;
+		bench_settle(&bench);
+		peer_publish(from, QOS(1), 2, share + 9, "", "2");
+		expect_nothing(member);
+		bench_store_all(&bench);
+		expect_connack(member, 0);
+		expect_publish(member, 0, 0, share + 9, "", "1");
+		expect_publish(member, 0, 0, share + 9, "", "2");
+		ck_assert_uint_eq(counted(&bench, DROPPED_AWAY), 0);
+		bench_finish(&bench);
+	}
+}
+END_TEST
+
+/* Nor does it when a SUBSCRIBE of the connection before is refused just then. */
+START_TEST(shared_refused_before_connack)
+{
+	struct mqtt_connect connect;
+	struct peer *member, *from;
+	char share[48], body[64];
+
+	bench_init(&bench, 2);
+	bench.durable = true;
+	bench_start(&bench);
+	snprintf(share, sizeof share, "$share/%s", bench_name(&bench, 1, "g/t"));
+	snprintf(body, sizeof body, "0009 00 00 %02x '%s' 01", (unsigned)strlen(share), share);
+	connect = connect_lasting(V5, bench_name(&bench, 0, "a"), 100);
+	member = come_up(&bench, 0, &connect, false);
+	subscribe(member, share, 0);
+	from = at(1, "from");
+	bench.hold_store = true;
+	peer_send(member, 0x82, body);
+	peer_lose(member);
+	connect.properties.session_expiry_s = 200;
+	member = peer_open(&bench, 0, V5);
+	peer_connect(member, &connect);
+	bench.refuse_batches = 1;
+	bench_store_one(&bench);
+	peer_publish(from, QOS(1), 1, share + 9, "", "x");
+	expect(from, 0x40, "0001");
+	expect_nothing(member);
+	bench_store_all(&bench);
+	expect_connack(member, 0);
+	expect_publish(member, 0, 0, share + 9, "", "x");
+	bench_finish(&bench);
+}
+END_TEST
+
 /* [MQTT-4.8.2-5]: what was begun with QoS 2 stays with its member; QoS 1 not acknowledged and
  * what waits goes to others once the session ends. */
 START_TEST(shared_member_ends)
@@ -506,12 +580,25 @@ END_TEST
 Suite *shard_share_suite(void)
 {
 	const TTest *tests[] = {
-	    across_shards,	   no_local_across_shards, suback_waits_for_barriers,
-	    subscribed_in_a_hurry, expires_in_the_mail,	   large_across_shards,
-	    shared_in_turn,	   shared_among_many,	   shared_while_away,
-	    shared_member_ends,	   shared_returns,	   shared_group_ends,
-	    shared_suback_waits,   shared_unsubscribed,	   shared_queue_full,
-	    publishers_known,	   expired_at_once,
+	    across_shards,
+	    no_local_across_shards,
+	    suback_waits_for_barriers,
+	    subscribed_in_a_hurry,
+	    expires_in_the_mail,
+	    large_across_shards,
+	    shared_in_turn,
+	    shared_among_many,
+	    shared_while_away,
+	    shared_member_ends,
+	    shared_returns,
+	    shared_group_ends,
+	    shared_suback_waits,
+	    shared_unsubscribed,
+	    shared_queue_full,
+	    publishers_known,
+	    expired_at_once,
+	    shared_kept_until_connack,
+	    shared_refused_before_connack,
 	};
 
 	return suite_of("shard_share", tests, COUNT_OF(tests));
