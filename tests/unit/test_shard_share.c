@@ -343,25 +343,27 @@ START_TEST(shared_while_away)
 }
 END_TEST
 
-/*
- * A member of QoS 0, whose CONNACK waits for the store, takes nothing yet: what the group keeps,
- * what comes meanwhile, and what was on its way when the member went.
+/* "a", at shard 0, is a member with QoS 0 and has a row; `share` gets a name with this home. */
+static struct peer *kept_member(unsigned home, char share[48], struct mqtt_connect *connect)
+{
+	bench_init(&bench, 2);
+	bench.durable = true;
+	bench_start(&bench);
+	snprintf(share, 48, "$share/%s", bench_name(&bench, home, "g/t"));
+	*connect = connect_lasting(V5, bench_name(&bench, 0, "a"), 100);
+	struct peer *member = come_up(&bench, 0, connect, false);
+	subscribe(member, share, 0);
+	return member;
+}
+
+/* Whose CONNACK waits for the store takes nothing, or QoS 0 would be lost; nor what was on its way.
  */
 START_TEST(shared_kept_until_connack)
 {
 	for (unsigned home = 0; home < 2; home++) {
 		struct mqtt_connect connect;
-		struct peer *member, *from;
 		char share[48];
-
-		bench_init(&bench, 2);
-		bench.durable = true;
-		bench_start(&bench);
-		snprintf(share, sizeof share, "$share/%s", bench_name(&bench, home, "g/t"));
-		connect = connect_lasting(V5, bench_name(&bench, 0, "a"), 100);
-		member = come_up(&bench, 0, &connect, false);
-		subscribe(member, share, 0);
-		from = at(1, "from");
+		struct peer *member = kept_member(home, share, &connect), *from = at(1, "from");
 		bench.hold_mail = true;
 		peer_publish(from, QOS(1), 1, share + 9, "", "1");
 		peer_lose(member);
@@ -387,18 +389,10 @@ END_TEST
 START_TEST(shared_refused_before_connack)
 {
 	struct mqtt_connect connect;
-	struct peer *member, *from;
-	char share[48], body[64];
+	char share[48], body[80];
+	struct peer *member = kept_member(1, share, &connect), *from = at(1, "from");
 
-	bench_init(&bench, 2);
-	bench.durable = true;
-	bench_start(&bench);
-	snprintf(share, sizeof share, "$share/%s", bench_name(&bench, 1, "g/t"));
 	snprintf(body, sizeof body, "0009 00 00 %02x '%s' 01", (unsigned)strlen(share), share);
-	connect = connect_lasting(V5, bench_name(&bench, 0, "a"), 100);
-	member = come_up(&bench, 0, &connect, false);
-	subscribe(member, share, 0);
-	from = at(1, "from");
 	bench.hold_store = true;
 	peer_send(member, 0x82, body);
 	peer_lose(member);
