@@ -267,11 +267,15 @@ static void keep(struct shard *shard, struct share_group *group, struct publicat
 	queue_push(&group->queue, &shard->purse, delivery);
 }
 
-/* One that waits for its CONNACK is not: what comes with QoS 0 would find no queue. */
-static bool session_is_here(const struct shard *shard, const struct share_member *who)
+/*
+ * Does a member on this shard take a message, whatever the mail says that is still under way?
+ * Not one that waits for its CONNACK: what comes with QoS 0 would find no queue.  Nor one that is
+ * a member no more. [MQTT-3.10.4-2]
+ */
+static bool takes(const struct shard *shard, const struct share_member *who)
 {
 	const struct session *session = session_by_number(shard, who->session);
-	return session && session_is_up(session);
+	return session && session_is_up(session) && shared_has(session, who->membership);
 }
 
 /* To a member on this shard. */
@@ -342,7 +346,7 @@ static bool give(struct shard *shard, struct share_group *group, struct publicat
 			mail_member(shard, group, &member->who, publication, false);
 			return true;
 		}
-		if (session_is_here(shard, &member->who)) {
+		if (takes(shard, &member->who)) {
 			hand_over(shard, &member->who, publication);
 			return true;
 		}
@@ -436,13 +440,6 @@ static void state(struct shard *shard, const struct mail *mail)
 		give_queue(shard, group);
 	if (!is_awaited(group))
 		let_go(shard, group);
-}
-
-/* One that is a member no more takes nothing. [MQTT-3.10.4-2] */
-static bool takes(const struct shard *shard, const struct share_member *who)
-{
-	return session_is_here(shard, who) &&
-	       shared_has(session_by_number(shard, who->session), who->membership);
 }
 
 /* A message for a member here, sent by the group's home. */

@@ -249,11 +249,36 @@ START_TEST(end_takes_turns)
 }
 END_TEST
 
+/* [MQTT-3.10.4-2] of a shared subscription, at once: what comes behind UNSUBSCRIBE in the same read
+ * goes to who is still a member. */
+START_TEST(left_a_group)
+{
+	struct slice bytes = bytes_parse("A2 0F 0009 00 000A '$share/g/t'"
+					 "32 07 0001 't' 0001 00 'x' 32 07 0001 't' 0002 00 'y'");
+	struct peer *leaves, *stays;
+
+	bench_begin(&bench, 1);
+	leaves = new_peer(&bench, V5, "leaves");
+	stays = new_peer(&bench, V5, "stays");
+	subscribe(leaves, "$share/g/t", 1);
+	subscribe(stays, "$share/g/t", 1);
+	peer_bytes(leaves, bytes);
+	expect(leaves, 0xB0, "0009 00 00");
+	expect(leaves, 0x40, "0001");
+	expect(leaves, 0x40, "0002");
+	expect_nothing(leaves);
+	expect_publish(stays, QOS(1), 1, "t", "", "x");
+	expect_publish(stays, QOS(1), 2, "t", "", "y");
+	bytes_free(bytes);
+	bench_finish(&bench);
+}
+END_TEST
+
 Suite *shard_subscriptions_suite(void)
 {
 	const TTest *tests[] = {
 	    overlapping,   many_identifiers,	 no_local,	  subscribed_again,
-	    dollar_topics, left_and_taken_again, end_takes_turns,
+	    dollar_topics, left_and_taken_again, end_takes_turns, left_a_group,
 	};
 
 	return suite_of("shard_subscriptions", tests, COUNT_OF(tests));
