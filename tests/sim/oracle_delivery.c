@@ -66,7 +66,8 @@ static bool could_cause(const struct view *view, const struct oracle_sub *sub)
 	return m->acked_ms == NEVER || sub->sent_ms <= m->acked_ms + MAIL_SLACK_MS;
 }
 
-/* After a death what a subscription asked for that has gone since is not known: delivery.md. */
+/* After a death what a subscription asked for that has gone since, or that the disk has refused, is
+ * not known: delivery.md. */
 static bool asks_no_more(const struct view *view, const struct oracle_sub *sub)
 {
 	return view->world->oracle->death_count > 0 && (sub->unsubscribed || sub->refused) &&

@@ -67,7 +67,7 @@ static void setup_settings(struct world *world)
 	    .rate_reconnect = UINT32_MAX,
 	    .message_size_limit = UINT32_MAX,
 	    .max_retained_messages = 10000,
-	    .max_retained_bytes = 64u << 20,
+	    .max_retained_bytes = tight ? 600 : 64u << 20,
 	    .max_packet_size = 1u << 20,
 	    .max_subscriptions = 1000,
 	    .memory_limit = tight ? 2u << 20 : 256u << 20,
