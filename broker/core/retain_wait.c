@@ -6,7 +6,6 @@
 #define uthash_free(at, size) memory_free(at)
 #define uthash_fatal(text)    must_fail(text, __FILE__, __LINE__)
 #include <uthash.h>
-#include <utlist.h>
 
 /* What a walk passes over is known by what was delivered live, by two moments of the shard's count.
  */
@@ -22,17 +21,17 @@ struct moments {
  */
 struct retain_wait {
 	UT_hash_handle hh;
-	struct retain_wait *next, *prev; /* in `ready` */
-	uint64_t number;		 /* whose SUBACKs are waited for */
-	struct moments latest;		 /* of the latest SUBSCRIBE and SUBACK */
-	struct moments walk;		 /* of the walk under way */
-	uint64_t ticket;		 /* likewise */
-	uint32_t pending;		 /* SUBACKs that have not left yet */
-	uint16_t walks;			 /* to be made, with the one under way */
-	party_id party;			 /* whom we ask now */
-	party_id last;			 /* the last one to ask */
-	bool asked;			 /* an answer is on its way */
-	bool begun;			 /* this party has the filter */
+	struct retain_wait *next, *previous; /* in the line of those that are asked for */
+	uint64_t number;		     /* whose SUBACKs are waited for */
+	struct moments latest;		     /* of the latest SUBSCRIBE and SUBACK */
+	struct moments walk;		     /* of the walk under way */
+	uint64_t ticket;		     /* likewise */
+	uint32_t pending;		     /* SUBACKs that have not left yet */
+	uint16_t walks;			     /* to be made, with the one under way */
+	party_id party;			     /* whom we ask now */
+	party_id last;			     /* the last one to ask */
+	bool asked;			     /* an answer is on its way */
+	bool begun;			     /* this party has the filter */
 	size_t filter_len;
 	uint8_t filter[];
 };
@@ -51,7 +50,7 @@ struct live {
  */
 struct retain_waits {
 	struct retain_wait *first; /* of the table */
-	struct retain_wait *ready;
+	struct retain_wait *ready, *last;
 	uint32_t pending;  /* SUBACKs that have not left yet, of all */
 	struct live *live; /* since the first one, each topic once */
 	uint32_t live_count;
@@ -170,6 +169,32 @@ static void free_wait(struct shard *shard, struct session *session, struct retai
 	session->scans = NULL;
 }
 
+/* A wait is among those of its session. */
+static void line_up(struct retain_waits *waits, struct retain_wait *wait)
+{
+	must(waits != NULL);
+	wait->next = NULL;
+	wait->previous = waits->last;
+	if (wait->previous)
+		wait->previous->next = wait;
+	else
+		waits->ready = wait;
+	waits->last = wait;
+}
+
+static void step_out(struct retain_waits *waits, struct retain_wait *wait)
+{
+	must(waits != NULL);
+	if (wait->next)
+		wait->next->previous = wait->previous;
+	else
+		waits->last = wait->previous;
+	if (wait->previous)
+		wait->previous->next = wait->next;
+	else
+		waits->ready = wait->next;
+}
+
 /* From the first home on, behind the other filters. */
 static void start(struct shard *shard, struct session *session, struct retain_wait *wait)
 {
@@ -177,7 +202,7 @@ static void start(struct shard *shard, struct session *session, struct retain_wa
 	wait->party = wild ? 0 : retained_home(shard, filter_of(wait));
 	wait->last = wild ? (party_id)(shard->parties - 1) : wait->party;
 	wait->walk = wait->latest;
-	DL_APPEND(session->scans->ready, wait);
+	line_up(session->scans, wait);
 }
 
 /* A SUBACK that the wait was made for, or held up by, is no longer to come.  NULL: the client has
@@ -289,7 +314,7 @@ static void stop(struct shard *shard, struct session *session, struct retain_wai
 		shard_post(shard, mail);
 	}
 	if (wait->walks > 0)
-		DL_DELETE(session->scans->ready, wait);
+		step_out(session->scans, wait);
 	free_wait(shard, session, wait);
 }
 
@@ -345,7 +370,7 @@ static void next_party(struct shard *shard, struct session *session, struct reta
 	wait->begun = false;
 	if (wait->party++ != wait->last)
 		return;
-	DL_DELETE(session->scans->ready, wait);
+	step_out(session->scans, wait);
 	if (--wait->walks > 0)
 		start(shard, session, wait);
 	else if (wait->pending == 0)
