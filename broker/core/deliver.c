@@ -160,9 +160,7 @@ void deliver_over(struct shard *shard, struct session *session, struct outbound 
 
 void deliver_received(struct shard *shard, struct session *session, struct outbound *entry)
 {
-	struct inflight *inflight = &traffic_for(shard, session)->inflight;
-	inflight_let_go(inflight, &shard->purse, entry);
-	inflight_resent(inflight, entry);
+	inflight_received(&traffic_for(shard, session)->inflight, &shard->purse, entry);
 	count_in(session->client, entry); /* it may have been sent on an earlier connection */
 	if (!entry->recorded) {
 		entry->state = INFLIGHT_PUBCOMP;
@@ -476,8 +474,7 @@ static bool may_resend(const struct shard *shard, const struct session *session,
 		return false;
 	}
 	/* PUBREL is no PUBLISH: no window holds it back. [MQTT-3.3.4-10] */
-	return entry->state == INFLIGHT_PUBCOMP || entry->state == INFLIGHT_RECEIVED ||
-	       client->sent_unfinished < window_of(shard, client);
+	return inflight_is_received(entry) || client->sent_unfinished < window_of(shard, client);
 }
 
 static bool resend_all(struct shard *shard, struct session *session)

@@ -208,6 +208,16 @@ void inflight_let_go(struct inflight *inflight, struct purse *purse, struct outb
 	delivery_finish(&entry->delivery, purse);
 }
 
+void inflight_received(struct inflight *inflight, struct purse *purse, struct outbound *entry)
+{
+	inflight_let_go(inflight, purse, entry);
+	inflight_resent(inflight, entry);
+	/* next_order stays: it says how many deliveries have begun (gate.c). */
+	if ((int32_t)(inflight->next_order - inflight->next_received) > 0)
+		inflight->next_received = inflight->next_order;
+	entry->order = inflight->next_received++;
+}
+
 void inflight_end(struct inflight *inflight, struct purse *purse, struct outbound *entry)
 {
 	inflight_let_go(inflight, purse, entry);
@@ -285,6 +295,8 @@ static int by_order(const void *a, const void *b)
 {
 	const struct outbound *const *first = a;
 	const struct outbound *const *second = b;
+	if (inflight_is_received(*first) != inflight_is_received(*second))
+		return inflight_is_received(*first) ? -1 : 1;
 	return (int32_t)((*first)->order - (*second)->order) < 0 ? -1 : 1;
 }
 

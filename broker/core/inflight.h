@@ -40,7 +40,7 @@ enum inflight_state {
 
 struct outbound {
 	struct delivery delivery; /* message NULL in INFLIGHT_PUBCOMP */
-	uint32_t order;		  /* rises with each delivery: the order of sending again */
+	uint32_t order;		  /* of sending again: rises with each delivery, or PUBREC */
 	uint64_t envelope;	  /* of a recorded one; 0: nobody can send it again */
 	uint64_t group;		  /* likewise, row of the shared subscription; 0 for none */
 	uint16_t id;		  /* packet identifier */
@@ -59,13 +59,20 @@ struct inflight {
 	uint32_t ended;	  /* of them, in INFLIGHT_ENDED */
 	uint32_t holding; /* of them, with a message */
 	uint32_t next_order;
-	uint32_t to_resend;   /* entries with `resend` */
-	uint16_t *resend_ids; /* their identifiers in order, from inflight_next_resend() on */
-	uint32_t resend_at;   /* the next of them */
-	uint64_t bytes;	      /* sum of weights of deliveries held */
-	bool recalled;	      /* the order of some is that of the store, not of sending */
+	uint32_t next_received; /* likewise, of PUBRECs: not before next_order */
+	uint32_t to_resend;	/* entries with `resend` */
+	uint16_t *resend_ids;	/* their identifiers in order, from inflight_next_resend() on */
+	uint32_t resend_at;	/* the next of them */
+	uint64_t bytes;		/* sum of weights of deliveries held */
+	bool recalled;		/* the order of some is that of the store, not of sending */
 	uint16_t last_id;
 };
+
+/* Did PUBREC come?  Then what it sends again is PUBREL. */
+static inline bool inflight_is_received(const struct outbound *entry)
+{
+	return entry->state == INFLIGHT_PUBCOMP || entry->state == INFLIGHT_RECEIVED;
+}
 
 /* Takes the delivery and gives it a free identifier; count < INFLIGHT_MAX. */
 struct outbound *inflight_add(struct inflight *inflight, struct purse *purse,
@@ -99,6 +106,9 @@ struct outbound *inflight_find(const struct inflight *inflight, uint16_t id);
 /* Lets the message go: PUBREC came, or the delivery is over. */
 void inflight_let_go(struct inflight *inflight, struct purse *purse, struct outbound *entry);
 
+/* PUBREC came, or counts as that: lets the message go; PUBREL has its place behind the others. */
+void inflight_received(struct inflight *inflight, struct purse *purse, struct outbound *entry);
+
 /* The delivery is over, its identifier is not free yet. */
 void inflight_end(struct inflight *inflight, struct purse *purse, struct outbound *entry);
 
@@ -116,8 +126,9 @@ void inflight_mark_one(struct inflight *inflight, struct outbound *entry);
 /* It went out, or need not any more. */
 void inflight_resent(struct inflight *inflight, struct outbound *entry);
 
-/* The entry to send again next, in the order of first sending [MQTT-4.6.0-1]
- * [MQTT3-4.6.0-1]; NULL for none. */
+/* The entry to send again next; NULL for none.  PUBREL goes first, since no window holds it back,
+ * in the order of the PUBRECs [MQTT3-4.6.0-4]; then PUBLISH, in that of first sending
+ * [MQTT-4.6.0-1] [MQTT3-4.6.0-1]. */
 struct outbound *inflight_next_resend(struct inflight *inflight);
 
 #endif

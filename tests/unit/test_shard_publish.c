@@ -183,7 +183,7 @@ START_TEST(pubrec_with_an_error)
 END_TEST
 
 /* [MQTT-4.4.0-1] [MQTT-3.3.1-1] [MQTT-4.6.0-1]: on a new connection, in the old order, with the
- * same identifiers and DUP; PUBREL where PUBREC had come. [MQTT-4.3.3-6] */
+ * same identifiers and DUP; PUBREL where PUBREC had come [MQTT-4.3.3-6], before them. */
 START_TEST(sends_again)
 {
 	struct mqtt_connect connect = connect_lasting(V5, "to", 1000);
@@ -206,8 +206,8 @@ START_TEST(sends_again)
 	peer_lose(to);
 	peer_publish(from, QOS(1), 5, "t", "", "e");
 	to = come_up(&bench, 0, &connect, true);
-	expect_publish(to, QOS(1) | DUP, 1, "t", "", "a");
 	expect(to, 0x62, "0002");
+	expect_publish(to, QOS(1) | DUP, 1, "t", "", "a");
 	expect_publish(to, QOS(2) | DUP, 3, "t", "", "c");
 	expect_publish(to, QOS(1) | DUP, 4, "t", "", "d");
 	expect_publish(to, QOS(1), 5, "t", "", "e");

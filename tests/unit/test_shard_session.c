@@ -212,6 +212,39 @@ START_TEST(memory_is_limited)
 }
 END_TEST
 
+/* [MQTT-3.3.4-10] [MQTT-4.4.0-1]: PUBREL does not wait behind what the window holds back, and goes
+ * as the PUBRECs came [MQTT3-4.6.0-4]. */
+START_TEST(pubrel_waits_for_no_window)
+{
+	struct mqtt_connect connect = connect_lasting(V5, "to", 1000);
+	struct peer *from, *to;
+
+	bench_begin(&bench, 1);
+	to = come_up(&bench, 0, &connect, false);
+	subscribe(to, "t", 2);
+	from = new_peer(&bench, V5, "from");
+	for (uint16_t id = 1; id <= 4; id++) {
+		peer_publish(from, id < 3 ? QOS(1) : QOS(2), id, "t", "", "x");
+		expect_publish(to, id < 3 ? QOS(1) : QOS(2), id, "t", "", "x");
+	}
+	peer_send(to, 0x50, "0004");
+	expect(to, 0x62, "0004");
+	peer_send(to, 0x50, "0003");
+	peer_lose(to);
+	mqtt_set(&connect.properties, MQTT_PROPERTY_RECEIVE_MAXIMUM);
+	connect.properties.receive_maximum = 1;
+	to = come_up(&bench, 0, &connect, true);
+	expect(to, 0x62, "0004");
+	expect(to, 0x62, "0003");
+	peer_send(to, 0x70, "0003");
+	expect_nothing(to); /* it may still be at work with 4 */
+	peer_send(to, 0x70, "0004");
+	expect_publish(to, QOS(1) | DUP, 1, "t", "", "x");
+	expect_nothing(to);
+	bench_finish(&bench);
+}
+END_TEST
+
 /* ---- wills ---- */
 
 static struct mqtt_connect with_will(const char *id, uint32_t expiry_s, uint32_t delay_s)
@@ -516,6 +549,7 @@ Suite *shard_session_suite(void)
 	    queue_limits,
 	    slow_reader,
 	    memory_is_limited,
+	    pubrel_waits_for_no_window,
 	    will_published,
 	    will_before_5,
 	    will_delay,

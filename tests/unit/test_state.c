@@ -86,9 +86,9 @@ static void expect_filled(const char *id)
 	struct peer *to = come_up(&bench, 0, &connect, true);
 
 	/* [MQTT-4.4.0-1] [MQTT-4.6.0-1] [MQTT-3.3.4-3] */
+	expect(to, 0x62, "00 03");
 	expect_publish(to, DUP | QOS(1), 1, "t/1", "0B 05 0B 07", "one");
 	expect_publish(to, DUP | QOS(2), 2, "t/2", "0B 05 0B 07 02 00 00 00 5A", "two");
-	expect(to, 0x62, "00 03");
 	expect_nothing(to);
 	peer_send(to, 0x40, "00 01");
 	expect_publish(to, QOS(1), 4, "t/4", "0B 05 0B 07", "four");
@@ -368,8 +368,8 @@ START_TEST(joined_with_the_journal)
 	peer_connect(to, &to_connect);
 	connack = expect_connack(to, 0);
 	ck_assert(!mqtt_has(&connack.properties, MQTT_PROPERTY_USER_PROPERTY));
-	expect_publish(to, DUP | QOS(2), 1, "t", "", "x");
 	expect(to, 0x62, "00 02");
+	expect_publish(to, DUP | QOS(2), 1, "t", "", "x");
 	expect_publish(to, DUP | QOS(2), 3, "t", "", "x");
 	expect_nothing(to);
 	from = come_up(&bench, 0, &from_connect, true);
