@@ -86,7 +86,7 @@ END_TEST
 /* A live one that was dropped is no newer one: the old one comes. [MQTT-3.3.1-9] */
 START_TEST(dropped_is_not_delivered)
 {
-	char topic[8], body[16];
+	char topic[16], body[16];
 	struct peer *to, *from;
 	unsigned seen = 0;
 
@@ -254,7 +254,7 @@ END_TEST
 /* Those that are still to come go by the subscription that took the place. [MQTT-3.8.4-8] */
 START_TEST(replaced_on_the_way)
 {
-	char topic[8];
+	char topic[16];
 	struct peer *to, *from;
 
 	bench_init(&bench, 1);
@@ -274,7 +274,7 @@ START_TEST(replaced_on_the_way)
 	while (to->in_len > 0) {
 		struct frame frame;
 		struct mqtt_publish publish;
-		char body[8];
+		char body[16];
 
 		ck_assert_int_eq(frame_cut(slice_of(to->in, to->in_len), &frame), FRAME_WHOLE);
 		to->in_len -= frame.size;
