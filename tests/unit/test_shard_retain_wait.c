@@ -28,11 +28,22 @@ static struct peer *lasting(const char *id, uint32_t receive_maximum)
 	return come_up(&bench, 0, &connect, false);
 }
 
+static struct peer *to, *from;
+
+/* One who subscribes, and one who publishes. */
+static void begin(void)
+{
+	bench_init(&bench, 1);
+	bench.durable = true;
+	bench_start(&bench);
+	to = lasting("to", 0);
+	from = new_peer(&bench, V5, "from");
+}
+
 /* What is published between the two is live, and is that once, whatever its QoS. */
 START_TEST(live_before_suback)
 {
 	static const char *const names[] = {"to 0", "to 1", "to 2"};
-	struct peer *to, *from;
 
 	bench_init(&bench, 1);
 	bench.durable = true;
@@ -61,7 +72,7 @@ END_TEST
 /* The other shard did not know the filter yet, so that what it published last is retained only. */
 START_TEST(newer_at_the_home)
 {
-	struct peer *to, *near, *far;
+	struct peer *near, *far;
 	const char *topic;
 
 	bench_begin(&bench, 2);
@@ -87,7 +98,6 @@ END_TEST
 START_TEST(dropped_is_not_delivered)
 {
 	char topic[16], body[16];
-	struct peer *to, *from;
 	unsigned seen = 0;
 
 	bench_init(&bench, 1);
@@ -133,13 +143,7 @@ END_TEST
 /* Whoever has unsubscribed meanwhile gets none. [MQTT-3.10.4-2] */
 START_TEST(unsubscribed_before_suback)
 {
-	struct peer *to, *from;
-
-	bench_init(&bench, 1);
-	bench.durable = true;
-	bench_start(&bench);
-	to = lasting("to", 0);
-	from = new_peer(&bench, V5, "from");
+	begin();
 	peer_publish(from, RETAIN, 0, "t", "", "x");
 	peer_bytes(to, SLICE_LITERAL(SUBSCRIBE_T("\1", "\5", "\0") UNSUBSCRIBE_T("\2")));
 	ck_assert_uint_eq(counted(&bench, PUBLISH_SENT), 0);
@@ -156,13 +160,7 @@ END_TEST
  * [MQTT-3.8.4-5] */
 START_TEST(subscribed_twice)
 {
-	struct peer *to, *from;
-
-	bench_init(&bench, 1);
-	bench.durable = true;
-	bench_start(&bench);
-	to = lasting("to", 0);
-	from = new_peer(&bench, V5, "from");
+	begin();
 	peer_publish(from, RETAIN | QOS(1), 1, "t", "", "x");
 	bench.hold_store = true;
 	peer_bytes(to, SLICE_LITERAL(SUBSCRIBE_T("\1", "\5", "\0") SUBSCRIBE_T("\2", "\7", "\1")));
@@ -186,13 +184,7 @@ END_TEST
 START_TEST(lost_before_suback)
 {
 	struct mqtt_connect again = connect_lasting(V5, "to", 100);
-	struct peer *to, *from;
-
-	bench_init(&bench, 1);
-	bench.durable = true;
-	bench_start(&bench);
-	to = lasting("to", 0);
-	from = new_peer(&bench, V5, "from");
+	begin();
 	peer_publish(from, RETAIN | QOS(1), 1, "t", "", "x");
 	bench.hold_store = true;
 	peer_send(to, 0x82, "0001 00 0001 't' 11"); /* if it is new */
@@ -210,13 +202,7 @@ END_TEST
 /* What the store refused brings nothing; an earlier one still does. */
 START_TEST(refused)
 {
-	struct peer *to, *from;
-
-	bench_init(&bench, 1);
-	bench.durable = true;
-	bench_start(&bench);
-	to = lasting("to", 0);
-	from = new_peer(&bench, V5, "from");
+	begin();
 	peer_publish(from, RETAIN, 0, "t", "", "x");
 	bench.refuse_batches = 1;
 	peer_send(to, 0x82, "0001 00 0001 't' 00");
@@ -255,7 +241,6 @@ END_TEST
 START_TEST(replaced_on_the_way)
 {
 	char topic[16];
-	struct peer *to, *from;
 
 	bench_init(&bench, 1);
 	bench.settings.max_queued_messages = 10;
