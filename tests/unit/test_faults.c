@@ -339,8 +339,7 @@ static unsigned mails(enum mail_type type)
 	return count;
 }
 
-/* Each time brings its retained messages again, but the same filter again and again does not keep
- * the home busy for as often: one walk after the other, and no more than some. */
+/* The same filter again and again brings its retained messages again, but some times at most. */
 START_TEST(retained_asked_some_times)
 {
 	enum { TIMES = 2000, WALKS = 16 };

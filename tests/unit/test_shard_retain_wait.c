@@ -94,48 +94,78 @@ START_TEST(newer_at_the_home)
 }
 END_TEST
 
-/* A live one that was dropped is no newer one: the old one comes. [MQTT-3.3.1-9] */
-START_TEST(dropped_is_not_delivered)
-{
-	char topic[16], body[16];
-	unsigned seen = 0;
+enum { MANY = 100 };
 
+static void publish_many(const char *payload)
+{
+	char topic[16];
+
+	for (int i = 0; i < MANY; i++) {
+		snprintf(topic, sizeof topic, "n/%d", i);
+		peer_publish(from, RETAIN | QOS(1), 1, topic, "", payload);
+	}
+}
+
+/* MANY retained messages, and one who takes one at a time and has little room for others. */
+static void begin_slowly(const char *payload)
+{
 	bench_init(&bench, 1);
 	bench.settings.max_queued_messages = 10;
 	bench_start(&bench);
 	to = lasting("to", 1);
 	from = new_peer(&bench, V5, "from");
-	for (int i = 0; i < 100; i++) {
-		snprintf(topic, sizeof topic, "n/%d", i);
-		peer_publish(from, RETAIN | QOS(1), 1, topic, "", "old");
-	}
-	peer_send(to, 0x82, "0001 00 0003 'n/#' 01");
-	expect(to, 0x90, "0001 00 01");
-	for (int i = 0; i < 100; i++) {
-		snprintf(topic, sizeof topic, "n/%d", i);
-		peer_publish(from, RETAIN | QOS(1), 1, topic, "", "new");
-	}
-	ck_assert_uint_gt(counted(&bench, DROPPED_QUEUE_FULL), 0);
-	bool of_topic[100] = {false};
-	while (to->in_len > 0) {
+	publish_many(payload);
+}
+
+struct one_of_many {
+	unsigned number; /* of its topic */
+	uint8_t qos;
+};
+
+/* Takes the next PUBLISH of those, and acknowledges it; false: there is none. */
+static bool next_of_many(struct one_of_many *one)
+{
+	bool found = false;
+
+	while (!found && to->in_len > 0) {
 		struct frame frame;
-		struct mqtt_publish publish;
+		struct mqtt_publish publish = {0};
+		char body[16];
 
 		ck_assert_int_eq(frame_cut(slice_of(to->in, to->in_len), &frame), FRAME_WHOLE);
-		ck_assert_int_eq(mqtt_decode_publish(frame.flags, frame.body, V5, &publish),
-				 MQTT_SUCCESS);
-		unsigned n = 0;
-		for (size_t i = 2; i < publish.topic.len; i++)
-			n = n * 10 + publish.topic.at[i] - '0';
-		seen += !of_topic[n];
-		of_topic[n] = true;
+		found = frame.type == MQTT_PUBLISH;
+		if (found)
+			ck_assert_int_eq(mqtt_decode_publish(frame.flags, frame.body, V5, &publish),
+					 MQTT_SUCCESS);
+		*one = (struct one_of_many){.qos = publish.qos};
+		for (size_t i = strlen("n/"); i < publish.topic.len; i++)
+			one->number = one->number * 10 + publish.topic.at[i] - '0';
 		snprintf(body, sizeof body, "%04x", publish.packet_id);
 		to->in_len -= frame.size;
 		memmove(to->in, to->in + frame.size, to->in_len);
 		if (publish.qos > 0)
 			peer_send(to, 0x40, body);
 	}
-	ck_assert_uint_eq(seen, 100);
+	return found;
+}
+
+/* A live one that was dropped is no newer one: the old one comes. [MQTT-3.3.1-9] */
+START_TEST(dropped_is_not_delivered)
+{
+	bool of_topic[MANY] = {false};
+	struct one_of_many one;
+	unsigned seen = 0;
+
+	begin_slowly("old");
+	peer_send(to, 0x82, "0001 00 0003 'n/#' 01");
+	expect(to, 0x90, "0001 00 01");
+	publish_many("new");
+	ck_assert_uint_gt(counted(&bench, DROPPED_QUEUE_FULL), 0);
+	while (next_of_many(&one)) {
+		seen += !of_topic[one.number];
+		of_topic[one.number] = true;
+	}
+	ck_assert_uint_eq(seen, MANY);
 	bench_finish(&bench);
 }
 END_TEST
@@ -240,41 +270,16 @@ END_TEST
 /* Those that are still to come go by the subscription that took the place. [MQTT-3.8.4-8] */
 START_TEST(replaced_on_the_way)
 {
-	char topic[16];
+	struct one_of_many one;
+	unsigned count[2] = {0};
 
-	bench_init(&bench, 1);
-	bench.settings.max_queued_messages = 10;
-	bench_start(&bench);
-	to = lasting("to", 1);
-	from = new_peer(&bench, V5, "from");
-	for (int i = 0; i < 100; i++) {
-		snprintf(topic, sizeof topic, "n/%d", i);
-		peer_publish(from, RETAIN | QOS(1), 1, topic, "", "x");
-	}
+	begin_slowly("x");
 	peer_send(to, 0x82, "0001 02 0B05 0003 'n/#' 01");
 	expect(to, 0x90, "0001 00 01");
 	peer_send(to, 0x82, "0002 02 0B07 0003 'n/#' 20"); /* QoS 0, and none again */
-	unsigned count[2] = {0};
-	uint8_t qos = 0;
-	while (to->in_len > 0) {
-		struct frame frame;
-		struct mqtt_publish publish;
-		char body[16];
-
-		ck_assert_int_eq(frame_cut(slice_of(to->in, to->in_len), &frame), FRAME_WHOLE);
-		to->in_len -= frame.size;
-		if (frame.type == MQTT_PUBLISH) {
-			ck_assert_int_eq(mqtt_decode_publish(frame.flags, frame.body, V5, &publish),
-					 MQTT_SUCCESS);
-			qos = publish.qos;
-			count[publish.qos]++;
-			snprintf(body, sizeof body, "%04x", publish.packet_id);
-		}
-		memmove(to->in, to->in + frame.size, to->in_len);
-		if (frame.type == MQTT_PUBLISH && qos == 1)
-			peer_send(to, 0x40, body);
-	}
-	ck_assert_uint_eq(count[0] + count[1], 100);
+	while (next_of_many(&one))
+		count[one.qos]++;
+	ck_assert_uint_eq(count[0] + count[1], MANY);
 	ck_assert_uint_ge(count[0], 80);
 	bench_finish(&bench);
 }
