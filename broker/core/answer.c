@@ -68,8 +68,7 @@ static void undo_plain(struct shard *shard, struct session *session, struct slic
 	if (n == 0)
 		return;
 	if (entry->made) {
-		retain_stop(shard, session, filter);
-		unsubscribe_plain(shard, session, n);
+		unsubscribe_plain(shard, session, filter, n);
 		return;
 	}
 	struct subscription *s = subscription_at(&shard->subscriptions, n);

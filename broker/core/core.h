@@ -443,7 +443,9 @@ void on_auth(struct shard *shard, struct client *client, struct slice body);
 uint32_t subscribe_plain(struct shard *shard, struct session *session, struct slice filter,
 			 uint8_t options, uint32_t identifier, uint64_t row);
 
-void unsubscribe_plain(struct shard *shard, struct session *session, uint32_t subscription);
+/* `subscription` is its number, of this filter; its retained messages come no more. */
+void unsubscribe_plain(struct shard *shard, struct session *session, struct slice filter,
+		       uint32_t subscription);
 
 /* answer.c */
 void answer_arrived(struct shard *shard, struct pending_answer *answer); /* a barrier opened */

@@ -84,8 +84,10 @@ uint32_t subscribe_plain(struct shard *shard, struct session *session, struct sl
 
 /* What is under way or queued stays. [MQTT-3.10.4-2] [MQTT-3.10.4-3] [MQTT3-3.10.4-2]
  * [MQTT3-3.10.4-3] */
-void unsubscribe_plain(struct shard *shard, struct session *session, uint32_t n)
+void unsubscribe_plain(struct shard *shard, struct session *session, struct slice filter,
+		       uint32_t n)
 {
+	retain_stop(shard, session, filter); /* what is not subscribed to waits for nothing */
 	route_unsubscribe(shard, n, &session->subscriptions);
 	session->subscription_count--;
 	purse_give(&shard->purse, SUBSCRIPTION_COST);
@@ -283,8 +285,7 @@ static bool leave_plain(struct subscribing *in, struct slice filter)
 	uint64_t row = subscription_row(table, n);
 	if (row != 0)
 		changes_delete(&in->changes, STORE_DELETE_SUBSCRIPTION, row);
-	retain_stop(in->shard, in->session, filter);
-	unsubscribe_plain(in->shard, in->session, n);
+	unsubscribe_plain(in->shard, in->session, filter, n);
 	return true;
 }
 
