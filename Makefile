@@ -36,6 +36,14 @@ export UBSAN_OPTIONS = print_stacktrace=1
 # Tests are short: what they freed long ago is not worth searching for leaks at the end of each.
 export ASAN_OPTIONS = quarantine_size_mb=16
 
+# The disk is what a sanitizer does not look at: where there is room its tests wait for none.
+ifneq ($(filter asan tsan,$(VARIANT)),)
+in_memory := $(shell test -w /dev/shm && df --output=avail /dev/shm | awk '$$1+0 > 4000000 { print "/dev/shm" }')
+ifneq ($(in_memory),)
+export TMPDIR = $(in_memory)
+endif
+endif
+
 # ThreadSanitizer maps fixed addresses, which kernels with wide address randomisation occupy.
 RUN = $(if $(filter tsan,$(VARIANT)),$(shell setarch -R true 2>/dev/null && echo setarch -R))
 
@@ -82,7 +90,7 @@ test-programs: $(programs) $(OUT)/unit $(OUT)/sim $(OUT)/audit_append $(OUT)/key
 test-programs-all: test-programs $(OUT)/attacks $(OUT)/carve test-programs-asan test-programs-tsan all-chaos fuzzers
 
 unit: $(OUT)/unit ## unit tests
-	$(RUN) $<
+	$(RUN) tests/unit/run $<
 
 sim: $(OUT)/sim ## simulated worlds: SEEDS=n of them, or the one of SEED=n; and faults planted in them
 	$(RUN) $< $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))

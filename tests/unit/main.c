@@ -1,6 +1,6 @@
 /*
  * main.c - runs the unit tests: all suites of suites.def, or the one that is
- * named as the only argument.  Exits with 0 when every test passed.
+ * named as the only argument; -l lists them.  Exits with 0 when every test passed.
  */
 #include <check.h>
 #include <stdio.h>
@@ -28,9 +28,18 @@ static const struct suite_row rows[] = {
  * and a busy machine make slow is not. */
 #define TIMEOUT_S "60"
 
+static int list(void)
+{
+	for (size_t i = 0; i < ROWS; i++)
+		puts(rows[i].name);
+	return EXIT_SUCCESS;
+}
+
 int main(int argc, char **argv)
 {
 	const char *only = argc > 1 ? argv[1] : NULL;
+	if (only && strcmp(only, "-l") == 0)
+		return list();
 	setenv("CK_DEFAULT_TIMEOUT", TIMEOUT_S, 0); /* tcase_create() looks for it */
 	SRunner *runner = srunner_create(NULL);
 	size_t added = 0;
