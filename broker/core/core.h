@@ -460,6 +460,11 @@ struct client_info session_describe(const struct shard *shard, const struct sess
 /* Of its realm and client identifier. */
 uint64_t session_hash_of(const struct shard *shard, uint32_t realm, struct slice client_id);
 uint64_t session_hash(const struct shard *shard, const struct session *session);
+
+/* Has the publisher the client identifier of this session?  It may have been another session, which
+ * has ended. */
+bool session_same_client(const struct shard *shard, const struct session *session,
+			 const struct publisher *publisher);
 struct session *session_create(struct shard *shard, uint32_t realm, struct slice client_id);
 void session_attach(struct shard *shard, struct session *session, struct client *client);
 /* The connection is gone; `publish_will` unless the client took leave properly.  The session

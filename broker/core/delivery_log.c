@@ -113,7 +113,8 @@ static struct session_name *name_of(struct shard *shard, struct session *session
 	}
 	struct session_name *name = slab_at(&log->names, session->name);
 	if (name->epoch != log->epoch) {
-		*name = (struct session_name){.epoch = log->epoch};
+		*name = (struct session_name){.epoch = log->epoch,
+					      .client = session_hash(shard, session)};
 		name->recorded =
 		    log->pseudonyms->of(log->pseudonyms, rights_owner(shard, session),
 					session_client_id(session), log->epoch, &name->name);
@@ -142,6 +143,9 @@ struct publisher delivery_log_publisher(struct shard *shard, struct session *ses
 		const struct session_name *name = name_of(shard, session);
 		publisher.unrecorded = !name->recorded;
 		publisher.name = name->name;
+		publisher.client = name->client;
+	} else {
+		publisher.client = session_hash(shard, session);
 	}
 	return log->publisher = publisher;
 }

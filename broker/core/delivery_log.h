@@ -61,6 +61,7 @@ struct session_name {
 	uint16_t place;
 	bool recorded; /* false: is to be in no row */
 	struct route_name name;
+	uint64_t client; /* as in struct publisher */
 };
 
 void delivery_log_init(struct delivery_log *log, struct pseudonyms *pseudonyms);

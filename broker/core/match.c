@@ -45,9 +45,8 @@ static void found_session(struct matching *m, const struct subscription *s)
 {
 	struct shard *shard = m->shard;
 	struct session *session = session_at(shard, s->owner);
-	const struct publisher *from = &m->publication->publisher;
-	if (s->options & OPTION_NO_LOCAL && from->session == session->number &&
-	    from->party == shard->party) {
+	if (s->options & OPTION_NO_LOCAL &&
+	    session_same_client(shard, session, &m->publication->publisher)) {
 		m->no_local = true;
 		return; /* [MQTT-3.8.3-3] */
 	}

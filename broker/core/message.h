@@ -23,6 +23,7 @@ struct publisher {
 	party_id party;
 	bool unrecorded; /* is to be in no row of delivery_log.h */
 	uint64_t session;
+	uint64_t client;	/* session_hash() of it, which outlives the session */
 	struct route_name name; /* in the epoch in which it published */
 };
 

@@ -342,13 +342,12 @@ static void deliver_found(struct shard *shard, struct session *session,
 			   message->qos < granted ? message->qos : granted, true, identifiers);
 }
 
-/* The session's own, where it does not want these. [MQTT-3.8.3-3] */
+/* The client's own, where it does not want these. [MQTT-3.8.3-3] */
 static bool unwanted(const struct shard *shard, const struct session *session,
 		     const struct subscription *s, const struct message *message)
 {
-	const struct publisher *from = &message->publisher;
-	return s->options & OPTION_NO_LOCAL && from->session == session->number &&
-	       from->party == shard->party;
+	return s->options & OPTION_NO_LOCAL &&
+	       session_same_client(shard, session, &message->publisher);
 }
 
 static void deliver_all(struct shard *shard, struct session *session,

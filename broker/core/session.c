@@ -41,6 +41,13 @@ uint64_t session_hash(const struct shard *shard, const struct session *session)
 	return session_hash_of(shard, session->realm, session_client_id(session));
 }
 
+bool session_same_client(const struct shard *shard, const struct session *session,
+			 const struct publisher *publisher)
+{
+	return (publisher->session == session->number && publisher->party == shard->party) ||
+	       publisher->client == session_hash(shard, session);
+}
+
 struct session *session_find(const struct shard *shard, uint32_t realm, struct slice client_id)
 {
 	struct index_probe probe;

@@ -267,6 +267,25 @@ START_TEST(no_local)
 }
 END_TEST
 
+/* A client is known by its identifier, though the session that published has ended. [MQTT-3.8.3-3]
+ */
+START_TEST(no_local_in_another_session)
+{
+	for (unsigned shards = 1; shards <= 3; shards += 2) {
+		bench_begin(&bench, shards);
+		struct peer *me = new_peer(&bench, V5, "me");
+		peer_publish(me, RETAIN, 0, "a", "", "mine");
+		peer_lose(me);
+		peer_publish(new_peer(&bench, V5, "other"), RETAIN, 0, "b", "", "not mine");
+		me = new_peer(&bench, V5, "me");
+		subscribe(me, "+", NO_LOCAL);
+		expect_publish(me, RETAIN, 0, "b", "", "not mine");
+		expect_nothing(me);
+		bench_finish(&bench);
+	}
+}
+END_TEST
+
 /* Those that are still to come go by the subscription that took the place. [MQTT-3.8.4-8] */
 START_TEST(replaced_on_the_way)
 {
@@ -296,6 +315,7 @@ Suite *shard_retain_wait_suite(void)
 	    lost_before_suback,
 	    refused,
 	    no_local,
+	    no_local_in_another_session,
 	    replaced_on_the_way,
 	};
 
