@@ -129,6 +129,32 @@ static bool client_overdue(const struct client *client)
 	return client->reply_bytes > REPLY_BYTES_MAX || client->unanswered >= UNANSWERED_MAX;
 }
 
+/* Deliveries of QoS 1 and 2 have room again as soon as some of them are written. */
+static bool has_room(const struct client *client, struct session *session, size_t n)
+{
+	struct traffic *traffic = session->traffic;
+	if (traffic && traffic->unsent > 0)
+		traffic->unsent = outbox_left(&client->outbox, traffic->unsent, n);
+	return client->blocked && traffic_of(session)->unsent < UNSENT_HIGH;
+}
+
+void client_wrote(struct shard *shard, struct client *client, size_t n)
+{
+	outbox_take(&client->outbox, &shard->purse, n);
+	/* Its packets lie unread: it lives while it reads, and until the end of a pause (rate.h).
+	 */
+	if (client->waiting && n > 0 && client->last_packet_ms < shard->now.ms)
+		client->last_packet_ms = shard->now.ms;
+	bool empty = client->outbox.bytes == 0;
+	if (empty)
+		client->reply_bytes = 0;
+	if (client->state != CLIENT_UP)
+		return;
+	struct session *session = session_at(shard, client->session);
+	if (has_room(client, session, n) || (empty && (client->waiting || session->scans)))
+		shard_soon(shard, client);
+}
+
 bool client_fits(const struct client *client, size_t packet_size)
 {
 	return packet_size <= client->maximum_packet_size;

@@ -117,7 +117,7 @@ struct client {
 	uint8_t end_reason;	      /* why it is at its end, for the log */
 	bool output_told : 1;	      /* EFFECT_OUTPUT is in this turn's effects */
 	bool drained_told : 1;	      /* in shard->drained */
-	bool blocked : 1;	      /* deliveries wait for the outbox to empty */
+	bool blocked : 1;	      /* deliveries of QoS 1 or 2 wait for room in the outbox */
 	bool waiting : 1;	      /* nothing is read: client_overdue() */
 	bool problem_information : 1; /* asked for in so many words: what ends it may say why */
 	bool moving : 1;	      /* its home is move_to */
@@ -388,6 +388,8 @@ void client_go_on(struct shard *shard, struct client *client);
 /* shard.c: goes on in the next call of shard_handle(). */
 void shard_soon(struct shard *shard, struct client *client);
 bool client_fits(const struct client *client, size_t packet_size);
+/* The socket has taken n bytes. */
+void client_wrote(struct shard *shard, struct client *client, size_t n);
 
 /* on_connect.c */
 void on_connect(struct shard *shard, struct client *client, struct slice packet, struct slice body);

@@ -6,9 +6,6 @@
 #include "broker/core/crash.h"
 #include "broker/core/rights.h"
 
-/* Deliveries wait in the queue while the socket has this much to take. */
-#define OUTBOX_HIGH (256u * 1024)
-
 struct message *publication_message(struct shard *shard, struct publication *publication)
 {
 	if (publication->message == NULL) {
@@ -121,6 +118,16 @@ static uint32_t window_of(const struct shard *shard, const struct client *client
 	return client->receive_maximum < ours ? client->receive_maximum : ours;
 }
 
+/* Has the socket taken most of what came out of the queue, or passed it?  QoS 0 that came live
+ * holds up nothing. */
+static bool outbox_open(const struct session *session)
+{
+	if (traffic_of(session)->unsent < UNSENT_HIGH)
+		return true;
+	session->client->blocked = true;
+	return false;
+}
+
 /* May another QoS 1 or 2 PUBLISH be sent now? [MQTT-3.3.4-9] [MQTT-4.9.0-2] [MQTT-4.9.0-1]
  * [MQTT-4.9.0-3] */
 static bool window_open(const struct shard *shard, struct session *session)
@@ -132,10 +139,7 @@ static bool window_open(const struct shard *shard, struct session *session)
 	if (traffic_of(session)->inflight.count > 0 &&
 	    traffic_of(session)->inflight.bytes >= shard->settings->max_inflight_bytes)
 		return false;
-	if (client->outbox.bytes < OUTBOX_HIGH)
-		return true;
-	client->blocked = true;
-	return false;
+	return outbox_open(session);
 }
 
 static void count_in(struct client *client, struct outbound *entry)
@@ -171,13 +175,22 @@ void deliver_received(struct shard *shard, struct session *session, struct outbo
 	step_outbound(shard, session, STEP_OUTBOUND_RECEIVED, entry);
 }
 
+/* What may wait in the queue has been put into the outbox, where there was so much `before`. */
+static void count_unsent(struct shard *shard, struct session *session, size_t before)
+{
+	traffic_for(shard, session)->unsent += session->client->outbox.bytes - before;
+}
+
 static enum sent send_entry_packet(struct shard *shard, struct session *session,
 				   const struct outbound *entry)
 {
 	struct publication publication = message_publication(entry->delivery.message);
-	return send_publish(shard, session->client, &publication, entry->delivery.qos, entry->sent,
-			    entry->delivery.retain, entry->id,
-			    delivery_identifiers(&entry->delivery));
+	size_t before = session->client->outbox.bytes;
+	enum sent sent =
+	    send_publish(shard, session->client, &publication, entry->delivery.qos, entry->sent,
+			 entry->delivery.retain, entry->id, delivery_identifiers(&entry->delivery));
+	count_unsent(shard, session, before);
+	return sent;
 }
 
 /*
@@ -278,6 +291,16 @@ void deliver_released(struct shard *shard, struct session *session, struct outbo
 	}
 }
 
+/* May so much more of QoS 0 wait for the socket?  Less of it where others wait for the socket, too:
+ * what it takes next is to be theirs. */
+static bool takes_at_most_once(const struct shard *shard, const struct client *client, size_t size)
+{
+	uint64_t limit = shard->settings->max_queued_bytes;
+	if (client->blocked && limit > UNSENT_HIGH)
+		limit = UNSENT_HIGH;
+	return client->outbox.bytes + size <= limit || client->outbox.bytes == 0;
+}
+
 /* False: it was dropped. [MQTT-4.3.1-1] [MQTT3-4.3.1-1] */
 static bool deliver_at_most_once(struct shard *shard, struct session *session,
 				 struct publication *publication, bool retain,
@@ -290,8 +313,7 @@ static bool deliver_at_most_once(struct shard *shard, struct session *session,
 		delivery_dropped(shard, session, from, 0, ROUTE_EXPIRED);
 		return false;
 	}
-	if (client->outbox.bytes + size > shard->settings->max_queued_bytes &&
-	    client->outbox.bytes > 0) {
+	if (!takes_at_most_once(shard, client, size)) {
 		delivery_dropped(shard, session, from, 0, ROUTE_SLOW_READER);
 		return false;
 	}
@@ -468,11 +490,9 @@ static void resend(struct shard *shard, struct session *session, struct outbound
 static bool may_resend(const struct shard *shard, const struct session *session,
 		       const struct outbound *entry)
 {
-	struct client *client = session->client;
-	if (client->outbox.bytes >= OUTBOX_HIGH) {
-		client->blocked = true;
+	const struct client *client = session->client;
+	if (!outbox_open(session))
 		return false;
-	}
 	/* PUBREL is no PUBLISH: no window holds it back. [MQTT-3.3.4-10] */
 	return inflight_is_received(entry) || client->sent_unfinished < window_of(shard, client);
 }
@@ -507,8 +527,10 @@ static void send_first(struct shard *shard, struct session *session)
 	} else if (delivery.qos == 0) {
 		dropped_unsent(shard, session, &delivery);
 		struct publication publication = message_publication(delivery.message);
+		size_t before = session->client->outbox.bytes;
 		deliver_at_most_once(shard, session, &publication, delivery.retain,
 				     delivery_identifiers(&delivery));
+		count_unsent(shard, session, before);
 		delivery_finish(&delivery, &shard->purse);
 	} else {
 		begin(shard, session, delivery);

@@ -42,4 +42,14 @@ void outbox_take(struct outbox *outbox, struct purse *purse, size_t n);
 
 void outbox_clear(struct outbox *outbox, struct purse *purse);
 
+/*
+ * n bytes have just been written: how many of `part`, that were somewhere among those that there
+ * were, are still there?  As if they had been spread evenly: so never more than there is, none
+ * once it is empty, and whoever reads sees it fall, whatever comes behind.
+ */
+static inline size_t outbox_left(const struct outbox *outbox, size_t part, size_t n)
+{
+	return outbox->bytes ? (size_t)((uint64_t)part * outbox->bytes / (outbox->bytes + n)) : 0;
+}
+
 #endif

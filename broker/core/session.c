@@ -362,6 +362,7 @@ void session_detach(struct shard *shard, struct session *session, bool publish_w
 	if (session->traffic) {
 		held_disconnected(shard, &session->traffic->held);
 		session->traffic->behind = false;
+		session->traffic->unsent = 0; /* its outbox goes with it */
 	}
 	if (session_grace_ms(session) == 0)
 		gates_let_go(shard, session);

@@ -560,18 +560,8 @@ bool shard_written(struct shard *shard, struct moment now, uint32_t link, size_t
 	if (client == NULL)
 		return true;
 	COUNT_N(shard, BYTES_SENT, n);
-	outbox_take(&client->outbox, &shard->purse, n);
-	/* Its packets lie unread: it lives while it reads, and until the end of a pause (rate.h).
-	 */
-	if (client->waiting && n > 0 && client->last_packet_ms < now.ms)
-		client->last_packet_ms = now.ms;
-	if (client->outbox.bytes > 0)
-		return false;
-	client->reply_bytes = 0;
-	if (client->state == CLIENT_UP &&
-	    (client->blocked || client->waiting || session_at(shard, client->session)->scans))
-		shard_soon(shard, client);
-	return true;
+	client_wrote(shard, client, n);
+	return client->outbox.bytes == 0;
 }
 
 uint64_t shard_next_timer(const struct shard *shard)

@@ -23,7 +23,7 @@ static bool is_over(const struct traffic *t)
 	return t->inflight.count == 0 && t->queue.count == 0 && t->held.count == 0 &&
 	       !arrivals_wait(&t->arrivals) && t->recalls.count == 0 && is_empty(t->inbound) &&
 	       is_empty(t->releasing) && !t->behind && t->lost == 0 && t->queue_told == 0 &&
-	       t->open_inbound == 0 && !t->queue_changed;
+	       t->open_inbound == 0 && t->unsent == 0 && !t->queue_changed;
 }
 
 static void clear(struct shard *shard, struct session *session)

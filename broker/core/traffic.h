@@ -20,6 +20,9 @@
 #include "broker/core/queue.h"
 #include "broker/core/recall.h"
 
+/* Deliveries wait in the queue while the socket has this much of them to take. */
+#define UNSENT_HIGH (256u * 1024)
+
 struct traffic {
 	struct inflight inflight;
 	struct queue queue;
@@ -35,8 +38,9 @@ struct traffic {
 	uint32_t lost;		  /* deliveries that a crash took, until the client is told */
 	uint32_t queue_told;	  /* what the store says that waits in RAM only */
 	uint32_t open_inbound;	  /* exchanges as a publisher that are recorded: STEP_COST each */
-	bool behind;		  /* gate.h */
-	bool queue_changed;	  /* listed in shard->steps.changed */
+	size_t unsent;	    /* bytes in the outbox of what may wait in the queue: outbox_left() */
+	bool behind;	    /* gate.h */
+	bool queue_changed; /* listed in shard->steps.changed */
 };
 
 /* That of a quiet session. */

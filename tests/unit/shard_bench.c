@@ -348,24 +348,41 @@ const char *bench_name(struct bench *bench, unsigned home, const char *prefix)
 
 /* ---- effects ---- */
 
-void bench_write_out(struct bench *bench, struct peer *peer)
+/* One write of up to `room` bytes; how many there were. */
+static size_t write_some(struct bench *bench, struct peer *peer, size_t room)
 {
 	struct shard *shard = bench->shards[peer->shard];
 	struct slice slices[4];
-	size_t n;
+	size_t count = shard_output(shard, peer->link, slices, 4);
+	size_t total = 0;
 
-	while (!peer->full && (n = shard_output(shard, peer->link, slices, 4)) > 0) {
-		size_t total = 0;
+	for (size_t i = 0; i < count; i++) {
+		size_t n = slices[i].len < room - total ? slices[i].len : room - total;
 
-		for (size_t i = 0; i < n; i++) {
-			peer->in = realloc(peer->in, peer->in_len + slices[i].len);
-			ck_assert_ptr_nonnull(peer->in);
-			memcpy(peer->in + peer->in_len, slices[i].at, slices[i].len);
-			peer->in_len += slices[i].len;
-			total += slices[i].len;
-		}
-		shard_written(shard, bench->now, peer->link, total);
+		peer->in = realloc(peer->in, peer->in_len + n + 1);
+		ck_assert_ptr_nonnull(peer->in);
+		memcpy(peer->in + peer->in_len, slices[i].at, n);
+		peer->in_len += n;
+		total += n;
 	}
+	if (count > 0)
+		shard_written(shard, bench->now, peer->link, total);
+	return total;
+}
+
+void bench_write_out(struct bench *bench, struct peer *peer)
+{
+	while (!peer->full && write_some(bench, peer, SIZE_MAX) > 0) {
+	}
+}
+
+void peer_reads(struct peer *peer, size_t n)
+{
+	size_t took;
+
+	while (n > 0 && (took = write_some(peer->bench, peer, n)) > 0)
+		n -= took;
+	bench_settle(peer->bench);
 }
 
 static void on_move(struct bench *bench, const struct effect *effect)

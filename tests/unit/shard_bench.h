@@ -172,6 +172,9 @@ void peer_bytes(struct peer *peer, struct slice bytes);
 /* The socket of a peer that was `full` takes everything again. */
 void peer_unblock(struct peer *peer);
 
+/* The socket of a peer that is `full` takes so many bytes, if there are. */
+void peer_reads(struct peer *peer, size_t n);
+
 /* A packet: its first byte, and its body in the notation of packets.h. */
 void peer_send(struct peer *peer, uint8_t first, const char *body);
 

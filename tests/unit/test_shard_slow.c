@@ -1,0 +1,138 @@
+/*
+ * Clients whose link is slower than what is there for them: they read all the time, but never all.
+ */
+#include "tests/unit/shard_bench.h"
+#include "proto/frame.h"
+
+static struct bench bench;
+
+#define V5 MQTT_VERSION_5_0
+
+static unsigned had[256]; /* packets, by their first byte */
+
+/* Reads so much, and counts the packets that are whole by then. */
+static void reads(struct peer *peer, size_t n)
+{
+	struct frame frame;
+
+	peer_reads(peer, n);
+	struct slice bytes = slice_of(peer->in, peer->in_len);
+	for (; frame_cut(bytes, &frame) == FRAME_WHOLE; bytes = slice_after(bytes, frame.size))
+		had[bytes.at[0]]++;
+	memmove(peer->in, bytes.at, bytes.len);
+	peer->in_len = bytes.len;
+}
+
+/* A stream of QoS 0 to whoever subscribes to "t", of as much as may lie there and more. */
+static void flood(struct peer *from)
+{
+	static char payload[4001];
+
+	memset(payload, 'z', sizeof payload - 1);
+	for (uint64_t dropped = counted(&bench, DROPPED_SLOW);
+	     counted(&bench, DROPPED_SLOW) == dropped;)
+		peer_publish(from, 0, 0, "t", "", payload);
+}
+
+/* QoS 1 and 2 come behind what lies there of QoS 0, and wait for no end of the stream. */
+START_TEST(qos_0_starves_nobody)
+{
+	struct peer *from, *to;
+
+	bench_init(&bench, 1);
+	bench.settings.max_queued_bytes = 1000000;
+	bench.settings.max_queued_messages = 3;
+	bench_start(&bench);
+	to = new_peer(&bench, V5, "to");
+	subscribe(to, "t", 2);
+	from = new_peer(&bench, V5, "from");
+	to->full = true;
+	for (uint16_t i = 0; i < 300; i++) {
+		flood(from);
+		if (i < 8)
+			peer_publish(from, (uint8_t)QOS(1 + i % 2), (uint16_t)(i + 1), "t", "",
+				     "x");
+		reads(to, 5000);
+	}
+	ck_assert_uint_gt(had[0x30], 300);
+	ck_assert_uint_eq(had[0x32], 4);
+	ck_assert_uint_eq(had[0x34], 4);
+	ck_assert_uint_eq(counted(&bench, DROPPED_QUEUE_FULL), 0);
+	bench_finish(&bench);
+}
+END_TEST
+
+/* While there is more of QoS 1 than the link takes, it is theirs. */
+START_TEST(qos_1_first)
+{
+	static char payload[50001];
+	struct peer *from, *to;
+
+	bench_init(&bench, 1);
+	bench.settings.max_queued_bytes = 10000000;
+	bench_start(&bench);
+	to = new_peer(&bench, V5, "to");
+	subscribe(to, "t", 1);
+	from = new_peer(&bench, V5, "from");
+	to->full = true;
+	memset(payload, 'o', sizeof payload - 1);
+	for (uint16_t id = 1; id <= 20; id++)
+		peer_publish(from, QOS(1), id, "t", "", payload);
+	ck_assert_uint_gt(counted(&bench, QUEUED), 10);
+	for (int i = 0; i < 110; i++) { /* a little more than all of them */
+		flood(from);
+		reads(to, 10000);
+	}
+	ck_assert_uint_eq(counted(&bench, QUEUED), 0);
+	ck_assert_uint_eq(had[0x32], 20);
+	had[0x30] = 0;
+	for (int i = 0; i < 10; i++) /* there is room for them again */
+		peer_publish(from, 0, 0, "t", "", payload);
+	reads(to, SIZE_MAX);
+	ck_assert_uint_ge(had[0x30], 10);
+	bench_finish(&bench);
+}
+END_TEST
+
+/* Of what was kept of QoS 0, more than the limit when it is written with its headers, all comes. */
+START_TEST(kept_qos_0_waits)
+{
+	struct mqtt_connect connect = connect_lasting(V5, "to", 1000);
+	const unsigned all = 36000;
+	struct peer *from, *to;
+
+	bench_init(&bench, 1);
+	bench.settings.queue_qos0_messages = true;
+	bench.settings.max_queued_messages = all;
+	bench.settings.max_queued_bytes = 400000;
+	bench_start(&bench);
+	to = come_up(&bench, 0, &connect, false);
+	subscribe(to, "t", 0);
+	peer_lose(to);
+	from = new_peer(&bench, V5, "from");
+	for (unsigned i = 0; i < all; i++)
+		peer_publish(from, 0, 0, "t", "", "ten bytes.");
+	ck_assert_uint_eq(counted(&bench, QUEUED), all);
+	to = peer_open(&bench, 0, V5);
+	to->full = true;
+	connect.clean_start = false;
+	peer_connect(to, &connect);
+	while (counted(&bench, QUEUED) > 0)
+		reads(to, 10000);
+	reads(to, SIZE_MAX);
+	ck_assert_uint_eq(had[0x30], all);
+	ck_assert_uint_eq(counted(&bench, DROPPED_SLOW), 0);
+	bench_finish(&bench);
+}
+END_TEST
+
+Suite *shard_slow_suite(void)
+{
+	const TTest *tests[] = {
+	    qos_0_starves_nobody,
+	    qos_1_first,
+	    kept_qos_0_waits,
+	};
+
+	return suite_of("shard_slow", tests, COUNT_OF(tests));
+}
