@@ -10,9 +10,10 @@
 /* How long a client that is being closed may take to read what is left for it. */
 #define LINGER_MS 5000u
 
-/* Answers that may lie unread, and filters whose answer may be under way, before we stop reading.
- */
+/* Answers that may lie unread, and filters whose answer may be under way, before we stop reading;
+ * and answers with which we read again. */
 #define REPLY_BYTES_MAX (1024u * 1024)
+#define REPLY_BYTES_LOW (REPLY_BYTES_MAX / 2)
 #define UNANSWERED_MAX	256u
 
 struct client *client_of_link(const struct shard *shard, uint32_t link)
@@ -145,13 +146,12 @@ void client_wrote(struct shard *shard, struct client *client, size_t n)
 	 */
 	if (client->waiting && n > 0 && client->last_packet_ms < shard->now.ms)
 		client->last_packet_ms = shard->now.ms;
-	bool empty = client->outbox.bytes == 0;
-	if (empty)
-		client->reply_bytes = 0;
+	client->reply_bytes = (uint32_t)outbox_left(&client->outbox, client->reply_bytes, n);
 	if (client->state != CLIENT_UP)
 		return;
 	struct session *session = session_at(shard, client->session);
-	if (has_room(client, session, n) || (empty && (client->waiting || session->scans)))
+	bool reads = client->waiting && client->reply_bytes <= REPLY_BYTES_LOW;
+	if (has_room(client, session, n) || reads || (client->outbox.bytes == 0 && session->scans))
 		shard_soon(shard, client);
 }
 

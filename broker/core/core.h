@@ -133,7 +133,7 @@ struct client {
 	uint32_t
 	    sent_unfinished;  /* PUBLISHes of this connection without their last acknowledgement */
 	uint32_t unanswered;  /* filters of SUBSCRIBEs and UNSUBSCRIBEs under way */
-	uint32_t reply_bytes; /* answers written since the outbox was last empty */
+	uint32_t reply_bytes; /* of answers, in the outbox: outbox_left() */
 	uint32_t connected_s; /* wall clock; good until 2106 */
 	uint64_t serial;      /* never re-used, so that a late answer finds nobody */
 	uint64_t opened_ms;

@@ -85,9 +85,24 @@ START_TEST(cleared)
 }
 END_TEST
 
+/* A part of what is there is never more than that, and falls with every write but for rounding. */
+START_TEST(part_left)
+{
+	struct outbox outbox = {.bytes = 900};
+
+	ck_assert_uint_eq(outbox_left(&outbox, 200, 100), 180);
+	ck_assert_uint_eq(outbox_left(&outbox, 1000, 100), 900);
+	ck_assert_uint_eq(outbox_left(&outbox, 1, 1), 0);
+	ck_assert_uint_eq(outbox_left(&outbox, 200, 0), 200);
+	outbox.bytes = 0;
+	ck_assert_uint_eq(outbox_left(&outbox, 200, 200), 0);
+	ck_assert_uint_eq(outbox_left(&outbox, 0, 0), 0);
+}
+END_TEST
+
 Suite *outbox_suite(void)
 {
-	const TTest *tests[] = {in_order, cleared};
+	const TTest *tests[] = {in_order, cleared, part_left};
 
 	return suite_of("outbox", tests, COUNT_OF(tests));
 }

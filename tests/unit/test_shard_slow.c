@@ -126,12 +126,50 @@ START_TEST(kept_qos_0_waits)
 }
 END_TEST
 
+/* Whose answers lie unread is read again as it reads, not only when nothing more comes for it. */
+START_TEST(read_as_it_reads)
+{
+	static uint8_t pings[65536];
+	struct peer *from, *to;
+	unsigned asked = 0;
+
+	bench_init(&bench, 1);
+	bench.settings.max_queued_bytes = 400000;
+	bench_start(&bench);
+	to = new_peer(&bench, V5, "to");
+	subscribe(to, "t", 0);
+	from = new_peer(&bench, V5, "from");
+	to->full = true;
+	for (size_t i = 0; i < sizeof pings; i += 2)
+		pings[i] = 0xC0;
+	flood(from);
+	for (; to->reading; asked += sizeof pings / 2)
+		peer_bytes(to, slice_of(pings, sizeof pings));
+	ck_assert_uint_gt(asked, 500000);
+	for (int i = 0; i < 120; i++) {
+		flood(from);
+		reads(to, 20000);
+	}
+	ck_assert(to->reading);
+	ck_assert_uint_eq(had[0xD0], asked);
+	for (int i = 0; i < 50; i++) { /* and stays so */
+		peer_bytes(to, slice_of(pings, 20));
+		flood(from);
+		reads(to, 20000);
+		ck_assert(to->reading);
+	}
+	ck_assert_uint_gt(had[0xD0], asked + 200);
+	bench_finish(&bench);
+}
+END_TEST
+
 Suite *shard_slow_suite(void)
 {
 	const TTest *tests[] = {
 	    qos_0_starves_nobody,
 	    qos_1_first,
 	    kept_qos_0_waits,
+	    read_as_it_reads,
 	};
 
 	return suite_of("shard_slow", tests, COUNT_OF(tests));
