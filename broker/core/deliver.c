@@ -228,19 +228,25 @@ static bool send_entry(struct shard *shard, struct session *session, struct outb
 	return false;
 }
 
-/*
- * Who is there now may be somebody else than when the delivery began, or under other rules: what
- * may not be read is over.
- */
+/* What may not be read is over here; where a group gave it, another member may get it. */
+static void denied(struct shard *shard, struct session *session, struct delivery *delivery,
+		   bool elsewhere)
+{
+	if (elsewhere && shared_give_back(shard, session, delivery))
+		return;
+	COUNT(shard, DROPPED_DENIED);
+	delivery_row(shard, session, &delivery->message->publisher, delivery->qos, ROUTE_DENIED);
+}
+
+/* Who is there now may be somebody else than when the delivery began, or under other rules. */
 static void send_if_allowed(struct shard *shard, struct session *session, struct outbound *entry)
 {
 	struct slice topic = message_topic(entry->delivery.message);
-	if (rights_allow(shard, session, AUTH_READ, topic)) {
+	if (rights_would_allow(shard, session, AUTH_READ, topic)) {
 		send_entry(shard, session, entry);
 		return;
 	}
-	delivery_row(shard, session, &entry->delivery.message->publisher, entry->delivery.qos,
-		     ROUTE_DENIED);
+	denied(shard, session, &entry->delivery, inflight_may_go_elsewhere(entry));
 	not_sent(shard, session, entry);
 }
 
@@ -514,14 +520,14 @@ static void send_first(struct shard *shard, struct session *session)
 	UNCOUNT(shard, QUEUED);
 	UNCOUNT_N(shard, QUEUED_BYTES, delivery_weight(&delivery));
 	const struct publisher *from = &delivery.message->publisher;
+	struct slice topic = message_topic(delivery.message);
 	bool expired = delivery.message->expires_ms <= shard->now.ms; /* [MQTT-3.3.2-5] */
-	bool denied =
-	    !expired && !rights_allow(shard, session, AUTH_READ, message_topic(delivery.message));
+	bool allowed = rights_would_allow(shard, session, AUTH_READ, topic);
 	if (expired)
 		delivery_dropped(shard, session, from, delivery.qos, ROUTE_EXPIRED);
-	if (denied)
-		delivery_row(shard, session, from, delivery.qos, ROUTE_DENIED);
-	if (expired || denied) {
+	else if (!allowed)
+		denied(shard, session, &delivery, true);
+	if (expired || !allowed) {
 		dropped_unsent(shard, session, &delivery);
 		delivery_finish(&delivery, &shard->purse);
 	} else if (delivery.qos == 0) {

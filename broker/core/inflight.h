@@ -74,6 +74,13 @@ static inline bool inflight_is_received(const struct outbound *entry)
 	return entry->state == INFLIGHT_PUBCOMP || entry->state == INFLIGHT_RECEIVED;
 }
 
+/* May another member of its shared subscription have it?  Not what may be there with QoS 2.
+ * [MQTT-4.8.2-5] */
+static inline bool inflight_may_go_elsewhere(const struct outbound *entry)
+{
+	return entry->state == INFLIGHT_PUBACK || !entry->sent;
+}
+
 /* Takes the delivery and gives it a free identifier; count < INFLIGHT_MAX. */
 struct outbound *inflight_add(struct inflight *inflight, struct purse *purse,
 			      struct delivery delivery);

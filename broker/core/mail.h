@@ -42,7 +42,8 @@ enum mail_type {
 	MAIL_SHARE_STATE,  /* member went online or offline (`online`); text = "group/filter" */
 	MAIL_SHARE_DELIVER, /* message for a member that lives at `to`; `ticket` as for MAIL_PUBLISH
 			     */
-	MAIL_SHARE_RETURN,  /* the member is gone: choose another; text = "group/filter" */
+	MAIL_SHARE_RETURN,  /* the member is gone, or may not read it: choose another, as `round`
+			     * says;  text = "group/filter" */
 	MAIL_OWN_COPY,	    /* to itself: the publisher's own QoS 2 copy; text = identifiers */
 	MAIL_SHARE_HOLDS,   /* member has the message of the envelope `ticket`, of before a crash */
 	MAIL_ENVELOPE_END,  /* nobody will send the message of the envelope `ticket` again */
@@ -56,6 +57,12 @@ struct share_member {
 	uint32_t identifier; /* subscription identifier, 0 for none */
 	uint8_t options;     /* options byte of the subscription */
 	uint16_t membership; /* its number within the session */
+};
+
+/* A message on its way round the members of a group, each asked once: share.c. */
+struct share_round {
+	uint32_t asked;	     /* so many, up to the one that has it now */
+	uint32_t departures; /* of the group when the first was asked */
 };
 
 #define MAIL_MESSAGES_MAX 64
@@ -74,6 +81,7 @@ struct mail {
 	uint64_t sent_ms; /* by the clock of `from`, at the last that was put in */
 	uint64_t ticket;
 	struct share_member member;
+	struct share_round round;  /* MAIL_SHARE_DELIVER, MAIL_SHARE_RETURN */
 	struct message *message;   /* owns one reference; NULL for none */
 	struct message **messages; /* MAIL_RETAIN_FOUND: `count` references; NULL for none */
 	uint8_t *bundle;	   /* of bundles: `count` things in it */

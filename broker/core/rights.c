@@ -99,25 +99,18 @@ uint64_t rights_owner(const struct shard *shard, const struct session *session)
 	return session->rights ? row_of(shard, session)->owner : 0;
 }
 
-static bool counted(struct shard *shard, bool allowed)
-{
-	if (!allowed)
-		COUNT(shard, DROPPED_DENIED);
-	return allowed;
-}
-
 /* The entry of the last answer for this topic lies where its hash says. */
-bool rights_ask(struct shard *shard, struct session *session, enum auth_right right,
+bool rights_ask(struct shard *shard, const struct session *session, enum auth_right right,
 		struct slice topic)
 {
 	uint64_t hash = hash_keyed(shard->hash_key, topic) & ~(uint64_t)ENTRY_BITS;
 	const struct rights *rights = row_of(shard, session);
 	uint64_t *entry = &rights->answers[(hash >> 8 ^ (unsigned)right) & (RIGHTS_CACHE - 1)];
 	if ((*entry & ~(uint64_t)ENTRY_ALLOWED) == (hash | (unsigned)right))
-		return counted(shard, (*entry & ENTRY_ALLOWED) != 0);
+		return (*entry & ENTRY_ALLOWED) != 0;
 	bool allowed = shard->auth->may(rights->grant, session_client_id(session), right, topic);
 	*entry = hash | (unsigned)right | (allowed ? ENTRY_ALLOWED : 0u);
-	return counted(shard, allowed);
+	return allowed;
 }
 
 /* One who may not be here any more keeps the rules of before until it comes again. */
@@ -136,6 +129,8 @@ static void renew(struct shard *shard, struct rights *rights)
 	if (!stays && session->client)
 		client_fail(shard, session->client, MQTT_NOT_AUTHORIZED,
 			    "the user may not log in any more");
+	else if (session_is_up(session))
+		shared_state(shard, session, true); /* what its groups keep it may read now */
 }
 
 /* Rows of rights lie side by side: of a million sessions they are looked through in no time. */

@@ -6,7 +6,8 @@
  * keyed hash of the topic, RIGHTS_CACHE of them: most clients use few topics.
  *
  * A message is looked at when it is queued and when it is sent, on each connection anew: rules of
- * today hold for what was queued yesterday.
+ * today hold for what was queued yesterday.  A shared group asks before it gives a message to a
+ * member, and goes on to the next that may read it (share.h).
  *
  * A session belongs to the identity that began it (auth_owner()), also across a restart; another
  * one is refused.
@@ -53,14 +54,24 @@ void rights_release(struct shard *shard, struct auth_grant *grant);
 /* What the session has; NULL for none. */
 const struct auth_grant *rights_grant(const struct shard *shard, const struct session *session);
 
-/* Counts what it denies. */
-bool rights_ask(struct shard *shard, struct session *session, enum auth_right right,
+bool rights_ask(struct shard *shard, const struct session *session, enum auth_right right,
 		struct slice topic);
 
-static inline bool rights_allow(struct shard *shard, struct session *session, enum auth_right right,
-				struct slice topic)
+/* Does not count what it denies: somebody else may take the message. */
+static inline bool rights_would_allow(struct shard *shard, const struct session *session,
+				      enum auth_right right, struct slice topic)
 {
 	return !session->restricted || rights_ask(shard, session, right, topic);
+}
+
+/* Counts it. */
+static inline bool rights_allow(struct shard *shard, const struct session *session,
+				enum auth_right right, struct slice topic)
+{
+	bool allowed = rights_would_allow(shard, session, right, topic);
+	if (!allowed)
+		COUNT(shard, DROPPED_DENIED);
+	return allowed;
 }
 
 /* EVENT_RIGHTS: rules have changed, or what the grants of one owner say. */

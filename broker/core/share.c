@@ -1,5 +1,6 @@
 /* share.c - see share.h: the home's side. */
 #include "broker/core/core.h"
+#include "broker/core/rights.h"
 
 struct member {
 	struct share_member who;
@@ -15,7 +16,8 @@ struct share_group {
 	uint32_t room;
 	uint32_t online;	/* so many, the first ones of `members` */
 	uint32_t awaited;	/* so many of them are */
-	uint32_t turn;		/* whose turn it is */
+	uint32_t turn;		/* place of the one whose turn it is */
+	uint32_t departures;	/* goes up when one that is online goes: others may change places */
 	struct member *members; /* there may be thousands: nothing here walks through all */
 	struct index by_who;	/* places in `members`, plus 1 */
 	struct queue queue;	/* while nobody is online */
@@ -167,6 +169,7 @@ static void set_state(struct share_group *group, struct member *member, bool onl
 	if (member->online == online)
 		return;
 	member->online = online;
+	group->departures += !online;
 	exchange(group, at, online ? group->online++ : --group->online);
 }
 
@@ -195,9 +198,16 @@ static void remove_member(struct share_group *group, struct member *member)
 
 /* ---- giving messages out ---- */
 
-static struct member *next_online(struct share_group *group)
+static struct member *next_online(struct share_group *group, uint32_t *at)
 {
-	return group->online ? &group->members[group->turn++ % group->online] : NULL;
+	uint32_t place = *at % group->online;
+	*at = place + 1;
+	return &group->members[place];
+}
+
+static struct share_round first_round(const struct share_group *group)
+{
+	return (struct share_round){.departures = group->departures};
 }
 
 static bool is_awaited(const struct share_group *group)
@@ -267,15 +277,24 @@ static void keep(struct shard *shard, struct share_group *group, struct publicat
 	queue_push(&group->queue, &shard->purse, delivery);
 }
 
+enum member_answer {
+	MEMBER_TAKES,
+	MEMBER_MAY_NOT, /* its rights do not allow it this topic */
+	MEMBER_AWAY,
+};
+
 /*
- * Does a member on this shard take a message, whatever the mail says that is still under way?
- * Not one that waits for its CONNACK: what comes with QoS 0 would find no queue.  Nor one that is
- * a member no more. [MQTT-3.10.4-2]
+ * What a member on this shard says to a message, whatever the mail says that is still under way.
+ * Away is one that waits for its CONNACK, too: what comes with QoS 0 would find no queue.  And one
+ * that is a member no more. [MQTT-3.10.4-2]
  */
-static bool takes(const struct shard *shard, const struct share_member *who)
+static enum member_answer ask(struct shard *shard, const struct share_member *who,
+			      struct slice topic)
 {
 	const struct session *session = session_by_number(shard, who->session);
-	return session && session_is_up(session) && shared_has(session, who->membership);
+	if (session == NULL || !session_is_up(session) || !shared_has(session, who->membership))
+		return MEMBER_AWAY;
+	return rights_would_allow(shard, session, AUTH_READ, topic) ? MEMBER_TAKES : MEMBER_MAY_NOT;
 }
 
 /* To a member on this shard. */
@@ -300,7 +319,7 @@ static void hand_over(struct shard *shard, const struct share_member *who,
 
 static void mail_member(struct shard *shard, const struct share_group *group,
 			const struct share_member *who, struct publication *publication,
-			bool holder)
+			struct share_round round, bool holder)
 {
 	struct message *message = publication_message(shard, publication);
 	if (message == NULL) {
@@ -312,6 +331,7 @@ static void mail_member(struct shard *shard, const struct share_group *group,
 	    mail_create(MAIL_SHARE_DELIVER, shard->party, who->party, group_text(group));
 	mail->realm = group->realm;
 	mail->member = *who;
+	mail->round = round;
 	mail->holder = holder;
 	mail->message = message_share(message);
 	mail->ticket = publication->gate;
@@ -332,39 +352,73 @@ static bool give_holder(struct shard *shard, struct share_group *group,
 	if (who.party == shard->party)
 		hand_over(shard, &who, publication);
 	else
-		mail_member(shard, group, &who, publication, true);
+		mail_member(shard, group, &who, publication, first_round(group), true);
 	return true;
 }
 
-/* False: there is nobody to give it to. */
-static bool give(struct shard *shard, struct share_group *group, struct publication *publication)
+/*
+ * Asks the members that are online, from this place on and each once, until one takes it.  Who may
+ * not read the topic is passed over: one on another shard says so by MAIL_SHARE_RETURN, and the
+ * round goes on.  False: nobody takes it.
+ */
+static bool give(struct shard *shard, struct share_group *group, struct publication *publication,
+		 uint32_t *at, struct share_round round)
 {
 	if (give_holder(shard, group, publication))
 		return true;
-	for (struct member *member; (member = next_online(group)) != NULL;) {
+	for (;;) {
+		if (round.departures != group->departures) /* who was asked may stand anywhere */
+			round = first_round(group);
+		if (round.asked++ >= group->online)
+			return false;
+		struct member *member = next_online(group, at);
 		if (member->who.party != shard->party) {
-			mail_member(shard, group, &member->who, publication, false);
+			mail_member(shard, group, &member->who, publication, round, false);
 			return true;
 		}
-		if (takes(shard, &member->who)) {
+		enum member_answer answer = ask(shard, &member->who, publication->topic);
+		if (answer == MEMBER_TAKES) {
 			hand_over(shard, &member->who, publication);
 			return true;
 		}
-		set_state(group, member, false, member->awaited);
+		if (answer == MEMBER_AWAY)
+			set_state(group, member, false, member->awaited);
 	}
-	return false;
 }
 
-static void give_or_keep(struct shard *shard, struct share_group *group,
+/* Of one that may have gone meanwhile: then of whoever is next. */
+static uint32_t place_of(const struct share_group *group, struct share_member who)
+{
+	const struct member *member = find_member(group, who);
+	return member && member->online ? (uint32_t)(member - group->members) : group->turn;
+}
+
+/*
+ * Nobody took it.  Where one is away the group keeps it: that one may be the one that may read it.
+ * Where all are there it is denied, as to any subscriber.
+ */
+static bool all_said_no(struct shard *shard, const struct share_group *group,
+			const struct publisher *from, uint8_t qos)
+{
+	if (group->online < group->count)
+		return false;
+	COUNT(shard, DROPPED_DENIED);
+	delivery_row(shard, NULL, from, qos, ROUTE_DENIED);
+	return true;
+}
+
+static void keep_or_drop(struct shard *shard, struct share_group *group,
 			 struct publication *publication)
 {
-	if (!give(shard, group, publication))
+	if (!all_said_no(shard, group, &publication->publisher, publication->qos))
 		keep(shard, group, publication);
 }
 
 void share_deliver(struct shard *shard, uint32_t slot, struct publication *publication)
 {
-	give_or_keep(shard, group_at(shard, slot), publication);
+	struct share_group *group = group_at(shard, slot);
+	if (!give(shard, group, publication, &group->turn, first_round(group)))
+		keep_or_drop(shard, group, publication);
 }
 
 /* What was kept already stays, whatever the limits say: those behind it follow, in their order. */
@@ -377,17 +431,20 @@ static void keep_on(struct shard *shard, struct share_group *group, struct deliv
 	push(shard, group, delivery);
 }
 
-static void give_queue(struct shard *shard, struct share_group *group)
+/* Whoever has come, or may read more, is asked first: it gets all of it in its order. */
+static void give_queue(struct shard *shard, struct share_group *group, struct share_member who)
 {
 	uint32_t waiting = group->queue.count; /* what comes back is not tried again here */
 	while (waiting-- > 0) {
 		struct delivery delivery = pop(shard, group);
 		struct publication publication = message_publication(delivery.message);
 		publication.gate = delivery.gate;
+		uint32_t at = place_of(group, who);
 		if (publication.expires_ms <= shard->now.ms) {
 			delivery_dropped(shard, NULL, &publication.publisher, delivery.qos,
 					 ROUTE_EXPIRED);
-		} else if (!give(shard, group, &publication)) {
+		} else if (!give(shard, group, &publication, &at, first_round(group)) &&
+			   !all_said_no(shard, group, &publication.publisher, delivery.qos)) {
 			keep_on(shard, group, delivery);
 			continue;
 		}
@@ -413,7 +470,7 @@ static void join(struct shard *shard, const struct mail *mail)
 	else
 		barrier_wait(shard, barrier, waiter);
 	if (mail->online)
-		give_queue(shard, group);
+		give_queue(shard, group, mail->member);
 }
 
 static void leave(struct shard *shard, const struct mail *mail)
@@ -437,7 +494,7 @@ static void state(struct shard *shard, const struct mail *mail)
 		return;
 	set_state(group, member, mail->online, mail->awaited);
 	if (mail->online)
-		give_queue(shard, group);
+		give_queue(shard, group, mail->member);
 	if (!is_awaited(group))
 		let_go(shard, group);
 }
@@ -446,7 +503,7 @@ static void state(struct shard *shard, const struct mail *mail)
 static void delivered(struct shard *shard, struct mail *mail)
 {
 	struct publication publication = message_publication(mail->message);
-	if (mail->holder || takes(shard, &mail->member)) {
+	if (mail->holder || ask(shard, &mail->member, publication.topic) == MEMBER_TAKES) {
 		publication.gate = gate_for_party(shard, mail->from, mail->ticket);
 		hand_over(shard, &mail->member, &publication);
 		gate_release(shard, publication.gate);
@@ -455,9 +512,19 @@ static void delivered(struct shard *shard, struct mail *mail)
 	struct mail *back = mail_create(MAIL_SHARE_RETURN, shard->party, mail->from, mail->text);
 	back->realm = mail->realm;
 	back->member = mail->member;
+	back->round = mail->round;
 	back->message = message_share(mail->message);
 	back->ticket = mail->ticket;
 	shard_post(shard, back);
+}
+
+/* It goes on to the one behind the member that it comes back from. */
+static void give_on(struct shard *shard, struct share_group *group, const struct mail *mail,
+		    struct publication *publication)
+{
+	uint32_t behind = place_of(group, mail->member) + 1;
+	if (!give(shard, group, publication, &behind, mail->round))
+		keep_or_drop(shard, group, publication);
 }
 
 /* The ticket of what comes back is the gate here that it left with, and still holds. */
@@ -470,7 +537,7 @@ static void returned(struct shard *shard, struct mail *mail)
 		delivery_dropped(shard, NULL, &publication.publisher, publication.qos,
 				 ROUTE_SESSION_ENDED);
 	else
-		give_or_keep(shard, group, &publication);
+		give_on(shard, group, mail, &publication);
 	gate_release(shard, publication.gate);
 }
 

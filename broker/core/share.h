@@ -3,7 +3,8 @@
  *
  * A group lives at one shard, its home: hash of realm, share name and filter.
  * The home subscribes to the filter on behalf of the group, and gives each
- * message to one member: connected ones in turn; while none is connected the
+ * message to one member: connected ones in turn, of those that may read its topic, which only the
+ * member's shard can tell.  While no such one is connected, and any is away, the
  * group keeps a queue of its own, with the limits of a session, gone with the
  * last member.  After a crash what waits there holds its gate (gate.h) as long as a
  * member counts as connected.  A message on its way to a member that has just left comes back
@@ -23,6 +24,7 @@ struct shard;
 struct session;
 struct publication;
 struct pending_answer;
+struct delivery;
 
 /* The groups whose home this shard is. */
 struct shares {
@@ -65,6 +67,10 @@ void shared_leave(struct shard *shard, struct session *session, struct shared_su
  * 4.8.2); a QoS 2 delivery that was sent does not. [MQTT-4.8.2-5]
  */
 void shared_end(struct shard *shard, struct session *session);
+
+/* What a group gave it, it will not have: another member is to.  False: no group of it gave it. */
+bool shared_give_back(struct shard *shard, const struct session *session,
+		      struct delivery *delivery);
 
 /* Is there a membership with this number? */
 bool shared_has(const struct session *session, uint16_t id);

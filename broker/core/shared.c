@@ -99,19 +99,20 @@ void shared_leave(struct shard *shard, struct session *session, struct shared_su
 	forget(shard, session, shared);
 }
 
-static void give_back(struct shard *shard, const struct session *session, struct delivery *delivery)
+bool shared_give_back(struct shard *shard, const struct session *session, struct delivery *delivery)
 {
 	const struct shared_subscription *shared = session->shared;
 	if (delivery->share == 0 || delivery->message == NULL)
-		return;
+		return false;
 	while (shared && shared->id != delivery->share)
 		shared = shared->next;
 	if (shared == NULL)
-		return; /* it has left that group since */
+		return false; /* it has left that group since */
 	struct mail *mail = mail_home(shard, session, shared, MAIL_SHARE_RETURN);
 	mail->message = message_share(delivery->message);
 	delivery->given_back = true;
 	shard_post(shard, mail);
+	return true;
 }
 
 void shared_end(struct shard *shard, struct session *session)
@@ -127,11 +128,12 @@ void shared_end(struct shard *shard, struct session *session)
 	inflight_mark_resend(inflight);
 	while ((entry = inflight_next_resend(inflight)) != NULL) { /* in their order */
 		inflight_resent(inflight, entry);
-		if (entry->state == INFLIGHT_PUBACK || !entry->sent)
-			give_back(shard, session, &entry->delivery);
+		if (inflight_may_go_elsewhere(entry))
+			shared_give_back(shard, session, &entry->delivery);
 	}
 	for (uint32_t i = 0; i < queue->count; i++)
-		give_back(shard, session, &queue->ring[(queue->head + i) & (queue->room - 1)]);
+		shared_give_back(shard, session,
+				 &queue->ring[(queue->head + i) & (queue->room - 1)]);
 	while (session->shared)
 		forget(shard, session, session->shared);
 }

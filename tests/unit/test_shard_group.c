@@ -1,0 +1,245 @@
+/* Who of a shared group gets a message, and what the group keeps.  MQTT 5.0 section 4.8.2. */
+#include <stdio.h>
+
+#include "tests/unit/shard_bench.h"
+
+static struct bench bench;
+static struct bench_grant grants[4];
+static char share[48];
+static const char *topic;
+
+#define V5 MQTT_VERSION_5_0
+
+/* `share` is a group whose home is this shard, `topic` its only topic. */
+static void begin_group(unsigned shards, unsigned home, bool delivered)
+{
+	bench_init(&bench, shards);
+	bench.settings.ack_when_delivered = delivered;
+	bench.settings.ack_hold_max_ms = 1000;
+	bench_start(&bench);
+	snprintf(share, sizeof share, "$share/%s", bench_name(&bench, home, "g/t"));
+	topic = share + strlen("$share/g/");
+}
+
+/* Rules of who reads this, and writes everything. */
+static struct auth_grant *rules(unsigned i, const char *read)
+{
+	grants[i] = (struct bench_grant){
+	    .grant = {.restricted = true, .owner = auth_owner(IDENTITY_ACCOUNT, 1 + i)},
+	    .bench = &bench,
+	    .read = slice_text(read),
+	    .write = slice_text("#")};
+	return &grants[i].grant;
+}
+
+static struct mqtt_connect lasting(unsigned home, const char *name)
+{
+	return connect_lasting(V5, bench_name(&bench, home, name), 100);
+}
+
+/* The next client, a member, lives at this shard and reads `read`. */
+static struct peer *member(unsigned i, unsigned home, const char *read, uint8_t qos)
+{
+	static const char *const names[] = {"a", "b", "c", "d"};
+	struct mqtt_connect connect = lasting(home, names[i]);
+
+	bench.grant = rules(i, read);
+	struct peer *peer = come_up(&bench, 0, &connect, false);
+	subscribe(peer, share, qos);
+	bench.grant = NULL;
+	return peer;
+}
+
+static struct peer *publisher(unsigned home)
+{
+	return new_peer(&bench, V5, bench_name(&bench, home, "from"));
+}
+
+/* The rules of one of them are others. */
+static void reload(unsigned i, const char *read)
+{
+	uint64_t owner = grants[i].grant.owner;
+
+	bench.next_grant = rules(i, read);
+	for (unsigned shard = 0; shard < bench.count; shard++)
+		bench_event(&bench, shard, &(struct event){.type = EVENT_RIGHTS, .owner = owner});
+}
+
+/* ---- who may not read ---- */
+
+/* `to` gets it with this packet identifier, and the publisher waits until it has it. */
+static void passes_to(struct peer *to, struct peer *from, uint8_t qos, uint16_t id)
+{
+	char number[5];
+
+	snprintf(number, sizeof number, "%04x", id);
+	peer_publish(from, (uint8_t)QOS(qos), qos ? id : 0, topic, "", "x");
+	expect_publish(to, (uint8_t)QOS(qos), qos ? id : 0, topic, "", "x");
+	expect_nothing(from);
+	if (qos == 0)
+		return;
+	peer_send(to, qos == 1 ? 0x40 : 0x50, number);
+	expect(from, qos == 1 ? 0x40 : 0x50, number);
+	if (qos == 1)
+		return;
+	expect(to, 0x62, number);
+	peer_send(to, 0x70, number);
+}
+
+/* With each QoS, wherever the group's home is and whoever's turn it is. */
+START_TEST(passed_over)
+{
+	for (unsigned shards = 1; shards <= 3; shards += 2) {
+		for (unsigned home = 0; home < shards; home++) {
+			struct peer *may, *may_not[3], *from;
+
+			begin_group(shards, home, true);
+			for (unsigned i = 0; i < 3; i++)
+				may_not[i] = member(i, i % shards, "else", 2);
+			may = member(3, 0, "#", 2);
+			from = publisher(shards - 1);
+			for (uint16_t turn = 0; turn < 5; turn++) {
+				passes_to(may, from, 0, 0);
+				passes_to(may, from, 1, (uint16_t)(2 * turn + 1));
+				passes_to(may, from, 2, (uint16_t)(2 * turn + 2));
+			}
+			for (unsigned i = 0; i < 3; i++)
+				expect_nothing(may_not[i]);
+			ck_assert_uint_eq(counted(&bench, DROPPED_DENIED), 0);
+			bench_finish(&bench);
+		}
+	}
+}
+END_TEST
+
+/* Where all are there and none may read it: as with any subscriber. */
+START_TEST(denied_by_all)
+{
+	for (uint8_t qos = 0; qos < 3; qos++) {
+		struct peer *from;
+
+		begin_group(2, 0, true);
+		member(0, 0, "else", 2);
+		member(1, 1, "else", 2);
+		from = publisher(1);
+		peer_publish(from, (uint8_t)QOS(qos), qos, topic, "", "x");
+		if (qos > 0)
+			expect(from, qos == 1 ? 0x40 : 0x50, qos == 1 ? "0001" : "0002");
+		ck_assert_uint_eq(counted(&bench, DROPPED_DENIED), 1);
+		ck_assert_uint_eq(counted(&bench, QUEUED), 0);
+		bench_gather_rows(&bench);
+		ck_assert_uint_eq(bench_rows(&bench, NULL, "", qos, ROUTE_DENIED), 1);
+		bench_finish(&bench);
+	}
+}
+END_TEST
+
+/* What waits for who is away does not go to who may not read it, but comes to who may. */
+START_TEST(kept_from_who_may_not)
+{
+	for (unsigned home = 0; home < 2; home++) {
+		struct mqtt_connect connect;
+		struct peer *away, *may_not, *from;
+
+		begin_group(2, home, false);
+		away = member(0, 0, "#", 1);
+		from = publisher(1);
+		peer_lose(away);
+		peer_publish(from, QOS(1), 1, topic, "", "1");
+		peer_publish(from, QOS(1), 2, topic, "", "2");
+		may_not = member(1, 1, "else", 1);
+		peer_publish(from, QOS(1), 3, topic, "", "3");
+		ck_assert_uint_eq(counted(&bench, QUEUED), 3);
+		bench.grant = rules(0, "#");
+		connect = connect_lasting(V5, bench.names[1], 100);
+		away = come_up(&bench, 0, &connect, true);
+		expect_publish(away, QOS(1), 1, topic, "", "1");
+		expect_publish(away, QOS(1), 2, topic, "", "2");
+		expect_publish(away, QOS(1), 3, topic, "", "3");
+		expect_nothing(may_not);
+		ck_assert_uint_eq(counted(&bench, DROPPED_DENIED), 0);
+		bench_finish(&bench);
+	}
+}
+END_TEST
+
+/* Members that go while a message makes its round do not end it before all were asked. */
+START_TEST(round_begins_anew)
+{
+	struct peer *may_not[2], *may, *from;
+
+	begin_group(3, 2, false);
+	may_not[0] = member(0, 0, "else", 1);
+	may_not[1] = member(1, 0, "else", 1);
+	may = member(2, 1, "#", 1);
+	from = publisher(2);
+	peer_publish(from, QOS(0), 0, topic, "", "turn");
+	expect_publish(may, QOS(0), 0, topic, "", "turn");
+	bench.hold_mail = true;
+	peer_publish(from, QOS(1), 1, topic, "", "x"); /* to the first, which says no... */
+	peer_send(may_not[0], 0xE0, "00 05 11 00000000");
+	peer_send(may_not[1], 0xE0, "00 05 11 00000000");
+	bench.hold_mail = false;
+	bench_settle(&bench);
+	expect_publish(may, QOS(1), 1, topic, "", "x");
+	ck_assert_uint_eq(counted(&bench, DROPPED_DENIED), 0);
+	bench_finish(&bench);
+}
+END_TEST
+
+/* What waits in the queue of a member that may not read it any more goes to another. */
+START_TEST(right_lost_meanwhile)
+{
+	for (unsigned home = 0; home < 2; home++) {
+		struct mqtt_connect slow;
+		struct peer *loses, *may, *from;
+
+		begin_group(2, home, false);
+		slow = lasting(0, "slow");
+		mqtt_set(&slow.properties, MQTT_PROPERTY_RECEIVE_MAXIMUM);
+		slow.properties.receive_maximum = 1;
+		bench.grant = rules(0, "#");
+		loses = come_up(&bench, 0, &slow, false);
+		subscribe(loses, share, 1);
+		from = publisher(1);
+		peer_publish(from, QOS(1), 1, topic, "", "1");
+		peer_publish(from, QOS(1), 2, topic, "", "2");
+		expect_publish(loses, QOS(1), 1, topic, "", "1");
+		may = member(1, 1, "#", 1);
+		reload(0, "else");
+		peer_send(loses, 0x40, "0001");
+		expect_nothing(loses);
+		expect_publish(may, QOS(1), 1, topic, "", "2");
+		ck_assert_uint_eq(counted(&bench, DROPPED_DENIED), 0);
+		bench_finish(&bench);
+	}
+}
+END_TEST
+
+/* What the group keeps comes to a member that may read it from now on. */
+START_TEST(right_given_meanwhile)
+{
+	struct peer *gets, *away, *from;
+
+	begin_group(2, 0, false);
+	gets = member(0, 1, "else", 1);
+	away = member(1, 0, "#", 1);
+	peer_lose(away);
+	from = publisher(1);
+	peer_publish(from, QOS(1), 1, topic, "", "x");
+	expect_nothing(gets);
+	reload(0, "#");
+	expect_publish(gets, QOS(1), 1, topic, "", "x");
+	bench_finish(&bench);
+}
+END_TEST
+
+Suite *shard_group_suite(void)
+{
+	const TTest *tests[] = {
+	    passed_over,       denied_by_all,	     kept_from_who_may_not,
+	    round_begins_anew, right_lost_meanwhile, right_given_meanwhile,
+	};
+
+	return suite_of("shard_group", tests, COUNT_OF(tests));
+}
