@@ -349,28 +349,46 @@ static void dropped_unsent(struct shard *shard, struct session *session, struct 
 	step_queue_changed(shard, session);
 }
 
-static void drop_oldest(struct shard *shard, struct session *session)
+static void drop_first(struct shard *shard, struct session *session, struct queue *queue,
+		       enum route_outcome why)
 {
-	struct delivery delivery = queue_pop(&traffic_for(shard, session)->queue, &shard->purse);
+	struct delivery delivery = queue_pop(queue, &shard->purse);
 	UNCOUNT(shard, QUEUED);
 	UNCOUNT_N(shard, QUEUED_BYTES, delivery_weight(&delivery));
-	delivery_dropped(shard, session, &delivery.message->publisher, delivery.qos,
-			 ROUTE_QUEUE_FULL);
+	delivery_dropped(shard, session, &delivery.message->publisher, delivery.qos, why);
 	dropped_unsent(shard, session, &delivery);
 	delivery_finish(&delivery, &shard->purse);
 }
 
-/* Is there room for one more?  Makes some where the policy says so. */
-static bool make_room(struct shard *shard, struct session *session, size_t weight)
+/* [MQTT-3.3.2-5] */
+static void drop_expired(struct shard *shard, struct session *session)
+{
+	struct queue expired = {0};
+	queue_take_expired(&traffic_for(shard, session)->queue, &shard->purse, shard->now.ms,
+			   &expired);
+	while (expired.count > 0)
+		drop_first(shard, session, &expired, ROUTE_EXPIRED);
+}
+
+static bool has_room(const struct shard *shard, const struct session *session, size_t weight)
 {
 	const struct core_settings *settings = shard->settings;
-	while (traffic_of(session)->queue.count >= settings->max_queued_messages ||
-	       (traffic_of(session)->queue.count > 0 &&
-		traffic_of(session)->queue.bytes + weight > settings->max_queued_bytes)) {
-		if (settings->queue_policy == QUEUE_DROP_NEW ||
+	const struct queue *queue = &traffic_of(session)->queue;
+	return queue->count < settings->max_queued_messages &&
+	       (queue->count == 0 || queue->bytes + weight <= settings->max_queued_bytes);
+}
+
+/* Is there room for one more?  Makes some: of what nobody may have any more, or as the policy says.
+ */
+static bool make_room(struct shard *shard, struct session *session, size_t weight)
+{
+	if (!has_room(shard, session, weight))
+		drop_expired(shard, session);
+	while (!has_room(shard, session, weight)) {
+		if (shard->settings->queue_policy == QUEUE_DROP_NEW ||
 		    traffic_of(session)->queue.count == 0)
 			return false;
-		drop_oldest(shard, session);
+		drop_first(shard, session, &traffic_for(shard, session)->queue, ROUTE_QUEUE_FULL);
 	}
 	return true;
 }

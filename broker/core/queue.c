@@ -4,6 +4,9 @@
 
 #define ROOM_MIN 4u
 
+/* So many, of which each may have to come from memory, are looked at in a millisecond at most. */
+#define WALK_A_MS 1024u
+
 void delivery_make_many(struct delivery *delivery, struct purse *purse, uint32_t count)
 {
 	purse_force(purse, identifiers_size(count));
@@ -38,6 +41,8 @@ void queue_push(struct queue *queue, struct purse *purse, struct delivery delive
 {
 	if (queue->count == queue->room)
 		resize(queue, purse, queue->room ? queue->room * 2 : ROOM_MIN);
+	if (queue->count == 0 || delivery.message->expires_ms < queue->expires_ms)
+		queue->expires_ms = delivery.message->expires_ms;
 	queue->ring[(queue->head + queue->count++) & (queue->room - 1)] = delivery;
 	queue->bytes += delivery_weight(&delivery);
 	queue->at_most_once += delivery.qos == 0;
@@ -58,6 +63,22 @@ struct delivery queue_pop(struct queue *queue, struct purse *purse)
 		resize(queue, purse, queue->room / 2);
 	}
 	return delivery;
+}
+
+void queue_take_expired(struct queue *queue, struct purse *purse, uint64_t now_ms,
+			struct queue *expired)
+{
+	struct queue left = {0};
+	if (queue->count == 0 || now_ms < queue->expires_ms ||
+	    now_ms <= queue->walked_ms + queue->count / WALK_A_MS)
+		return;
+	while (queue->count > 0) {
+		struct delivery delivery = queue_pop(queue, purse);
+		bool over = delivery.message->expires_ms <= now_ms;
+		queue_push(over ? expired : &left, purse, delivery);
+	}
+	*queue = left;
+	queue->walked_ms = now_ms;
 }
 
 void queue_clear(struct queue *queue, struct purse *purse)

@@ -55,6 +55,8 @@ struct queue {
 	uint32_t count;
 	uint32_t at_most_once; /* of them, those of QoS 0 */
 	uint64_t bytes;	       /* sum of weights */
+	uint64_t expires_ms;   /* none of them expires before */
+	uint64_t walked_ms;    /* when those that had expired left it last */
 };
 
 /* Takes the delivery over. */
@@ -68,6 +70,14 @@ static inline struct delivery *queue_first(const struct queue *queue)
 
 /* Gives the first one; count > 0. */
 struct delivery queue_pop(struct queue *queue, struct purse *purse);
+
+/*
+ * Those that have expired leave for another queue; the others keep their order.  It takes a walk
+ * through all of them, which is made only when one may have expired, and the less often the longer
+ * it is: whoever has no room for one more may ask each time.
+ */
+void queue_take_expired(struct queue *queue, struct purse *purse, uint64_t now_ms,
+			struct queue *expired);
 
 /* Gives all back. */
 void queue_clear(struct queue *queue, struct purse *purse);

@@ -413,30 +413,6 @@ START_TEST(suback_too_large)
 }
 END_TEST
 
-/* Payloads that are borrowed, not copied, with a socket that stops and goes on. */
-START_TEST(large_payloads)
-{
-	static char payload[50001];
-	struct peer *from, *to;
-
-	bench_begin(&bench, 1);
-	memset(payload, 'p', sizeof payload - 1);
-	to = new_peer(&bench, V5, "to");
-	subscribe(to, "t", 1);
-	from = new_peer(&bench, V3, "from");
-	to->full = true;
-	for (uint16_t id = 1; id <= 10; id++)
-		peer_publish(from, QOS(1), id, "t", "", payload);
-	/* Beyond 256 KiB on the way, the rest waits. */
-	ck_assert_uint_gt(counted(&bench, QUEUED), 0);
-	ck_assert_uint_gt(counted(&bench, INFLIGHT), 4);
-	peer_unblock(to);
-	for (uint16_t id = 1; id <= 10; id++)
-		expect_publish(to, QOS(1), id, "t", "", payload);
-	bench_finish(&bench);
-}
-END_TEST
-
 /* ---- topic aliases ---- */
 
 /* [MQTT-3.3.2-7] [MQTT-3.3.2-12]: set, used, changed, and gone with the connection. */
@@ -545,6 +521,44 @@ START_TEST(expiry_counts_down)
 }
 END_TEST
 
+/* [MQTT-3.3.2-5]: what expired makes room, before anything else goes or is refused. */
+START_TEST(expired_makes_room)
+{
+	static const char *const payloads[] = {"1", "over", "over", "2", "3", "4", "5"};
+
+	for (int old = 0; old < 2; old++) {
+		struct mqtt_connect connect = connect_lasting(V5, "to", 1000);
+		struct peer *from, *to;
+
+		bench_init(&bench, 1);
+		bench.settings.max_queued_messages = 4;
+		bench.settings.queue_policy = old ? QUEUE_DROP_OLD : QUEUE_DROP_NEW;
+		bench_start(&bench);
+		to = come_up(&bench, 0, &connect, false);
+		subscribe(to, "t", 1);
+		peer_lose(to);
+		from = new_peer(&bench, V5, "from");
+		for (uint16_t i = 0; i < COUNT_OF(payloads); i++) {
+			bool over = i == 1 || i == 2;
+
+			if (i == 4)
+				bench_pass_ms(&bench, 1000);
+			peer_publish(from, QOS(1), i + 1, "t", over ? "02 00000001" : "",
+				     payloads[i]);
+		}
+		ck_assert_uint_eq(counted(&bench, DROPPED_EXPIRED), 2);
+		ck_assert_uint_eq(counted(&bench, DROPPED_QUEUE_FULL), 1);
+		ck_assert_uint_eq(counted(&bench, QUEUED_BYTES), 4 * 2);
+		to = come_up(&bench, 0, &connect, true);
+		for (uint16_t id = 1; id <= 4; id++)
+			expect_publish(to, QOS(1), id, "t", "",
+				       payloads[id > 1 || old ? id + 1 + old : 0]);
+		expect_nothing(to);
+		bench_finish(&bench);
+	}
+}
+END_TEST
+
 Suite *shard_publish_suite(void)
 {
 	const TTest *tests[] = {
@@ -561,11 +575,11 @@ Suite *shard_publish_suite(void)
 	    maximum_packet_size_of_the_client,
 	    too_large_when_sent_again,
 	    suback_too_large,
-	    large_payloads,
 	    aliases_of_the_client,
 	    aliases_of_ours,
 	    properties_go_on,
 	    expiry_counts_down,
+	    expired_makes_room,
 	};
 
 	return suite_of("shard_publish", tests, COUNT_OF(tests));

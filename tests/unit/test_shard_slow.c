@@ -23,6 +23,30 @@ static void reads(struct peer *peer, size_t n)
 	peer->in_len = bytes.len;
 }
 
+/* Payloads that are borrowed, not copied, with a socket that stops and goes on. */
+START_TEST(large_payloads)
+{
+	static char payload[50001];
+	struct peer *from, *to;
+
+	bench_begin(&bench, 1);
+	memset(payload, 'p', sizeof payload - 1);
+	to = new_peer(&bench, V5, "to");
+	subscribe(to, "t", 1);
+	from = new_peer(&bench, MQTT_VERSION_3_1_1, "from");
+	to->full = true;
+	for (uint16_t id = 1; id <= 10; id++)
+		peer_publish(from, QOS(1), id, "t", "", payload);
+	/* Beyond 256 KiB on the way, the rest waits. */
+	ck_assert_uint_gt(counted(&bench, QUEUED), 0);
+	ck_assert_uint_gt(counted(&bench, INFLIGHT), 4);
+	peer_unblock(to);
+	for (uint16_t id = 1; id <= 10; id++)
+		expect_publish(to, QOS(1), id, "t", "", payload);
+	bench_finish(&bench);
+}
+END_TEST
+
 /* A stream of QoS 0 to whoever subscribes to "t", of as much as may lie there and more. */
 static void flood(struct peer *from)
 {
@@ -166,10 +190,7 @@ END_TEST
 Suite *shard_slow_suite(void)
 {
 	const TTest *tests[] = {
-	    qos_0_starves_nobody,
-	    qos_1_first,
-	    kept_qos_0_waits,
-	    read_as_it_reads,
+	    large_payloads, qos_0_starves_nobody, qos_1_first, kept_qos_0_waits, read_as_it_reads,
 	};
 
 	return suite_of("shard_slow", tests, COUNT_OF(tests));
