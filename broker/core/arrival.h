@@ -1,8 +1,8 @@
 /*
  * arrival.h - PUBLISHes that came and go on later: of QoS 2, until the store has their
  * record (steps.h); and retained ones of any QoS behind such a one, so that the last
- * one published is the one that is kept; and any behind one of its own QoS.  The will is
- * the last that its connection publishes, and waits for its turn like any other.
+ * one published is the one that is kept, and the will, which is the last that its connection
+ * publishes; and any behind one of its own QoS.
  *
  * Their acknowledgements are held meanwhile (held.h) by a gate of theirs, so that the
  * packet identifier stands for this message and no other.
@@ -32,7 +32,7 @@ static inline bool arrivals_wait(const struct arrivals *arrivals)
 /* Does one of them go on before this one does? [MQTT-4.6.0-5] */
 static inline bool arrivals_before(const struct arrivals *arrivals, const struct publication *p)
 {
-	return arrivals->of_qos[p->qos] > 0 || (p->retain && arrivals_wait(arrivals));
+	return arrivals->of_qos[p->qos] > 0 || (p->goes_behind && arrivals_wait(arrivals));
 }
 
 /* Is the PUBLISH with this packet identifier one of them? */

@@ -19,6 +19,7 @@ struct head {
 	uint8_t qos;
 	bool retain;
 	bool again;
+	bool goes_behind;
 };
 
 struct route_head {
@@ -124,6 +125,7 @@ bool bundle_publication(struct shard *shard, party_id to, const struct publicati
 	    .qos = p->qos,
 	    .retain = p->retain,
 	    .again = p->again,
+	    .goes_behind = p->goes_behind,
 	};
 	at += sizeof(struct head);
 	struct slice parts[] = {p->topic, p->properties, p->payload};
@@ -174,6 +176,7 @@ bool bundle_next(const struct mail *mail, uint32_t *at, struct publication *publ
 	    .qos = head->qos,
 	    .retain = head->retain,
 	    .again = head->again,
+	    .goes_behind = head->goes_behind,
 	    .envelope = head->envelope,
 	    .publisher = head->publisher,
 	    .expires_ms = head->expires_ms,

@@ -259,6 +259,7 @@ static void record(struct shard *shard, struct session *session, struct outbound
 	entry->envelope = delivery->found_retained ? 0 : delivery->message->envelope;
 	entry->group = shared_row(session, delivery->share);
 	entry->state = INFLIGHT_BEGUN;
+	traffic_for(shard, session)->inflight.begun++;
 	step_queue_changed(shard, session); /* it may have waited in the queue */
 	step_outbound(shard, session, STEP_OUTBOUND_SENT, entry);
 }
@@ -281,6 +282,7 @@ static bool begin(struct shard *shard, struct session *session, struct delivery 
 void deliver_recorded(struct shard *shard, struct session *session, struct outbound *entry)
 {
 	entry->state = INFLIGHT_PUBREC;
+	traffic_for(shard, session)->inflight.begun--;
 	if (session_is_up(session) && entry->counted)
 		send_if_allowed(shard, session, entry);
 	session_pump(shard, session); /* it may have gone, or has its turn now */
@@ -402,6 +404,7 @@ static struct delivery make_delivery(struct shard *shard, const struct publicati
 	    .retain = retain,
 	    .found_retained = publication->found_retained,
 	    .share = publication->share,
+	    .goes_behind = publication->goes_behind,
 	};
 	if (identifiers.count == 1) {
 		delivery.identifier = identifiers.at[0];
@@ -420,21 +423,32 @@ struct identifier_list delivery_identifiers(const struct delivery *delivery)
 	return (struct identifier_list){&delivery->identifier, delivery->identifier != 0};
 }
 
+/*
+ * Would it overtake one of QoS 2 that waits for its record?  A retained message does not, nor a
+ * will: else the subscriber has the older one last.  One of QoS 2 waits for a record of its own,
+ * and those come in order.
+ */
+static bool overtakes(const struct session *session, bool goes_behind, uint8_t qos)
+{
+	return goes_behind && qos < 2 && traffic_of(session)->inflight.begun > 0;
+}
+
 /* Sends it, or lets it wait; false: it was dropped. */
 static bool deliver_copy(struct shard *shard, struct session *session,
 			 struct publication *publication, uint8_t qos, bool retain,
 			 struct identifier_list identifiers)
 {
 	bool up = session_is_up(session);
+	bool held_up = overtakes(session, publication->goes_behind, qos);
 	const struct publisher *from = &publication->publisher;
 	if (!rights_allow(shard, session, AUTH_READ, publication->topic)) {
 		delivery_row(shard, session, from, qos, ROUTE_DENIED);
 		return false;
 	}
 	/* Behind those of QoS 0 that waited while the session was away. [MQTT-4.6.0-6] */
-	if (qos == 0 && up && !publication->again && traffic_of(session)->queue.at_most_once == 0) {
+	if (qos == 0 && up && !publication->again && !held_up &&
+	    traffic_of(session)->queue.at_most_once == 0)
 		return deliver_at_most_once(shard, session, publication, retain, identifiers);
-	}
 	if (publication->again &&
 	    recall_takes(shard, session, publication, qos, retain, identifiers))
 		return true;
@@ -442,7 +456,7 @@ static bool deliver_copy(struct shard *shard, struct session *session,
 		delivery_dropped(shard, session, from, qos, ROUTE_AWAY);
 		return false;
 	}
-	bool now = up && traffic_of(session)->queue.count == 0 &&
+	bool now = up && !held_up && traffic_of(session)->queue.count == 0 &&
 		   traffic_of(session)->inflight.to_resend == 0 && window_open(shard, session);
 	size_t weight = publication->topic.len + publication->properties.len +
 			publication->payload.len +
@@ -561,13 +575,21 @@ static void send_first(struct shard *shard, struct session *session)
 	}
 }
 
+/* The first of the queue, which has one. */
+static bool first_overtakes(const struct session *session)
+{
+	const struct delivery *first = queue_first(&traffic_of(session)->queue);
+	return overtakes(session, first->goes_behind, first->qos);
+}
+
 void session_pump(struct shard *shard, struct session *session)
 {
 	if (!session_is_up(session))
 		return;
 	if (traffic_of(session)->inflight.to_resend > 0 && !resend_all(shard, session))
 		return;
-	while (traffic_of(session)->queue.count > 0 && window_open(shard, session))
+	while (traffic_of(session)->queue.count > 0 && window_open(shard, session) &&
+	       !first_overtakes(session))
 		send_first(shard, session);
 	if (session->scans)
 		retain_continue(shard, session);

@@ -57,6 +57,7 @@ struct inflight {
 	uint32_t room; /* a power of two, or 0 */
 	uint32_t count;
 	uint32_t ended;	  /* of them, in INFLIGHT_ENDED */
+	uint32_t begun;	  /* likewise, in INFLIGHT_BEGUN: a count of deliver.c */
 	uint32_t holding; /* of them, with a message */
 	uint32_t next_order;
 	uint32_t next_received; /* likewise, of PUBRECs: not before next_order */

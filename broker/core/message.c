@@ -15,6 +15,7 @@ struct message *message_create(struct purse *purse, const struct publication *p)
 	m->qos = p->qos;
 	m->retain = p->retain;
 	m->again = p->again;
+	m->goes_behind = p->goes_behind;
 	m->envelope = p->envelope;
 	m->publisher = p->publisher;
 	m->expires_ms = p->expires_ms;
@@ -35,6 +36,7 @@ struct publication message_publication(struct message *m)
 	    .qos = m->qos,
 	    .retain = m->retain,
 	    .again = m->again,
+	    .goes_behind = m->goes_behind,
 	    .envelope = m->envelope,
 	    .publisher = m->publisher,
 	    .expires_ms = m->expires_ms,

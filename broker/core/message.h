@@ -36,6 +36,7 @@ struct message {
 	uint8_t qos;
 	bool retain;	   /* as it was published */
 	bool again;	   /* its publisher sent it before, to a broker that has died since */
+	bool goes_behind;  /* all of its publisher, of any QoS: retained, or a will */
 	uint64_t envelope; /* of an inbound QoS 2 exchange that is recorded (steps.h); else 0 */
 	struct publisher publisher;
 	uint64_t expires_ms; /* in the milliseconds of struct moment, or EXPIRES_NEVER */
@@ -50,6 +51,7 @@ struct publication {
 	uint16_t share;	     /* on its way to a member of a shared subscription: its membership */
 	bool found_retained; /* sent because of a subscription, from the retained messages */
 	bool again;	     /* as in struct message */
+	bool goes_behind;    /* likewise */
 	uint64_t envelope;   /* likewise */
 	struct publisher publisher;
 	uint64_t expires_ms;

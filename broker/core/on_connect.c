@@ -191,6 +191,7 @@ static bool remember_will(struct shard *shard, struct client *client,
 	struct publication publication = {
 	    .qos = connect->will.qos,
 	    .retain = connect->will.retain,
+	    .goes_behind = true,
 	    .expires_ms = EXPIRES_NEVER,
 	    .topic = connect->will.topic,
 	    .properties = slice_of(forward, mqtt_forward_properties(p->raw, forward)),

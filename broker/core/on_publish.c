@@ -137,6 +137,7 @@ static struct publication publication_of(struct shard *shard, struct session *se
 	    .realm = session->realm,
 	    .qos = p->qos,
 	    .retain = p->retain,
+	    .goes_behind = p->retain,
 	    .publisher = delivery_log_publisher(shard, session),
 	    .expires_ms = EXPIRES_NEVER,
 	    .topic = in->topic,

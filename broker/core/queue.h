@@ -33,6 +33,7 @@ struct delivery {
 	uint32_t gate;		  /* that it holds, 0 for none (gate.h) */
 	uint16_t share;		  /* the membership it came by, 0 for none (share.h) */
 	bool given_back;	  /* another member of the group gets it: share.h */
+	bool goes_behind;	  /* as in struct publication */
 };
 
 /* Room for more than one identifier, to be filled in. */

@@ -337,7 +337,8 @@ static void deliver_found(struct shard *shard, struct session *session,
 	struct identifier_list identifiers = {&identifier, identifier != 0};
 	/* With RETAIN. [MQTT3-3.3.1-8] */
 	publication.found_retained = true;
-	publication.again = false; /* whoever asks for it has not had it by asking */
+	publication.again = false;	 /* whoever asks for it has not had it by asking */
+	publication.goes_behind = false; /* it is older than what was delivered live */
 	deliver_to_session(shard, session, &publication,
 			   message->qos < granted ? message->qos : granted, true, identifiers);
 }

@@ -285,6 +285,16 @@ static bool is_late(const struct view *view)
 	return view->publish->qos < 2 || !covered;
 }
 
+/*
+ * A retained message and a will are behind all of their publisher; but with QoS 0 no window holds
+ * them back, and of its own messages of QoS 2 a client is told first that they came.
+ */
+static bool goes_behind(const struct view *view, const struct oracle_message *later)
+{
+	return (later->will || later->retain) && later->got[view->client->index].qos > 0 &&
+	       view->message->publisher != view->client->index;
+}
+
 /* Did this session have the later one of the two, where both have their order? */
 static bool had_before(const struct view *view, const struct oracle_message *later)
 {
@@ -292,7 +302,8 @@ static bool had_before(const struct view *view, const struct oracle_message *lat
 	const struct oracle_got *got = &later->got[view->client->index];
 	return got->plain > 0 &&
 	       got->epoch == view->world->oracle->sessions[view->client->index].epoch &&
-	       later->qos == m->qos && got->qos == view->publish->qos &&
+	       ((later->qos == m->qos && got->qos == view->publish->qos) ||
+		goes_behind(view, later)) &&
 	       strcmp(later->topic, m->topic) == 0;
 }
 
@@ -310,7 +321,8 @@ static void check_before_will(const struct view *view)
 		}
 }
 
-/* Per publisher, topic and QoS, first arrivals come in the order of sending. */
+/* Per publisher, topic and QoS, first arrivals come in the order of sending; a retained one after
+ * all. */
 static void check_order(const struct view *view)
 {
 	const struct oracle *oracle = view->world->oracle;

@@ -110,11 +110,49 @@ START_TEST(in_their_order)
 	expect_publish(to, QOS(0), 0, "t", "", "overtakes");
 	expect_nothing(to);
 	bench_store_all(&bench);
-	expect_publish(to, QOS(0), 0, "t", "", "kept");
 	expect_publish(to, QOS(2), 1, "t", "", "one");
 	expect_publish(to, QOS(2), 2, "t", "", "two");
+	expect_publish(to, QOS(0), 0, "t", "", "kept");
 	expect_nothing(to);
 	bench_finish(&bench);
+}
+END_TEST
+
+/*
+ * Where the subscriber's session alone is recorded, a retained message and a will wait there, and
+ * with them what has their QoS. [MQTT-4.6.0-5] [MQTT-4.6.0-6]
+ */
+START_TEST(in_their_order_at_the_subscriber)
+{
+	for (uint8_t qos = 0; qos < 2; qos++) {
+		begin(2);
+		struct mqtt_connect connect = connect_of(V5, bench_name(&bench, 0, "from"), true);
+		connect.has_will = true;
+		connect.will = (struct mqtt_will){
+		    .qos = qos, .topic = slice_text("t"), .payload = slice_text("will")};
+		struct peer *from = come_up(&bench, 0, &connect, false);
+		struct peer *to = new_lasting(bench_name(&bench, 1, "to"));
+		subscribe(to, "#", 2);
+		bench.hold_store = true;
+		peer_publish(from, QOS(2), 1, "t", "", "one");
+		peer_publish(from, QOS(qos), qos * 2, "t", "", "overtakes");
+		expect_publish(to, QOS(qos), qos * 2, "t", "", "overtakes");
+		peer_publish(from, QOS(qos) | RETAIN, qos * 3, "t", "", "kept");
+		peer_publish(from, QOS(qos), qos * 4, "t", "", "next");
+		peer_publish(from, QOS(2), 5, "t", "", "two");
+		peer_lose(from);
+		expect_nothing(to);
+		bench_store_one(&bench);
+		expect_publish(to, QOS(2), 1, "t", "", "one");
+		expect_publish(to, QOS(qos), qos * 3, "t", "", "kept");
+		expect_publish(to, QOS(qos), qos * 4, "t", "", "next");
+		expect_nothing(to);
+		bench_store_all(&bench);
+		expect_publish(to, QOS(2), qos == 0 ? 2 : 5, "t", "", "two");
+		expect_publish(to, QOS(qos), qos * 6, "t", "", "will");
+		expect_nothing(to);
+		bench_finish(&bench);
+	}
 }
 END_TEST
 
@@ -535,6 +573,7 @@ Suite *records_suite(void)
 				others_wait_for_nothing,
 				waits_across_shards,
 				in_their_order,
+				in_their_order_at_the_subscriber,
 				at_most_once_behind_a_refusal,
 				identifiers_wait_for_their_end,
 				refused_publish,
