@@ -122,6 +122,7 @@ struct client {
 	bool problem_information : 1; /* asked for in so many words: what ends it may say why */
 	bool moving : 1;	      /* its home is move_to */
 	bool answered : 1;	      /* CONNACK is out: it has been UP */
+	bool bridge : 1;	      /* before 5.0: another broker, by its protocol level */
 	union {
 		party_id move_to;	  /* while `moving` */
 		uint16_t receive_granted; /* answered: the Receive Maximum that CONNACK told */

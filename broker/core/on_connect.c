@@ -243,6 +243,7 @@ static bool remember(struct shard *shard, struct client *client, const struct mq
 	remember_id(shard, client, id);
 	remember_limits(client, connect);
 	remember_keep_alive(client, connect->keep_alive_s);
+	client->bridge = connect->bridge;
 	client->connecting->clean_start = connect->clean_start;
 	client->connecting->token.asked = asks_for_token(connect);
 	client->connecting->asked_expiry_s = expiry_asked(connect);

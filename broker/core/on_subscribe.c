@@ -181,6 +181,16 @@ static enum mqtt_reason refusal(struct subscribing *in, bool is_shared, struct s
 	return subscribed(in, is_shared, text) ? MQTT_SUCCESS : MQTT_QUOTA_EXCEEDED;
 }
 
+/*
+ * What a bridge asks for, which before 5.0 has no way to say it, as mosquitto understands it: it
+ * brings messages of another broker, and what it gets it passes on there.
+ */
+static void as_bridge(struct mqtt_subscription *asked, bool is_shared)
+{
+	asked->no_local = !is_shared; /* or each of its messages would come back to it */
+	asked->retain_as_published = true;
+}
+
 static void one_filter(struct subscribing *in, const struct mqtt_subscription *asked,
 		       struct answer_entry *entry)
 {
@@ -203,6 +213,8 @@ static void one_filter(struct subscribing *in, const struct mqtt_subscription *a
 		granted.qos = 0;
 	if (granted.qos > in->client->listener->max_qos)
 		granted.qos = in->client->listener->max_qos;
+	if (in->client->bridge)
+		as_bridge(&granted, is_shared);
 	entry->reason = granted.qos; /* [MQTT-3.8.4-7] [MQTT-3.2.2-10] */
 	entry->options = options_of(&granted);
 	answer_keep_text(in->shard, in->answer, entry, text);

@@ -274,11 +274,44 @@ START_TEST(left_a_group)
 }
 END_TEST
 
+/* Publishes to itself and has another one publish: it gets the other's alone, with its RETAIN. */
+static void check_bridge(struct peer *bridge, struct peer *from)
+{
+	peer_publish(bridge, QOS(1), 1, "t", "", "own");
+	expect(bridge, 0x40, "0001");
+	peer_publish(from, QOS(1) | RETAIN, 1, "t", "", "kept");
+	expect_publish(bridge, QOS(1) | RETAIN, 1, "t", "", "kept");
+	expect_nothing(bridge);
+}
+
+/* Before 5.0 a bridge says what it is in its protocol level; what it subscribed to stays so. */
+START_TEST(of_a_bridge)
+{
+	for (enum mqtt_version version = MQTT_VERSION_3_1; version <= V3; version++) {
+		struct mqtt_connect connect = connect_lasting(version, "bridge", 1000);
+		struct peer *bridge;
+
+		connect.bridge = true;
+		bench_init(&bench, 1);
+		bench.durable = true;
+		bench_start(&bench);
+		bridge = come_up(&bench, 0, &connect, false);
+		subscribe(bridge, "t", 1);
+		check_bridge(bridge, new_peer(&bench, V3, "from"));
+		peer_send(bridge, 0x40, "0001");
+		bench_restart(&bench);
+		bridge = come_up(&bench, 0, &connect, version == V3); /* 3.1 does not say */
+		check_bridge(bridge, new_peer(&bench, V3, "from"));
+		bench_finish(&bench);
+	}
+}
+END_TEST
+
 Suite *shard_subscriptions_suite(void)
 {
 	const TTest *tests[] = {
-	    overlapping,   many_identifiers,	 no_local,	  subscribed_again,
-	    dollar_topics, left_and_taken_again, end_takes_turns, left_a_group,
+	    overlapping,	  many_identifiers, no_local,	  subscribed_again, dollar_topics,
+	    left_and_taken_again, end_takes_turns,  left_a_group, of_a_bridge,
 	};
 
 	return suite_of("shard_subscriptions", tests, COUNT_OF(tests));
