@@ -10,6 +10,9 @@
 /* How long a client that is being closed may take to read what is left for it. */
 #define LINGER_MS 5000u
 
+/* So much of a packet since the last time counts as a sign of life. */
+#define PROGRESS_BYTES 1000u
+
 /* Answers that may lie unread, and filters whose answer may be under way, before we stop reading;
  * and answers with which we read again. */
 #define REPLY_BYTES_MAX (1024u * 1024)
@@ -414,6 +417,20 @@ static struct slice kept(const struct client *client)
 	return partial ? slice_of(partial->bytes, partial->len) : SLICE_NONE;
 }
 
+/*
+ * A large packet that keeps coming is life, though it takes longer than the keep alive, or nobody
+ * could ever publish it over a slow line.  [MQTT-3.1.2-22] asks for whole packets; but a byte now
+ * and then keeps nobody alive.
+ */
+static void note_progress(const struct shard *shard, struct client *client)
+{
+	struct partial *partial = client->partial;
+	if (partial->len - partial->counted < PROGRESS_BYTES)
+		return;
+	partial->counted = partial->len;
+	client->last_packet_ms = shard->now.ms;
+}
+
 /* Keeps bytes for later; false when there is no memory for them. */
 static bool keep(struct shard *shard, struct client *client, struct slice bytes)
 {
@@ -429,14 +446,17 @@ static bool keep(struct shard *shard, struct client *client, struct slice bytes)
 			return false;
 		}
 		struct partial *bigger = purse_payload(&shard->purse, sizeof *bigger + room);
-		*bigger = (struct partial){(uint32_t)len, (uint32_t)room};
-		if (len > 0)
+		*bigger = (struct partial){.len = (uint32_t)len, .room = (uint32_t)room};
+		if (len > 0) {
+			bigger->counted = client->partial->counted;
 			memcpy(bigger->bytes, client->partial->bytes, len);
+		}
 		drop_partial(shard, client);
 		client->partial = bigger;
 	}
 	memcpy(client->partial->bytes + len, bytes.at, bytes.len);
 	client->partial->len = (uint32_t)need;
+	note_progress(shard, client);
 	return true;
 }
 

@@ -101,6 +101,7 @@ struct connecting {
 struct partial {
 	uint32_t len;
 	uint32_t room;
+	uint32_t counted; /* of len, when that last counted as life */
 	uint8_t bytes[];
 };
 

@@ -395,7 +395,7 @@ START_TEST(connect_timeout)
 }
 END_TEST
 
-/* [MQTT-3.1.2-22]: 1.5 times, and only whole packets count. */
+/* [MQTT-3.1.2-22]: 1.5 times, and only whole packets count, or a thousand bytes of one. */
 START_TEST(keep_alive)
 {
 	struct mqtt_connect five = connect_of(MQTT_VERSION_5_0, "a", true);

@@ -247,6 +247,47 @@ START_TEST(changed_at_the_cap)
 }
 END_TEST
 
+/* So many more bytes of a packet, 14 s after the last ones. */
+static void go_on_later(struct peer *peer, size_t n)
+{
+	static const uint8_t zeros[5000];
+
+	bench_pass_ms(&bench, 14000);
+	peer_bytes(peer, slice_of(zeros, n));
+}
+
+/* [MQTT-3.1.2-22]: a large packet that comes on is not cut off; a thousand bytes count, fewer do
+ * not.
+ */
+START_TEST(slow_upload)
+{
+	struct mqtt_connect connect = connect_of(V3, "p", true);
+	static const uint8_t start[] = {0x32, 0x90, 0x4E, 0, 1, 't', 0, 1}; /* of 10,000 */
+	struct peer *peer;
+
+	bench_begin(&bench, 1);
+	connect.keep_alive_s = 10;
+	peer = come_up(&bench, 0, &connect, false);
+	peer_bytes(peer, slice_of(start, sizeof start));
+	go_on_later(peer, 2000);
+	go_on_later(peer, 1500);
+	go_on_later(peer, 600);
+	bench_pass_ms(&bench, 900);
+	peer_bytes(peer, slice_of((const uint8_t[400]){0}, 400));
+	go_on_later(peer, 5000);
+	go_on_later(peer, 495);
+	expect(peer, 0x40, "0001");
+	peer_bytes(peer, slice_of(start, sizeof start));
+	go_on_later(peer, 999 - sizeof start);
+	bench_pass_ms(&bench, 980);
+	ck_assert(peer->open);
+	bench_pass_ms(&bench, 40);
+	expect_closed(peer);
+	ck_assert_uint_eq(counted(&bench, KEEPALIVE_TIMEOUTS), 1);
+	bench_finish(&bench);
+}
+END_TEST
+
 /* Acknowledgements of nothing are answered or passed over; those of another QoS end it. */
 START_TEST(stray_acknowledgements)
 {
@@ -507,13 +548,21 @@ Suite *shard_input_suite(void)
 	Suite *suite = suite_create("shard_input");
 	TCase *tcase = tcase_create("input");
 	const TTest *tests[] = {
-	    filters_refused,	       dollar_share_before_5,
-	    plain_and_shared,	       unsubscribe_before_5,
-	    subscriptions_capped,      changed_at_the_cap,
-	    stray_acknowledgements,    acknowledgements_of_another_kind,
-	    nothing_after_disconnect,  beyond_what_connack_said,
-	    beyond_message_size_limit, judged_on_the_first_byte,
-	    refused_however_it_comes,  longest_topics,
+	    filters_refused,
+	    dollar_share_before_5,
+	    plain_and_shared,
+	    unsubscribe_before_5,
+	    subscriptions_capped,
+	    changed_at_the_cap,
+	    slow_upload,
+	    stray_acknowledgements,
+	    acknowledgements_of_another_kind,
+	    nothing_after_disconnect,
+	    beyond_what_connack_said,
+	    beyond_message_size_limit,
+	    judged_on_the_first_byte,
+	    refused_however_it_comes,
+	    longest_topics,
 	    less_than_connack_said,
 	};
 
