@@ -30,8 +30,9 @@ enum mqtt_reason mqtt_decode_publish(uint8_t flags, struct slice body, enum mqtt
 	out->qos = (uint8_t)((flags & FLAG_QOS) >> FLAG_QOS_SHIFT);
 	out->dup = (flags & FLAG_DUP) != 0;
 	out->retain = (flags & FLAG_RETAIN) != 0;
-	/* [MQTT-3.3.1-4] [MQTT-3.3.1-2] [MQTT3-3.3.1-4] [MQTT3-3.3.1-2] */
-	if (out->qos > 2 || (out->dup && out->qos == 0))
+	/* [MQTT-3.3.1-4] [MQTT-3.3.1-2] [MQTT3-3.3.1-4] [MQTT3-3.3.1-2]; 3.1 says of DUP with QoS 0
+	 * nothing */
+	if (out->qos > 2 || (out->dup && out->qos == 0 && v > MQTT_VERSION_3_1))
 		return MQTT_MALFORMED_PACKET;
 	out->topic = read_string(&r);			  /* [MQTT-3.3.2-1] [MQTT3-3.3.2-1] */
 	out->packet_id = out->qos > 0 ? read_u16(&r) : 0; /* [MQTT-2.2.1-2] [MQTT3-2.3.1-5] */
@@ -59,7 +60,7 @@ size_t mqtt_encode_publish(uint8_t *out, size_t room, enum mqtt_version v,
 				  (p->retain ? FLAG_RETAIN : 0));
 	struct writer w;
 
-	must(p->qos <= 2 && (p->qos > 0 || !p->dup));
+	must(p->qos <= 2 && (p->qos > 0 || !p->dup || v == MQTT_VERSION_3_1));
 	if (!frame_begin(&w, out, room, (uint8_t)(MQTT_PUBLISH << 4 | flags), body))
 		return 0;
 	write_binary(&w, p->topic);

@@ -44,6 +44,7 @@ static const struct packet_case cases[] = {
     /* bad-inputs 35 [MQTT-3.3.1-2] */
     {0x38, V5, "00 01 'a' 00", BAD},
     {0x38, V4, "00 01 'a'", BAD},
+    {0x38, V3, "00 01 'a'", OK}, /* which says nothing of it */
     /* bad-inputs 36 [MQTT-2.2.1-3] */
     {0x32, V5, "00 01 'a' 00 00 00", PRO},
     {0x34, V5, "00 01 'a' 00 00 00", PRO},

@@ -17,6 +17,10 @@ START_TEST(accepts_each_version)
 	peer = peer_open(&bench, 0, MQTT_VERSION_3_1);
 	peer_connect(peer, &connect);
 	expect(peer, 0x20, "00 00");
+	connect = connect_of(MQTT_VERSION_3_1, "longer than its 23 characters", true);
+	peer = peer_open(&bench, 0, MQTT_VERSION_3_1);
+	peer_connect(peer, &connect);
+	expect(peer, 0x20, "00 00");
 	connect = connect_of(MQTT_VERSION_3_1_1, "middle", true);
 	peer = peer_open(&bench, 0, MQTT_VERSION_3_1_1);
 	peer_connect(peer, &connect);
@@ -25,7 +29,7 @@ START_TEST(accepts_each_version)
 	peer = peer_open(&bench, 0, MQTT_VERSION_5_0);
 	peer_connect(peer, &connect);
 	expect(peer, 0x20, "00 00 0B 22 000A 27 00100000 21 0014");
-	ck_assert_uint_eq(counted(&bench, CLIENTS_CONNECTED), 3);
+	ck_assert_uint_eq(counted(&bench, CLIENTS_CONNECTED), 4);
 	bench_finish(&bench);
 }
 END_TEST
