@@ -332,6 +332,15 @@ static bool fill_in(const struct acl_rule *rule, const struct acl_question *q,
 	return true;
 }
 
+/*
+ * Topics that begin with '$' are the broker's: what grants "%c/#" was never meant to give them to
+ * whoever calls itself "$SYS".
+ */
+static bool grants_dollar(const struct acl_rule *rule, const uint8_t *filled)
+{
+	return rule->rights != DENY && filled[0] == '$' && rule->filter.at[0] != '$';
+}
+
 static bool matches_filled(const struct acl_rule *rule, const struct acl_question *q)
 {
 	size_t len;
@@ -340,8 +349,8 @@ static bool matches_filled(const struct acl_rule *rule, const struct acl_questio
 		return false;
 	uint8_t *filled = malloc(TOPIC_LEN_MAX);
 	must(filled);
-	bool match =
-	    fill_in(rule, q, filled, &len) && topic_matches(slice_of(filled, len), q->topic);
+	bool match = fill_in(rule, q, filled, &len) && !grants_dollar(rule, filled) &&
+		     topic_matches(slice_of(filled, len), q->topic);
 	free(filled);
 	return match;
 }

@@ -29,7 +29,10 @@ static const char list[] = "topic read open/#\n"
 			   "pattern read %c-%u\n"
 			   "pattern deny open/patterns/denied\n"
 			   "pattern read open/patterns/#\n"
-			   "pattern write by/%c/up\n";
+			   "pattern write by/%c/up\n"
+			   "pattern readwrite %c/#\n"
+			   "pattern readwrite %u/own\n"
+			   "pattern read $own/%c\n";
 
 static const struct {
 	const char *user; /* NULL: no name */
@@ -51,6 +54,15 @@ static const struct {
     {NULL, "+", AUTH_WRITE, "by/d/up", false},
     {NULL, "d/up/#", AUTH_WRITE, "by/d/up/x", false},
     {NULL, "#", AUTH_WRITE, "by/#/up", false},
+    {NULL, "tree", AUTH_WRITE, "tree/of/its/own", true},
+    {NULL, "tree/of", AUTH_WRITE, "tree/of/its/own", true}, /* as with mosquitto */
+    {NULL, "$SYS", AUTH_READ, "$SYS/broker/load", true},    /* by the line for nobody alone */
+    {NULL, "$SYS", AUTH_WRITE, "$SYS/broker/load", false},
+    {"bob", "$SYS", AUTH_READ, "$SYS/broker/load", false},
+    {"bob", "$SYS/broker", AUTH_READ, "$SYS/broker/load", false},
+    {"$topic", "c", AUTH_READ, "$topic/own", false},
+    {"bob", "c$", AUTH_WRITE, "c$/x", true},
+    {"bob", "c", AUTH_READ, "$own/c", true},
     {"", "c", AUTH_READ, "open", false}, /* a name, though an empty one */
     {"nobody", "c", AUTH_READ, "open", false},
     {"nobody", "c", AUTH_READ, "home/nobody/c", true},
