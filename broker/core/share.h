@@ -59,11 +59,15 @@ uint32_t shared_join(struct shard *shard, struct session *session,
 		     struct shared_subscription *shared);
 struct shared_subscription *shared_create(struct shard *shard, struct session *session,
 					  struct slice text);
-/* Leaves and frees. */
-void shared_leave(struct shard *shard, struct session *session, struct shared_subscription *shared);
 /*
- * Leaves all because the session ends: what a group gave it and it has not begun, or
- * not acknowledged with QoS 1, goes back for other members (MQTT 5.0 section
+ * Leaves.  What the group gave it stays the session's [MQTT-3.10.4-3], which remembers where it
+ * came from while it has any traffic.
+ */
+void shared_leave(struct shard *shard, struct session *session, struct shared_subscription *shared);
+void shared_forget_left(struct shard *shard, struct session *session);
+/*
+ * Leaves all because the session ends: what a group gave it, also one that it has left, and it has
+ * not begun, or not acknowledged with QoS 1, goes back for other members (MQTT 5.0 section
  * 4.8.2); a QoS 2 delivery that was sent does not. [MQTT-4.8.2-5]
  */
 void shared_end(struct shard *shard, struct session *session);

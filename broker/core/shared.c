@@ -17,19 +17,32 @@ struct shared_subscription *shared_find(const struct session *session, struct sl
 	return shared;
 }
 
+/* The one with this number; NULL: it is not in this list. */
+static const struct shared_subscription *with_id(const struct shared_subscription *list,
+						 uint16_t id)
+{
+	while (list && list->id != id)
+		list = list->next;
+	return list;
+}
+
 bool shared_has(const struct session *session, uint16_t id)
 {
-	for (const struct shared_subscription *s = session->shared; s; s = s->next)
-		if (s->id == id)
-			return true;
-	return false;
+	return with_id(session->shared, id) != NULL;
+}
+
+/* Likewise, or was there one, that its deliveries still name? */
+static const struct shared_subscription *came_by(const struct session *session, uint16_t id)
+{
+	const struct shared_subscription *shared = with_id(session->shared, id);
+	return shared ? shared : with_id(traffic_of(session)->left, id);
 }
 
 static uint16_t free_id(struct session *session)
 {
 	do
 		session->last_share++;
-	while (session->last_share == 0 || shared_has(session, session->last_share));
+	while (session->last_share == 0 || came_by(session, session->last_share));
 	return session->last_share;
 }
 
@@ -79,35 +92,75 @@ uint32_t shared_join(struct shard *shard, struct session *session,
 	return barrier;
 }
 
-static void forget(struct shard *shard, struct session *session, struct shared_subscription *shared)
+static void forget(struct shard *shard, struct shared_subscription *shared)
+{
+	purse_give(&shard->purse, MEMBERSHIP_COST + shared->text_len);
+	memory_free(shared);
+}
+
+static void take_out(struct shard *shard, struct session *session,
+		     struct shared_subscription *shared)
 {
 	struct shared_subscription **link = &session->shared;
 	while (*link != shared)
 		link = &(*link)->next;
 	*link = shared->next;
-	purse_give(&shard->purse, MEMBERSHIP_COST + shared->text_len);
 	UNCOUNT(shard, SUBSCRIPTIONS);
 	UNCOUNT(shard, SHARED_SUBSCRIPTIONS);
 	session->shared_count--;
 	session->subscription_count--;
-	memory_free(shared);
+}
+
+static void forget_oldest(struct shard *shard, struct traffic *traffic)
+{
+	struct shared_subscription **link = &traffic->left;
+	while ((*link)->next)
+		link = &(*link)->next;
+	forget(shard, *link);
+	*link = NULL;
+	traffic->left_count--;
+}
+
+/* What came by more than SHARED_MAX of them ends with the session. */
+static void remember(struct shard *shard, struct traffic *traffic,
+		     struct shared_subscription *shared)
+{
+	if (traffic->left_count == SHARED_MAX)
+		forget_oldest(shard, traffic);
+	shared->next = traffic->left;
+	traffic->left = shared;
+	traffic->left_count++;
 }
 
 void shared_leave(struct shard *shard, struct session *session, struct shared_subscription *shared)
 {
+	const struct traffic *traffic = traffic_of(session);
 	shard_post(shard, mail_home(shard, session, shared, MAIL_SHARE_LEAVE));
-	forget(shard, session, shared);
+	take_out(shard, session, shared);
+	if (traffic->queue.count + traffic->inflight.count > 0)
+		remember(shard, session->traffic, shared);
+	else
+		forget(shard, shared);
+}
+
+void shared_forget_left(struct shard *shard, struct session *session)
+{
+	struct traffic *traffic = traffic_for(shard, session);
+	while (traffic->left) {
+		struct shared_subscription *next = traffic->left->next;
+		forget(shard, traffic->left);
+		traffic->left = next;
+	}
+	traffic->left_count = 0;
 }
 
 bool shared_give_back(struct shard *shard, const struct session *session, struct delivery *delivery)
 {
-	const struct shared_subscription *shared = session->shared;
 	if (delivery->share == 0 || delivery->message == NULL)
 		return false;
-	while (shared && shared->id != delivery->share)
-		shared = shared->next;
+	const struct shared_subscription *shared = came_by(session, delivery->share);
 	if (shared == NULL)
-		return false; /* it has left that group since */
+		return false;
 	struct mail *mail = mail_home(shard, session, shared, MAIL_SHARE_RETURN);
 	mail->message = message_share(delivery->message);
 	delivery->given_back = true;
@@ -118,13 +171,14 @@ bool shared_give_back(struct shard *shard, const struct session *session, struct
 void shared_end(struct shard *shard, struct session *session)
 {
 	struct outbound *entry;
-	if (session->shared == NULL)
+	if (session->shared == NULL && traffic_of(session)->left == NULL)
 		return;
 	/* First of all the groups must know that this member takes nothing more. */
 	for (const struct shared_subscription *s = session->shared; s; s = s->next)
 		shard_post(shard, mail_home(shard, session, s, MAIL_SHARE_LEAVE));
-	struct inflight *inflight = &traffic_for(shard, session)->inflight;
-	const struct queue *queue = &session->traffic->queue;
+	struct traffic *traffic = traffic_for(shard, session);
+	struct inflight *inflight = &traffic->inflight;
+	const struct queue *queue = &traffic->queue;
 	inflight_mark_resend(inflight);
 	while ((entry = inflight_next_resend(inflight)) != NULL) { /* in their order */
 		inflight_resent(inflight, entry);
@@ -134,8 +188,11 @@ void shared_end(struct shard *shard, struct session *session)
 	for (uint32_t i = 0; i < queue->count; i++)
 		shared_give_back(shard, session,
 				 &queue->ring[(queue->head + i) & (queue->room - 1)]);
-	while (session->shared)
-		forget(shard, session, session->shared);
+	while (session->shared) {
+		struct shared_subscription *shared = session->shared;
+		take_out(shard, session, shared);
+		forget(shard, shared);
+	}
 }
 
 void shared_state(struct shard *shard, const struct session *session, bool online)
@@ -149,9 +206,7 @@ void shared_state(struct shard *shard, const struct session *session, bool onlin
 
 uint64_t shared_row(const struct session *session, uint16_t id)
 {
-	const struct shared_subscription *shared = id ? session->shared : NULL;
-	while (shared && shared->id != id)
-		shared = shared->next;
+	const struct shared_subscription *shared = id ? with_id(session->shared, id) : NULL;
 	return shared ? shared->row : 0;
 }
 

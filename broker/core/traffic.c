@@ -31,6 +31,7 @@ static void clear(struct shard *shard, struct session *session)
 	struct traffic *traffic = session->traffic;
 	held_clear(&traffic->held, &shard->purse);
 	arrivals_clear(shard, session);
+	shared_forget_left(shard, session);
 	queue_clear(&traffic->queue, &shard->purse);
 	inflight_clear(&traffic->inflight, &shard->purse);
 	idset_destroy(traffic->inbound, &shard->purse);

@@ -26,18 +26,20 @@
 struct traffic {
 	struct inflight inflight;
 	struct queue queue;
-	struct held held;	  /* acknowledgements for what it published */
-	struct arrivals arrivals; /* PUBLISHes that wait for their record */
-	struct recalls recalls;	  /* exchanges as a publisher that were open at a crash */
-	struct idset *inbound;	  /* QoS 2 received, not released; NULL when there never was one */
-	struct idset *releasing;  /* released, the record of that is on its way; likewise */
-	uint32_t gated;		  /* deliveries that hold gates */
-	uint32_t gated_at;	  /* its place in shard->gates.sessions */
-	uint32_t behind_left;	  /* deliveries to catch up with */
-	uint32_t behind_order;	  /* those before this one */
-	uint32_t lost;		  /* deliveries that a crash took, until the client is told */
-	uint32_t queue_told;	  /* what the store says that waits in RAM only */
-	uint32_t open_inbound;	  /* exchanges as a publisher that are recorded: STEP_COST each */
+	struct held held;		  /* acknowledgements for what it published */
+	struct arrivals arrivals;	  /* PUBLISHes that wait for their record */
+	struct recalls recalls;		  /* exchanges as a publisher that were open at a crash */
+	struct shared_subscription *left; /* memberships of before, that deliveries came by */
+	struct idset *inbound;	 /* QoS 2 received, not released; NULL when there never was one */
+	struct idset *releasing; /* released, the record of that is on its way; likewise */
+	uint32_t gated;		 /* deliveries that hold gates */
+	uint32_t gated_at;	 /* its place in shard->gates.sessions */
+	uint32_t behind_left;	 /* deliveries to catch up with */
+	uint32_t behind_order;	 /* those before this one */
+	uint32_t lost;		 /* deliveries that a crash took, until the client is told */
+	uint32_t queue_told;	 /* what the store says that waits in RAM only */
+	uint32_t left_count;
+	uint32_t open_inbound; /* exchanges as a publisher that are recorded: STEP_COST each */
 	size_t unsent;	    /* bytes in the outbox of what may wait in the queue: outbox_left() */
 	bool behind;	    /* gate.h */
 	bool queue_changed; /* listed in shard->steps.changed */

@@ -234,11 +234,139 @@ START_TEST(right_given_meanwhile)
 }
 END_TEST
 
+/* ---- who leaves ---- */
+
+/* "leaves" lives here, is a member and takes one at a time. */
+static struct peer *slow_member(unsigned home, uint8_t qos)
+{
+	struct mqtt_connect slow = lasting(home, "leaves");
+
+	mqtt_set(&slow.properties, MQTT_PROPERTY_RECEIVE_MAXIMUM);
+	slow.properties.receive_maximum = 1;
+	struct peer *peer = come_up(&bench, 0, &slow, false);
+	subscribe(peer, share, qos);
+	return peer;
+}
+
+static void unsubscribes_from(struct peer *peer, const char *group)
+{
+	char body[64];
+
+	snprintf(body, sizeof body, "0009 00 %04x '%s'", (unsigned)strlen(group), group);
+	peer_send(peer, 0xA2, body);
+	expect(peer, 0xB0, "0009 00 00");
+}
+
+static void unsubscribes(struct peer *peer)
+{
+	unsubscribes_from(peer, share);
+}
+
+/*
+ * What the group gave to one that has unsubscribed is its own as long as its session lasts; then
+ * the others get what it has not had, but not what was sent with QoS 2. [MQTT-3.10.4-3]
+ * [MQTT-4.8.2-5]
+ */
+START_TEST(unsubscribes_and_ends)
+{
+	for (uint8_t qos = 1; qos <= 2; qos++) {
+		for (unsigned home = 0; home < 2; home++) {
+			struct peer *leaves, *other, *from;
+			uint8_t flags = (uint8_t)QOS(qos);
+
+			begin_group(2, home, false);
+			leaves = slow_member(0, qos);
+			from = publisher(1);
+			for (uint16_t n = 1; n <= 3; n++)
+				peer_publish(from, QOS(2), n, topic, "",
+					     n == 1   ? "1"
+					     : n == 2 ? "2"
+						      : "3");
+			other = member(0, 1, "#", 1);
+			expect_publish(leaves, flags, 1, topic, "", "1");
+			unsubscribes(leaves);
+			if (qos == 2)
+				peer_send(leaves, 0x50, "0001 80");
+			else
+				peer_send(leaves, 0x40, "0001");
+			expect_publish(leaves, flags, 2, topic, "", "2");
+			subscribe(leaves, share, qos); /* another membership */
+			unsubscribes(leaves);
+			expect_nothing(other);
+			peer_send(leaves, 0xE0, "00 05 11 00000000");
+			if (qos == 1)
+				expect_publish(other, QOS(1), 1, topic, "", "2");
+			expect_publish(other, QOS(1), qos == 1 ? 2 : 1, topic, "", "3");
+			expect_nothing(other);
+			ck_assert_uint_eq(counted(&bench, QUEUED), 0);
+			bench_finish(&bench);
+		}
+	}
+}
+END_TEST
+
+/* Where it was the last, the group is no more. */
+START_TEST(last_one_unsubscribes_and_ends)
+{
+	struct peer *leaves, *from;
+
+	begin_group(2, 1, false);
+	leaves = slow_member(0, 1);
+	from = publisher(1);
+	peer_publish(from, QOS(1), 1, topic, "", "1");
+	peer_publish(from, QOS(1), 2, topic, "", "2");
+	expect_publish(leaves, QOS(1), 1, topic, "", "1");
+	unsubscribes(leaves);
+	peer_send(leaves, 0xE0, "00 05 11 00000000");
+	ck_assert_uint_eq(counted(&bench, DROPPED_SESSION_END), 2);
+	bench_finish(&bench);
+}
+END_TEST
+
+/* So many memberships of before are remembered; then the oldest is forgotten. */
+START_TEST(leaves_group_after_group)
+{
+	enum { REMEMBERED = 1024 };
+
+	for (unsigned forgotten = 0; forgotten < 2; forgotten++) {
+		struct peer *leaves, *other, *from;
+
+		begin_group(2, 0, false);
+		leaves = slow_member(1, 1);
+		from = publisher(1);
+		peer_publish(from, QOS(1), 1, topic, "", "1");
+		peer_publish(from, QOS(1), 2, topic, "", "2");
+		expect_publish(leaves, QOS(1), 1, topic, "", "1");
+		unsubscribes(leaves);
+		for (unsigned n = 1; n < REMEMBERED + forgotten; n++) {
+			subscribe(leaves, "$share/g/other", 1);
+			unsubscribes_from(leaves, "$share/g/other");
+		}
+		other = member(0, 0, "#", 1);
+		peer_send(leaves, 0xE0, "00 05 11 00000000");
+		if (!forgotten)
+			expect_publish(other, QOS(1), 1, topic, "", "1");
+		if (!forgotten)
+			expect_publish(other, QOS(1), 2, topic, "", "2");
+		expect_nothing(other);
+		ck_assert_uint_eq(counted(&bench, DROPPED_SESSION_END), forgotten);
+		bench_finish(&bench);
+	}
+}
+END_TEST
+
 Suite *shard_group_suite(void)
 {
 	const TTest *tests[] = {
-	    passed_over,       denied_by_all,	     kept_from_who_may_not,
-	    round_begins_anew, right_lost_meanwhile, right_given_meanwhile,
+	    passed_over,
+	    denied_by_all,
+	    kept_from_who_may_not,
+	    round_begins_anew,
+	    right_lost_meanwhile,
+	    right_given_meanwhile,
+	    unsubscribes_and_ends,
+	    last_one_unsubscribes_and_ends,
+	    leaves_group_after_group,
 	};
 
 	return suite_of("shard_group", tests, COUNT_OF(tests));
