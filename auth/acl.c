@@ -336,9 +336,10 @@ static bool fill_in(const struct acl_rule *rule, const struct acl_question *q,
  * Topics that begin with '$' are the broker's: what grants "%c/#" was never meant to give them to
  * whoever calls itself "$SYS".
  */
-static bool grants_dollar(const struct acl_rule *rule, const uint8_t *filled)
+static bool grants_dollar(const struct acl_rule *rule, struct slice filled)
 {
-	return rule->rights != DENY && filled[0] == '$' && rule->filter.at[0] != '$';
+	return rule->rights != DENY && filled.len > 0 && filled.at[0] == '$' &&
+	       rule->filter.at[0] != '$';
 }
 
 static bool matches_filled(const struct acl_rule *rule, const struct acl_question *q)
@@ -349,7 +350,7 @@ static bool matches_filled(const struct acl_rule *rule, const struct acl_questio
 		return false;
 	uint8_t *filled = malloc(TOPIC_LEN_MAX);
 	must(filled);
-	bool match = fill_in(rule, q, filled, &len) && !grants_dollar(rule, filled) &&
+	bool match = fill_in(rule, q, filled, &len) && !grants_dollar(rule, slice_of(filled, len)) &&
 		     topic_matches(slice_of(filled, len), q->topic);
 	free(filled);
 	return match;
