@@ -222,31 +222,48 @@ static void push(struct shard *shard, struct share_group *group, struct delivery
 	queue_push(&group->queue, &shard->purse, delivery);
 }
 
-static struct delivery pop(struct shard *shard, struct share_group *group)
+static struct delivery pop(struct shard *shard, struct queue *queue)
 {
-	struct delivery delivery = queue_pop(&group->queue, &shard->purse);
+	struct delivery delivery = queue_pop(queue, &shard->purse);
 	UNCOUNT(shard, QUEUED);
 	UNCOUNT_N(shard, QUEUED_BYTES, delivery_weight(&delivery));
 	return delivery;
 }
 
-static void drop_oldest(struct shard *shard, struct share_group *group)
+static void drop_first(struct shard *shard, struct queue *queue, enum route_outcome why)
 {
-	struct delivery delivery = pop(shard, group);
-	delivery_dropped(shard, NULL, &delivery.message->publisher, delivery.qos, ROUTE_QUEUE_FULL);
+	struct delivery delivery = pop(shard, queue);
+	delivery_dropped(shard, NULL, &delivery.message->publisher, delivery.qos, why);
 	gate_release(shard, delivery.gate);
 	delivery_finish(&delivery, &shard->purse);
 }
 
-/* Is there room for one more?  Makes some where the policy says so. */
-static bool make_room(struct shard *shard, struct share_group *group)
+/* [MQTT-3.3.2-5] */
+static void drop_expired(struct shard *shard, struct share_group *group)
+{
+	struct queue expired = {0};
+	queue_take_expired(&group->queue, &shard->purse, shard->now.ms, &expired);
+	while (expired.count > 0)
+		drop_first(shard, &expired, ROUTE_EXPIRED);
+}
+
+static bool has_room(const struct shard *shard, const struct share_group *group)
 {
 	const struct core_settings *settings = shard->settings;
-	while (group->queue.count >= settings->max_queued_messages ||
-	       group->queue.bytes >= settings->max_queued_bytes) {
-		if (settings->queue_policy == QUEUE_DROP_NEW || group->queue.count == 0)
+	return group->queue.count < settings->max_queued_messages &&
+	       group->queue.bytes < settings->max_queued_bytes;
+}
+
+/* Is there room for one more?  Makes some: of what nobody may have any more, or as the policy says.
+ */
+static bool make_room(struct shard *shard, struct share_group *group)
+{
+	if (!has_room(shard, group))
+		drop_expired(shard, group);
+	while (!has_room(shard, group)) {
+		if (shard->settings->queue_policy == QUEUE_DROP_NEW || group->queue.count == 0)
 			return false;
-		drop_oldest(shard, group);
+		drop_first(shard, &group->queue, ROUTE_QUEUE_FULL);
 	}
 	return true;
 }
@@ -272,9 +289,7 @@ static void keep(struct shard *shard, struct share_group *group, struct publicat
 		delivery.gate = publication->gate;
 		gate_hold(shard, delivery.gate);
 	}
-	COUNT(shard, QUEUED);
-	COUNT_N(shard, QUEUED_BYTES, delivery_weight(&delivery));
-	queue_push(&group->queue, &shard->purse, delivery);
+	push(shard, group, delivery);
 }
 
 enum member_answer {
@@ -436,7 +451,7 @@ static void give_queue(struct shard *shard, struct share_group *group, struct sh
 {
 	uint32_t waiting = group->queue.count; /* what comes back is not tried again here */
 	while (waiting-- > 0) {
-		struct delivery delivery = pop(shard, group);
+		struct delivery delivery = pop(shard, &group->queue);
 		struct publication publication = message_publication(delivery.message);
 		publication.gate = delivery.gate;
 		uint32_t at = place_of(group, who);

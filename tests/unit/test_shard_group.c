@@ -234,6 +234,44 @@ START_TEST(right_given_meanwhile)
 }
 END_TEST
 
+/* ---- what the group keeps ---- */
+
+/* [MQTT-3.3.2-5]: what has expired makes room in a full queue, before anything else is dropped. */
+START_TEST(expired_makes_room)
+{
+	for (int drop_old = 0; drop_old < 2; drop_old++) {
+		struct mqtt_connect connect;
+		struct peer *away, *from;
+
+		begin_group(2, 0, false);
+		bench.settings.max_queued_messages = 2;
+		bench.settings.queue_policy = drop_old ? QUEUE_DROP_OLD : QUEUE_DROP_NEW;
+		bench_event(&bench, 0,
+			    &(struct event){.type = EVENT_SETTINGS, .settings = &bench.settings});
+		away = member(0, 0, "#", 1);
+		from = publisher(1);
+		peer_lose(away);
+		peer_publish(from, QOS(1), 1, topic, "", "1");
+		peer_publish(from, QOS(1), 2, topic, "02 00000001", "expires");
+		bench_pass_ms(&bench, 2000);
+		peer_publish(from, QOS(1), 3, topic, "", "2");
+		ck_assert_uint_eq(counted(&bench, DROPPED_EXPIRED), 1);
+		ck_assert_uint_eq(counted(&bench, DROPPED_QUEUE_FULL), 0);
+		peer_publish(from, QOS(1), 4, topic, "", "3");
+		ck_assert_uint_eq(counted(&bench, DROPPED_QUEUE_FULL), 1);
+		ck_assert_uint_eq(counted(&bench, QUEUED), 2);
+		connect = connect_lasting(V5, bench.names[1], 100);
+		bench.grant = rules(0, "#");
+		away = come_up(&bench, 0, &connect, true);
+		expect_publish(away, QOS(1), 1, topic, "", drop_old ? "2" : "1");
+		expect_publish(away, QOS(1), 2, topic, "", drop_old ? "3" : "2");
+		expect_nothing(away);
+		ck_assert_uint_eq(counted(&bench, QUEUED_BYTES), 0);
+		bench_finish(&bench);
+	}
+}
+END_TEST
+
 /* ---- who leaves ---- */
 
 /* "leaves" lives here, is a member and takes one at a time. */
@@ -367,6 +405,7 @@ Suite *shard_group_suite(void)
 	    unsubscribes_and_ends,
 	    last_one_unsubscribes_and_ends,
 	    leaves_group_after_group,
+	    expired_makes_room,
 	};
 
 	return suite_of("shard_group", tests, COUNT_OF(tests));
