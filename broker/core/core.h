@@ -327,6 +327,7 @@ struct shard {
 	size_t effect_room;
 
 	struct mail *own_first, *own_last; /* mail to this shard itself */
+	struct own_copy *own_copies, *own_copies_last;
 	struct bundles bundles;
 
 	struct client **drained;
@@ -523,8 +524,9 @@ struct message *publication_message(struct shard *shard, struct publication *pub
 /* Gives back the message that publication_message() made. */
 void publication_finish(struct shard *shard, struct publication *publication);
 struct identifier_list delivery_identifiers(const struct delivery *delivery);
-/* MAIL_OWN_COPY */
-void deliver_own_copy(struct shard *shard, const struct mail *mail);
+/* Copies of QoS 2 messages for their own publishers, which wait for the end of a turn. */
+void deliver_own_copies(struct shard *shard);
+void own_copies_finish(struct shard *shard);
 /* Its record is in the store now: PUBLISH goes, or PUBREL. */
 void deliver_recorded(struct shard *shard, struct session *session, struct outbound *entry);
 void deliver_released(struct shard *shard, struct session *session, struct outbound *entry);

@@ -44,7 +44,6 @@ enum mail_type {
 			     */
 	MAIL_SHARE_RETURN,  /* the member is gone, or may not read it: choose another, as `round`
 			     * says;  text = "group/filter" */
-	MAIL_OWN_COPY,	    /* to itself: the publisher's own QoS 2 copy; text = identifiers */
 	MAIL_SHARE_HOLDS,   /* member has the message of the envelope `ticket`, of before a crash */
 	MAIL_ENVELOPE_END,  /* nobody will send the message of the envelope `ticket` again */
 	MAIL_TYPES

@@ -77,9 +77,21 @@ static void found_node(void *self, uint32_t value)
 	}
 }
 
+/* The publisher's own copy of a message. */
+struct own_copy {
+	struct own_copy *next;
+	struct message *message; /* one reference */
+	uint64_t session;	 /* by number: it may end meanwhile */
+	uint8_t qos;
+	bool retain;
+	uint32_t count; /* of identifiers */
+	uint32_t identifiers[];
+};
+
 /*
  * The publisher's own copy of a QoS 2 message goes behind its PUBREC: clients wait for
- * that first.  The mail to itself is opened when this turn's packets are through.
+ * that first.  It waits until this turn's packets are through, or for the first of them that may
+ * change what it is sent for.
  */
 static void put_off(struct shard *shard, struct publication *publication, struct session *session,
 		    uint8_t qos, bool retain, struct identifier_list identifiers)
@@ -89,30 +101,53 @@ static void put_off(struct shard *shard, struct publication *publication, struct
 		delivery_row(shard, session, &publication->publisher, qos, ROUTE_MEMORY);
 		return;
 	}
-	struct mail *mail =
-	    mail_create(MAIL_OWN_COPY, shard->party, shard->party,
-			slice_of(identifiers.at, identifiers.count * sizeof identifiers.at[0]));
-	mail->message = message_share(message);
-	mail->member = (struct share_member){.session = session->number, .options = qos};
-	mail->online = retain;
-	shard_post(shard, mail);
+	size_t size = identifiers.count * sizeof identifiers.at[0];
+	struct own_copy *copy = memory_get(sizeof *copy + size);
+	*copy = (struct own_copy){.message = message_share(message),
+				  .session = session->number,
+				  .qos = qos,
+				  .retain = retain,
+				  .count = identifiers.count};
+	if (size > 0)
+		memcpy(copy->identifiers, identifiers.at, size);
+	*(shard->own_copies ? &shard->own_copies_last->next : &shard->own_copies) = copy;
+	shard->own_copies_last = copy;
 }
 
-void deliver_own_copy(struct shard *shard, const struct mail *mail)
+static struct own_copy *take_own_copy(struct shard *shard)
 {
-	struct session *session = session_by_number(shard, mail->member.session);
-	struct publication publication = message_publication(mail->message);
-	uint32_t count = (uint32_t)(mail->text.len / sizeof(uint32_t));
-	uint32_t *identifiers = memory_get(mail->text.len + 1);
-	if (count > 0)
-		memcpy(identifiers, mail->text.at, mail->text.len);
-	if (session)
-		deliver_to_session(shard, session, &publication, mail->member.options, mail->online,
-				   (struct identifier_list){identifiers, count});
-	else
-		delivery_dropped(shard, NULL, &publication.publisher, mail->member.options,
-				 ROUTE_SESSION_ENDED);
-	memory_free(identifiers);
+	struct own_copy *copy = shard->own_copies;
+	if (copy)
+		shard->own_copies = copy->next;
+	return copy;
+}
+
+static void free_own_copy(struct shard *shard, struct own_copy *copy)
+{
+	message_release(copy->message, &shard->purse);
+	memory_free(copy);
+}
+
+void deliver_own_copies(struct shard *shard)
+{
+	for (struct own_copy *copy; (copy = take_own_copy(shard)) != NULL;) {
+		struct session *session = session_by_number(shard, copy->session);
+		struct publication publication = message_publication(copy->message);
+		if (session)
+			deliver_to_session(
+			    shard, session, &publication, copy->qos, copy->retain,
+			    (struct identifier_list){copy->identifiers, copy->count});
+		else
+			delivery_dropped(shard, NULL, &publication.publisher, copy->qos,
+					 ROUTE_SESSION_ENDED);
+		free_own_copy(shard, copy);
+	}
+}
+
+void own_copies_finish(struct shard *shard)
+{
+	for (struct own_copy *copy; (copy = take_own_copy(shard)) != NULL;)
+		free_own_copy(shard, copy);
 }
 
 static bool is_own(const struct shard *shard, const struct session *session,

@@ -167,6 +167,7 @@ void shard_destroy(struct shard *shard)
 		shard->own_first = mail->next;
 		mail_destroy(mail, &shard->purse);
 	}
+	own_copies_finish(shard);
 	purse_give(&shard->purse, shard->tries_charged);
 	purse_finish(&shard->purse);
 	slab_finish(&shard->sessions);
@@ -244,11 +245,6 @@ static void on_mail_gates(struct shard *shard, struct mail *mail)
 		gate_release(shard, (uint32_t)tickets[i]);
 }
 
-static void on_mail_own_copy(struct shard *shard, struct mail *mail)
-{
-	deliver_own_copy(shard, mail);
-}
-
 static void on_mail_envelope_end(struct shard *shard, struct mail *mail)
 {
 	recall_envelope_end(shard, mail->ticket);
@@ -284,7 +280,6 @@ static void handle_mail(struct shard *shard, struct mail *mail)
 	    [MAIL_SHARE_DELIVER] = share_mail,
 	    [MAIL_SHARE_RETURN] = share_mail,
 	    [MAIL_SHARE_HOLDS] = share_mail,
-	    [MAIL_OWN_COPY] = on_mail_own_copy,
 	    [MAIL_ENVELOPE_END] = on_mail_envelope_end,
 	};
 	must((unsigned)mail->type < MAIL_TYPES);
@@ -472,6 +467,7 @@ void shard_handle(struct shard *shard, struct moment now, const struct event *ev
 	if (shard->drained_count > 0)
 		pump_drained(shard);
 	handlers[event->type](shard, event);
+	deliver_own_copies(shard);
 	if (shard->own_first)
 		handle_own_mail(shard);
 	if (routes_may_leave(&shard->routes))

@@ -307,11 +307,42 @@ START_TEST(of_a_bridge)
 }
 END_TEST
 
+/* One's own QoS 2 copy, behind its PUBREC, with what it was published to, however much comes in one
+ * read: not behind UNSUBACK [MQTT-3.10.4-2], nor with what is subscribed to later. */
+START_TEST(own_copy_in_one_read)
+{
+	static const uint8_t leaves[] = {0x34, 7, 0, 1,	 'o', 0, 9, 0,	'x', /* PUBLISH */
+					 0xA2, 6, 0, 10, 0,   0, 1, 'o'};
+	static const uint8_t changes[] = {0x34, 7, 0, 1,  'o', 0,    11, 0, 'y', /* PUBLISH */
+					  0x82, 9, 0, 12, 2,   0x0B, 8,	 0, 1,	 'o', 0, /* QoS 0 */
+					  0x34, 7, 0, 1,  'o', 0,    13, 0, 'z'};
+	struct peer *own;
+
+	bench_begin(&bench, 1);
+	own = new_peer(&bench, V5, "own");
+	subscribe_as(own, "o", 2, 7);
+	peer_bytes(own, slice_of(leaves, sizeof leaves));
+	expect(own, 0x50, "0009");
+	expect_publish(own, QOS(2), 1, "o", "0B 07", "x");
+	expect(own, 0xB0, "000A 00 00");
+	subscribe_as(own, "o", 2, 7);
+	peer_bytes(own, slice_of(changes, sizeof changes));
+	expect(own, 0x50, "000B");
+	expect_publish(own, QOS(2), 2, "o", "0B 07", "y");
+	expect(own, 0x90, "000C 00 00");
+	expect(own, 0x50, "000D");
+	expect_publish(own, QOS(0), 0, "o", "0B 08", "z");
+	expect_nothing(own);
+	bench_finish(&bench);
+}
+END_TEST
+
 Suite *shard_subscriptions_suite(void)
 {
 	const TTest *tests[] = {
-	    overlapping,	  many_identifiers, no_local,	  subscribed_again, dollar_topics,
-	    left_and_taken_again, end_takes_turns,  left_a_group, of_a_bridge,
+	    overlapping,   many_identifiers,	 no_local,	  subscribed_again,
+	    dollar_topics, left_and_taken_again, end_takes_turns, left_a_group,
+	    of_a_bridge,   own_copy_in_one_read,
 	};
 
 	return suite_of("shard_subscriptions", tests, COUNT_OF(tests));
