@@ -35,7 +35,7 @@ struct scan {
 	struct scan_level levels[];
 };
 
-#define LIMBO_MAX      65536u /* nodes that walks may hold back */
+#define LIMBO_MAX      65536u /* nodes held back that no walk stands on */
 #define STEPS_A_TURN   20000u /* nodes looked at for one request */
 #define BYTES_A_TURN   (256u * 1024)
 #define RETAINED_EXTRA 128u /* charged for each, above its message */
@@ -130,15 +130,79 @@ bool retained_refuses(const struct shard *shard, const struct publication *p)
 
 /* ---- setting and clearing ---- */
 
+/* Why a node stays that has neither value nor children. */
+#define PIN_LIMBO 1u /* it is in limbo, once */
+#define PIN_WALK  2u /* a walk stands on it; while limbo is thinned */
+
+static void into_limbo(struct retained_store *store, uint32_t node)
+{
+	struct trie_node *at = trie_node(&store->trie, node);
+	if (at->pins & PIN_LIMBO)
+		return;
+	at->pins |= PIN_LIMBO;
+	store->limbo = shard_grow(store->limbo, &store->limbo_room, store->limbo_count + 1,
+				  sizeof *store->limbo);
+	store->limbo[store->limbo_count++] = node;
+}
+
+/* All but those that walks stand on. */
 static void prune_limbo(struct retained_store *store)
 {
+	uint32_t kept = 0;
 	for (uint32_t i = 0; i < store->limbo_count; i++) {
-		trie_node(&store->trie, store->limbo[i])->pins--;
-		trie_prune(&store->trie, store->limbo[i]);
+		uint32_t node = store->limbo[i];
+		if (trie_node(&store->trie, node)->pins & PIN_WALK) {
+			store->limbo[kept++] = node;
+			continue;
+		}
+		trie_node(&store->trie, node)->pins = 0;
+		trie_prune(&store->trie, node);
 	}
+	store->limbo_count = kept;
+}
+
+static void end_limbo(struct retained_store *store)
+{
+	prune_limbo(store);
 	memory_free(store->limbo);
 	store->limbo = NULL;
-	store->limbo_count = store->limbo_room = 0;
+	store->limbo_count = store->limbo_room = store->limbo_kept = 0;
+}
+
+static void stand_on(struct retained_store *store, uint32_t node)
+{
+	if (node != 0)
+		trie_node(&store->trie, node)->pins |= PIN_WALK;
+}
+
+static void step_off(struct retained_store *store, uint32_t node)
+{
+	struct trie_node *at = trie_node(&store->trie, node);
+	if (node == 0 || (at->pins & PIN_WALK) == 0)
+		return;
+	at->pins &= PIN_LIMBO;
+	if (at->value == 0 && at->children == 0) /* only the walk has kept it */
+		into_limbo(store, node);
+}
+
+static void each_place(struct retained_store *store,
+		       void (*call)(struct retained_store *store, uint32_t node))
+{
+	for (const struct scan *scan = store->scans; scan; scan = scan->next)
+		for (uint32_t i = 0; i < scan->frame_count; i++) {
+			call(store, scan->frames[i].place.node);
+			call(store, scan->frames[i].child);
+		}
+}
+
+/* As often as this costs little for each node that came since, so that walks go on however much is
+ * cleared. */
+static void thin_limbo(struct retained_store *store)
+{
+	each_place(store, stand_on);
+	prune_limbo(store);
+	each_place(store, step_off);
+	store->limbo_kept = store->limbo_count;
 }
 
 static void free_scan(struct shard *shard, struct scan *scan)
@@ -150,7 +214,7 @@ static void free_scan(struct shard *shard, struct scan *scan)
 	memory_free(scan->frames);
 	memory_free(scan);
 	if (shard->retained.scans == NULL)
-		prune_limbo(&shard->retained);
+		end_limbo(&shard->retained);
 }
 
 static void scan_found(struct shard *shard, const struct scan *scan, struct message **messages,
@@ -166,17 +230,6 @@ static void scan_found(struct shard *shard, const struct scan *scan, struct mess
 	shard_post(shard, mail);
 }
 
-/* Memory first: who has walked longest gets no more. */
-static void end_oldest_scan(struct shard *shard)
-{
-	struct scan *oldest = shard->retained.scans;
-	while (oldest->next)
-		oldest = oldest->next;
-	COUNT(shard, DROPPED_RETAIN_LIMIT);
-	scan_found(shard, oldest, NULL, 0, true);
-	free_scan(shard, oldest);
-}
-
 static void release_node(struct shard *shard, uint32_t node)
 {
 	struct retained_store *store = &shard->retained;
@@ -185,14 +238,9 @@ static void release_node(struct shard *shard, uint32_t node)
 		trie_prune(&store->trie, node);
 		return;
 	}
-	if (trie_node(&store->trie, node)->pins > 0)
-		return; /* it waits already */
-	trie_node(&store->trie, node)->pins++;
-	store->limbo = shard_grow(store->limbo, &store->limbo_room, store->limbo_count + 1,
-				  sizeof *store->limbo);
-	store->limbo[store->limbo_count++] = node;
-	while (store->limbo_count > LIMBO_MAX && store->scans)
-		end_oldest_scan(shard);
+	into_limbo(store, node);
+	if (store->limbo_count > LIMBO_MAX + 2 * store->limbo_kept)
+		thin_limbo(store);
 }
 
 static void drop(struct shard *shard, struct retained *entry)
@@ -376,22 +424,27 @@ static struct scan *scan_create(struct shard *shard, const struct mail *mail)
 	return scan;
 }
 
-static struct scan *find_scan(const struct shard *shard, const struct mail *mail)
+/* It comes to the front: those that wait for somebody who is away are in nobody's way. */
+static struct scan *find_scan(struct shard *shard, const struct mail *mail)
 {
-	struct scan *scan = shard->retained.scans;
-	while (scan && (scan->party != mail->from || scan->ticket != mail->ticket))
-		scan = scan->next;
+	struct scan **first = &shard->retained.scans, **link = first;
+	while (*link && ((*link)->party != mail->from || (*link)->ticket != mail->ticket))
+		link = &(*link)->next;
+	struct scan *scan = *link;
+	if (scan == NULL)
+		return NULL;
+	*link = scan->next;
+	scan->next = *first;
+	*first = scan;
 	return scan;
 }
 
 /* MAIL_RETAIN_SCAN: the next few messages; the text comes with the first request only. */
 static void scan_go_on(struct shard *shard, const struct mail *mail)
 {
-	struct scan *scan = find_scan(shard, mail);
-	if (scan == NULL && mail->text.len == 0)
-		return; /* ended for want of memory; its `last` is on the way */
-	if (scan == NULL)
-		scan = scan_create(shard, mail);
+	bool begins = mail->text.len > 0;
+	struct scan *scan = begins ? scan_create(shard, mail) : find_scan(shard, mail);
+	must(scan != NULL);
 	struct message *found[MAIL_MESSAGES_MAX];
 	uint32_t n = 0, steps = 0, slot;
 	size_t bytes = 0;

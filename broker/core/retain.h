@@ -12,8 +12,8 @@
  * delivered to the session since the SUBACK, for that is newer, or when itself was
  * since the SUBSCRIBE.
  *
- * Nodes that a walk may stand on stay while walks are under way.  When too many
- * wait to go, the oldest walk ends early: memory comes before completeness.
+ * Nodes that a walk may stand on stay while walks are under way.  When many wait
+ * to go, those do that no walk stands on.
  *
  * Thread: the shard's.  In RAM only: a restart loses retained messages.
  */
@@ -36,10 +36,11 @@ struct retained_store {
 	struct trie trie;    /* of topics; the value is a slot */
 	struct slab entries; /* of struct retained * */
 	uint32_t ordinary;   /* of them, those whose topic does not begin with '$' */
-	struct scan *scans;  /* newest first */
-	uint32_t *limbo;     /* nodes to prune when no scan is under way */
+	struct scan *scans;  /* the latest that went on first */
+	uint32_t *limbo;     /* nodes to prune when no scan stands on them */
 	uint32_t limbo_count;
 	uint32_t limbo_room;
+	uint32_t limbo_kept; /* when it was last looked through */
 };
 
 void retained_init(struct retained_store *store, const uint8_t key[HASH_KEY_SIZE]);

@@ -402,60 +402,6 @@ START_TEST(retained_go_on_after_unsubscribe)
 }
 END_TEST
 
-/* PUBLISHes of one byte (or none) to very many topics, retained. */
-static void publish_many(struct peer *from, unsigned count, size_t payload_len)
-{
-	struct bytes all = {0};
-	char topic[16];
-
-	for (unsigned i = 0; i < count; i++) {
-		size_t len = (size_t)snprintf(topic, sizeof topic, "m/%u", i);
-		uint8_t head[] = {0x31, (uint8_t)(3 + len + payload_len)};
-
-		add(&all, head, sizeof head);
-		add_text(&all, topic);
-		add(&all, "\0x", 1 + payload_len);
-	}
-	peer_bytes(from, slice_of(all.bytes, all.len));
-	free(all.bytes);
-}
-
-/* A walk that its home ends for want of memory, while nobody asks it on, is over for the asker. */
-START_TEST(retained_walk_cut_short)
-{
-	enum { LIMBO = 65536, LARGE = 70 };
-	struct peer *from, *to;
-	char topic[16];
-	static char payload[4097];
-
-	memset(payload, 'p', sizeof payload - 1);
-	bench_init(&bench, 1);
-	bench.settings.max_retained_messages = 2 * LIMBO;
-	bench.settings.max_retained_bytes = 1u << 30;
-	bench.settings.memory_limit = 1u << 30;
-	bench_start(&bench);
-	from = new_peer(&bench, V5, "from");
-	for (unsigned i = 0; i < LARGE; i++) {
-		snprintf(topic, sizeof topic, "large/%u", i);
-		peer_publish(from, RETAIN, 0, topic, "", payload);
-	}
-	peer_publish(from, RETAIN, 0, "other", "", "x");
-	publish_many(from, LIMBO + 1, 1);
-	to = new_peer(&bench, V5, "to");
-	subscribe(to, "large/#", 2 << 4);
-	subscribe(to, "other", 2 << 4);
-	to->full = true;
-	peer_send(to, 0x82, "00 01 00 00 07 'large/#' 00");
-	peer_send(to, 0x82, "00 02 00 00 05 'other' 00");
-	publish_many(from, LIMBO + 1, 0);
-	ck_assert_uint_eq(counted(&bench, DROPPED_RETAIN_LIMIT), 1);
-	peer_unblock(to);
-	ck_assert_uint_gt(to->in_len, 10);
-	ck_assert_mem_eq(to->in + to->in_len - 11, "\x31\x09\0\x05other\0x", 11);
-	bench_finish(&bench);
-}
-END_TEST
-
 /*
  * A client with very many filters, whose retained messages wait because it does not read, makes a
  * live publish no dearer: that is noted once for its topic, not for each filter.
@@ -590,7 +536,6 @@ Suite *faults_suite(void)
 	tcase_add_test(tcase, filters_under_way);
 	tcase_add_test(tcase, retained_asked_some_times);
 	tcase_add_test(tcase, retained_go_on_after_unsubscribe);
-	tcase_add_test(tcase, retained_walk_cut_short);
 	tcase_add_test(tcase, live_is_noted_once);
 	tcase_add_test(tcase, mail_keeps_up);
 	tcase_add_test(tcase, expiry_lowered_to_none);

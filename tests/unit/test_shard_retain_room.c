@@ -1,6 +1,7 @@
 /* Retained messages for which there is no room: limits, and memory.  MQTT 5.0 section 3.3.1.3. */
 #include <stdio.h>
 
+#include "broker/core/core.h"
 #include "tests/unit/shard_bench.h"
 
 static struct bench bench;
@@ -313,6 +314,93 @@ START_TEST(no_memory_to_keep_it)
 }
 END_TEST
 
+/* PUBLISHes to very many topics, retained, as one read each thousand. */
+static void publish_many(struct peer *from, unsigned count, const char *payload)
+{
+	static uint8_t bytes[20 * 1000];
+	size_t at = 0;
+
+	for (unsigned i = 0; i < count; i++) {
+		char topic[16];
+		int len = snprintf(topic, sizeof topic, "m/%u", i);
+
+		at += (size_t)sprintf((char *)bytes + at, "\x31%c", 3 + len + (int)strlen(payload));
+		bytes[at++] = 0;
+		at += (size_t)sprintf((char *)bytes + at, "%c%s", len, topic);
+		bytes[at++] = 0;
+		at += (size_t)sprintf((char *)bytes + at, "%s", payload);
+		if (i % 1000 == 999 || i + 1 == count) {
+			peer_bytes(from, slice_of(bytes, at));
+			at = 0;
+		}
+	}
+}
+
+/* So many retained messages below "large", or below "other", has it got? */
+static unsigned found(const struct peer *peer, const char *below)
+{
+	struct slice prefix = slice_text(below);
+	unsigned count = 0;
+
+	for (size_t at = 0; at < peer->in_len;) {
+		struct frame frame;
+		struct mqtt_publish publish;
+
+		ck_assert_int_eq(frame_cut(slice_of(peer->in + at, peer->in_len - at), &frame),
+				 FRAME_WHOLE);
+		at += frame.size;
+		if (frame.type != MQTT_PUBLISH)
+			continue;
+		ck_assert_int_eq(mqtt_decode_publish(frame.flags, frame.body, V5, &publish),
+				 MQTT_SUCCESS);
+		count += publish.retain && publish.topic.len >= prefix.len &&
+			 memcmp(publish.topic.at, prefix.at, prefix.len) == 0;
+	}
+	return count;
+}
+
+/* However much is cleared where a walk stands: it goes on to what is there, and holds next to
+ * nothing of the rest back. */
+START_TEST(walk_goes_on)
+{
+	enum { MANY = 65537, LARGE = 70 };
+	struct peer *from, *to;
+	char topic[16];
+	static char payload[4097];
+
+	memset(payload, 'p', sizeof payload - 1);
+	bench_init(&bench, 1);
+	bench.settings.max_retained_messages = 2 * MANY;
+	bench.settings.max_retained_bytes = 1u << 30;
+	bench.settings.memory_limit = 1u << 30;
+	bench_start(&bench);
+	from = new_peer(&bench, V5, "from");
+	for (unsigned i = 0; i < LARGE; i++) {
+		snprintf(topic, sizeof topic, "large/%u", i);
+		peer_publish(from, RETAIN, 0, topic, "", payload);
+	}
+	peer_publish(from, RETAIN, 0, "other", "", "x");
+	publish_many(from, MANY, "x");
+	to = new_peer(&bench, V5, "to");
+	to->full = true;
+	peer_send(to, 0x82, "00 01 00 00 01 '#' 00"); /* the latest of a level come first */
+	peer_send(to, 0x82, "00 02 00 00 05 'other' 00");
+	for (unsigned i = 0; i < LARGE; i += 2) {
+		snprintf(topic, sizeof topic, "large/%u", i);
+		peer_publish(from, RETAIN, 0, topic, "", "");
+	}
+	publish_many(from, MANY, "");
+	ck_assert_uint_lt(bench.shards[0]->retained.limbo_count, 1000);
+	publish_many(from, MANY, "x");
+	publish_many(from, MANY, "");
+	peer_unblock(to);
+	ck_assert_uint_eq(found(to, "large"), LARGE / 2);
+	ck_assert_uint_eq(found(to, "other"), 2);
+	ck_assert_uint_eq(counted(&bench, RETAINED), LARGE / 2 + 1);
+	bench_finish(&bench);
+}
+END_TEST
+
 Suite *shard_retain_room_suite(void)
 {
 	const TTest *tests[] = {
@@ -324,6 +412,7 @@ Suite *shard_retain_room_suite(void)
 	    levels_of_a_topic,
 	    not_even_passed_on,
 	    no_memory_to_keep_it,
+	    walk_goes_on,
 	};
 
 	return suite_of("shard_retain_room", tests, COUNT_OF(tests));
