@@ -499,7 +499,7 @@ void session_drop_subscriptions(struct shard *shard, struct session *session,
 				struct changes *changes);
 void session_free(struct shard *shard, struct session *session); /* without subscriptions */
 
-/* deliver.c */
+/* publish.c */
 /* A publication from a client, a will or the broker: to every subscriber, anywhere,
  * and to the retained messages.  False when nobody matches. [MQTT-4.5.0-1] [MQTT3-4.5.0-1]
  * [MQTT-3.3.1-8] [MQTT3-3.3.1-12] */
@@ -510,6 +510,12 @@ void publish_retained(struct shard *shard, struct publication *publication);
 bool deliver_here(struct shard *shard, struct publication *publication);
 /* Its topic, to be looked up. */
 struct trie_name publication_name(const struct shard *shard, struct publication *publication);
+/* The publication's message, made if need be; NULL when memory does not allow it. */
+struct message *publication_message(struct shard *shard, struct publication *publication);
+/* Gives back the message that publication_message() made. */
+void publication_finish(struct shard *shard, struct publication *publication);
+
+/* deliver.c */
 /* One copy to one session: sent, queued or dropped, in the order of publishing.
  * [MQTT-4.6.0-5] [MQTT3-4.6.0-5] [MQTT3-4.6.0-6] */
 struct identifier_list {
@@ -519,10 +525,6 @@ struct identifier_list {
 void deliver_to_session(struct shard *shard, struct session *session,
 			struct publication *publication, uint8_t qos, bool retain,
 			struct identifier_list identifiers);
-/* The publication's message, made if need be; NULL when memory does not allow it. */
-struct message *publication_message(struct shard *shard, struct publication *publication);
-/* Gives back the message that publication_message() made. */
-void publication_finish(struct shard *shard, struct publication *publication);
 struct identifier_list delivery_identifiers(const struct delivery *delivery);
 /* Copies of QoS 2 messages for their own publishers, which wait for the end of a turn. */
 void deliver_own_copies(struct shard *shard);
