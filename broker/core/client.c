@@ -154,7 +154,9 @@ void client_wrote(struct shard *shard, struct client *client, size_t n)
 		return;
 	struct session *session = session_at(shard, client->session);
 	bool reads = client->waiting && client->reply_bytes <= REPLY_BYTES_LOW;
-	if (has_room(client, session, n) || reads || (client->outbox.bytes == 0 && session->scans))
+	bool room = has_room(client, session, n);
+	bool room_for_retained = session->scans && traffic_of(session)->unsent < UNSENT_LOW;
+	if (room || reads || room_for_retained)
 		shard_soon(shard, client);
 }
 

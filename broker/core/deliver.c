@@ -155,6 +155,22 @@ static void record(struct shard *shard, struct session *session, struct outbound
 	step_outbound(shard, session, STEP_OUTBOUND_SENT, entry);
 }
 
+/* It goes as it came: what is retained and older need not come any more. */
+static void note_at_once(struct shard *shard, struct session *session,
+			 const struct publication *publication)
+{
+	if (publication->retain && session->scans)
+		retain_note_live(shard, session, publication, false);
+}
+
+/* Likewise one that was in the queue. */
+static void note_waited(struct shard *shard, struct session *session, struct message *message)
+{
+	struct publication publication = message_publication(message);
+	if (publication.retain)
+		retain_note_live(shard, session, &publication, true);
+}
+
 /* A delivery that now belongs to the session's window goes out, or when its record is stored.
  * False: it is over already. */
 static bool begin(struct shard *shard, struct session *session, struct delivery delivery)
@@ -200,23 +216,19 @@ static bool takes_at_most_once(const struct shard *shard, const struct client *c
 	return client->outbox.bytes + size <= limit || client->outbox.bytes == 0;
 }
 
+static size_t at_most_once_size(const struct publication *publication)
+{
+	return publication->payload.len + publication->topic.len;
+}
+
 /* False: it was dropped. [MQTT-4.3.1-1] [MQTT3-4.3.1-1] */
-static bool deliver_at_most_once(struct shard *shard, struct session *session,
-				 struct publication *publication, bool retain,
-				 struct identifier_list identifiers)
+static bool send_at_most_once(struct shard *shard, struct session *session,
+			      struct publication *publication, bool retain,
+			      struct identifier_list identifiers)
 {
 	struct client *client = session->client;
 	const struct publisher *from = &publication->publisher;
-	size_t size = publication->payload.len + publication->topic.len;
-	if (publication->expires_ms <= shard->now.ms) { /* [MQTT-3.3.2-5] */
-		delivery_dropped(shard, session, from, 0, ROUTE_EXPIRED);
-		return false;
-	}
-	if (!takes_at_most_once(shard, client, size)) {
-		delivery_dropped(shard, session, from, 0, ROUTE_SLOW_READER);
-		return false;
-	}
-	if (!purse_allows(&shard->purse, size)) {
+	if (!purse_allows(&shard->purse, at_most_once_size(publication))) {
 		delivery_dropped(shard, session, from, 0, ROUTE_MEMORY);
 		return false;
 	}
@@ -234,6 +246,23 @@ static bool deliver_at_most_once(struct shard *shard, struct session *session,
 	return false;
 }
 
+/* Likewise, of what came live. */
+static bool deliver_at_most_once(struct shard *shard, struct session *session,
+				 struct publication *publication, bool retain,
+				 struct identifier_list identifiers)
+{
+	const struct publisher *from = &publication->publisher;
+	if (publication->expires_ms <= shard->now.ms) { /* [MQTT-3.3.2-5] */
+		delivery_dropped(shard, session, from, 0, ROUTE_EXPIRED);
+		return false;
+	}
+	if (!takes_at_most_once(shard, session->client, at_most_once_size(publication))) {
+		delivery_dropped(shard, session, from, 0, ROUTE_SLOW_READER);
+		return false;
+	}
+	return send_at_most_once(shard, session, publication, retain, identifiers);
+}
+
 /* A delivery leaves the queue without being sent: it takes its place in the order with it. */
 static void dropped_unsent(struct shard *shard, struct session *session, struct delivery *delivery)
 {
@@ -242,12 +271,25 @@ static void dropped_unsent(struct shard *shard, struct session *session, struct 
 	step_queue_changed(shard, session);
 }
 
-static void drop_first(struct shard *shard, struct session *session, struct queue *queue,
-		       enum route_outcome why)
+/* The first of a queue, which has one. */
+static struct delivery take_first(struct shard *shard, struct queue *queue)
 {
 	struct delivery delivery = queue_pop(queue, &shard->purse);
 	UNCOUNT(shard, QUEUED);
 	UNCOUNT_N(shard, QUEUED_BYTES, delivery_weight(&delivery));
+	return delivery;
+}
+
+static struct delivery leave_queue(struct shard *shard, struct session *session)
+{
+	if (session->scans)
+		retain_passed(session);
+	return take_first(shard, &traffic_for(shard, session)->queue);
+}
+
+static void drop(struct shard *shard, struct session *session, struct delivery delivery,
+		 enum route_outcome why)
+{
 	delivery_dropped(shard, session, &delivery.message->publisher, delivery.qos, why);
 	dropped_unsent(shard, session, &delivery);
 	delivery_finish(&delivery, &shard->purse);
@@ -259,8 +301,10 @@ static void drop_expired(struct shard *shard, struct session *session)
 	struct queue expired = {0};
 	queue_take_expired(&traffic_for(shard, session)->queue, &shard->purse, shard->now.ms,
 			   &expired);
+	if (session->scans)
+		retain_removed(session, expired.count);
 	while (expired.count > 0)
-		drop_first(shard, session, &expired, ROUTE_EXPIRED);
+		drop(shard, session, take_first(shard, &expired), ROUTE_EXPIRED);
 }
 
 static bool has_room(const struct shard *shard, const struct session *session, size_t weight)
@@ -281,7 +325,7 @@ static bool make_room(struct shard *shard, struct session *session, size_t weigh
 		if (shard->settings->queue_policy == QUEUE_DROP_NEW ||
 		    traffic_of(session)->queue.count == 0)
 			return false;
-		drop_first(shard, session, &traffic_for(shard, session)->queue, ROUTE_QUEUE_FULL);
+		drop(shard, session, leave_queue(shard, session), ROUTE_QUEUE_FULL);
 	}
 	return true;
 }
@@ -324,28 +368,32 @@ static bool overtakes(const struct session *session, bool goes_behind, uint8_t q
 	return goes_behind && qos < 2 && traffic_of(session)->inflight.begun > 0;
 }
 
-/* Sends it, or lets it wait; false: it was dropped. */
-static bool deliver_copy(struct shard *shard, struct session *session,
-			 struct publication *publication, uint8_t qos, bool retain,
-			 struct identifier_list identifiers)
+void deliver_to_session(struct shard *shard, struct session *session,
+			struct publication *publication, uint8_t qos, bool retain,
+			struct identifier_list identifiers)
 {
 	bool up = session_is_up(session);
 	bool held_up = overtakes(session, publication->goes_behind, qos);
 	const struct publisher *from = &publication->publisher;
 	if (!rights_allow(shard, session, AUTH_READ, publication->topic)) {
 		delivery_row(shard, session, from, qos, ROUTE_DENIED);
-		return false;
+		return;
 	}
 	/* Behind those of QoS 0 that waited while the session was away. [MQTT-4.6.0-6] */
 	if (qos == 0 && up && !publication->again && !held_up &&
-	    traffic_of(session)->queue.at_most_once == 0)
-		return deliver_at_most_once(shard, session, publication, retain, identifiers);
+	    traffic_of(session)->queue.at_most_once == 0) {
+		if (deliver_at_most_once(shard, session, publication, retain, identifiers))
+			note_at_once(shard, session, publication);
+		return;
+	}
 	if (publication->again &&
-	    recall_takes(shard, session, publication, qos, retain, identifiers))
-		return true;
+	    recall_takes(shard, session, publication, qos, retain, identifiers)) {
+		note_at_once(shard, session, publication);
+		return;
+	}
 	if (qos == 0 && !up && !shard->settings->queue_qos0_messages) {
 		delivery_dropped(shard, session, from, qos, ROUTE_AWAY);
-		return false;
+		return;
 	}
 	bool now = up && !held_up && traffic_of(session)->queue.count == 0 &&
 		   traffic_of(session)->inflight.to_resend == 0 && window_open(shard, session);
@@ -354,30 +402,50 @@ static bool deliver_copy(struct shard *shard, struct session *session,
 			(identifiers.count > 1 ? identifiers_size(identifiers.count) : 0);
 	if (!now && !make_room(shard, session, weight)) {
 		delivery_dropped(shard, session, from, qos, ROUTE_QUEUE_FULL);
-		return false;
+		return;
 	}
 	if (publication_message(shard, publication) == NULL) {
 		delivery_row(shard, session, from, qos, ROUTE_MEMORY);
-		return false;
+		return;
 	}
 	struct delivery delivery = make_delivery(shard, publication, qos, retain, identifiers);
 	gate_attach(shard, session, publication, &delivery);
 	step_queue_changed(shard, session);
-	if (now)
-		return begin(shard, session, delivery);
+	if (now) {
+		if (begin(shard, session, delivery))
+			note_at_once(shard, session, publication);
+		return;
+	}
 	COUNT(shard, QUEUED);
 	COUNT_N(shard, QUEUED_BYTES, weight);
 	queue_push(&traffic_for(shard, session)->queue, &shard->purse, delivery);
-	return true;
 }
 
-void deliver_to_session(struct shard *shard, struct session *session,
-			struct publication *publication, uint8_t qos, bool retain,
-			struct identifier_list identifiers)
+/* Like what waits in the queue; and not with QoS 0 while half of the room for that is taken: other
+ * deliveries need some, too. */
+static bool takes_found(const struct shard *shard, struct session *session, uint8_t qos)
 {
-	bool taken = deliver_copy(shard, session, publication, qos, retain, identifiers);
-	if (taken && publication->retain && !publication->found_retained && session->scans)
-		retain_note_live(shard, session, publication);
+	if (qos == 0)
+		return traffic_of(session)->unsent < UNSENT_LOW;
+	return traffic_of(session)->inflight.to_resend == 0 && window_open(shard, session);
+}
+
+bool deliver_found(struct shard *shard, struct session *session, struct publication *publication,
+		   uint8_t qos, struct identifier_list identifiers)
+{
+	if (!takes_found(shard, session, qos))
+		return false;
+	if (!rights_allow(shard, session, AUTH_READ, publication->topic)) {
+		delivery_row(shard, session, &publication->publisher, qos, ROUTE_DENIED);
+	} else if (qos == 0) {
+		size_t before = session->client->outbox.bytes;
+		send_at_most_once(shard, session, publication, true, identifiers);
+		count_unsent(shard, session, before);
+	} else {
+		step_queue_changed(shard, session);
+		begin(shard, session, make_delivery(shard, publication, qos, true, identifiers));
+	}
+	return true;
 }
 
 void deliver_awaited(struct shard *shard, struct session *session, struct publication *publication,
@@ -439,9 +507,7 @@ static bool resend_all(struct shard *shard, struct session *session)
 
 static void send_first(struct shard *shard, struct session *session)
 {
-	struct delivery delivery = queue_pop(&traffic_for(shard, session)->queue, &shard->purse);
-	UNCOUNT(shard, QUEUED);
-	UNCOUNT_N(shard, QUEUED_BYTES, delivery_weight(&delivery));
+	struct delivery delivery = leave_queue(shard, session);
 	const struct publisher *from = &delivery.message->publisher;
 	struct slice topic = message_topic(delivery.message);
 	bool expired = delivery.message->expires_ms <= shard->now.ms; /* [MQTT-3.3.2-5] */
@@ -457,12 +523,16 @@ static void send_first(struct shard *shard, struct session *session)
 		dropped_unsent(shard, session, &delivery);
 		struct publication publication = message_publication(delivery.message);
 		size_t before = session->client->outbox.bytes;
-		deliver_at_most_once(shard, session, &publication, delivery.retain,
-				     delivery_identifiers(&delivery));
+		bool sent = deliver_at_most_once(shard, session, &publication, delivery.retain,
+						 delivery_identifiers(&delivery));
 		count_unsent(shard, session, before);
+		if (sent && session->scans)
+			note_waited(shard, session, delivery.message);
 		delivery_finish(&delivery, &shard->purse);
 	} else {
-		begin(shard, session, delivery);
+		struct message *message = delivery.message;
+		if (begin(shard, session, delivery) && session->scans) /* it still is there */
+			note_waited(shard, session, message);
 	}
 }
 
@@ -479,9 +549,12 @@ void session_pump(struct shard *shard, struct session *session)
 		return;
 	if (traffic_of(session)->inflight.to_resend > 0 && !resend_all(shard, session))
 		return;
-	while (traffic_of(session)->queue.count > 0 && window_open(shard, session) &&
-	       !first_overtakes(session))
-		send_first(shard, session);
 	if (session->scans)
 		retain_continue(shard, session);
+	while (traffic_of(session)->queue.count > 0 && window_open(shard, session) &&
+	       !first_overtakes(session)) {
+		send_first(shard, session);
+		if (session->scans) /* each in its turn */
+			retain_continue(shard, session);
+	}
 }

@@ -87,7 +87,6 @@ struct mail {
 	uint32_t bundle_len;
 	uint32_t bundle_room;
 	uint32_t count;
-	uint32_t wanted;   /* MAIL_RETAIN_SCAN: so many messages at most */
 	struct slice text; /* points behind the struct */
 };
 

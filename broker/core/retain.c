@@ -449,8 +449,8 @@ static void scan_go_on(struct shard *shard, const struct mail *mail)
 	uint32_t n = 0, steps = 0, slot;
 	size_t bytes = 0;
 	bool more = true;
-	while (n < MAIL_MESSAGES_MAX && n < mail->wanted && bytes < BYTES_A_TURN &&
-	       steps++ < STEPS_A_TURN && (more = scan_step(scan, &shard->retained.trie, &slot))) {
+	while (n < MAIL_MESSAGES_MAX && bytes < BYTES_A_TURN && steps++ < STEPS_A_TURN &&
+	       (more = scan_step(scan, &shard->retained.trie, &slot))) {
 		struct message *m = slot ? retained_at(shard, slot)->message : NULL;
 		if (m == NULL || m->expires_ms <= shard->now.ms)
 			continue;

@@ -3,13 +3,14 @@
  *
  * A topic's retained message lives at the topic's home: hash of the topic.  A new
  * subscription asks the homes for matching messages, after its SUBACK, a few at
- * a time and no faster than the session takes them (struct retain_wait, at the
+ * a time and no faster than the client takes them (struct retain_wait, at the
  * session, which asks for one filter after the other); each home walks its trie of
- * topics step by step (struct scan).  A home that keeps nothing but $ topics says so, and
- * is not asked for the other filters that waited then.
+ * topics step by step (struct scan).  What was found never enters the session's queue: it
+ * waits beside it, takes its turn as if it were there, and is not dropped.  A home that keeps
+ * nothing but $ topics says so, and is not asked for the other filters that waited then.
  *
  * A message is passed over when a live retained publish of the same topic was
- * delivered to the session since the SUBACK, for that is newer, or when itself was
+ * sent to the session since the SUBACK, for that is newer, or when itself was
  * since the SUBSCRIBE.
  *
  * Nodes that a walk may stand on stay while walks are under way.  When many wait
@@ -91,9 +92,14 @@ void retain_cancel(struct shard *shard, struct session *session, struct slice fi
 /* Asks on where a session has room again. */
 void retain_continue(struct shard *shard, struct session *session);
 
-/* A live retained publish was sent, or waits in the queue. */
+/* A live retained publish was sent: as it came, or after it had waited in the queue, which it has
+ * just left.  The session has waits, as for the next one. */
 void retain_note_live(struct shard *shard, struct session *session,
-		      const struct publication *publication);
+		      const struct publication *publication, bool waited);
+
+/* The first delivery has left the queue; or so many have that stood anywhere. */
+void retain_passed(struct session *session);
+void retain_removed(struct session *session, uint32_t count);
 
 /* The session ends, or unsubscribes: filter empty for all. */
 void retain_stop(struct shard *shard, struct session *session, struct slice filter);

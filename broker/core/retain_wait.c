@@ -7,11 +7,19 @@
 #define uthash_fatal(text)    must_fail(text, __FILE__, __LINE__)
 #include <uthash.h>
 
-/* What a walk passes over is known by what was delivered live, by two moments of the shard's count.
+/*
+ * What is delivered live goes out as it comes, or through the queue.  An instant is told from what
+ * came before and behind it by one count for each of the two ways.
  */
+struct instant {
+	uint64_t at_once; /* the shard's count */
+	uint64_t queued;  /* put into the queue by then, of all since the session has waits */
+};
+
+/* What a walk passes over is known by what was delivered live, by two instants. */
 struct moments {
-	uint64_t from;	/* the SUBSCRIBE is in force here, and perhaps elsewhere */
-	uint64_t since; /* it is everywhere: the SUBACK leaves */
+	struct instant from;  /* the SUBSCRIBE is in force here, and perhaps elsewhere */
+	struct instant since; /* it is everywhere: the SUBACK leaves */
 };
 
 /*
@@ -32,15 +40,33 @@ struct retain_wait {
 	party_id last;			     /* the last one to ask */
 	bool asked;			     /* an answer is on its way */
 	bool begun;			     /* this party has the filter */
+	bool over;			     /* and has no more */
 	size_t filter_len;
 	uint8_t filter[];
 };
 
+/* The latest of those that went one of the two ways. */
+struct latest {
+	uint64_t came;	  /* by the count of that way; 0: none did */
+	uint64_t content; /* hashed, if it came while a SUBACK was to leave */
+};
+
 /* The topic of live retained publishes. */
 struct live {
-	uint64_t topic;	  /* hashed */
-	uint64_t last;	  /* when the latest came, of the same count as `since` */
-	uint64_t content; /* of the latest, hashed, if it came while a SUBACK was to leave */
+	uint64_t topic; /* hashed */
+	struct latest at_once;
+	struct latest queued;
+};
+
+/*
+ * What a home has sent and there was no room for yet.  It waits here and not in the queue: so that
+ * it is never dropped, and that what comes live meanwhile and is sent is known to be newer.
+ */
+struct found {
+	struct message **messages; /* owned, from `at` on; NULL for none */
+	uint32_t at;
+	uint32_t count;
+	uint64_t after; /* so many deliveries: those that were in the queue before */
 };
 
 /*
@@ -51,8 +77,12 @@ struct live {
 struct retain_waits {
 	struct retain_wait *first; /* of the table */
 	struct retain_wait *ready, *last;
-	uint32_t pending;  /* SUBACKs that have not left yet, of all */
-	struct live *live; /* since the first one, each topic once */
+	struct found found; /* for the first one of them */
+	uint64_t passed;    /* deliveries that have left the queue... */
+	uint32_t removed;   /* ...but for these, which left from between others... */
+	uint32_t others;    /* ...of which so many still are there */
+	uint32_t pending;   /* SUBACKs that have not left yet, of all */
+	struct live *live;  /* since the first one, each topic once */
 	uint32_t live_count;
 	uint32_t live_room;
 	struct index by_topic; /* places in `live`, plus 1 */
@@ -70,22 +100,15 @@ struct retain_waits {
  */
 #define WALKS_MAX 16u
 
-/* A session takes more while it has less than this waiting. */
-#define QUEUE_LOW  256u
-#define OUTBOX_LOW (128u * 1024)
-
 static struct slice filter_of(const struct retain_wait *wait)
 {
 	return slice_of(wait->filter, wait->filter_len);
 }
 
-static bool has_room(const struct shard *shard, const struct session *session)
+static uint64_t put_into_queue(const struct session *session)
 {
-	uint32_t low = shard->settings->max_queued_messages / 2;
-	if (traffic_of(session)->queue.count >= (low < QUEUE_LOW ? low + 1 : QUEUE_LOW) ||
-	    traffic_of(session)->queue.bytes > shard->settings->max_queued_bytes / 2)
-		return false;
-	return session->client == NULL || session->client->outbox.bytes < OUTBOX_LOW;
+	const struct retain_waits *waits = session->scans;
+	return waits->passed + waits->removed + traffic_of(session)->queue.count;
 }
 
 static void ask(struct shard *shard, const struct session *session, struct retain_wait *wait)
@@ -97,7 +120,7 @@ static void ask(struct shard *shard, const struct session *session, struct retai
 	mail->realm = session->realm;
 	mail->ticket = wait->ticket;
 	mail->member.session = session->number;
-	mail->wanted = shard->settings->max_queued_messages - traffic_of(session)->queue.count;
+	session->scans->found.after = put_into_queue(session);
 	wait->begun = true;
 	wait->asked = true;
 	shard_post(shard, mail);
@@ -142,12 +165,20 @@ static struct retain_wait *make_wait(struct shard *shard, struct session *sessio
 	return wait;
 }
 
+static struct instant now(struct shard *shard, const struct session *session)
+{
+	return (struct instant){
+	    .at_once = ++shard->serial,
+	    .queued = put_into_queue(session),
+	};
+}
+
 uint64_t retain_expect(struct shard *shard, struct session *session, struct slice filter)
 {
 	struct retain_wait *wait = wait_for(shard, session, filter);
 	if (wait == NULL)
 		wait = make_wait(shard, session, filter);
-	wait->latest.from = ++shard->serial;
+	wait->latest.from = now(shard, session);
 	wait->pending++;
 	session->scans->pending++;
 	return wait->number;
@@ -224,7 +255,7 @@ void retain_begin(struct shard *shard, struct session *session, struct slice fil
 	struct retain_wait *wait = answered(shard, session, filter, number);
 	if (wait == NULL)
 		return;
-	wait->latest.since = ++shard->serial;
+	wait->latest.since = now(shard, session);
 	if (wait->walks < WALKS_MAX && wait->walks++ == 0)
 		start(shard, session, wait);
 	retain_continue(shard, session);
@@ -243,14 +274,6 @@ static struct retain_wait *first_of(const struct session *session)
 	return session->scans ? session->scans->ready : NULL;
 }
 
-/* One after the other, so that a session occupies the homes with one walk at a time. */
-void retain_continue(struct shard *shard, struct session *session)
-{
-	struct retain_wait *wait = first_of(session);
-	if (wait && !wait->asked && has_room(shard, session))
-		ask(shard, session, wait);
-}
-
 static struct live *find_live(const struct retain_waits *waits, uint64_t topic)
 {
 	struct index_probe probe;
@@ -267,42 +290,97 @@ static uint64_t content_of(const struct shard *shard, const struct publisher *pu
 	       (uint64_t)publisher->party << 56;
 }
 
+static struct live *live_of(struct shard *shard, struct retain_waits *waits, uint64_t topic)
+{
+	struct live *live = find_live(waits, topic);
+	if (live)
+		return live;
+	if (waits->live_count >= LIVE_MAX || !purse_take(&shard->purse, LIVE_COST))
+		return NULL;
+	waits->live =
+	    shard_grow(waits->live, &waits->live_room, waits->live_count + 1, sizeof *waits->live);
+	live = &waits->live[waits->live_count++];
+	*live = (struct live){.topic = topic};
+	index_add(&waits->by_topic, topic, waits->live_count);
+	return live;
+}
+
 void retain_note_live(struct shard *shard, struct session *session,
-		      const struct publication *publication)
+		      const struct publication *publication, bool waited)
 {
 	struct retain_waits *waits = session->scans;
-	uint64_t hash = hash_keyed(shard->hash_key, publication->topic);
-	struct live *live = find_live(waits, hash);
-	if (live == NULL) {
-		if (waits->live_count >= LIVE_MAX || !purse_take(&shard->purse, LIVE_COST))
-			return;
-		waits->live = shard_grow(waits->live, &waits->live_room, waits->live_count + 1,
-					 sizeof *waits->live);
-		live = &waits->live[waits->live_count++];
-		live->topic = hash;
-		index_add(&waits->by_topic, hash, waits->live_count);
-	}
-	live->last = ++shard->serial;
-	if (waits->pending > 0)
-		live->content = content_of(shard, &publication->publisher, publication->payload);
+	struct live *live = live_of(shard, waits, hash_keyed(shard->hash_key, publication->topic));
+	if (live == NULL)
+		return;
+	struct latest *latest = waited ? &live->queued : &live->at_once;
+	latest->came = waited ? waits->passed : ++shard->serial;
+	/* When one came that has waited is not known here. */
+	if (waited || waits->pending > 0)
+		latest->content = content_of(shard, &publication->publisher, publication->payload);
+}
+
+/* They count as passed when all have that may have been in front of them: what left before seems
+ * older than it is until then, never newer. */
+static void pass_removed(struct retain_waits *waits)
+{
+	if (waits->others > 0)
+		return;
+	waits->passed += waits->removed;
+	waits->removed = 0;
+}
+
+void retain_passed(struct session *session)
+{
+	struct retain_waits *waits = session->scans;
+	waits->passed++;
+	waits->others -= waits->others > 0;
+	pass_removed(waits);
+}
+
+void retain_removed(struct session *session, uint32_t count)
+{
+	struct retain_waits *waits = session->scans;
+	waits->removed += count;
+	waits->others = traffic_of(session)->queue.count;
+	pass_removed(waits);
 }
 
 /*
- * Was it delivered live since the SUBSCRIBE, it or a newer one?  What came since the SUBACK is
- * newer or the same.  Before that not every shard knew the filter, so what came may be older: only
- * the very same message counts.
+ * Was it sent live since the SUBSCRIBE, it or a newer one?  What came since the SUBACK is newer or
+ * the same.  Before that not every shard knew the filter, so what came may be older: only the very
+ * same message counts.
  */
 static bool was_live(const struct shard *shard, const struct session *session,
 		     const struct retain_wait *wait, const struct message *message)
 {
 	if (session->scans->live_count == 0)
 		return false;
+	const struct moments *walk = &wait->walk;
 	const struct live *live =
 	    find_live(session->scans, hash_keyed(shard->hash_key, message_topic(message)));
-	if (live == NULL || live->last <= wait->walk.from)
+	if (live == NULL)
 		return false;
-	return live->last > wait->walk.since ||
-	       live->content == content_of(shard, &message->publisher, message_payload(message));
+	if (live->at_once.came > walk->since.at_once || live->queued.came > walk->since.queued)
+		return true;
+	bool at_once = live->at_once.came > walk->from.at_once;
+	bool queued = live->queued.came > walk->from.queued;
+	if (!at_once && !queued)
+		return false;
+	uint64_t content = content_of(shard, &message->publisher, message_payload(message));
+	return (at_once && live->at_once.content == content) ||
+	       (queued && live->queued.content == content);
+}
+
+static void let_go_of_found(struct shard *shard, struct session *session)
+{
+	struct found *found = &session->scans->found;
+	if (found->messages == NULL)
+		return;
+	while (found->at < found->count)
+		message_release(found->messages[found->at++], &shard->purse);
+	purse_give(&shard->purse, found->count * sizeof(struct message *));
+	memory_free(found->messages);
+	*found = (struct found){0};
 }
 
 static void stop(struct shard *shard, struct session *session, struct retain_wait *wait)
@@ -313,6 +391,8 @@ static void stop(struct shard *shard, struct session *session, struct retain_wai
 		mail->ticket = wait->ticket;
 		shard_post(shard, mail);
 	}
+	if (wait == session->scans->ready)
+		let_go_of_found(shard, session);
 	if (wait->walks > 0)
 		step_out(session->scans, wait);
 	free_wait(shard, session, wait);
@@ -328,8 +408,9 @@ void retain_stop(struct shard *shard, struct session *session, struct slice filt
 		stop(shard, session, wait);
 }
 
-static void deliver_found(struct shard *shard, struct session *session,
-			  const struct subscription *s, struct message *message)
+/* False: there is no room now. */
+static bool send_one(struct shard *shard, struct session *session, const struct subscription *s,
+		     struct message *message)
 {
 	struct publication publication = message_publication(message);
 	uint8_t granted = s->options & OPTION_QOS;
@@ -339,8 +420,8 @@ static void deliver_found(struct shard *shard, struct session *session,
 	publication.found_retained = true;
 	publication.again = false;	 /* whoever asks for it has not had it by asking */
 	publication.goes_behind = false; /* it is older than what was delivered live */
-	deliver_to_session(shard, session, &publication,
-			   message->qos < granted ? message->qos : granted, true, identifiers);
+	return deliver_found(shard, session, &publication,
+			     message->qos < granted ? message->qos : granted, identifiers);
 }
 
 /* The client's own, where it does not want these. [MQTT-3.8.3-3] */
@@ -351,23 +432,36 @@ static bool unwanted(const struct shard *shard, const struct session *session,
 	       session_same_client(shard, session, &message->publisher);
 }
 
-static void deliver_all(struct shard *shard, struct session *session,
-			const struct retain_wait *wait, const struct mail *mail)
+/* Sends what was found, as far as there is room for it; false: some of it waits. */
+static bool send_found(struct shard *shard, struct session *session, const struct retain_wait *wait)
 {
+	struct found *found = &session->scans->found;
+	if (found->messages == NULL)
+		return true;
+	if (session->scans->passed < found->after)
+		return false;
 	uint32_t n = subscription_find(&shard->subscriptions, session->realm, filter_of(wait),
 				       (uint32_t)session->number);
 	must(n != 0); /* who unsubscribes waits for nothing */
 	const struct subscription s = *subscription_at(&shard->subscriptions, n);
-	for (uint32_t i = 0; i < mail->count; i++)
-		if (!was_live(shard, session, wait, mail->messages[i]) &&
-		    !unwanted(shard, session, &s, mail->messages[i]))
-			deliver_found(shard, session, &s, mail->messages[i]);
+	while (found->at < found->count) {
+		struct message *message = found->messages[found->at];
+		if (message->expires_ms > shard->now.ms && /* [MQTT-3.3.2-5] */
+		    !was_live(shard, session, wait, message) &&
+		    !unwanted(shard, session, &s, message) &&
+		    !send_one(shard, session, &s, message))
+			return false;
+		message_release(message, &shard->purse);
+		found->at++;
+	}
+	let_go_of_found(shard, session);
+	return true;
 }
 
 /* This party is done with it. */
 static void next_party(struct shard *shard, struct session *session, struct retain_wait *wait)
 {
-	wait->begun = false;
+	wait->begun = wait->over = false;
 	if (wait->party++ != wait->last)
 		return;
 	step_out(session->scans, wait);
@@ -384,7 +478,7 @@ static void next_party(struct shard *shard, struct session *session, struct reta
 static void pass_over(struct shard *shard, struct session *session, const struct mail *mail)
 {
 	struct retain_wait *wait = first_of(session);
-	while (wait && wait->walk.since < mail->ticket) {
+	while (wait && wait->walk.since.at_once < mail->ticket) {
 		struct retain_wait *next = wait->next;
 		if (wait->party == mail->from && !wait->begun && wait->filter[0] != '$')
 			next_party(shard, session, wait);
@@ -392,20 +486,40 @@ static void pass_over(struct shard *shard, struct session *session, const struct
 	}
 }
 
+/* One after the other, so that a session occupies the homes with one walk at a time.  They wait for
+ * who is away: it has no room for any. */
+void retain_continue(struct shard *shard, struct session *session)
+{
+	struct retain_wait *wait;
+	if (!session_is_up(session))
+		return;
+	while ((wait = first_of(session)) != NULL && !wait->asked &&
+	       send_found(shard, session, wait)) {
+		if (wait->over)
+			next_party(shard, session, wait);
+		else
+			ask(shard, session, wait);
+	}
+}
+
+static void hold(struct shard *shard, struct found *found, struct mail *mail)
+{
+	must(found->messages == NULL);
+	found->messages = mail->messages;
+	found->count = mail->messages ? mail->count : 0;
+	purse_force(&shard->purse, found->count * sizeof(struct message *));
+	mail->messages = NULL;
+}
+
 void retain_found(struct shard *shard, struct mail *mail)
 {
 	struct session *session = session_by_number(shard, mail->member.session);
 	struct retain_wait *wait = session ? first_of(session) : NULL;
-	/* Not asked for: the home has ended the walk early. */
-	while (wait && (wait->ticket != mail->ticket || wait->party != mail->from))
-		wait = wait->next;
-	if (wait == NULL)
-		return;
+	if (wait == NULL || wait->ticket != mail->ticket || wait->party != mail->from)
+		return; /* nobody waits for it any more */
 	wait->asked = false;
-	if (mail->count > 0)
-		deliver_all(shard, session, wait, mail);
-	if (mail->last)
-		next_party(shard, session, wait);
+	wait->over = mail->last;
+	hold(shard, &session->scans->found, mail);
 	if (mail->none)
 		pass_over(shard, session, mail);
 	retain_continue(shard, session);

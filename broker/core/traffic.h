@@ -23,6 +23,9 @@
 /* Deliveries wait in the queue while the socket has this much of them to take. */
 #define UNSENT_HIGH (256u * 1024)
 
+/* Retained messages of QoS 0 wait with this much. */
+#define UNSENT_LOW (UNSENT_HIGH / 2)
+
 struct traffic {
 	struct inflight inflight;
 	struct queue queue;

@@ -96,30 +96,32 @@ END_TEST
 
 enum { MANY = 100 };
 
-static void publish_many(const char *payload)
+static void publish_many(uint8_t qos, const char *payload)
 {
 	char topic[16];
 
 	for (int i = 0; i < MANY; i++) {
 		snprintf(topic, sizeof topic, "n/%d", i);
-		peer_publish(from, RETAIN | QOS(1), 1, topic, "", payload);
+		peer_publish(from, (uint8_t)(RETAIN | QOS(qos)), qos, topic, "", payload);
 	}
 }
 
 /* MANY retained messages, and one who takes one at a time and has little room for others. */
-static void begin_slowly(const char *payload)
+static void begin_slowly(enum queue_policy policy, const char *payload)
 {
 	bench_init(&bench, 1);
 	bench.settings.max_queued_messages = 10;
+	bench.settings.queue_policy = policy;
 	bench_start(&bench);
 	to = lasting("to", 1);
 	from = new_peer(&bench, V5, "from");
-	publish_many(payload);
+	publish_many(1, payload);
 }
 
 struct one_of_many {
 	unsigned number; /* of its topic */
 	uint8_t qos;
+	uint8_t first; /* of its payload, 0 for none */
 };
 
 /* Takes the next PUBLISH of those, and acknowledges it; false: there is none. */
@@ -138,6 +140,8 @@ static bool next_of_many(struct one_of_many *one)
 			ck_assert_int_eq(mqtt_decode_publish(frame.flags, frame.body, V5, &publish),
 					 MQTT_SUCCESS);
 		*one = (struct one_of_many){.qos = publish.qos};
+		if (publish.payload.len > 0)
+			one->first = publish.payload.at[0];
 		for (size_t i = strlen("n/"); i < publish.topic.len; i++)
 			one->number = one->number * 10 + publish.topic.at[i] - '0';
 		snprintf(body, sizeof body, "%04x", publish.packet_id);
@@ -149,23 +153,109 @@ static bool next_of_many(struct one_of_many *one)
 	return found;
 }
 
-/* A live one that was dropped is no newer one: the old one comes. [MQTT-3.3.1-9] */
-START_TEST(dropped_is_not_delivered)
+/* Takes all that come: of how many topics? */
+static unsigned topics_of_many(void)
 {
 	bool of_topic[MANY] = {false};
 	struct one_of_many one;
 	unsigned seen = 0;
 
-	begin_slowly("old");
-	peer_send(to, 0x82, "0001 00 0003 'n/#' 01");
-	expect(to, 0x90, "0001 00 01");
-	publish_many("new");
-	ck_assert_uint_gt(counted(&bench, DROPPED_QUEUE_FULL), 0);
 	while (next_of_many(&one)) {
 		seen += !of_topic[one.number];
 		of_topic[one.number] = true;
 	}
-	ck_assert_uint_eq(seen, MANY);
+	return seen;
+}
+
+/* A live one that was dropped is no newer one, at once or later: the retained one comes.
+ * [MQTT-3.3.1-9] */
+START_TEST(dropped_is_not_delivered)
+{
+	static const enum queue_policy policies[] = {QUEUE_DROP_NEW, QUEUE_DROP_OLD};
+
+	for (unsigned i = 0; i < COUNT_OF(policies); i++) {
+		begin_slowly(policies[i], "old");
+		peer_send(to, 0x82, "0001 00 0003 'n/#' 01");
+		expect(to, 0x90, "0001 00 01");
+		publish_many(1, "new");
+		ck_assert_uint_gt(counted(&bench, DROPPED_QUEUE_FULL), 0);
+		ck_assert_uint_eq(topics_of_many(), MANY);
+		bench_finish(&bench);
+	}
+}
+END_TEST
+
+/* They may be larger than all that a session may have waiting: they wait where they are found.
+ * [MQTT-3.3.1-9] */
+START_TEST(larger_than_the_queue)
+{
+	static const char *const names[] = {"to 0", "to 1"};
+	static char payload[4001];
+
+	memset(payload, 'p', sizeof payload - 1);
+	bench_init(&bench, 1);
+	bench.settings.max_queued_bytes = 10000;
+	bench_start(&bench);
+	from = new_peer(&bench, V5, "from");
+	publish_many(1, payload);
+	for (uint8_t qos = 0; qos < 2; qos++) {
+		to = lasting(names[qos], 10);
+		peer_send(to, 0x82, qos ? "0001 00 0003 'n/#' 01" : "0001 00 0003 'n/#' 00");
+		expect(to, 0x90, qos ? "0001 00 01" : "0001 00 00");
+		ck_assert_uint_eq(topics_of_many(), MANY);
+	}
+	ck_assert_uint_eq(counted(&bench, DROPPED_QUEUE_FULL), 0);
+	ck_assert_uint_eq(counted(&bench, DROPPED_SLOW), 0);
+	bench_finish(&bench);
+}
+END_TEST
+
+/* One that waits for its turn is passed over for a newer one that does not have to. */
+START_TEST(newest_comes_last)
+{
+	for (uint8_t qos = 0; qos < 2; qos++) {
+		uint8_t last[MANY] = {0};
+		struct one_of_many one;
+
+		begin_slowly(QUEUE_DROP_NEW, "old");
+		bench.settings.max_queued_messages = 2 * MANY;
+		peer_send(to, 0x82, "0001 00 0003 'n/#' 01");
+		expect(to, 0x90, "0001 00 01");
+		publish_many(qos, "new");
+		while (next_of_many(&one))
+			last[one.number] = one.first;
+		for (unsigned i = 1; i < MANY; i++)
+			ck_assert_uint_eq(last[i], 'n');
+		bench_finish(&bench);
+	}
+}
+END_TEST
+
+/* Behind what waited when they were asked for, before what came later. [MQTT-4.6.0-6] */
+START_TEST(each_in_its_turn)
+{
+	static const char *const first[] = {"m1", "m2", "m3"};
+	char id[16];
+
+	bench_begin(&bench, 1);
+	to = lasting("to", 1);
+	from = new_peer(&bench, V5, "from");
+	subscribe(to, "live", 1);
+	peer_publish(from, RETAIN | QOS(1), 1, "t", "", "r");
+	for (unsigned i = 0; i < COUNT_OF(first); i++)
+		peer_publish(from, QOS(1), 1, "live", "", first[i]);
+	peer_send(to, 0x82, "0009 00 0001 't' 01");
+	peer_publish(from, QOS(1), 1, "live", "", "m4");
+	for (uint16_t i = 0; i < COUNT_OF(first); i++) {
+		expect_publish(to, QOS(1), i + 1, "live", "", first[i]);
+		if (i == 0)
+			expect(to, 0x90, "0009 00 01");
+		snprintf(id, sizeof id, "%04x", i + 1);
+		peer_send(to, 0x40, id);
+	}
+	expect_publish(to, RETAIN | QOS(1), 4, "t", "", "r");
+	peer_send(to, 0x40, "0004");
+	expect_publish(to, QOS(1), 5, "live", "", "m4");
 	bench_finish(&bench);
 }
 END_TEST
@@ -214,17 +304,42 @@ END_TEST
 START_TEST(lost_before_suback)
 {
 	struct mqtt_connect again = connect_lasting(V5, "to", 100);
+	for (uint8_t qos = 0; qos < 2; qos++) {
+		begin();
+		peer_publish(from, RETAIN | QOS(1), 1, "t", "", "x");
+		bench.hold_store = true; /* if it is new */
+		peer_send(to, 0x82, qos ? "0001 00 0001 't' 11" : "0001 00 0001 't' 10");
+		peer_lose(to);
+		bench_store_all(&bench);
+		bench.hold_store = false;
+		to = come_up(&bench, 0, &again, true);
+		expect_publish(to, (uint8_t)(RETAIN | QOS(qos)), qos, "t", "", "x");
+		subscribe(to, "t", qos | HANDLING(1));
+		expect_nothing(to);
+		bench_finish(&bench);
+	}
+}
+END_TEST
+
+/* Or among them: who comes back has those that had not been sent. */
+START_TEST(lost_in_between)
+{
+	static char payload[4001];
+	struct mqtt_connect again = connect_lasting(V5, "to", 100);
+	uint64_t sent;
+
+	memset(payload, 'p', sizeof payload - 1);
 	begin();
-	peer_publish(from, RETAIN | QOS(1), 1, "t", "", "x");
-	bench.hold_store = true;
-	peer_send(to, 0x82, "0001 00 0001 't' 11"); /* if it is new */
+	publish_many(0, payload);
+	to->full = true;
+	peer_send(to, 0x82, "0001 00 0003 'n/#' 00");
+	sent = counted(&bench, PUBLISH_SENT);
+	ck_assert_uint_lt(sent, MANY);
 	peer_lose(to);
-	bench_store_all(&bench);
-	bench.hold_store = false;
+	publish_many(0, "new");
 	to = come_up(&bench, 0, &again, true);
-	expect_publish(to, RETAIN | QOS(1), 1, "t", "", "x");
-	subscribe(to, "t", 1 | HANDLING(1));
-	expect_nothing(to);
+	ck_assert_uint_eq(topics_of_many(), MANY - sent);
+	ck_assert_uint_eq(counted(&bench, DROPPED_AWAY), MANY); /* the live ones */
 	bench_finish(&bench);
 }
 END_TEST
@@ -292,7 +407,7 @@ START_TEST(replaced_on_the_way)
 	struct one_of_many one;
 	unsigned count[2] = {0};
 
-	begin_slowly("x");
+	begin_slowly(QUEUE_DROP_NEW, "x");
 	peer_send(to, 0x82, "0001 02 0B05 0003 'n/#' 01");
 	expect(to, 0x90, "0001 00 01");
 	peer_send(to, 0x82, "0002 02 0B07 0003 'n/#' 20"); /* QoS 0, and none again */
@@ -310,9 +425,13 @@ Suite *shard_retain_wait_suite(void)
 	    live_before_suback,
 	    newer_at_the_home,
 	    dropped_is_not_delivered,
+	    larger_than_the_queue,
+	    newest_comes_last,
+	    each_in_its_turn,
 	    unsubscribed_before_suback,
 	    subscribed_twice,
 	    lost_before_suback,
+	    lost_in_between,
 	    refused,
 	    no_local,
 	    no_local_in_another_session,
