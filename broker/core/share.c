@@ -533,12 +533,16 @@ static void delivered(struct shard *shard, struct mail *mail)
 	shard_post(shard, back);
 }
 
-/* It goes on to the one behind the member that it comes back from. */
+/*
+ * A round goes on behind the member that said no, where the places are still the same; what comes
+ * back otherwise is for whose turn it is.
+ */
 static void give_on(struct shard *shard, struct share_group *group, const struct mail *mail,
 		    struct publication *publication)
 {
-	uint32_t behind = place_of(group, mail->member) + 1;
-	if (!give(shard, group, publication, &behind, mail->round))
+	if (mail->round.asked > 0 && mail->round.departures == group->departures)
+		group->turn = place_of(group, mail->member) + 1;
+	if (!give(shard, group, publication, &group->turn, mail->round))
 		keep_or_drop(shard, group, publication);
 }
 

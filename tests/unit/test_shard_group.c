@@ -112,6 +112,29 @@ START_TEST(passed_over)
 }
 END_TEST
 
+/* Those that may read it have the turns of one that may not, too, one after the other. */
+START_TEST(turns_of_who_may_not)
+{
+	for (unsigned home = 0; home < 2; home++) {
+		struct peer *may[2], *from;
+
+		begin_group(2, home, false);
+		member(2, 0, "else", 1);
+		may[0] = member(0, 0, "#", 1);
+		may[1] = member(1, 1, "#", 1);
+		from = publisher(1);
+		for (uint16_t n = 1; n <= 6; n++)
+			peer_publish(from, QOS(1), n, topic, "", "x");
+		for (unsigned i = 0; i < 2; i++) {
+			for (uint16_t n = 1; n <= 3; n++)
+				expect_publish(may[i], QOS(1), n, topic, "", "x");
+			expect_nothing(may[i]);
+		}
+		bench_finish(&bench);
+	}
+}
+END_TEST
+
 /* Where all are there and none may read it: as with any subscriber. */
 START_TEST(denied_by_all)
 {
@@ -343,6 +366,30 @@ START_TEST(unsubscribes_and_ends)
 }
 END_TEST
 
+/* What comes back goes to the others in turn, as if it came now. */
+START_TEST(shared_out_among_others)
+{
+	for (unsigned home = 0; home < 2; home++) {
+		struct peer *leaves, *others[2], *from;
+
+		begin_group(2, home, false);
+		leaves = slow_member(0, 1);
+		from = publisher(1);
+		for (uint16_t n = 1; n <= 4; n++)
+			peer_publish(from, QOS(1), n, topic, "", "x");
+		for (unsigned i = 0; i < 2; i++)
+			others[i] = member(i, 1, "#", 1);
+		peer_send(leaves, 0xE0, "00 05 11 00000000");
+		for (unsigned i = 0; i < 2; i++) {
+			expect_publish(others[i], QOS(1), 1, topic, "", "x");
+			expect_publish(others[i], QOS(1), 2, topic, "", "x");
+			expect_nothing(others[i]);
+		}
+		bench_finish(&bench);
+	}
+}
+END_TEST
+
 /* Where it was the last, the group is no more. */
 START_TEST(last_one_unsubscribes_and_ends)
 {
@@ -406,6 +453,8 @@ Suite *shard_group_suite(void)
 	    last_one_unsubscribes_and_ends,
 	    leaves_group_after_group,
 	    expired_makes_room,
+	    shared_out_among_others,
+	    turns_of_who_may_not,
 	};
 
 	return suite_of("shard_group", tests, COUNT_OF(tests));
