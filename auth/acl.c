@@ -350,7 +350,8 @@ static bool matches_filled(const struct acl_rule *rule, const struct acl_questio
 		return false;
 	uint8_t *filled = malloc(TOPIC_LEN_MAX);
 	must(filled);
-	bool match = fill_in(rule, q, filled, &len) && !grants_dollar(rule, slice_of(filled, len)) &&
+	bool match = fill_in(rule, q, filled, &len) &&
+		     !grants_dollar(rule, slice_of(filled, len)) &&
 		     topic_matches(slice_of(filled, len), q->topic);
 	free(filled);
 	return match;
