@@ -290,8 +290,11 @@ static struct delivery leave_queue(struct shard *shard, struct session *session)
 static void drop(struct shard *shard, struct session *session, struct delivery delivery,
 		 enum route_outcome why)
 {
-	delivery_dropped(shard, session, &delivery.message->publisher, delivery.qos, why);
+	struct publication publication = message_publication(delivery.message);
+	delivery_dropped(shard, session, &publication.publisher, delivery.qos, why);
 	dropped_unsent(shard, session, &delivery);
+	if (publication.retain && session->scans)
+		retain_missed(shard, session, &publication);
 	delivery_finish(&delivery, &shard->purse);
 }
 
@@ -368,32 +371,34 @@ static bool overtakes(const struct session *session, bool goes_behind, uint8_t q
 	return goes_behind && qos < 2 && traffic_of(session)->inflight.begun > 0;
 }
 
-void deliver_to_session(struct shard *shard, struct session *session,
-			struct publication *publication, uint8_t qos, bool retain,
-			struct identifier_list identifiers)
+/* Sends it, or lets it wait; false: it was dropped. */
+static bool deliver_copy(struct shard *shard, struct session *session,
+			 struct publication *publication, uint8_t qos, bool retain,
+			 struct identifier_list identifiers)
 {
 	bool up = session_is_up(session);
 	bool held_up = overtakes(session, publication->goes_behind, qos);
 	const struct publisher *from = &publication->publisher;
 	if (!rights_allow(shard, session, AUTH_READ, publication->topic)) {
 		delivery_row(shard, session, from, qos, ROUTE_DENIED);
-		return;
+		return false;
 	}
 	/* Behind those of QoS 0 that waited while the session was away. [MQTT-4.6.0-6] */
 	if (qos == 0 && up && !publication->again && !held_up &&
 	    traffic_of(session)->queue.at_most_once == 0) {
-		if (deliver_at_most_once(shard, session, publication, retain, identifiers))
+		bool sent = deliver_at_most_once(shard, session, publication, retain, identifiers);
+		if (sent)
 			note_at_once(shard, session, publication);
-		return;
+		return sent;
 	}
 	if (publication->again &&
 	    recall_takes(shard, session, publication, qos, retain, identifiers)) {
 		note_at_once(shard, session, publication);
-		return;
+		return true;
 	}
 	if (qos == 0 && !up && !shard->settings->queue_qos0_messages) {
 		delivery_dropped(shard, session, from, qos, ROUTE_AWAY);
-		return;
+		return false;
 	}
 	bool now = up && !held_up && traffic_of(session)->queue.count == 0 &&
 		   traffic_of(session)->inflight.to_resend == 0 && window_open(shard, session);
@@ -402,23 +407,34 @@ void deliver_to_session(struct shard *shard, struct session *session,
 			(identifiers.count > 1 ? identifiers_size(identifiers.count) : 0);
 	if (!now && !make_room(shard, session, weight)) {
 		delivery_dropped(shard, session, from, qos, ROUTE_QUEUE_FULL);
-		return;
+		return false;
 	}
 	if (publication_message(shard, publication) == NULL) {
 		delivery_row(shard, session, from, qos, ROUTE_MEMORY);
-		return;
+		return false;
 	}
 	struct delivery delivery = make_delivery(shard, publication, qos, retain, identifiers);
 	gate_attach(shard, session, publication, &delivery);
 	step_queue_changed(shard, session);
 	if (now) {
-		if (begin(shard, session, delivery))
+		bool begun = begin(shard, session, delivery);
+		if (begun)
 			note_at_once(shard, session, publication);
-		return;
+		return begun;
 	}
 	COUNT(shard, QUEUED);
 	COUNT_N(shard, QUEUED_BYTES, weight);
 	queue_push(&traffic_for(shard, session)->queue, &shard->purse, delivery);
+	return true;
+}
+
+void deliver_to_session(struct shard *shard, struct session *session,
+			struct publication *publication, uint8_t qos, bool retain,
+			struct identifier_list identifiers)
+{
+	bool taken = deliver_copy(shard, session, publication, qos, retain, identifiers);
+	if (!taken && publication->retain && session->scans)
+		retain_missed(shard, session, publication);
 }
 
 /* Like what waits in the queue; and not with QoS 0 while half of the room for that is taken: other

@@ -97,6 +97,9 @@ void retain_continue(struct shard *shard, struct session *session);
 void retain_note_live(struct shard *shard, struct session *session,
 		      const struct publication *publication, bool waited);
 
+/* One was dropped: it takes the place of the one of its topic that was found before. */
+void retain_missed(struct shard *shard, struct session *session, struct publication *publication);
+
 /* The first delivery has left the queue; or so many have that stood anywhere. */
 void retain_passed(struct session *session);
 void retain_removed(struct session *session, uint32_t count);

@@ -319,6 +319,21 @@ void retain_note_live(struct shard *shard, struct session *session,
 		latest->content = content_of(shard, &publication->publisher, publication->payload);
 }
 
+void retain_missed(struct shard *shard, struct session *session, struct publication *publication)
+{
+	struct found *found = &session->scans->found;
+	bool clears = publication_clears(publication);
+	uint32_t i = found->at;
+	while (i < found->count &&
+	       !slice_equal(message_topic(found->messages[i]), publication->topic))
+		i++;
+	if (i == found->count || (!clears && publication_message(shard, publication) == NULL))
+		return;
+	message_release(found->messages[i], &shard->purse);
+	found->messages[i] =
+	    clears ? found->messages[found->at++] : message_share(publication->message);
+}
+
 /* They count as passed when all have that may have been in front of them: what left before seems
  * older than it is until then, never newer. */
 static void pass_removed(struct retain_waits *waits)
