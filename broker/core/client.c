@@ -13,11 +13,13 @@
 /* So much of a packet since the last time counts as a sign of life. */
 #define PROGRESS_BYTES 1000u
 
-/* Answers that may lie unread, and filters whose answer may be under way, before we stop reading;
- * and answers with which we read again. */
-#define REPLY_BYTES_MAX (1024u * 1024)
-#define REPLY_BYTES_LOW (REPLY_BYTES_MAX / 2)
-#define UNANSWERED_MAX	256u
+/*
+ * What the packets of one client may cost in a turn, in nodes that were looked at and sessions that
+ * were found, each of which takes a tenth of a microsecond or so.  The rest of what it has sent
+ * waits for the next turn: a PUBLISH of some bytes may match thousands of filters, and the others
+ * are served between.
+ */
+#define TURN_WORK_MAX 131072u
 
 struct client *client_of_link(const struct shard *shard, uint32_t link)
 {
@@ -94,75 +96,13 @@ void client_free(struct shard *shard, struct client *client)
 	for (uint32_t i = 0; client->drained_told && i < shard->drained_count; i++)
 		if (shard->drained[i] == client)
 			shard->drained[i] = NULL;
+	for (uint32_t i = 0; client->waiting && i < shard->spent_count; i++)
+		if (shard->spent[i] == client)
+			shard->spent[i] = NULL;
 	shard->link_count--;
 	purse_give(&shard->purse, sizeof *client);
 	UNCOUNT(shard, LINKS);
 	*client = (struct client){.state = CLIENT_NONE};
-}
-
-/* ---- output ---- */
-
-void client_told(struct shard *shard, struct client *client)
-{
-	if (client->output_told)
-		return;
-	client->output_told = true;
-	shard_effect(shard, EFFECT_OUTPUT, client->link);
-}
-
-uint8_t *client_reserve(struct shard *shard, struct client *client, size_t n)
-{
-	client_told(shard, client);
-	return outbox_reserve(&client->outbox, &shard->purse, n);
-}
-
-void client_send(struct shard *shard, struct client *client, const uint8_t *packet, size_t n)
-{
-	memcpy(client_reserve(shard, client, n), packet, n);
-	client->reply_bytes += (uint32_t)n;
-	COUNT(shard, PACKETS_SENT);
-}
-
-/*
- * Does a client owe us reading?  Answers are never dropped, so one that sends and
- * does not read, or asks for more than the store can keep up with, is not read
- * either until it has caught up: the memory that it can occupy stays bounded.
- */
-static bool client_overdue(const struct client *client)
-{
-	return client->reply_bytes > REPLY_BYTES_MAX || client->unanswered >= UNANSWERED_MAX;
-}
-
-/* Deliveries of QoS 1 and 2 have room again as soon as some of them are written. */
-static bool has_room(const struct client *client, struct session *session, size_t n)
-{
-	struct traffic *traffic = session->traffic;
-	if (traffic && traffic->unsent > 0)
-		traffic->unsent = outbox_left(&client->outbox, traffic->unsent, n);
-	return client->blocked && traffic_of(session)->unsent < UNSENT_HIGH;
-}
-
-void client_wrote(struct shard *shard, struct client *client, size_t n)
-{
-	outbox_take(&client->outbox, &shard->purse, n);
-	/* Its packets lie unread: it lives while it reads, and until the end of a pause (rate.h).
-	 */
-	if (client->waiting && n > 0 && client->last_packet_ms < shard->now.ms)
-		client->last_packet_ms = shard->now.ms;
-	client->reply_bytes = (uint32_t)outbox_left(&client->outbox, client->reply_bytes, n);
-	if (client->state != CLIENT_UP)
-		return;
-	struct session *session = session_at(shard, client->session);
-	bool reads = client->waiting && client->reply_bytes <= REPLY_BYTES_LOW;
-	bool room = has_room(client, session, n);
-	bool room_for_retained = session->scans && traffic_of(session)->unsent < UNSENT_LOW;
-	if (room || reads || room_for_retained)
-		shard_soon(shard, client);
-}
-
-bool client_fits(const struct client *client, size_t packet_size)
-{
-	return packet_size <= client->maximum_packet_size;
 }
 
 /* ---- the end ---- */
@@ -490,12 +430,35 @@ bool shard_is_done(const struct shard *shard, uint32_t link)
 	return client && (reads_on(client) || client->state == CLIENT_CLOSING);
 }
 
+static uint64_t work_done(const struct shard *shard)
+{
+	return shard->subscriptions.trie.work + shard->routes.trie.work + shard->matched;
+}
+
+static void stop_reading(struct shard *shard, struct client *client)
+{
+	client->waiting = true;
+	shard_effect(shard, EFFECT_READ, client->link)->on = false;
+}
+
+/* Takes a client's turn from it, if it has had enough for one. */
+static void end_turn(struct shard *shard, struct client *client, uint64_t work_before)
+{
+	if (work_done(shard) - work_before <= TURN_WORK_MAX)
+		return;
+	stop_reading(shard, client);
+	shard->spent = shard_grow(shard->spent, &shard->spent_room, shard->spent_count + 1,
+				  sizeof *shard->spent);
+	shard->spent[shard->spent_count++] = client;
+}
+
 /*
  * Takes whole packets off the front of *bytes.  False: stop, the rest is done with
  * (the client has moved, or is at its end).
  */
 static bool take_packets(struct shard *shard, struct client *client, struct slice *bytes)
 {
+	uint64_t work_before = work_done(shard);
 	while (bytes->len > 0 && reads_on(client)) {
 		struct frame frame;
 		enum frame_status status = frame_cut(*bytes, &frame);
@@ -516,10 +479,10 @@ static bool take_packets(struct shard *shard, struct client *client, struct slic
 			move(shard, client, packet, *bytes);
 			return false;
 		}
-		if (client->state == CLIENT_UP && client_overdue(client)) {
-			client->waiting = true;
-			shard_effect(shard, EFFECT_READ, client->link)->on = false;
-		}
+		if (client->state == CLIENT_UP && client_overdue(client))
+			stop_reading(shard, client);
+		else if (client->state == CLIENT_UP && bytes->len > 0)
+			end_turn(shard, client, work_before);
 	}
 	return client->state != CLIENT_CLOSING;
 }

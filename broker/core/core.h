@@ -334,7 +334,12 @@ struct shard {
 	uint32_t drained_count;
 	uint32_t drained_room;
 
+	struct client **spent; /* have had enough for this turn; NULL: gone */
+	uint32_t spent_count;
+	uint32_t spent_room;
+
 	uint64_t match_turn;
+	uint64_t matched; /* sessions and groups that publications have found, ever */
 	struct match *matches;
 	uint32_t match_count;
 	uint32_t match_room;
@@ -391,6 +396,12 @@ void client_go_on(struct shard *shard, struct client *client);
 /* shard.c: goes on in the next call of shard_handle(). */
 void shard_soon(struct shard *shard, struct client *client);
 bool client_fits(const struct client *client, size_t packet_size);
+/*
+ * Does a client owe us reading?  Answers are never dropped, so one that sends and
+ * does not read, or asks for more than the store can keep up with, is not read
+ * either until it has caught up: the memory that it can occupy stays bounded.
+ */
+bool client_overdue(const struct client *client);
 /* The socket has taken n bytes. */
 void client_wrote(struct shard *shard, struct client *client, size_t n);
 

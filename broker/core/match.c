@@ -201,5 +201,6 @@ bool deliver_here(struct shard *shard, struct publication *publication)
 		share_deliver(shard, shard->match_groups[i], publication);
 	if (publication->again)
 		recall_complete(shard, publication);
+	shard->matched += shard->match_count + shard->match_group_count;
 	return shard->match_count + shard->match_group_count > 0 || m.no_local;
 }

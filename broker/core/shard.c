@@ -177,7 +177,7 @@ void shard_destroy(struct shard *shard)
 	void *scratch[] = {shard->stale_rows,	shard->clients,	   shard->effects,
 			   shard->drained,	shard->matches,	   shard->match_identifiers,
 			   shard->match_groups, shard->party_turn, shard->rates,
-			   shard->habits};
+			   shard->habits,	shard->spent};
 	for (size_t i = 0; i < sizeof scratch / sizeof scratch[0]; i++)
 		memory_free(scratch[i]);
 	memory_free(shard);
@@ -522,6 +522,10 @@ void shard_effects_done(struct shard *shard)
 			client->output_told = false;
 	}
 	shard->effect_count = 0;
+	for (uint32_t i = 0; i < shard->spent_count; i++)
+		if (shard->spent[i])
+			shard_soon(shard, shard->spent[i]);
+	shard->spent_count = 0;
 	bundles_sent(&shard->bundles, shard->parties);
 	routes_turn(&shard->routes);
 }
@@ -562,7 +566,8 @@ bool shard_written(struct shard *shard, struct moment now, uint32_t link, size_t
 
 uint64_t shard_next_timer(const struct shard *shard)
 {
-	if (shard->drained_count > 0 || shard->own_first || routes_may_leave(&shard->routes))
+	if (shard->drained_count > 0 || shard->spent_count > 0 || shard->own_first ||
+	    routes_may_leave(&shard->routes))
 		return 0;
 	return timer_wheel_next_ms(&shard->timers);
 }

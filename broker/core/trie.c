@@ -320,6 +320,7 @@ static uint32_t walk(struct trie *trie, uint32_t realm, struct slice name)
 	for (size_t level = 0; m.count > 0 && level < count; level++) {
 		const struct trie_place *from = trie->frontier[m.side];
 		uint32_t places = m.count;
+		trie->work += places;
 		m.side ^= 1u;
 		m.count = 0;
 		for (uint32_t i = 0; i < places; i++)
@@ -332,6 +333,7 @@ static uint32_t walk(struct trie *trie, uint32_t realm, struct slice name)
 		/* "sport/#" matches "sport" too: MQTT 5.0 section 4.7.1.2. */
 		find_hash(&m, place);
 	}
+	trie->work += m.found;
 	return m.found;
 }
 

@@ -68,6 +68,7 @@ struct trie {
 	uint32_t frontier_room[2];
 	uint32_t *found; /* likewise */
 	uint32_t found_room;
+	uint64_t work; /* nodes that matching has looked at, ever */
 };
 
 /* A topic name to be looked up. */
