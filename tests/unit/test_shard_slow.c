@@ -1,6 +1,8 @@
 /*
  * Clients whose link is slower than what is there for them: they read all the time, but never all.
  */
+#include <stdio.h>
+
 #include "tests/unit/shard_bench.h"
 #include "proto/frame.h"
 
@@ -187,10 +189,44 @@ START_TEST(read_as_it_reads)
 }
 END_TEST
 
+/* Retained messages of QoS 0 do not wait for the end of the stream either, nor are they dropped:
+ * not even where they are more than may wait for the link. [MQTT-3.3.1-9] */
+START_TEST(retained_behind_a_stream)
+{
+	enum { MANY = 100, LEN = 4000 };
+	static char payload[LEN + 1];
+	struct peer *from, *to;
+	char topic[16];
+
+	bench_init(&bench, 1);
+	bench.settings.max_queued_bytes = 300000;
+	bench_start(&bench);
+	to = new_peer(&bench, V5, "to");
+	subscribe(to, "t", 0);
+	from = new_peer(&bench, V5, "from");
+	memset(payload, 'r', LEN);
+	for (unsigned i = 0; i < MANY; i++) {
+		snprintf(topic, sizeof topic, "kept/%u", i);
+		peer_publish(from, RETAIN, 0, topic, "", payload);
+	}
+	memset(had, 0, sizeof had);
+	to->full = true;
+	flood(from);
+	peer_send(to, 0x82, "0009 00 0006 'kept/#' 00");
+	for (unsigned i = 0; i < 1000 && had[0x31] < MANY; i++) {
+		flood(from);
+		reads(to, 5000);
+	}
+	ck_assert_uint_eq(had[0x31], MANY);
+	bench_finish(&bench);
+}
+END_TEST
+
 Suite *shard_slow_suite(void)
 {
 	const TTest *tests[] = {
-	    large_payloads, qos_0_starves_nobody, qos_1_first, kept_qos_0_waits, read_as_it_reads,
+	    large_payloads,   qos_0_starves_nobody, qos_1_first,
+	    kept_qos_0_waits, read_as_it_reads,	    retained_behind_a_stream,
 	};
 
 	return suite_of("shard_slow", tests, COUNT_OF(tests));
