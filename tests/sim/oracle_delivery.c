@@ -321,6 +321,18 @@ static void check_before_will(const struct view *view)
 		}
 }
 
+/*
+ * One of QoS 1 that had to be sent again counts as a new one; so does one of QoS 2 that was
+ * refused, by the disk or for want of room, when the client never got the refusal.
+ */
+static bool counts_as_new(const struct view *view)
+{
+	const struct oracle_message *m = view->message;
+	const struct profile *profile = &view->world->profile;
+	return m->sends > 1 &&
+	       (m->qos == 1 || profile->refuse > 0 || (m->retain && profile->tight_queues));
+}
+
 /* Per publisher, topic and QoS, first arrivals come in the order of sending; a retained one after
  * all. */
 static void check_order(const struct view *view)
@@ -328,12 +340,8 @@ static void check_order(const struct view *view)
 	const struct oracle *oracle = view->world->oracle;
 	const struct oracle_message *m = view->message;
 	unsigned slot = m->publisher == ORACLE_BROKER ? WORLD_CLIENTS_MAX : m->publisher;
-	/*
-	 * One of QoS 1 that had to be sent again counts as a new one; so does one of QoS 2
-	 * that the disk refused, when the client never got the refusal.
-	 */
-	if (view->publish->retain || view->client->sharer || m->will ||
-	    (m->sends > 1 && (m->qos == 1 || view->world->profile.refuse > 0)) || is_late(view))
+	if (view->publish->retain || view->client->sharer || m->will || counts_as_new(view) ||
+	    is_late(view))
 		return;
 	check_before_will(view);
 	/* So does one of QoS 2 that was sent again to a broker which forgot the exchange. */
