@@ -96,7 +96,7 @@ void client_free(struct shard *shard, struct client *client)
 	for (uint32_t i = 0; client->drained_told && i < shard->drained_count; i++)
 		if (shard->drained[i] == client)
 			shard->drained[i] = NULL;
-	for (uint32_t i = 0; client->waiting && i < shard->spent_count; i++)
+	for (uint32_t i = 0; i < shard->spent_count; i++)
 		if (shard->spent[i] == client)
 			shard->spent[i] = NULL;
 	shard->link_count--;
