@@ -134,15 +134,53 @@ static void go(struct shard *shard, struct session *session, const struct arriva
 	let_go(shard, arrival);
 }
 
+static void list(struct shard *shard, struct session *session)
+{
+	struct recorded *recorded = &shard->recorded;
+	struct arrivals *arrivals = &traffic_for(shard, session)->arrivals;
+	if (arrivals->listed)
+		return;
+	arrivals->listed = true;
+	recorded->sessions = shard_grow(recorded->sessions, &recorded->room, recorded->count + 1,
+					sizeof *recorded->sessions);
+	recorded->sessions[recorded->count++] = session->number;
+}
+
 static void go_on(struct shard *shard, uint64_t number)
 {
 	struct session *session; /* a refusal may end it */
 	while ((session = session_by_number(shard, number)) != NULL &&
 	       traffic_of(session)->arrivals.first &&
 	       traffic_of(session)->arrivals.first->state != ARRIVAL_WAITS) {
+		if (shard->recorded.work > TURN_WORK_MAX) {
+			list(shard, session);
+			return;
+		}
+		uint64_t before = turn_work(shard);
 		struct arrival arrival = take_first(shard, session);
 		go(shard, session, &arrival);
+		shard->recorded.work += turn_work(shard) - before;
 	}
+}
+
+void arrivals_go_on(struct shard *shard)
+{
+	struct recorded *recorded = &shard->recorded;
+	uint32_t taken = 0, count = recorded->count;
+	while (taken < count && recorded->work <= TURN_WORK_MAX) {
+		uint64_t number = recorded->sessions[taken++];
+		struct session *session = session_by_number(shard, number);
+		if (session == NULL)
+			continue;
+		if (session->traffic)
+			session->traffic->arrivals.listed = false;
+		if (!shard->stopping)
+			go_on(shard, number);
+	}
+	recorded->count -= taken; /* who was listed again is behind the others */
+	if (taken > 0)
+		memmove(recorded->sessions, recorded->sessions + taken,
+			recorded->count * sizeof *recorded->sessions);
 }
 
 void publish_recorded(struct shard *shard, struct session *session, uint16_t packet_id,

@@ -22,6 +22,14 @@ struct shard;
 struct arrivals {
 	struct arrival *first, *last;
 	uint32_t of_qos[3]; /* how many */
+	bool listed;	    /* in struct recorded */
+};
+
+/* What has been recorded, and had no room in a turn: TURN_WORK_MAX for all of it together. */
+struct recorded {
+	uint64_t *sessions; /* whose arrivals go on next, by number; some may have ended */
+	uint32_t count, room;
+	uint64_t work; /* done in this turn */
 };
 
 static inline bool arrivals_wait(const struct arrivals *arrivals)
@@ -49,6 +57,9 @@ void arrival_add(struct shard *shard, struct session *session,
 /* The record of this arrival is committed, or refused: it goes on, or is. */
 void publish_recorded(struct shard *shard, struct session *session, uint16_t packet_id,
 		      uint64_t envelope, bool committed);
+
+/* A new turn begins: they go on. */
+void arrivals_go_on(struct shard *shard);
 
 /* The session ends: what nobody sends again goes on, the rest was never acknowledged. */
 void arrivals_end(struct shard *shard, struct session *session);

@@ -13,14 +13,6 @@
 /* So much of a packet since the last time counts as a sign of life. */
 #define PROGRESS_BYTES 1000u
 
-/*
- * What the packets of one client may cost in a turn, in nodes that were looked at and sessions that
- * were found, each of which takes a tenth of a microsecond or so.  The rest of what it has sent
- * waits for the next turn: a PUBLISH of some bytes may match thousands of filters, and the others
- * are served between.
- */
-#define TURN_WORK_MAX 131072u
-
 struct client *client_of_link(const struct shard *shard, uint32_t link)
 {
 	if (link / CLIENT_PAGE >= shard->client_pages)
@@ -430,11 +422,6 @@ bool shard_is_done(const struct shard *shard, uint32_t link)
 	return client && (reads_on(client) || client->state == CLIENT_CLOSING);
 }
 
-static uint64_t work_done(const struct shard *shard)
-{
-	return shard->subscriptions.trie.work + shard->routes.trie.work + shard->matched;
-}
-
 static void stop_reading(struct shard *shard, struct client *client)
 {
 	client->waiting = true;
@@ -444,7 +431,7 @@ static void stop_reading(struct shard *shard, struct client *client)
 /* Takes a client's turn from it, if it has had enough for one. */
 static void end_turn(struct shard *shard, struct client *client, uint64_t work_before)
 {
-	if (work_done(shard) - work_before <= TURN_WORK_MAX)
+	if (turn_work(shard) - work_before <= TURN_WORK_MAX)
 		return;
 	stop_reading(shard, client);
 	shard->spent = shard_grow(shard->spent, &shard->spent_room, shard->spent_count + 1,
@@ -458,7 +445,7 @@ static void end_turn(struct shard *shard, struct client *client, uint64_t work_b
  */
 static bool take_packets(struct shard *shard, struct client *client, struct slice *bytes)
 {
-	uint64_t work_before = work_done(shard);
+	uint64_t work_before = turn_work(shard);
 	while (bytes->len > 0 && reads_on(client)) {
 		struct frame frame;
 		enum frame_status status = frame_cut(*bytes, &frame);

@@ -338,6 +338,8 @@ struct shard {
 	uint32_t spent_count;
 	uint32_t spent_room;
 
+	struct recorded recorded;
+
 	uint64_t match_turn;
 	uint64_t matched; /* sessions and groups that publications have found, ever */
 	struct match *matches;
@@ -364,6 +366,18 @@ struct effect *shard_effect(struct shard *shard, enum effect_type type, uint32_t
 void shard_post(struct shard *shard, struct mail *mail); /* takes; to itself, too */
 uint64_t shard_random(struct shard *shard);
 void *shard_grow(void *at, uint32_t *room, uint32_t need, size_t size);
+
+/*
+ * What the packets of one client may cost in a turn, and what recorded ones may (arrival.h), in
+ * nodes that were looked at and sessions that were found, each of which takes a tenth of a
+ * microsecond or so.  The rest waits for the next turn: a PUBLISH of some bytes may match thousands
+ * of filters, and the others are served between.
+ */
+#define TURN_WORK_MAX 131072u
+static inline uint64_t turn_work(const struct shard *shard)
+{
+	return shard->subscriptions.trie.work + shard->routes.trie.work + shard->matched;
+}
 
 /* Is the client one of those of told_before? */
 static inline bool came_before_settings(const struct shard *shard, const struct client *client)

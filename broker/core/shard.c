@@ -177,7 +177,7 @@ void shard_destroy(struct shard *shard)
 	void *scratch[] = {shard->stale_rows,	shard->clients,	   shard->effects,
 			   shard->drained,	shard->matches,	   shard->match_identifiers,
 			   shard->match_groups, shard->party_turn, shard->rates,
-			   shard->habits,	shard->spent};
+			   shard->habits,	shard->spent,	   shard->recorded.sessions};
 	for (size_t i = 0; i < sizeof scratch / sizeof scratch[0]; i++)
 		memory_free(scratch[i]);
 	memory_free(shard);
@@ -466,6 +466,8 @@ void shard_handle(struct shard *shard, struct moment now, const struct event *ev
 	delivery_log_clock(shard);
 	if (shard->drained_count > 0)
 		pump_drained(shard);
+	if (shard->recorded.count > 0)
+		arrivals_go_on(shard);
 	handlers[event->type](shard, event);
 	deliver_own_copies(shard);
 	if (shard->own_first)
@@ -526,6 +528,7 @@ void shard_effects_done(struct shard *shard)
 		if (shard->spent[i])
 			shard_soon(shard, shard->spent[i]);
 	shard->spent_count = 0;
+	shard->recorded.work = 0;
 	bundles_sent(&shard->bundles, shard->parties);
 	routes_turn(&shard->routes);
 }
@@ -567,7 +570,7 @@ bool shard_written(struct shard *shard, struct moment now, uint32_t link, size_t
 uint64_t shard_next_timer(const struct shard *shard)
 {
 	if (shard->drained_count > 0 || shard->spent_count > 0 || shard->own_first ||
-	    routes_may_leave(&shard->routes))
+	    shard->recorded.count > 0 || routes_may_leave(&shard->routes))
 		return 0;
 	return timer_wheel_next_ms(&shard->timers);
 }

@@ -495,7 +495,7 @@ static bool deliver_mail(struct bench *bench)
 	return true;
 }
 
-static bool answer_batch(struct bench *bench, bool held)
+bool bench_answer(struct bench *bench, bool held)
 {
 	struct store_batch *batch = bench->stored;
 	struct event event = {.type = EVENT_STORED, .batch = batch};
@@ -535,13 +535,13 @@ void bench_settle(struct bench *bench)
 			busy |= overdue(bench, bench->shards[i]);
 		}
 		busy |= deliver_mail(bench);
-		busy |= answer_batch(bench, bench->hold_store);
+		busy |= bench_answer(bench, bench->hold_store);
 	}
 }
 
 void bench_store_one(struct bench *bench)
 {
-	ck_assert(bench->hold_store && answer_batch(bench, false));
+	ck_assert(bench->hold_store && bench_answer(bench, false));
 	bench_settle(bench);
 }
 

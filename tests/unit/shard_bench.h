@@ -123,6 +123,9 @@ void bench_begin(struct bench *bench, unsigned shards);
 /* Ends the shards, as SIGKILL would, and starts others with the same store. */
 void bench_restart(struct bench *bench);
 
+/* Answers the first batch, unless it is held or there is none, and gives the shards no turn. */
+bool bench_answer(struct bench *bench, bool held);
+
 /* With hold_store: answers the first batch, or all that there are and what comes of them. */
 void bench_store_one(struct bench *bench);
 void bench_store_all(struct bench *bench);

@@ -1,9 +1,5 @@
 /* What one client may have done in a turn, while the others wait. */
-#include "tests/unit/shard_bench.h"
-
-static struct bench bench;
-
-#define V5 MQTT_VERSION_5_0
+#include "tests/unit/records_bench.h"
 
 /* Every filter of `a` and `+` with so many levels, in one SUBSCRIBE. */
 #define DEEP_LEVELS  12
@@ -51,6 +47,9 @@ static struct peer *busy_peer(void)
 	bench_init(&bench, 1);
 	bench.settings.max_packet_size = 1 << 20;
 	bench.settings.max_subscriptions = DEEP_FILTERS;
+	bench.settings.receive_maximum = COUNT_OF(many);
+	bench.settings.ack_when_delivered = true;
+	bench.durable = true;
 	bench_start(&bench);
 	busy = new_peer(&bench, V5, "busy");
 	subscribe_to_all(busy);
@@ -97,11 +96,127 @@ START_TEST(gone_between_turns)
 }
 END_TEST
 
+/* It reads again in the same turn, with its answers written, and is gone at once. */
+START_TEST(gone_after_going_on)
+{
+	struct peer *busy = busy_peer();
+	struct event timers = {.type = EVENT_TIMERS};
+	size_t some = 20 * sizeof many[0];
+
+	bytes_without_a_turn(busy, slice_of(many, some));
+	ck_assert_uint_lt(counted(&bench, PUBLISH_RECEIVED), 20);
+	shard_written(bench.shards[0], bench.now, busy->link, 1);
+	shard_handle(bench.shards[0], bench.now, &timers);
+	ck_assert_uint_eq(counted(&bench, PUBLISH_RECEIVED), 20);
+	busy->open = false;
+	shard_handle(bench.shards[0], bench.now,
+		     &(struct event){.type = EVENT_LINK_CLOSED, .link = busy->link});
+	bench_settle(&bench);
+	expect_nothing(new_peer(&bench, V5, "another"));
+	bench_finish(&bench);
+}
+END_TEST
+
+/* ---- QoS 2: what waits for its record goes on when the store answers, all of it at once ---- */
+
+static uint8_t exactly[COUNT_OF(many)][31];
+
+/* Each one's payload is `first` and a number. */
+static void publish_exactly(struct peer *peer, uint8_t first, unsigned count)
+{
+	static const char publish[sizeof exactly[0]] = "\x34\x1D\0\x17"
+						       "a/a/a/a/a/a/a/a/a/a/a/a";
+
+	bench.hold_store = true;
+	for (unsigned i = 0; i < count; i++) {
+		memcpy(exactly[i], publish, sizeof exactly[i]);
+		exactly[i][28] = (uint8_t)(i + 1);
+		exactly[i][30] = (uint8_t)(first + i);
+	}
+	peer_bytes(peer, slice_of(exactly, count * sizeof exactly[0]));
+}
+
+/* The payloads that came, which are a byte each, of packets of 29 bytes. */
+static unsigned payloads(const struct peer *busy, uint8_t *all)
+{
+	unsigned count = (unsigned)(busy->in_len / sizeof many[0]);
+
+	ck_assert_uint_eq(busy->in_len % sizeof many[0], 0);
+	for (unsigned i = 0; i < count; i++)
+		all[i] = busy->in[i * sizeof many[0] + sizeof many[0] - 1];
+	return count;
+}
+
+START_TEST(recorded_in_turns)
+{
+	static const uint8_t ping[] = {0xC0, 0x00};
+	struct peer *busy = busy_peer(), *from = new_lasting("from");
+	struct peer *other = new_peer(&bench, V5, "other");
+	uint64_t taken;
+	uint8_t all[COUNT_OF(many)];
+
+	publish_exactly(from, 0, COUNT_OF(many));
+	ck_assert_uint_eq(counted(&bench, PUBLISH_SENT), 0);
+	ck_assert(bench_answer(&bench, false));
+	taken = counted(&bench, PUBLISH_SENT);
+	ck_assert_uint_ge(taken, 10);
+	ck_assert_uint_lt(taken, 50);
+	bytes_without_a_turn(other, slice_of(ping, sizeof ping));
+	ck_assert_uint_eq(counted(&bench, PUBLISH_SENT), taken);
+	bench_settle(&bench);
+	expect(other, 0xD0, "");
+	ck_assert_uint_eq(payloads(busy, all), COUNT_OF(many));
+	for (uint8_t i = 0; i < COUNT_OF(many); i++)
+		ck_assert_uint_eq(all[i], i);
+	for (uint8_t id = 1; id <= COUNT_OF(many); id++)
+		ck_assert_mem_eq(from->in + (id - 1) * 4u, ((uint8_t[]){0x50, 2, 0, id}), 4);
+	bench_finish(&bench);
+}
+END_TEST
+
+/* One after the other, however much the first has. */
+START_TEST(recorded_of_several)
+{
+	struct peer *busy = busy_peer(), *one = new_lasting("one"), *two = new_lasting("two");
+	uint8_t all[COUNT_OF(many)], next[2] = {0, 100};
+
+	publish_exactly(one, 0, 80);
+	publish_exactly(two, 100, 20);
+	bench_store_all(&bench);
+	ck_assert_uint_eq(payloads(busy, all), 100);
+	for (unsigned i = 0; i < 100; i++) {
+		ck_assert_uint_eq(all[i], next[all[i] >= 100]);
+		next[all[i] >= 100]++;
+	}
+	ck_assert_uint_lt(all[99], 100);
+	bench_finish(&bench);
+}
+END_TEST
+
+/* Its session ends between turns: nothing of the rest was acknowledged, and nothing comes. */
+START_TEST(recorded_of_nobody)
+{
+	struct peer *busy = busy_peer(), *from = new_lasting("from");
+	uint64_t taken;
+
+	publish_exactly(from, 0, COUNT_OF(many));
+	ck_assert(bench_answer(&bench, false));
+	taken = counted(&bench, PUBLISH_SENT);
+	bytes_without_a_turn(from, slice_of("\xE0\x07\0\x05\x11\0\0\0\0", 9));
+	bench_settle(&bench);
+	bench_store_all(&bench);
+	ck_assert_uint_lt(taken, 50);
+	ck_assert_uint_eq(counted(&bench, PUBLISH_SENT), taken);
+	ck_assert_uint_eq(busy->in_len, taken * sizeof many[0]);
+	bench_finish(&bench);
+}
+END_TEST
+
 Suite *shard_turn_suite(void)
 {
 	const TTest *tests[] = {
-	    much_work_in_turns,
-	    gone_between_turns,
+	    much_work_in_turns, gone_between_turns,  gone_after_going_on,
+	    recorded_in_turns,	recorded_of_several, recorded_of_nobody,
 	};
 
 	return suite_of("shard_turn", tests, COUNT_OF(tests));
