@@ -177,6 +177,11 @@ struct account_rights *account_rights_without(const struct account_rights *right
 
 /* ---- asking ---- */
 
+uint32_t account_rights_lines(const struct account_rights *rights)
+{
+	return rights && rights->acl ? acl_lines(rights->acl, NULL) : 0;
+}
+
 enum acl_opinion account_rights_ask(const struct account_rights *rights,
 				    const struct acl_question *question)
 {

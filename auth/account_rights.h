@@ -49,6 +49,9 @@ struct slice account_rights_text(const struct account_rights *rights);
 bool account_rights_next(const struct account_rights *rights, size_t *at, struct slice *access,
 			 struct slice *filter);
 
+/* How many lines an answer looks at, at most; 0 for NULL. */
+uint32_t account_rights_lines(const struct account_rights *rights);
+
 /* `question->own` is not looked at.  Silence is a no, or the word of others. */
 enum acl_opinion account_rights_ask(const struct account_rights *rights,
 				    const struct acl_question *question);

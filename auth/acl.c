@@ -309,25 +309,30 @@ static bool may_be_put_in(struct slice name)
 	       memchr(name.at, '#', name.len) == NULL;
 }
 
-/* Writes the filter with its places filled; false when it would be longer than a filter may be. */
-static bool fill_in(const struct acl_rule *rule, const struct acl_question *q,
-		    uint8_t filled[TOPIC_LEN_MAX], size_t *len)
+/* What stands at a place of the filter: a byte of its own, or who asks. */
+static struct slice part_at(const struct acl_rule *rule, size_t i, const struct acl_question *q)
+{
+	struct slice rest = slice_after(rule->filter, i);
+	if (rest.len > 1 && rest.at[0] == '%' && rest.at[1] == 'c')
+		return q->client_id;
+	if (rest.len > 1 && rest.at[0] == '%' && rest.at[1] == 'u')
+		return *q->user;
+	return slice_of(rest.at, 1);
+}
+
+/* Writes the filter with its places filled; false when there is no room, or it would be none. */
+static bool fill_in(const struct acl_rule *rule, const struct acl_question *q, uint8_t *filled,
+		    size_t room, size_t *len)
 {
 	*len = 0;
 	for (size_t i = 0; i < rule->filter.len; i++) {
-		struct slice next = slice_of(rule->filter.at + i, 1);
-		if (next.at[0] == '%' && i + 1 < rule->filter.len) {
-			uint8_t what = next.at[1];
-			if (what == 'c')
-				next = q->client_id;
-			else if (what == 'u')
-				next = *q->user;
-			i += what == 'c' || what == 'u';
-		}
-		if (*len + next.len > TOPIC_LEN_MAX)
+		struct slice part = part_at(rule, i, q);
+		bool is_place = part.at != rule->filter.at + i;
+		if (part.len > room - *len || (is_place && !may_be_put_in(part)))
 			return false;
-		memcpy(filled + *len, next.at, next.len);
-		*len += next.len;
+		memcpy(filled + *len, part.at, part.len);
+		*len += part.len;
+		i += is_place;
 	}
 	return true;
 }
@@ -342,15 +347,25 @@ static bool grants_dollar(const struct acl_rule *rule, struct slice filled)
 	       rule->filter.at[0] != '$';
 }
 
+/*
+ * A filter that is longer than the topic matches by its wildcards and the '/' before a '#', and
+ * those are in the rule.  What is longer than both need not be written: a client identifier may
+ * have 65,535 bytes, and many rules a place for it.
+ */
+static size_t longest_match(const struct acl_rule *rule, const struct acl_question *q)
+{
+	size_t len = q->topic.len + rule->filter.len;
+	return len < TOPIC_LEN_MAX ? len : TOPIC_LEN_MAX;
+}
+
 static bool matches_filled(const struct acl_rule *rule, const struct acl_question *q)
 {
-	size_t len;
-	if ((rule->wants_client_id && !may_be_put_in(q->client_id)) ||
-	    (rule->wants_user && (q->user == NULL || !may_be_put_in(*q->user))))
+	size_t len, room = longest_match(rule, q);
+	if (rule->wants_user && q->user == NULL)
 		return false;
-	uint8_t *filled = malloc(TOPIC_LEN_MAX);
+	uint8_t *filled = malloc(room);
 	must(filled);
-	bool match = fill_in(rule, q, filled, &len) &&
+	bool match = fill_in(rule, q, filled, room, &len) &&
 		     !grants_dollar(rule, slice_of(filled, len)) &&
 		     topic_matches(slice_of(filled, len), q->topic);
 	free(filled);
@@ -373,6 +388,12 @@ static enum acl_opinion ask(const struct acl_rules *rules, const struct acl_ques
 			return rule->rights == DENY ? ACL_DENIES : ACL_ALLOWS;
 	}
 	return ACL_SILENT;
+}
+
+uint32_t acl_lines(const struct acl *acl, const struct acl_rules *own)
+{
+	size_t count = acl->patterns.count + (own ? own->count : 0);
+	return count < UINT32_MAX ? (uint32_t)count : UINT32_MAX;
 }
 
 enum acl_opinion acl_ask(const struct acl *acl, const struct acl_question *question)

@@ -47,6 +47,9 @@ struct acl_question {
 	struct slice topic;
 };
 
+/* How many lines an answer looks at, at most. */
+uint32_t acl_lines(const struct acl *acl, const struct acl_rules *own);
+
 enum acl_opinion {
 	ACL_SILENT, /* no line is about it */
 	ACL_DENIES,

@@ -89,6 +89,7 @@ struct auth_grant {
 	bool restricted; /* there are rules: may() is to be asked; else every topic is allowed */
 	bool no_stats;	 /* objects to being counted: broker/core/tally.h */
 	bool account;	 /* an account itself, and none of its device keys */
+	uint32_t lines;	 /* of rules that may() looks at, at most: what a question costs */
 	uint64_t owner;	 /* whose its sessions are: auth_owner() */
 };
 

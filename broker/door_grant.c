@@ -39,7 +39,6 @@ static struct grant *begin(const struct door *door, const struct identity *who)
 	if (door->rules) {
 		atomic_fetch_add(&door->rules->users, 1);
 		grant->rules = door->rules;
-		grant->base.restricted = true;
 	}
 	return grant;
 }
@@ -81,6 +80,15 @@ bool owners_have(const struct owners *owners, uint64_t owner)
 	return owners && bsearch(&owner, owners->at, owners->count, sizeof owner, compare);
 }
 
+static struct auth_grant *finish(struct grant *grant)
+{
+	grant->base.restricted = grant->rules || grant->granted || grant->scope;
+	grant->base.lines = account_rights_lines(grant->granted) +
+			    account_rights_lines(grant->scope) +
+			    (grant->rules ? acl_lines(grant->rules->acl, grant->own) : 0);
+	return &grant->base;
+}
+
 struct auth_grant *grant_create(const struct door *door, const struct identity *who)
 {
 	bool nobody = who->kind == IDENTITY_NOBODY;
@@ -92,7 +100,7 @@ struct auth_grant *grant_create(const struct door *door, const struct identity *
 		grant->base.owner = door_owner(door, who);
 	if (grant->rules)
 		grant->own = acl_rules_of(grant->rules->acl, nobody ? NULL : &who->name);
-	return &grant->base;
+	return finish(grant);
 }
 
 static struct auth_grant *create_from_view(const struct door *door,
@@ -107,8 +115,7 @@ static struct auth_grant *create_from_view(const struct door *door,
 	grant->visitor = *visitor;
 	grant->granted = view->rights;
 	grant->scope = view->scope;
-	grant->base.restricted = grant->rules || grant->granted || grant->scope;
-	return &grant->base;
+	return finish(grant);
 }
 
 struct auth_grant *grant_create_account(const struct door *door,

@@ -342,6 +342,7 @@ struct shard {
 
 	uint64_t match_turn;
 	uint64_t matched; /* sessions and groups that publications have found, ever */
+	uint64_t asked;	  /* lines of rules, likewise */
 	struct match *matches;
 	uint32_t match_count;
 	uint32_t match_room;
@@ -369,14 +370,15 @@ void *shard_grow(void *at, uint32_t *room, uint32_t need, size_t size);
 
 /*
  * What the packets of one client may cost in a turn, and what recorded ones may (arrival.h), in
- * nodes that were looked at and sessions that were found, each of which takes a tenth of a
- * microsecond or so.  The rest waits for the next turn: a PUBLISH of some bytes may match thousands
- * of filters, and the others are served between.
+ * nodes and lines of rules that were looked at and sessions that were found, each of which takes a
+ * tenth of a microsecond or so.  The rest waits for the next turn: a PUBLISH of some bytes may
+ * match thousands of filters, and the others are served between.
  */
 #define TURN_WORK_MAX 131072u
 static inline uint64_t turn_work(const struct shard *shard)
 {
-	return shard->subscriptions.trie.work + shard->routes.trie.work + shard->matched;
+	return shard->subscriptions.trie.work + shard->routes.trie.work + shard->matched +
+	       shard->asked;
 }
 
 /* Is the client one of those of told_before? */
@@ -423,6 +425,7 @@ void client_wrote(struct shard *shard, struct client *client, size_t n);
 void on_connect(struct shard *shard, struct client *client, struct slice packet, struct slice body);
 void connect_begin_session(struct shard *shard, struct client *client);
 void on_connect_stored(struct shard *shard, uint64_t serial, uint32_t link, bool committed);
+extern const char memory_full[]; /* what is said of it */
 /* What was remembered of a CONNECT, if that is so. */
 void connecting_free(struct shard *shard, struct client *client);
 

@@ -108,6 +108,7 @@ bool rights_ask(struct shard *shard, const struct session *session, enum auth_ri
 	uint64_t *entry = &rights->answers[(hash >> 8 ^ (unsigned)right) & (RIGHTS_CACHE - 1)];
 	if ((*entry & ~(uint64_t)ENTRY_ALLOWED) == (hash | (unsigned)right))
 		return (*entry & ENTRY_ALLOWED) != 0;
+	shard->asked += rights->grant->lines;
 	bool allowed = shard->auth->may(rights->grant, session_client_id(session), right, topic);
 	*entry = hash | (unsigned)right | (allowed ? ENTRY_ALLOWED : 0u);
 	return allowed;

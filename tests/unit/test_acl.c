@@ -32,7 +32,9 @@ static const char list[] = "topic read open/#\n"
 			   "pattern write by/%c/up\n"
 			   "pattern readwrite %c/#\n"
 			   "pattern readwrite %u/own\n"
-			   "pattern read $own/%c\n";
+			   "pattern read $own/%c\n"
+			   "pattern read +/+/+/%c/+/#\n"
+			   "pattern read twice/%c/+/%c\n";
 
 static const struct {
 	const char *user; /* NULL: no name */
@@ -86,6 +88,10 @@ static const struct {
     {"eve of the house", "c", AUTH_WRITE, "eve", true},
     {"eve of the house", "c", AUTH_READ, "eve", false},
     {"eve", "c", AUTH_WRITE, "eve", false},
+    {"nobody", "d", AUTH_READ, "///d/", true}, /* longer when it is filled */
+    {"nobody", "d", AUTH_READ, "///d", false},
+    {"nobody", "d", AUTH_READ, "twice/d//d", true},
+    {"nobody", "d", AUTH_READ, "twice/d/d", false},
 };
 
 START_TEST(answers)

@@ -117,6 +117,35 @@ START_TEST(gone_after_going_on)
 }
 END_TEST
 
+/* Rules are looked at for each topic, and are work as well. */
+START_TEST(questions_in_turns)
+{
+	static const char publish[] = "\x30\x06\0\x02tX\0x";
+	static uint8_t topics[100][sizeof publish - 1];
+	struct bench_grant grant = {.grant = {.restricted = true, .lines = 10000},
+				    .bench = &bench,
+				    .read = SLICE_LITERAL("#"),
+				    .write = SLICE_LITERAL("#")};
+	struct peer *busy;
+
+	bench_init(&bench, 1);
+	bench.grant = &grant.grant;
+	bench_start(&bench);
+	busy = new_peer(&bench, V5, "busy");
+	for (uint8_t i = 0; i < COUNT_OF(topics); i++) {
+		memcpy(topics[i], publish, sizeof topics[i]);
+		topics[i][4] = (uint8_t)('a' + i / 10);
+		topics[i][5] = (uint8_t)('a' + i % 10);
+	}
+	bytes_without_a_turn(busy, slice_of(topics, sizeof topics));
+	ck_assert_uint_ge(counted(&bench, PUBLISH_RECEIVED), 10);
+	ck_assert_uint_lt(counted(&bench, PUBLISH_RECEIVED), 20);
+	bench_settle(&bench);
+	ck_assert_uint_eq(counted(&bench, PUBLISH_RECEIVED), COUNT_OF(topics));
+	bench_finish(&bench);
+}
+END_TEST
+
 /* ---- QoS 2: what waits for its record goes on when the store answers, all of it at once ---- */
 
 static uint8_t exactly[COUNT_OF(many)][31];
@@ -215,7 +244,7 @@ END_TEST
 Suite *shard_turn_suite(void)
 {
 	const TTest *tests[] = {
-	    much_work_in_turns, gone_between_turns,  gone_after_going_on,
+	    much_work_in_turns, gone_between_turns,  gone_after_going_on, questions_in_turns,
 	    recorded_in_turns,	recorded_of_several, recorded_of_nobody,
 	};
 
