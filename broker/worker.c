@@ -15,7 +15,6 @@
 #include "broker/time_slice.h"
 #include "proto/reason.h"
 #include <inttypes.h>
-#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -326,27 +325,9 @@ static uint64_t wait_until(const struct worker *worker)
 		until_ms = worker->loop.now.ms + PRESSED_WAIT_MS;
 	if (worker->stopping && until_ms > worker->stop_until_ms)
 		until_ms = worker->stop_until_ms;
-	if (worker->load >= WORKER_LOAD && until_ms > worker->period_ms + WORKER_CALM_MS)
-		until_ms = worker->period_ms + WORKER_CALM_MS;
+	if (until_ms > calm_due_ms(&worker->calm))
+		until_ms = calm_due_ms(&worker->calm);
 	return until_ms;
-}
-
-/* Events of the turn just waited for. */
-static void count_load(struct worker *worker, size_t events)
-{
-	uint64_t now_ms = worker->loop.now.ms;
-
-	worker->load += events;
-	worker->period_load += events;
-	if (now_ms < worker->period_ms + WORKER_CALM_MS)
-		return;
-	if (worker->load >= WORKER_LOAD && worker->period_load < WORKER_CALM) {
-		shard_calm(worker->shard);
-		malloc_trim(0);
-		worker->load = 0;
-	}
-	worker->period_load = 0;
-	worker->period_ms = now_ms;
 }
 
 static size_t open_mailbox(struct worker *worker)
@@ -438,7 +419,7 @@ static void turn(struct worker *worker)
 	if (!links_come_first(worker, ready))
 		look_at_clock(worker);
 	finish_turn(worker);
-	count_load(worker, events);
+	calm_turn(&worker->calm, worker->shard, events, worker->loop.now.ms);
 }
 
 /* Peers that are to take their last bytes get the time for it: loop.h. */

@@ -28,6 +28,7 @@
 #ifndef BROKER_WORKER_H
 #define BROKER_WORKER_H
 
+#include "broker/calm.h"
 #include "broker/command.h"
 #include "broker/mailbox.h"
 #include "broker/net/loop.h"
@@ -43,15 +44,6 @@ struct route_thread;
 struct store_thread;
 struct desk;
 struct own_request;
-
-/*
- * Memory that the peak of a load needed goes back to the system once WORKER_LOAD
- * events have passed and then a period of WORKER_CALM_MS brought fewer than
- * WORKER_CALM of them.
- */
-#define WORKER_LOAD    10000u
-#define WORKER_CALM    100u
-#define WORKER_CALM_MS 5000u
 
 /* What is to be posted to one worker at the end of the turn. */
 struct tray {
@@ -78,9 +70,7 @@ struct worker {
 	struct parcels arriving; /* links that come in at the end of the next turn */
 	struct tray *trays;	 /* by party */
 	bool *pressed;		 /* by party: WORKER_MAIL_MAX waits there */
-	uint64_t load;		 /* events since memory was last given back */
-	uint64_t period_load;	 /* of those, since period_ms */
-	uint64_t period_ms;
+	struct calm calm;
 	uint32_t late_turns; /* in a row, in which timers were due and links came first */
 	bool stopping;
 	uint64_t stop_until_ms;

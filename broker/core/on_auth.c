@@ -41,8 +41,12 @@ static void end_exchange(struct shard *shard, struct authentication *authenticat
 	purse_give(&shard->purse, EXCHANGE_COST);
 }
 
-static void authentication_begin(struct shard *shard, struct client *client, struct slice method)
+/* False when there is no memory for it, and for the exchange that will come of it. */
+static bool authentication_begin(struct shard *shard, struct client *client, struct slice method)
 {
+	if (!purse_allows(&shard->purse,
+			  sizeof(struct authentication) + method.len + EXCHANGE_COST))
+		return false;
 	struct authentication *authentication =
 	    memory_get_zeroed(sizeof *authentication + method.len);
 	authentication->method_len = method.len;
@@ -50,6 +54,7 @@ static void authentication_begin(struct shard *shard, struct client *client, str
 		memcpy(authentication->method, method.at, method.len);
 	purse_force(&shard->purse, cost(authentication));
 	client->connecting->authentication = authentication;
+	return true;
 }
 
 static struct authentication *of_client(const struct client *client)
@@ -204,7 +209,10 @@ void authenticate(struct shard *shard, struct client *client, const struct mqtt_
 	}
 	if (mqtt_has(&connect->properties, MQTT_PROPERTY_AUTHENTICATION_METHOD)) {
 		request.method = connect->properties.authentication_method;
-		authentication_begin(shard, client, request.method);
+		if (!authentication_begin(shard, client, request.method)) {
+			connect_refuse(shard, client, MQTT_QUOTA_EXCEEDED, memory_full);
+			return;
+		}
 	} else {
 		client->connecting->who =
 		    rate_who(shard, request.has_user_name ? &request.user_name : NULL);

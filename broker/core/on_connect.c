@@ -144,17 +144,21 @@ static size_t assign_id(struct shard *shard, struct slice prefix, uint8_t out[])
 	return len;
 }
 
-static void remember_id(struct shard *shard, struct client *client, struct slice id)
+/* An identifier may be long, and who has not logged in yet may take its time: it is charged. */
+static bool remember_id(struct shard *shard, struct client *client, struct slice id)
 {
 	struct slice prefix = client->listener->auto_id_prefix;
-	size_t room = id.len ? id.len : prefix.len + UUID_LEN;
-	struct connecting *connecting = memory_get_zeroed(sizeof *connecting + room);
+	size_t room = sizeof *client->connecting + (id.len ? id.len : prefix.len + UUID_LEN);
+	if (!purse_take(&shard->purse, room))
+		return false;
+	struct connecting *connecting = memory_get_zeroed(room);
 	client->connecting = connecting;
 	if (id.len > 0)
 		memcpy(connecting->client_id, id.at, id.len);
 	connecting->client_id_len =
 	    id.len ? id.len : assign_id(shard, prefix, connecting->client_id);
 	connecting->assigned_id = id.len == 0;
+	return true;
 }
 
 /* [MQTT-3.1.2-22]: ours if it is shorter, and then the client is told [MQTT-3.2.2-22]. */
@@ -233,14 +237,18 @@ void connecting_free(struct shard *shard, struct client *client)
 	will_free(shard, connecting->will_before); /* [MQTT-3.1.3-9] */
 	token_offer_finish(shard, &connecting->token);
 	authentication_free(shard, connecting->authentication);
+	purse_give(&shard->purse, sizeof *connecting + connecting->client_id_len);
 	memory_free(connecting);
 	client->connecting = NULL;
 }
 
+const char memory_full[] = "the broker's memory is full";
+
 static bool remember(struct shard *shard, struct client *client, const struct mqtt_connect *connect,
 		     struct slice id)
 {
-	remember_id(shard, client, id);
+	if (!remember_id(shard, client, id))
+		return false;
 	remember_limits(client, connect);
 	remember_keep_alive(client, connect->keep_alive_s);
 	client->bridge = connect->bridge;
@@ -446,7 +454,7 @@ void on_connect(struct shard *shard, struct client *client, struct slice packet,
 		return;
 	}
 	if (!remember(shard, client, &connect, id)) {
-		connect_refuse(shard, client, MQTT_QUOTA_EXCEEDED, "the broker's memory is full");
+		connect_refuse(shard, client, MQTT_QUOTA_EXCEEDED, memory_full);
 		return;
 	}
 	authenticate(shard, client, &connect);

@@ -12,6 +12,7 @@ import signal
 import socket
 import struct
 import time
+import unittest
 
 from harness import COMMAND, BrokerTest, OwnBrokerTest, as_broker, eventually, for_workers, free_port, own_only, preload
 from harness import raise_descriptor_limit, run_client, tool
@@ -176,6 +177,16 @@ class Slow(Measured):
             self.assertEqual(self.trickle(clients, packet, 1), 100)
             self.assertLess(self.charged() - before, 100 * 4096)
             self.assertEqual(self.trickle(clients, packet[20:], 5), 0)
+
+    @unittest.skipIf(SCALE > 1, "a sanitizer keeps what was freed")
+    def test_few_large_things(self):
+        """A peak that took few packets goes back to the system as well, after some quiet seconds."""
+        before = self.resident()
+        clients = [self.client(client_id=f"{n}-".ljust(65000, "x")) for n in range(400)]
+        self.assertGreater(self.resident() - before, 20 * MIB)
+        for client in clients:
+            client.cut()
+        eventually(lambda: self.resident() < before + 6 * MIB, 20, "the memory of 400 long identifiers to be given back")
 
     def test_subscribers_that_never_read(self):
         """Each holds max_queued_bytes and what one socket takes, no more; who reads gets everything."""

@@ -390,6 +390,40 @@ START_TEST(the_user_name_as_identifier)
 }
 END_TEST
 
+/* What is remembered of who has shown nothing yet is charged, however long its identifier is. */
+START_TEST(who_waits_is_charged)
+{
+	static char id[60001];
+	static uint8_t packet[sizeof id + 100];
+	struct peer *peers[40];
+	unsigned taken = 0;
+
+	begin(false);
+	bench.settings.connect_bytes_max = sizeof packet;
+	atomic_store(&bench.budget.limit, 1 << 20);
+	memset(id, 'x', sizeof id - 1);
+	for (uint8_t i = 0; i < COUNT_OF(peers); i++) {
+		id[0] = (char)('0' + i);
+		struct mqtt_connect connect = opening(id, "count", "a");
+		peers[i] = peer_open(&bench, 0, V5);
+		peer_bytes(peers[i],
+			   slice_of(packet, mqtt_encode_connect(packet, sizeof packet, &connect)));
+		ck_assert_uint_gt(peers[i]->in_len, 3);
+		taken += peers[i]->in[0] == 0xF0;
+		if (peers[i]->in[0] != 0xF0)
+			expect_connack(peers[i], MQTT_QUOTA_EXCEEDED);
+	}
+	ck_assert_uint_ge(taken, 10);
+	ck_assert_uint_le(taken, (1 << 20) / sizeof id);
+	for (uint8_t i = 0; i < COUNT_OF(peers); i++)
+		if (peers[i]->open)
+			peer_lose(peers[i]);
+	ck_assert_int_le(bench.budget.used, 256 << 10);
+	in("another");
+	finish();
+}
+END_TEST
+
 Suite *shard_auth_suite(void)
 {
 	const TTest *const tests[] = {an_exchange,
@@ -400,7 +434,8 @@ Suite *shard_auth_suite(void)
 				      once_more,
 				      again_and_refused,
 				      again_and_barred,
-				      the_user_name_as_identifier};
+				      the_user_name_as_identifier,
+				      who_waits_is_charged};
 
 	return suite_of("shard_auth", tests, COUNT_OF(tests));
 }
