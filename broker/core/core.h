@@ -189,6 +189,7 @@ struct session {
 	bool row_committed : 1;	   /* the store has said so */
 	bool recorded : 1;	   /* what it published may have records: their end needs one */
 	bool restricted : 1;	   /* there are rules: rights.h */
+	bool ends : 1;		   /* its connection does now, and then it does */
 	uint32_t storing;	   /* batches under way that put its row */
 	uint64_t row;
 	struct client *client;		    /* NULL while away */

@@ -73,11 +73,23 @@ void gate_release(struct shard *shard, uint32_t number)
 	slab_remove(&shard->gates.slab, number);
 	if (shard->stopping)
 		return; /* what it lets go is not delivered: the publishers keep their copies */
-	if (open.packet_id != 0) {
+	if (open.packet_id != 0)
 		held_open(shard, open.ticket_or_session, open.packet_id, number);
-		return;
-	}
-	bundle_gate(shard, open.party, open.ticket_or_session);
+	else if (open.party == shard->party) /* gate_anew() */
+		gate_release(shard, (uint32_t)open.ticket_or_session);
+	else
+		bundle_gate(shard, open.party, open.ticket_or_session);
+}
+
+uint32_t gate_anew(struct shard *shard, uint32_t number)
+{
+	if (number == 0)
+		return 0;
+	struct gate *gate = gate_at(shard, number);
+	if (gate->holds > 1)
+		return gate_for_party(shard, shard->party, number);
+	gate->made_ms = shard->now.ms;
+	return number;
 }
 
 /* ---- sessions that hold gates ---- */
@@ -122,15 +134,38 @@ void gate_attach(struct shard *shard, struct session *session,
 		list(shard, session);
 }
 
-void gate_detach(struct shard *shard, struct session *session, struct delivery *delivery)
+/* The delivery, which has one, holds it no more; its hold is the caller's. */
+static uint32_t take_off(struct shard *shard, struct session *session, struct delivery *delivery)
 {
 	uint32_t gate = delivery->gate;
-	if (gate == 0)
-		return;
 	delivery->gate = 0;
 	if (--traffic_for(shard, session)->gated == 0)
 		unlist(shard, session);
-	gate_release(shard, gate);
+	return gate;
+}
+
+void gate_detach(struct shard *shard, struct session *session, struct delivery *delivery)
+{
+	if (delivery->gate != 0)
+		gate_release(shard, take_off(shard, session, delivery));
+}
+
+uint64_t gate_give_back(struct shard *shard, struct session *session, struct delivery *delivery,
+			party_id home)
+{
+	if (delivery->gate == 0)
+		return 0;
+	uint32_t number = take_off(shard, session, delivery);
+	if (home == shard->party)
+		return number;
+	struct gate gate = *gate_at(shard, number);
+	/* At a stop the home may not know of it yet, and is to acknowledge nothing. */
+	if (gate.party != home || gate.holds > 1 || shard->stopping) {
+		gate_release(shard, number);
+		return 0;
+	}
+	slab_remove(&shard->gates.slab, number);
+	return gate.ticket_or_session;
 }
 
 void gates_let_go(struct shard *shard, struct session *session)

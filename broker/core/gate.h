@@ -6,7 +6,8 @@
  * other party that was given the message.  That party has a gate of its own for its
  * deliveries, and answers once (MAIL_GATES) when it opens.  A delivery is done when
  * it is acknowledged (any reason code), dropped, expired, or when its session
- * ends, goes away or falls behind.
+ * ends, goes away or falls behind.  One that goes back to a shared group is not done: its hold
+ * goes along, to whichever member has it next, and is released where none is connected.
  *
  * Behind: a session with a delivery that nobody acknowledged for ack_hold_max gates
  * nothing, for anyone, until everything that was outstanding at that moment is
@@ -60,6 +61,19 @@ void gate_attach(struct shard *shard, struct session *session,
 
 /* The delivery is done. */
 void gate_detach(struct shard *shard, struct session *session, struct delivery *delivery);
+
+/*
+ * Likewise, but it goes back to its group: the gate at the group's home that is held by now, as the
+ * ticket of the mail that takes it there; 0 for none.
+ */
+uint64_t gate_give_back(struct shard *shard, struct session *session, struct delivery *delivery,
+			party_id home);
+
+/*
+ * Takes a hold, and gives one of a gate that is as old as now: whoever gets the message next has
+ * its ack_hold_max from now on, and those that hold the gate as well do not.
+ */
+uint32_t gate_anew(struct shard *shard, uint32_t number);
 
 /* All deliveries of the session hold nothing any more: it goes away, ends, or falls behind. */
 void gates_let_go(struct shard *shard, struct session *session);

@@ -43,7 +43,7 @@ enum mail_type {
 	MAIL_SHARE_DELIVER, /* message for a member that lives at `to`; `ticket` as for MAIL_PUBLISH
 			     */
 	MAIL_SHARE_RETURN,  /* the member is gone, or may not read it: choose another, as `round`
-			     * says;  text = "group/filter" */
+			     * says;  text = "group/filter"; `ticket` as it was told, still held */
 	MAIL_SHARE_HOLDS,   /* member has the message of the envelope `ticket`, of before a crash */
 	MAIL_ENVELOPE_END,  /* nobody will send the message of the envelope `ticket` again */
 	MAIL_TYPES

@@ -301,6 +301,7 @@ static struct session *clear_the_way(struct shard *shard, struct client *client,
 	struct session *session = session_find(shard, 0, id);
 	if (session && session->client) {
 		COUNT(shard, TAKEOVERS); /* [MQTT-3.1.4-3] [MQTT3-3.1.4-2] */
+		session->ends = client->connecting->clean_start;
 		client_fail(shard, session->client, MQTT_SESSION_TAKEN_OVER,
 			    "another connection uses this client identifier");
 		session = session_find(shard, 0, id); /* with expiry 0 it has ended */

@@ -176,6 +176,7 @@ void on_expel(struct shard *shard, const struct event *event)
 		struct session *session = session_by_number(shard, number);
 		must(session != NULL);
 		will_forget(shard, session);
+		session->ends = true;
 		if (session->client)
 			client_fail(shard, session->client, MQTT_ADMINISTRATIVE_ACTION,
 				    "the account was deleted");

@@ -364,12 +364,13 @@ void session_detach(struct shard *shard, struct session *session, bool publish_w
 		session->traffic->behind = false;
 		session->traffic->unsent = 0; /* its outbox goes with it */
 	}
-	if (session_grace_ms(session) == 0)
-		gates_let_go(shard, session);
 	if (session->expiry_s == 0) {
 		session_end(shard, session);
 		return;
 	}
+	/* What goes back to a group at its end holds its gate until then. */
+	if (session_grace_ms(session) == 0 && !session->ends)
+		gates_let_go(shard, session);
 	if (will && will->delay_s == 0)
 		will_publish(shard, session, take_will(session));
 	if (session->traffic)

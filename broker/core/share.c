@@ -452,6 +452,7 @@ static void give_queue(struct shard *shard, struct share_group *group, struct sh
 	uint32_t waiting = group->queue.count; /* what comes back is not tried again here */
 	while (waiting-- > 0) {
 		struct delivery delivery = pop(shard, &group->queue);
+		delivery.gate = gate_anew(shard, delivery.gate);
 		struct publication publication = message_publication(delivery.message);
 		publication.gate = delivery.gate;
 		uint32_t at = place_of(group, who);
@@ -546,12 +547,15 @@ static void give_on(struct shard *shard, struct share_group *group, const struct
 		keep_or_drop(shard, group, publication);
 }
 
-/* The ticket of what comes back is the gate here that it left with, and still holds. */
+/*
+ * The ticket of what comes back is the gate here that it left with, and still holds.  A member may
+ * have had it for long; the next one has not.
+ */
 static void returned(struct shard *shard, struct mail *mail)
 {
 	struct share_group *group = find_group(shard, mail->realm, mail->text);
 	struct publication publication = message_publication(mail->message);
-	publication.gate = (uint32_t)mail->ticket;
+	publication.gate = gate_anew(shard, (uint32_t)mail->ticket);
 	if (group == NULL)
 		delivery_dropped(shard, NULL, &publication.publisher, publication.qos,
 				 ROUTE_SESSION_ENDED);

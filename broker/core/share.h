@@ -72,9 +72,9 @@ void shared_forget_left(struct shard *shard, struct session *session);
  */
 void shared_end(struct shard *shard, struct session *session);
 
-/* What a group gave it, it will not have: another member is to.  False: no group of it gave it. */
-bool shared_give_back(struct shard *shard, const struct session *session,
-		      struct delivery *delivery);
+/* What a group gave it, it will not have: another member is to, and its publisher waits for that
+ * one (gate.h).  False: no group of it gave it. */
+bool shared_give_back(struct shard *shard, struct session *session, struct delivery *delivery);
 
 /* Is there a membership with this number? */
 bool shared_has(const struct session *session, uint16_t id);

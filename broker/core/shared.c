@@ -154,7 +154,7 @@ void shared_forget_left(struct shard *shard, struct session *session)
 	traffic->left_count = 0;
 }
 
-bool shared_give_back(struct shard *shard, const struct session *session, struct delivery *delivery)
+bool shared_give_back(struct shard *shard, struct session *session, struct delivery *delivery)
 {
 	if (delivery->share == 0 || delivery->message == NULL)
 		return false;
@@ -163,6 +163,7 @@ bool shared_give_back(struct shard *shard, const struct session *session, struct
 		return false;
 	struct mail *mail = mail_home(shard, session, shared, MAIL_SHARE_RETURN);
 	mail->message = message_share(delivery->message);
+	mail->ticket = gate_give_back(shard, session, delivery, shared->home);
 	delivery->given_back = true;
 	shard_post(shard, mail);
 	return true;

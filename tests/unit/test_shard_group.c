@@ -440,6 +440,186 @@ START_TEST(leaves_group_after_group)
 }
 END_TEST
 
+/* ---- what comes back, and its publisher ---- */
+
+/* How a member lets go of what it has: all but the last for both QoS. */
+enum way { ENDS, STARTS_CLEAN, IS_EXPELLED, LOSES_RIGHT, WAYS };
+
+static void let_go(struct peer *peer, enum way way)
+{
+	struct mqtt_connect again = connect_of(V5, bench.names[1], true);
+	struct event expel = {.type = EVENT_EXPEL, .owner = grants[0].grant.owner};
+
+	switch (way) {
+	case ENDS:
+		peer_send(peer, 0xE0, "00 05 11 00000000");
+		return;
+	case STARTS_CLEAN:
+		bench.grant = rules(0, "#");
+		come_up(&bench, 0, &again, false);
+		bench.grant = NULL;
+		return;
+	case IS_EXPELLED:
+		for (unsigned shard = 0; shard < bench.count; shard++)
+			bench_event(&bench, shard, &expel);
+		return;
+	default:
+		reload(0, "else");
+		peer_send(peer, 0x40, "0001");
+	}
+}
+
+/* One that takes one at a time, and its publisher at another shard, who has sent two: "1" is with
+ * it, "2" waits for it. */
+static struct peer *with_two(struct peer **from)
+{
+	struct mqtt_connect slow = lasting(0, "leaves");
+
+	mqtt_set(&slow.properties, MQTT_PROPERTY_RECEIVE_MAXIMUM);
+	slow.properties.receive_maximum = 1;
+	bench.grant = rules(0, "#");
+	struct peer *peer = come_up(&bench, 0, &slow, false);
+	bench.grant = NULL;
+	subscribe(peer, share, 1);
+	*from = publisher(1);
+	peer_publish(*from, QOS(1), 1, topic, "", "1");
+	peer_publish(*from, QOS(2), 2, topic, "", "2");
+	expect_publish(peer, QOS(1), 1, topic, "", "1");
+	return peer;
+}
+
+/* Its publisher waits for the next member, wherever the group, its members and the publisher are;
+ * of another that has the message, too. */
+START_TEST(comes_back_unacknowledged)
+{
+	for (unsigned n = 0; n < 3u * 3u * WAYS; n++) {
+		struct peer *leaves, *next, *also, *from;
+		enum way way = (enum way)(n % WAYS);
+		uint16_t id = 1;
+		char text[5];
+
+		begin_group(3, n / WAYS / 3, true);
+		leaves = with_two(&from);
+		next = member(1, n / WAYS % 3, "#", 2);
+		also = new_peer(&bench, V5, bench_name(&bench, n % 3, "also"));
+		subscribe(also, topic, 1);
+		let_go(leaves, way);
+		if (way == LOSES_RIGHT)
+			expect(from, 0x40, "0001");
+		else
+			expect_publish(next, QOS(1), id++, topic, "", "1");
+		expect_publish(next, QOS(2), id, topic, "", "2");
+		expect_nothing(from);
+		expect_nothing(also);
+		if (way != LOSES_RIGHT) {
+			peer_send(next, 0x40, "0001");
+			expect(from, 0x40, "0001");
+			expect_nothing(from);
+		}
+		snprintf(text, sizeof text, "%04x", id);
+		peer_send(next, 0x50, text);
+		expect(next, 0x62, text);
+		expect(from, 0x50, "0002");
+		bench_finish(&bench);
+	}
+}
+END_TEST
+
+/* It may come back more than once, and the last one may be the only one left. */
+START_TEST(comes_back_again_and_again)
+{
+	for (unsigned home = 0; home < 3; home++) {
+		struct peer *first, *second, *last, *from;
+
+		begin_group(3, home, true);
+		first = with_two(&from);
+		second = member(1, 1, "#", 2);
+		peer_send(first, 0xE0, "00 05 11 00000000");
+		expect_publish(second, QOS(1), 1, topic, "", "1");
+		expect_publish(second, QOS(2), 2, topic, "", "2");
+		last = member(2, home, "#", 2);
+		peer_send(second, 0xE0, "00 05 11 00000000");
+		expect_publish(last, QOS(1), 1, topic, "", "1");
+		expect(from, 0x50, "0002"); /* that may be with the second [MQTT-4.8.2-5] */
+		expect_nothing(from);
+		peer_send(last, 0x40, "0001");
+		expect(from, 0x40, "0001");
+		bench_finish(&bench);
+	}
+}
+END_TEST
+
+/* Nobody is waited for where nobody is connected: the group keeps it, or it goes with the group. */
+START_TEST(comes_back_to_nobody)
+{
+	for (unsigned home = 0; home < 3; home++) {
+		for (int one_is_away = 0; one_is_away < 2; one_is_away++) {
+			struct peer *leaves, *from;
+
+			begin_group(3, home, true);
+			leaves = with_two(&from);
+			if (one_is_away)
+				peer_lose(member(1, 1, "#", 2));
+			expect_nothing(from);
+			peer_send(leaves, 0xE0, "00 05 11 00000000");
+			expect(from, 0x40, "0001");
+			expect(from, 0x50, "0002");
+			ck_assert_uint_eq(counted(&bench, QUEUED), one_is_away ? 2 : 0);
+			bench_finish(&bench);
+		}
+	}
+}
+END_TEST
+
+/* The next member has ack_hold_max from when it gets it; another subscriber, from when it came. */
+START_TEST(comes_back_late)
+{
+	for (unsigned home = 0; home < 3; home++) {
+		struct peer *leaves, *next, *slow, *from;
+
+		begin_group(3, home, true);
+		slow = new_peer(&bench, V5, bench_name(&bench, home, "also"));
+		subscribe(slow, topic, 1);
+		leaves = with_two(&from);
+		next = member(1, home, "#", 1);
+		bench_pass_ms(&bench, 900);
+		peer_send(leaves, 0xE0, "00 05 11 00000000");
+		expect_publish(next, QOS(1), 1, topic, "", "1");
+		bench_pass_ms(&bench, 400);
+		ck_assert_uint_eq(counted(&bench, FELL_BEHIND), 1);
+		expect_nothing(from);
+		bench_pass_ms(&bench, 900);
+		ck_assert_uint_eq(counted(&bench, FELL_BEHIND), 2);
+		expect(from, 0x40, "0001");
+		expect(from, 0x50, "0002");
+		bench_finish(&bench);
+	}
+}
+END_TEST
+
+/* At a stop nothing is acknowledged, also where the group's home has not heard of it yet. */
+START_TEST(comes_back_at_a_stop)
+{
+	for (unsigned home = 0; home < 2; home++) {
+		struct peer *leaves, *from;
+
+		begin_group(2, home, true);
+		leaves = new_peer(&bench, V5, bench_name(&bench, 0, "leaves"));
+		subscribe(leaves, share, 1);
+		peer_lose(member(1, 1, "#", 1));
+		from = publisher(1);
+		peer_publish(from, QOS(1), 1, topic, "", "1");
+		expect_publish(leaves, QOS(1), 1, topic, "", "1");
+		bench_event(&bench, 0, &(struct event){.type = EVENT_STOP});
+		expect_end(leaves, 0x8B);
+		expect_nothing(from);
+		bench_event(&bench, 1, &(struct event){.type = EVENT_STOP});
+		expect_end(from, 0x8B);
+		bench_finish(&bench);
+	}
+}
+END_TEST
+
 Suite *shard_group_suite(void)
 {
 	const TTest *tests[] = {
@@ -455,6 +635,11 @@ Suite *shard_group_suite(void)
 	    expired_makes_room,
 	    shared_out_among_others,
 	    turns_of_who_may_not,
+	    comes_back_unacknowledged,
+	    comes_back_again_and_again,
+	    comes_back_to_nobody,
+	    comes_back_late,
+	    comes_back_at_a_stop,
 	};
 
 	return suite_of("shard_group", tests, COUNT_OF(tests));
