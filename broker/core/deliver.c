@@ -160,15 +160,16 @@ static void note_at_once(struct shard *shard, struct session *session,
 			 const struct publication *publication)
 {
 	if (publication->retain && session->scans)
-		retain_note_live(shard, session, publication, false);
+		retain_note_live(shard, session, publication, ++shard->serial);
 }
 
 /* Likewise one that was in the queue. */
-static void note_waited(struct shard *shard, struct session *session, struct message *message)
+static void note_waited(struct shard *shard, struct session *session, struct message *message,
+			uint64_t came)
 {
 	struct publication publication = message_publication(message);
 	if (publication.retain)
-		retain_note_live(shard, session, &publication, true);
+		retain_note_live(shard, session, &publication, came);
 }
 
 /* A delivery that now belongs to the session's window goes out, or when its record is stored.
@@ -280,13 +281,6 @@ static struct delivery take_first(struct shard *shard, struct queue *queue)
 	return delivery;
 }
 
-static struct delivery leave_queue(struct shard *shard, struct session *session)
-{
-	if (session->scans)
-		retain_passed(session);
-	return take_first(shard, &traffic_for(shard, session)->queue);
-}
-
 static void drop(struct shard *shard, struct session *session, struct delivery delivery,
 		 enum route_outcome why)
 {
@@ -304,8 +298,6 @@ static void drop_expired(struct shard *shard, struct session *session)
 	struct queue expired = {0};
 	queue_take_expired(&traffic_for(shard, session)->queue, &shard->purse, shard->now.ms,
 			   &expired);
-	if (session->scans)
-		retain_removed(session, expired.count);
 	while (expired.count > 0)
 		drop(shard, session, take_first(shard, &expired), ROUTE_EXPIRED);
 }
@@ -328,7 +320,8 @@ static bool make_room(struct shard *shard, struct session *session, size_t weigh
 		if (shard->settings->queue_policy == QUEUE_DROP_NEW ||
 		    traffic_of(session)->queue.count == 0)
 			return false;
-		drop(shard, session, leave_queue(shard, session), ROUTE_QUEUE_FULL);
+		drop(shard, session, take_first(shard, &traffic_for(shard, session)->queue),
+		     ROUTE_QUEUE_FULL);
 	}
 	return true;
 }
@@ -424,6 +417,7 @@ static bool deliver_copy(struct shard *shard, struct session *session,
 	}
 	COUNT(shard, QUEUED);
 	COUNT_N(shard, QUEUED_BYTES, weight);
+	delivery.came = ++shard->serial;
 	queue_push(&traffic_for(shard, session)->queue, &shard->purse, delivery);
 	return true;
 }
@@ -523,7 +517,7 @@ static bool resend_all(struct shard *shard, struct session *session)
 
 static void send_first(struct shard *shard, struct session *session)
 {
-	struct delivery delivery = leave_queue(shard, session);
+	struct delivery delivery = take_first(shard, &traffic_for(shard, session)->queue);
 	const struct publisher *from = &delivery.message->publisher;
 	struct slice topic = message_topic(delivery.message);
 	bool expired = delivery.message->expires_ms <= shard->now.ms; /* [MQTT-3.3.2-5] */
@@ -543,12 +537,12 @@ static void send_first(struct shard *shard, struct session *session)
 						 delivery_identifiers(&delivery));
 		count_unsent(shard, session, before);
 		if (sent && session->scans)
-			note_waited(shard, session, delivery.message);
+			note_waited(shard, session, delivery.message, delivery.came);
 		delivery_finish(&delivery, &shard->purse);
 	} else {
 		struct message *message = delivery.message;
 		if (begin(shard, session, delivery) && session->scans) /* it still is there */
-			note_waited(shard, session, message);
+			note_waited(shard, session, message, delivery.came);
 	}
 }
 

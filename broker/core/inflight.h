@@ -40,16 +40,16 @@ enum inflight_state {
 
 struct outbound {
 	struct delivery delivery; /* message NULL in INFLIGHT_PUBCOMP */
-	uint32_t order;		  /* of sending again: rises with each delivery, or PUBREC */
 	uint64_t envelope;	  /* of a recorded one; 0: nobody can send it again */
 	uint64_t group;		  /* likewise, row of the shared subscription; 0 for none */
+	uint32_t order;		  /* of sending again: rises with each delivery, or PUBREC */
 	uint16_t id;		  /* packet identifier */
 	uint8_t state;
-	bool recorded;
-	bool sent;	/* ever: the next time it goes with DUP */
-	bool counted;	/* in the window of the connection that is there now */
-	bool resend;	/* to be sent on this connection, in its turn */
-	bool uncertain; /* whether the client has the message, only its PUBCOMP can tell */
+	bool recorded : 1;
+	bool sent : 1;	    /* ever: the next time it goes with DUP */
+	bool counted : 1;   /* in the window of the connection that is there now */
+	bool resend : 1;    /* to be sent on this connection, in its turn */
+	bool uncertain : 1; /* whether the client has the message, only its PUBCOMP can tell */
 };
 
 struct inflight {

@@ -26,14 +26,15 @@ static inline size_t identifiers_size(uint32_t count)
 struct delivery {
 	struct message *message;
 	struct identifiers *many; /* more than one identifier; NULL otherwise */
+	uint64_t came;		  /* when it was put into a session's queue: shard->serial */
 	uint32_t identifier;	  /* the only one, or 0 for none */
-	uint8_t qos;		  /* of this delivery */
-	bool retain;		  /* the RETAIN flag that the subscriber sees */
-	bool found_retained;	  /* nobody can send it again: its envelope means nothing */
 	uint32_t gate;		  /* that it holds, 0 for none (gate.h) */
 	uint16_t share;		  /* the membership it came by, 0 for none (share.h) */
-	bool given_back;	  /* another member of the group gets it: share.h */
-	bool goes_behind;	  /* as in struct publication */
+	uint8_t qos;		  /* of this delivery */
+	bool retain : 1;	  /* the RETAIN flag that the subscriber sees */
+	bool found_retained : 1;  /* nobody can send it again: its envelope means nothing */
+	bool given_back : 1;	  /* another member of the group gets it: share.h */
+	bool goes_behind : 1;	  /* as in struct publication */
 };
 
 /* Room for more than one identifier, to be filled in. */

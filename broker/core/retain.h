@@ -92,17 +92,13 @@ void retain_cancel(struct shard *shard, struct session *session, struct slice fi
 /* Asks on where a session has room again. */
 void retain_continue(struct shard *shard, struct session *session);
 
-/* A live retained publish was sent: as it came, or after it had waited in the queue, which it has
- * just left.  The session has waits, as for the next one. */
+/* A live retained publish was sent, which came then, by shard->serial: now, or before it waited in
+ * the queue.  The session has waits, as for the next one. */
 void retain_note_live(struct shard *shard, struct session *session,
-		      const struct publication *publication, bool waited);
+		      const struct publication *publication, uint64_t came);
 
 /* One was dropped: it takes the place of the one of its topic that was found before. */
 void retain_missed(struct shard *shard, struct session *session, struct publication *publication);
-
-/* The first delivery has left the queue; or so many have that stood anywhere. */
-void retain_passed(struct session *session);
-void retain_removed(struct session *session, uint32_t count);
 
 /* The session ends, or unsubscribes: filter empty for all. */
 void retain_stop(struct shard *shard, struct session *session, struct slice filter);

@@ -8,18 +8,12 @@
 #include <uthash.h>
 
 /*
- * What is delivered live goes out as it comes, or through the queue.  An instant is told from what
- * came before and behind it by one count for each of the two ways.
+ * What a walk passes over is known by what was delivered live, by two instants.  Each is told by
+ * shard->serial from what came before and behind it: what waits in the queue knows when it came.
  */
-struct instant {
-	uint64_t at_once; /* the shard's count */
-	uint64_t queued;  /* put into the queue by then, of all since the session has waits */
-};
-
-/* What a walk passes over is known by what was delivered live, by two instants. */
 struct moments {
-	struct instant from;  /* the SUBSCRIBE is in force here, and perhaps elsewhere */
-	struct instant since; /* it is everywhere: the SUBACK leaves */
+	uint64_t from;	/* the SUBSCRIBE is in force here, and perhaps elsewhere */
+	uint64_t since; /* it is everywhere: the SUBACK leaves */
 };
 
 /*
@@ -45,17 +39,11 @@ struct retain_wait {
 	uint8_t filter[];
 };
 
-/* The latest of those that went one of the two ways. */
-struct latest {
-	uint64_t came;	  /* by the count of that way; 0: none did */
-	uint64_t content; /* hashed, if it came while a SUBACK was to leave */
-};
-
-/* The topic of live retained publishes. */
+/* The latest live retained publish of a topic, of those that were sent. */
 struct live {
 	uint64_t topic; /* hashed */
-	struct latest at_once;
-	struct latest queued;
+	uint64_t came;
+	uint64_t content; /* hashed, if it came while a SUBACK was to leave */
 };
 
 /*
@@ -66,7 +54,7 @@ struct found {
 	struct message **messages; /* owned, from `at` on; NULL for none */
 	uint32_t at;
 	uint32_t count;
-	uint64_t after; /* so many deliveries: those that were in the queue before */
+	uint64_t after; /* all that came into the queue until then */
 };
 
 /*
@@ -78,9 +66,7 @@ struct retain_waits {
 	struct retain_wait *first; /* of the table */
 	struct retain_wait *ready, *last;
 	struct found found; /* for the first one of them */
-	uint64_t passed;    /* deliveries that have left the queue... */
-	uint32_t removed;   /* ...but for these, which left from between others... */
-	uint32_t others;    /* ...of which so many still are there */
+	uint64_t suback;    /* when the last SUBACK left */
 	uint32_t pending;   /* SUBACKs that have not left yet, of all */
 	struct live *live;  /* since the first one, each topic once */
 	uint32_t live_count;
@@ -105,12 +91,6 @@ static struct slice filter_of(const struct retain_wait *wait)
 	return slice_of(wait->filter, wait->filter_len);
 }
 
-static uint64_t put_into_queue(const struct session *session)
-{
-	const struct retain_waits *waits = session->scans;
-	return waits->passed + waits->removed + traffic_of(session)->queue.count;
-}
-
 static void ask(struct shard *shard, const struct session *session, struct retain_wait *wait)
 {
 	struct slice text = wait->begun ? SLICE_NONE : filter_of(wait);
@@ -120,7 +100,7 @@ static void ask(struct shard *shard, const struct session *session, struct retai
 	mail->realm = session->realm;
 	mail->ticket = wait->ticket;
 	mail->member.session = session->number;
-	session->scans->found.after = put_into_queue(session);
+	session->scans->found.after = shard->serial;
 	wait->begun = true;
 	wait->asked = true;
 	shard_post(shard, mail);
@@ -165,20 +145,12 @@ static struct retain_wait *make_wait(struct shard *shard, struct session *sessio
 	return wait;
 }
 
-static struct instant now(struct shard *shard, const struct session *session)
-{
-	return (struct instant){
-	    .at_once = ++shard->serial,
-	    .queued = put_into_queue(session),
-	};
-}
-
 uint64_t retain_expect(struct shard *shard, struct session *session, struct slice filter)
 {
 	struct retain_wait *wait = wait_for(shard, session, filter);
 	if (wait == NULL)
 		wait = make_wait(shard, session, filter);
-	wait->latest.from = now(shard, session);
+	wait->latest.from = ++shard->serial;
 	wait->pending++;
 	session->scans->pending++;
 	return wait->number;
@@ -255,7 +227,7 @@ void retain_begin(struct shard *shard, struct session *session, struct slice fil
 	struct retain_wait *wait = answered(shard, session, filter, number);
 	if (wait == NULL)
 		return;
-	wait->latest.since = now(shard, session);
+	wait->latest.since = session->scans->suback = ++shard->serial;
 	if (wait->walks < WALKS_MAX && wait->walks++ == 0)
 		start(shard, session, wait);
 	retain_continue(shard, session);
@@ -306,17 +278,15 @@ static struct live *live_of(struct shard *shard, struct retain_waits *waits, uin
 }
 
 void retain_note_live(struct shard *shard, struct session *session,
-		      const struct publication *publication, bool waited)
+		      const struct publication *publication, uint64_t came)
 {
 	struct retain_waits *waits = session->scans;
 	struct live *live = live_of(shard, waits, hash_keyed(shard->hash_key, publication->topic));
-	if (live == NULL)
+	if (live == NULL || came < live->came)
 		return;
-	struct latest *latest = waited ? &live->queued : &live->at_once;
-	latest->came = waited ? waits->passed : ++shard->serial;
-	/* When one came that has waited is not known here. */
-	if (waited || waits->pending > 0)
-		latest->content = content_of(shard, &publication->publisher, publication->payload);
+	live->came = came;
+	if (waits->pending > 0 || came < waits->suback)
+		live->content = content_of(shard, &publication->publisher, publication->payload);
 }
 
 void retain_missed(struct shard *shard, struct session *session, struct publication *publication)
@@ -334,32 +304,6 @@ void retain_missed(struct shard *shard, struct session *session, struct publicat
 	    clears ? found->messages[found->at++] : message_share(publication->message);
 }
 
-/* They count as passed when all have that may have been in front of them: what left before seems
- * older than it is until then, never newer. */
-static void pass_removed(struct retain_waits *waits)
-{
-	if (waits->others > 0)
-		return;
-	waits->passed += waits->removed;
-	waits->removed = 0;
-}
-
-void retain_passed(struct session *session)
-{
-	struct retain_waits *waits = session->scans;
-	waits->passed++;
-	waits->others -= waits->others > 0;
-	pass_removed(waits);
-}
-
-void retain_removed(struct session *session, uint32_t count)
-{
-	struct retain_waits *waits = session->scans;
-	waits->removed += count;
-	waits->others = traffic_of(session)->queue.count;
-	pass_removed(waits);
-}
-
 /*
  * Was it sent live since the SUBSCRIBE, it or a newer one?  What came since the SUBACK is newer or
  * the same.  Before that not every shard knew the filter, so what came may be older: only the very
@@ -373,17 +317,10 @@ static bool was_live(const struct shard *shard, const struct session *session,
 	const struct moments *walk = &wait->walk;
 	const struct live *live =
 	    find_live(session->scans, hash_keyed(shard->hash_key, message_topic(message)));
-	if (live == NULL)
+	if (live == NULL || live->came < walk->from)
 		return false;
-	if (live->at_once.came > walk->since.at_once || live->queued.came > walk->since.queued)
-		return true;
-	bool at_once = live->at_once.came > walk->from.at_once;
-	bool queued = live->queued.came > walk->from.queued;
-	if (!at_once && !queued)
-		return false;
-	uint64_t content = content_of(shard, &message->publisher, message_payload(message));
-	return (at_once && live->at_once.content == content) ||
-	       (queued && live->queued.content == content);
+	return live->came > walk->since ||
+	       live->content == content_of(shard, &message->publisher, message_payload(message));
 }
 
 static void let_go_of_found(struct shard *shard, struct session *session)
@@ -447,13 +384,20 @@ static bool unwanted(const struct shard *shard, const struct session *session,
 	       session_same_client(shard, session, &message->publisher);
 }
 
+/* Is something in the queue that was there when these were asked for? */
+static bool older_wait(const struct session *session, uint64_t after)
+{
+	const struct queue *queue = &traffic_of(session)->queue;
+	return queue->count > 0 && queue_first(queue)->came <= after;
+}
+
 /* Sends what was found, as far as there is room for it; false: some of it waits. */
 static bool send_found(struct shard *shard, struct session *session, const struct retain_wait *wait)
 {
 	struct found *found = &session->scans->found;
 	if (found->messages == NULL)
 		return true;
-	if (session->scans->passed < found->after)
+	if (older_wait(session, found->after))
 		return false;
 	uint32_t n = subscription_find(&shard->subscriptions, session->realm, filter_of(wait),
 				       (uint32_t)session->number);
@@ -493,7 +437,7 @@ static void next_party(struct shard *shard, struct session *session, struct reta
 static void pass_over(struct shard *shard, struct session *session, const struct mail *mail)
 {
 	struct retain_wait *wait = first_of(session);
-	while (wait && wait->walk.since.at_once < mail->ticket) {
+	while (wait && wait->walk.since < mail->ticket) {
 		struct retain_wait *next = wait->next;
 		if (wait->party == mail->from && !wait->begun && wait->filter[0] != '$')
 			next_party(shard, session, wait);

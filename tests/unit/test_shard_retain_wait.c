@@ -231,74 +231,7 @@ START_TEST(newest_comes_last)
 }
 END_TEST
 
-/* Behind what waited when they were asked for, before what came later. [MQTT-4.6.0-6] */
-START_TEST(each_in_its_turn)
-{
-	static const char *const first[] = {"m1", "m2", "m3"};
-	char id[16];
-
-	bench_begin(&bench, 1);
-	to = lasting("to", 1);
-	from = new_peer(&bench, V5, "from");
-	subscribe(to, "live", 1);
-	peer_publish(from, RETAIN | QOS(1), 1, "t", "", "r");
-	for (unsigned i = 0; i < COUNT_OF(first); i++)
-		peer_publish(from, QOS(1), 1, "live", "", first[i]);
-	peer_send(to, 0x82, "0009 00 0001 't' 01");
-	peer_publish(from, QOS(1), 1, "live", "", "m4");
-	for (uint16_t i = 0; i < COUNT_OF(first); i++) {
-		expect_publish(to, QOS(1), i + 1, "live", "", first[i]);
-		if (i == 0)
-			expect(to, 0x90, "0009 00 01");
-		snprintf(id, sizeof id, "%04x", i + 1);
-		peer_send(to, 0x40, id);
-	}
-	expect_publish(to, RETAIN | QOS(1), 4, "t", "", "r");
-	peer_send(to, 0x40, "0004");
-	expect_publish(to, QOS(1), 5, "live", "", "m4");
-	bench_finish(&bench);
-}
-END_TEST
-
-/* What leaves the queue from between others keeps nobody waiting for more than those that are left.
- */
-START_TEST(behind_what_expires)
-{
-	static const char *const left[] = {"m4", "m5"};
-	char id[16];
-
-	bench_init(&bench, 1);
-	bench.settings.max_queued_messages = 4;
-	bench_start(&bench);
-	to = lasting("to", 1);
-	from = new_peer(&bench, V5, "from");
-	subscribe(to, "live", 1);
-	peer_publish(from, RETAIN | QOS(1), 1, "t", "", "r");
-	peer_publish(from, QOS(1), 1, "live", "", "m1");
-	peer_publish(from, QOS(1), 1, "live", "02 00000001", "m2");
-	peer_publish(from, QOS(1), 1, "live", "02 00000001", "m3");
-	peer_publish(from, QOS(1), 1, "live", "", "m4");
-	peer_send(to, 0x82, "0009 00 0001 't' 01");
-	peer_publish(from, QOS(1), 1, "live", "", "m5");
-	bench_pass_ms(&bench, 2000);
-	peer_publish(from, QOS(1), 1, "live", "", "m6");
-	ck_assert_uint_eq(counted(&bench, DROPPED_EXPIRED), 2);
-	expect_publish(to, QOS(1), 1, "live", "", "m1");
-	expect(to, 0x90, "0009 00 01");
-	peer_send(to, 0x40, "0001");
-	for (uint16_t i = 0; i < COUNT_OF(left); i++) {
-		expect_publish(to, QOS(1), i + 2, "live", "", left[i]);
-		snprintf(id, sizeof id, "%04x", i + 2);
-		peer_send(to, 0x40, id);
-	}
-	expect_publish(to, RETAIN | QOS(1), 4, "t", "", "r");
-	peer_send(to, 0x40, "0004");
-	expect_publish(to, QOS(1), 5, "live", "", "m6");
-	bench_finish(&bench);
-}
-END_TEST
-
-/* Nor does it come after a newer one where QoS 2 waits for its record. */
+/* Nor does one come after a newer one where QoS 2 waits for its record. */
 START_TEST(newest_comes_last_behind_a_record)
 {
 	for (uint8_t qos = 0; qos < 2; qos++) {
@@ -502,8 +435,6 @@ Suite *shard_retain_wait_suite(void)
 	    larger_than_the_queue,
 	    newest_comes_last,
 	    newest_comes_last_behind_a_record,
-	    each_in_its_turn,
-	    behind_what_expires,
 	    unsubscribed_before_suback,
 	    subscribed_twice,
 	    lost_before_suback,

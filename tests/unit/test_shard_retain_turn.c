@@ -1,0 +1,138 @@
+/* Retained messages and the session's queue: whose turn it is.  MQTT 5.0 sections 3.3.1.3 and 4.6.
+ */
+#include <stdio.h>
+
+#include "tests/unit/shard_bench.h"
+
+static struct bench bench;
+
+#define V5 MQTT_VERSION_5_0
+
+/* It expires after a second. */
+#define SHORT "02 00000001"
+
+static struct peer *to, *from;
+
+/* One who takes one message at a time, and one who publishes. */
+static void begin(uint32_t max_queued_messages)
+{
+	struct mqtt_connect connect = connect_lasting(V5, "to", 100);
+
+	mqtt_set(&connect.properties, MQTT_PROPERTY_RECEIVE_MAXIMUM);
+	connect.properties.receive_maximum = 1;
+	bench_init(&bench, 1);
+	bench.settings.max_queued_messages = max_queued_messages;
+	bench_start(&bench);
+	to = come_up(&bench, 0, &connect, false);
+	from = new_peer(&bench, V5, "from");
+	subscribe(to, "live", 1);
+}
+
+static void live(const char *properties, const char *payload)
+{
+	peer_publish(from, QOS(1), 1, "live", properties, payload);
+}
+
+static void acknowledge(uint16_t id)
+{
+	char body[8];
+
+	snprintf(body, sizeof body, "%04x", id);
+	peer_send(to, 0x40, body);
+}
+
+/* Behind what waited when they were asked for, before what came later. [MQTT-4.6.0-6] */
+START_TEST(each_in_its_turn)
+{
+	static const char *const first[] = {"m1", "m2", "m3"};
+
+	begin(10);
+	peer_publish(from, RETAIN | QOS(1), 1, "t", "", "r");
+	for (unsigned i = 0; i < COUNT_OF(first); i++)
+		live("", first[i]);
+	peer_send(to, 0x82, "0009 00 0001 't' 01");
+	live("", "m4");
+	for (uint16_t i = 0; i < COUNT_OF(first); i++) {
+		expect_publish(to, QOS(1), i + 1, "live", "", first[i]);
+		if (i == 0)
+			expect(to, 0x90, "0009 00 01");
+		acknowledge(i + 1);
+	}
+	expect_publish(to, RETAIN | QOS(1), 4, "t", "", "r");
+	acknowledge(4);
+	expect_publish(to, QOS(1), 5, "live", "", "m4");
+	bench_finish(&bench);
+}
+END_TEST
+
+/* What leaves the queue from between others moves nothing: neither those that were there, nor those
+ * that come, again and again. */
+START_TEST(behind_what_expires)
+{
+	begin(4);
+	peer_publish(from, RETAIN | QOS(1), 1, "t", "", "r");
+	live("", "m1");
+	expect_publish(to, QOS(1), 1, "live", "", "m1");
+	live(SHORT, "-");
+	live("", "m2");
+	live(SHORT, "-");
+	live("", "m3");
+	peer_send(to, 0x82, "0009 00 0001 't' 01");
+	expect(to, 0x90, "0009 00 01");
+	bench_pass_ms(&bench, 2000);
+	live(SHORT, "-");
+	live(SHORT, "-");
+	ck_assert_uint_eq(counted(&bench, DROPPED_EXPIRED), 2);
+	acknowledge(1);
+	expect_publish(to, QOS(1), 2, "live", "", "m2");
+	live("", "m4");
+	bench_pass_ms(&bench, 2000);
+	live("", "m5");
+	ck_assert_uint_eq(counted(&bench, DROPPED_EXPIRED), 4);
+	acknowledge(2);
+	expect_publish(to, QOS(1), 3, "live", "", "m3");
+	acknowledge(3);
+	expect_publish(to, RETAIN | QOS(1), 4, "t", "", "r");
+	acknowledge(4);
+	expect_publish(to, QOS(1), 5, "live", "", "m4");
+	acknowledge(5);
+	expect_publish(to, QOS(1), 6, "live", "", "m5");
+	bench_finish(&bench);
+}
+END_TEST
+
+/* Nor does it let a newer one of the same topic go first. */
+START_TEST(newest_comes_last_behind_what_expires)
+{
+	begin(4);
+	peer_publish(from, RETAIN | QOS(1), 1, "t", "", "old");
+	live("", "m1");
+	expect_publish(to, QOS(1), 1, "live", "", "m1");
+	for (int i = 0; i < 3; i++)
+		live(SHORT, "-");
+	peer_send(to, 0x82, "0009 00 0001 't' 01");
+	expect(to, 0x90, "0009 00 01");
+	peer_publish(from, RETAIN | QOS(1), 1, "t", "", "new");
+	bench_pass_ms(&bench, 2000);
+	live("", "m2");
+	ck_assert_uint_eq(counted(&bench, DROPPED_EXPIRED), 3);
+	acknowledge(1);
+	expect_publish(to, RETAIN | QOS(1), 2, "t", "", "old");
+	acknowledge(2);
+	expect_publish(to, QOS(1), 3, "t", "", "new");
+	acknowledge(3);
+	expect_publish(to, QOS(1), 4, "live", "", "m2");
+	bench_finish(&bench);
+}
+END_TEST
+
+Suite *shard_retain_turn_suite(void)
+{
+	const TTest *tests[] = {
+	    each_in_its_turn,
+	    behind_what_expires,
+	    newest_comes_last_behind_what_expires,
+	};
+
+	return suite_of("shard_retain_turn", tests, COUNT_OF(tests));
+}
