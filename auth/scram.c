@@ -90,6 +90,25 @@ static bool read_name(struct slice text, char name[SCRAM_MESSAGE_MAX], size_t *l
 	return *len > 0;
 }
 
+static bool is_letter(uint8_t byte)
+{
+	return (byte | 0x20) >= 'a' && (byte | 0x20) <= 'z';
+}
+
+/*
+ * Extensions, which nobody has to know, up to the attribute `end` or the end of the text.  But one
+ * with the name `m` is for those who know it alone: section 5.1.
+ */
+static bool skip_extensions(struct slice *text, char end)
+{
+	struct slice value;
+	while (text->len > 0 && text->at[0] != (uint8_t)end)
+		if (!is_letter(text->at[0]) || text->at[0] == 'm' ||
+		    !take_attribute(text, (char)text->at[0], &value) || value.len == 0)
+			return false;
+	return true;
+}
+
 static bool printable(struct slice text)
 {
 	for (size_t i = 0; i < text.len; i++)
@@ -122,7 +141,8 @@ bool scram_first(struct scram *scram, struct slice message, struct slice *name)
 		return false;
 	scram->header_len = message.len - rest.len;
 	if (!take_attribute(&rest, 'n', &user) || !take_attribute(&rest, 'r', &nonce) ||
-	    !printable(nonce) || !read_name(user, scram->name, &scram->name_len))
+	    !printable(nonce) || !read_name(user, scram->name, &scram->name_len) ||
+	    message.at[message.len - 1] == ',' || !skip_extensions(&rest, '\0'))
 		return false;
 	*name = slice_of(scram->name, scram->name_len);
 	if (authorized.len > 0 && (!read_name(authorized, other, &other_len) ||
@@ -236,17 +256,14 @@ static bool proves(const struct scram *scram, struct slice signed_text,
 
 bool scram_final(struct scram *scram, struct slice message, struct slice *answer)
 {
-	struct slice rest = message, binding, nonce, text, proof_text = SLICE_NONE;
+	struct slice rest = message, binding, nonce, proof_text = SLICE_NONE;
 	uint8_t proof[SCRAM_KEY_SIZE], signature[SCRAM_KEY_SIZE];
 	uint8_t signed_text[2 * SCRAM_MESSAGE_MAX + SCRAM_ANSWER_MAX + 2];
 	if (message.len > SCRAM_MESSAGE_MAX || !take_attribute(&rest, 'c', &binding) ||
 	    !is_header(scram, binding) || !take_attribute(&rest, 'r', &nonce) ||
-	    !slice_equal(nonce, slice_of(scram->answer + 2, scram->nonce_len)))
+	    !slice_equal(nonce, slice_of(scram->answer + 2, scram->nonce_len)) ||
+	    !skip_extensions(&rest, 'p'))
 		return false;
-	while (rest.len > 0 && rest.at[0] != 'p') { /* extensions, which nobody has to know */
-		if (rest.len < 2 || !take_attribute(&rest, (char)rest.at[0], &text))
-			return false;
-	}
 	size_t before = message.len - rest.len;
 	if (!take_attribute(&rest, 'p', &proof_text) || message.at[message.len - 1] == ',' ||
 	    rest.len > 0 || !read_proof(proof_text, proof))

@@ -78,7 +78,7 @@ static void undo_plain(struct shard *shard, struct session *session, struct slic
 static void undo_shared(struct shard *shard, struct session *session, struct slice text,
 			const struct answer_entry *entry)
 {
-	struct shared_subscription *shared = shared_find(session, text);
+	struct shared_subscription *shared = shared_find(shard, session, text);
 	if (shared == NULL)
 		return;
 	if (entry->made) {

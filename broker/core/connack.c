@@ -5,14 +5,19 @@
 
 /* ---- refusing ---- */
 
+/* A refusal has a reference, or a sentence of ours. */
+#define REFUSAL_ROOM (1024u + SERVER_REFERENCE_MAX)
+
 static size_t encode_connack(const struct client *client, uint8_t *out, size_t room,
 			     struct mqtt_connack *connack)
 {
 	size_t n = mqtt_encode_connack(out, room, client->version, connack);
 	if (n != 0 && client_fits(client, n))
 		return n;
-	/* [MQTT-3.2.2-19] [MQTT-3.2.2-20]: what is said for people stays away first. */
-	connack->properties.present &= ~((uint64_t)1 << MQTT_PROPERTY_REASON_STRING);
+	/* [MQTT-3.2.2-19] [MQTT-3.2.2-20]: what is said for people stays away first; and where else
+	 * to go, rather than that it has to go. */
+	connack->properties.present &= ~((uint64_t)1 << MQTT_PROPERTY_REASON_STRING |
+					 (uint64_t)1 << MQTT_PROPERTY_SERVER_REFERENCE);
 	connack->properties.user = SLICE_NONE;
 	n = mqtt_encode_connack(out, room, client->version, connack);
 	return client_fits(client, n) ? n : 0;
@@ -23,7 +28,7 @@ static size_t encode_connack(const struct client *client, uint8_t *out, size_t r
 void connect_refuse(struct shard *shard, struct client *client, enum mqtt_reason reason,
 		    const char *text)
 {
-	uint8_t packet[1024];
+	uint8_t packet[REFUSAL_ROOM];
 	struct mqtt_connack connack = {.reason = (uint8_t)reason};
 	COUNT(shard, CONNECTS_REFUSED);
 	happened_refused(&shard->happened, client->listener->number, (uint8_t)reason);

@@ -133,7 +133,7 @@ static void plain(struct subscribing *in, struct answer_entry *entry, struct sli
 static void shared(struct subscribing *in, struct answer_entry *entry, struct slice whole,
 		   struct slice text)
 {
-	struct shared_subscription *s = shared_find(in->session, text);
+	struct shared_subscription *s = shared_find(in->shard, in->session, text);
 	entry->shared = true;
 	entry->made = s == NULL;
 	bool same = false;
@@ -161,7 +161,7 @@ static bool subscribed(const struct subscribing *in, bool is_shared, struct slic
 {
 	const struct session *session = in->session;
 	if (is_shared)
-		return shared_find(session, text) != NULL;
+		return shared_find(in->shard, session, text) != NULL;
 	return subscription_find(&in->shard->subscriptions, session->realm, text,
 				 (uint32_t)session->number) != 0;
 }
@@ -279,7 +279,7 @@ void on_subscribe(struct shard *shard, struct client *client, struct slice body)
 
 static bool leave_shared(struct subscribing *in, struct slice text)
 {
-	struct shared_subscription *s = shared_find(in->session, text);
+	struct shared_subscription *s = shared_find(in->shard, in->session, text);
 	if (s == NULL)
 		return false;
 	if (s->row != 0)

@@ -54,6 +54,8 @@ struct core_settings {
 	struct slice response_information; /* empty: none is given */
 };
 
+#define SERVER_REFERENCE_MAX 1024
+
 /* One for each listener; carried by every link that it accepted. */
 struct listener_settings {
 	uint32_t number; /* position in the configuration, for counts by listener */

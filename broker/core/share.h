@@ -40,6 +40,7 @@ struct shared_subscription {
 	uint32_t identifier;
 	uint8_t options;
 	uint64_t row;
+	uint64_t hash; /* of the text */
 	size_t text_len;
 	uint8_t text[]; /* "group/filter" */
 };
@@ -52,7 +53,8 @@ void shares_finish(struct shard *shard);
 /* Memberships of one session: each is told when it comes and goes, and all are searched. */
 #define SHARED_MAX 1024u
 
-struct shared_subscription *shared_find(const struct session *session, struct slice text);
+struct shared_subscription *shared_find(const struct shard *shard, const struct session *session,
+					struct slice text);
 
 /* Joins or, when it is a member already, changes options.  Returns the barrier to wait for. */
 uint32_t shared_join(struct shard *shard, struct session *session,

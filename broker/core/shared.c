@@ -9,10 +9,13 @@ static struct slice text_of(const struct shared_subscription *shared)
 	return slice_of(shared->text, shared->text_len);
 }
 
-struct shared_subscription *shared_find(const struct session *session, struct slice text)
+/* There may be 1,024, which differ in their last bytes alone: one SUBSCRIBE may look for 65,536. */
+struct shared_subscription *shared_find(const struct shard *shard, const struct session *session,
+					struct slice text)
 {
 	struct shared_subscription *shared = session->shared;
-	while (shared && !slice_equal(text_of(shared), text))
+	uint64_t hash = shared ? hash_keyed(shard->hash_key, text) : 0;
+	while (shared && (shared->hash != hash || !slice_equal(text_of(shared), text)))
 		shared = shared->next;
 	return shared;
 }
@@ -52,8 +55,8 @@ struct shared_subscription *shared_create(struct shard *shard, struct session *s
 	struct shared_subscription *shared = memory_get_zeroed(sizeof *shared + text.len);
 	shared->text_len = text.len;
 	memcpy(shared->text, text.at, text.len);
-	shared->home =
-	    (party_id)((hash_keyed(shard->hash_key, text) + session->realm) % shard->parties);
+	shared->hash = hash_keyed(shard->hash_key, text);
+	shared->home = (party_id)((shared->hash + session->realm) % shard->parties);
 	shared->id = free_id(session);
 	shared->next = session->shared;
 	session->shared = shared;

@@ -202,7 +202,7 @@ static void take_peer(struct proxy_header *header, const uint8_t *at, int family
 	}
 }
 
-static bool read_body(struct slice body, uint8_t pair, bool local, struct proxy_header *header)
+static bool read_body(struct slice body, uint8_t pair, struct proxy_header *header)
 {
 	for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {
 		if (pairs[i].byte != pair)
@@ -211,11 +211,8 @@ static bool read_body(struct slice body, uint8_t pair, bool local, struct proxy_
 
 		if (body.len < pairs[i].len || !read_tlvs(slice_after(body, pairs[i].len), &told))
 			return false;
-		/* Of a connection of its own the balancer says nothing about a client. */
-		if (!local) {
-			take_peer(&told, body.at, pairs[i].family);
-			*header = told;
-		}
+		take_peer(&told, body.at, pairs[i].family);
+		*header = told;
 		return true;
 	}
 	return false;
@@ -237,10 +234,13 @@ static enum proxy_step read_v2(struct slice bytes, struct proxy_header *header)
 	if (bytes.len < len)
 		return PROXY_MORE;
 	header->len = len;
-	return read_body(slice_of(bytes.at + V2_HEAD, len - V2_HEAD), bytes.at[13],
-			 command == COMMAND_LOCAL, header)
-		   ? PROXY_DONE
-		   : PROXY_BAD;
+	/* Of a connection of its own the balancer says nothing about a client, whatever stands
+	 * there. */
+	if (command == COMMAND_LOCAL)
+		return PROXY_DONE;
+	struct slice body = slice_of(bytes.at + V2_HEAD, len - V2_HEAD);
+
+	return read_body(body, bytes.at[13], header) ? PROXY_DONE : PROXY_BAD;
 }
 
 enum proxy_step proxy_header_read(struct slice bytes, unsigned version, struct proxy_header *header)

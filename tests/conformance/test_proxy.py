@@ -115,6 +115,7 @@ enable_proxy_protocol 1
 
     def test_version_2(self):
         for header in (v2(), v2(SIX, 0x21), v2(bytes(216), 0x31), v2(b"", 0, 0x20), v2(FOUR, 0x11, 0x20), v2(FOUR + SSL),
+                       v2(b"", 0x11, 0x20), v2(b"", 0xFF, 0x20), v2(b"\x01\x00\x05no", 0x21, 0x20),  # LOCAL: whatever stands there
                        v2(b"", 0x00), v2(FOUR + tlv(0x04, bytes(300)) + tlv(0x01, b"mqtt")), v2(FOUR + tlv(0xEE, b""))):
             for step in (None, 1, 7):
                 self.serves(self.two, header, step)

@@ -114,6 +114,14 @@ START_TEST(first_messages)
 	    {"n,a=user,n=user,r=x", "user"},
 	    {"n,a=a=2Cb,n=a=2Cb,r=x", "a,b"},
 	    {"n,,n=user,r=x,z=later", "user"},
+	    {"n,,n=user,r=x,z=later,Y=more", "user"},
+	    {"n,,n=user,r=x,m=must", NULL},
+	    {"n,,n=user,r=x,z=later,m=must", NULL},
+	    {"n,,n=user,r=x,", NULL},
+	    {"n,,n=user,r=x,,", NULL},
+	    {"n,,n=user,r=x,z", NULL},
+	    {"n,,n=user,r=x,z=", NULL},
+	    {"n,,n=user,r=x,1=later", NULL},
 	    {"n,a=other,n=user,r=x", NULL},
 	    {"n,a=,n=user,r=x", NULL},
 	    {"n,a=user", NULL},
@@ -226,6 +234,12 @@ START_TEST(what_has_to_be_signed)
 {
 	ck_assert(signs("c=biws,r=abcxyz"));
 	ck_assert(signs("c=biws,r=abcxyz,e=xtension"));
+	ck_assert(signs("c=biws,r=abcxyz,e=xtension,F=urther"));
+	ck_assert(!signs("c=biws,r=abcxyz,m=ust"));
+	ck_assert(!signs("c=biws,r=abcxyz,e=xtension,m=ust"));
+	ck_assert(!signs("c=biws,r=abcxyz,,=x"));
+	ck_assert(!signs("c=biws,r=abcxyz,1=x"));
+	ck_assert(!signs("c=biws,r=abcxyz,e="));
 	ck_assert(!signs("c=biws,r=abcxy"));
 	ck_assert(!signs("c=biws,r=abcxyzz"));
 	ck_assert(!signs("c=biws,r=abdxyz"));

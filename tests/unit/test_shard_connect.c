@@ -270,6 +270,15 @@ START_TEST(refuses_as_the_listener_says)
 	connack = REFUSED(&five, 0x9D);
 	ck_assert(
 	    slice_equal(connack.properties.server_reference, SLICE_LITERAL("elsewhere:1883")));
+	static char longest[SERVER_REFERENCE_MAX];
+	memset(longest, 'x', sizeof longest);
+	bench.listener.server_reference = slice_of(longest, sizeof longest);
+	ck_assert_uint_eq(REFUSED(&five, 0x9D).properties.server_reference.len, sizeof longest);
+	mqtt_set(&five.properties, MQTT_PROPERTY_MAXIMUM_PACKET_SIZE);
+	five.properties.maximum_packet_size = 100; /* then at least that it has to go elsewhere */
+	connack = REFUSED(&five, 0x9D);
+	ck_assert(!mqtt_has(&connack.properties, MQTT_PROPERTY_SERVER_REFERENCE));
+	five.properties = (struct mqtt_properties){0};
 	bench.listener.server_reference = SLICE_NONE;
 	bench.listener.allow_zero_length_client_id = false;
 	five.client_id = three.client_id = SLICE_NONE;
@@ -298,7 +307,7 @@ START_TEST(refuses_as_the_listener_says)
 	REFUSED(&five, 0x95);
 	three.will = five.will;
 	REFUSED(&three, 0x05);
-	ck_assert_uint_eq(counted(&bench, CONNECTS_REFUSED), 13);
+	ck_assert_uint_eq(counted(&bench, CONNECTS_REFUSED), 15);
 	bench_finish(&bench);
 }
 END_TEST
