@@ -554,8 +554,9 @@ struct identifier_list {
 void deliver_to_session(struct shard *shard, struct session *session,
 			struct publication *publication, uint8_t qos, bool retain,
 			struct identifier_list identifiers);
-/* Likewise one that a subscription brings, at once or not at all: false, there is no room now. */
-bool deliver_found(struct shard *shard, struct session *session, struct publication *publication,
+/* Likewise one that a subscription brings, at once: there is room for it. */
+bool deliver_takes_found(const struct shard *shard, struct session *session, uint8_t qos);
+void deliver_found(struct shard *shard, struct session *session, struct publication *publication,
 		   uint8_t qos, struct identifier_list identifiers);
 struct identifier_list delivery_identifiers(const struct delivery *delivery);
 /* Copies of QoS 2 messages for their own publishers, which wait for the end of a turn. */

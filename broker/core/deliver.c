@@ -157,7 +157,7 @@ static void record(struct shard *shard, struct session *session, struct outbound
 
 /* It goes as it came: what is retained and older need not come any more. */
 static void note_at_once(struct shard *shard, struct session *session,
-			 const struct publication *publication)
+			 struct publication *publication)
 {
 	if (publication->retain && session->scans)
 		retain_note_live(shard, session, publication, ++shard->serial);
@@ -288,7 +288,7 @@ static void drop(struct shard *shard, struct session *session, struct delivery d
 	delivery_dropped(shard, session, &publication.publisher, delivery.qos, why);
 	dropped_unsent(shard, session, &delivery);
 	if (publication.retain && session->scans)
-		retain_missed(shard, session, &publication);
+		retain_missed(shard, session, &publication, delivery.came);
 	delivery_finish(&delivery, &shard->purse);
 }
 
@@ -428,23 +428,21 @@ void deliver_to_session(struct shard *shard, struct session *session,
 {
 	bool taken = deliver_copy(shard, session, publication, qos, retain, identifiers);
 	if (!taken && publication->retain && session->scans)
-		retain_missed(shard, session, publication);
+		retain_missed(shard, session, publication, ++shard->serial);
 }
 
 /* Like what waits in the queue; and not with QoS 0 while half of the room for that is taken: other
  * deliveries need some, too. */
-static bool takes_found(const struct shard *shard, struct session *session, uint8_t qos)
+bool deliver_takes_found(const struct shard *shard, struct session *session, uint8_t qos)
 {
 	if (qos == 0)
 		return traffic_of(session)->unsent < UNSENT_LOW;
 	return traffic_of(session)->inflight.to_resend == 0 && window_open(shard, session);
 }
 
-bool deliver_found(struct shard *shard, struct session *session, struct publication *publication,
+void deliver_found(struct shard *shard, struct session *session, struct publication *publication,
 		   uint8_t qos, struct identifier_list identifiers)
 {
-	if (!takes_found(shard, session, qos))
-		return false;
 	if (!rights_allow(shard, session, AUTH_READ, publication->topic)) {
 		delivery_row(shard, session, &publication->publisher, qos, ROUTE_DENIED);
 	} else if (qos == 0) {
@@ -455,7 +453,6 @@ bool deliver_found(struct shard *shard, struct session *session, struct publicat
 		step_queue_changed(shard, session);
 		begin(shard, session, make_delivery(shard, publication, qos, true, identifiers));
 	}
-	return true;
 }
 
 void deliver_awaited(struct shard *shard, struct session *session, struct publication *publication,

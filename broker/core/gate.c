@@ -178,7 +178,7 @@ void gates_let_go(struct shard *shard, struct session *session)
 	for (uint32_t i = 0; traffic->gated > 0 && i < inflight->room; i++)
 		gate_detach(shard, session, &inflight->ring[i].delivery);
 	for (uint32_t i = 0; traffic->gated > 0 && i < queue->count; i++)
-		gate_detach(shard, session, &queue->ring[(queue->head + i) & (queue->room - 1)]);
+		gate_detach(shard, session, queue_at(queue, i));
 	must(traffic->gated == 0);
 	step_queue_changed(shard, session);
 }
@@ -226,7 +226,7 @@ static uint64_t oldest_ms(const struct shard *shard, const struct session *sessi
 			oldest = gate_at(shard, gate)->made_ms;
 	}
 	for (uint32_t i = 0; i < queue->count; i++) {
-		uint32_t gate = queue->ring[(queue->head + i) & (queue->room - 1)].gate;
+		uint32_t gate = queue_at(queue, i)->gate;
 		if (gate != 0 && gate_at(shard, gate)->made_ms < oldest)
 			oldest = gate_at(shard, gate)->made_ms;
 	}

@@ -55,7 +55,8 @@ struct publication {
 	uint64_t envelope;   /* likewise */
 	struct publisher publisher;
 	uint64_t expires_ms;
-	uint64_t topic_hash; /* by the key of all shards; 0: not worked out yet */
+	uint64_t topic_hash;   /* by the key of all shards; 0: not worked out yet */
+	uint64_t payload_hash; /* likewise; of retained ones that are compared */
 	struct slice topic;
 	struct slice properties;
 	struct slice payload;

@@ -70,6 +70,12 @@ static inline struct delivery *queue_first(const struct queue *queue)
 	return &queue->ring[queue->head];
 }
 
+/* The i-th one, borrowed, of `count`. */
+static inline struct delivery *queue_at(const struct queue *queue, uint32_t i)
+{
+	return &queue->ring[(queue->head + i) & (queue->room - 1)];
+}
+
 /* Gives the first one; count > 0. */
 struct delivery queue_pop(struct queue *queue, struct purse *purse);
 

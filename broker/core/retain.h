@@ -94,11 +94,13 @@ void retain_continue(struct shard *shard, struct session *session);
 
 /* A live retained publish was sent, which came then, by shard->serial: now, or before it waited in
  * the queue.  The session has waits, as for the next one. */
-void retain_note_live(struct shard *shard, struct session *session,
-		      const struct publication *publication, uint64_t came);
+void retain_note_live(struct shard *shard, struct session *session, struct publication *publication,
+		      uint64_t came);
 
-/* One was dropped: it takes the place of the one of its topic that was found before. */
-void retain_missed(struct shard *shard, struct session *session, struct publication *publication);
+/* One that came then was dropped: it takes the place of the one of its topic that was found before,
+ * or is still to be found. */
+void retain_missed(struct shard *shard, struct session *session, struct publication *publication,
+		   uint64_t came);
 
 /* The session ends, or unsubscribes: filter empty for all. */
 void retain_stop(struct shard *shard, struct session *session, struct slice filter);

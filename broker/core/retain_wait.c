@@ -39,11 +39,17 @@ struct retain_wait {
 	uint8_t filter[];
 };
 
-/* The latest live retained publish of a topic, of those that were sent. */
+/* The one that came last. */
+struct latest {
+	uint64_t came;
+	uint64_t content; /* hashed; of one that was sent if it came while a SUBACK was to leave */
+};
+
+/* The live retained publishes of a topic: those that were sent, and those that could not be. */
 struct live {
 	uint64_t topic; /* hashed */
-	uint64_t came;
-	uint64_t content; /* hashed, if it came while a SUBACK was to leave */
+	struct latest sent;
+	struct latest dropped;
 };
 
 /*
@@ -54,7 +60,7 @@ struct found {
 	struct message **messages; /* owned, from `at` on; NULL for none */
 	uint32_t at;
 	uint32_t count;
-	uint64_t after; /* all that came into the queue until then */
+	uint64_t after; /* all that came into the queue before */
 };
 
 /*
@@ -100,7 +106,7 @@ static void ask(struct shard *shard, const struct session *session, struct retai
 	mail->realm = session->realm;
 	mail->ticket = wait->ticket;
 	mail->member.session = session->number;
-	session->scans->found.after = shard->serial;
+	session->scans->found.after = ++shard->serial;
 	wait->begun = true;
 	wait->asked = true;
 	shard_post(shard, mail);
@@ -255,11 +261,19 @@ static struct live *find_live(const struct retain_waits *waits, uint64_t topic)
 	return n ? &waits->live[n - 1] : NULL;
 }
 
-static uint64_t content_of(const struct shard *shard, const struct publisher *publisher,
-			   struct slice payload)
+/* Worked out once for all sessions that one copy comes to. */
+static uint64_t content_of(const struct shard *shard, struct publication *publication)
 {
-	return hash_keyed(shard->hash_key, payload) ^ publisher->session ^
-	       (uint64_t)publisher->party << 56;
+	const struct publisher *publisher = &publication->publisher;
+	if (publication->payload_hash == 0)
+		publication->payload_hash = hash_keyed(shard->hash_key, publication->payload);
+	return publication->payload_hash ^ publisher->session ^ (uint64_t)publisher->party << 56;
+}
+
+static uint64_t content_of_found(const struct shard *shard, struct message *message)
+{
+	struct publication publication = message_publication(message);
+	return content_of(shard, &publication);
 }
 
 static struct live *live_of(struct shard *shard, struct retain_waits *waits, uint64_t topic)
@@ -277,21 +291,42 @@ static struct live *live_of(struct shard *shard, struct retain_waits *waits, uin
 	return live;
 }
 
-void retain_note_live(struct shard *shard, struct session *session,
-		      const struct publication *publication, uint64_t came)
+void retain_note_live(struct shard *shard, struct session *session, struct publication *publication,
+		      uint64_t came)
 {
 	struct retain_waits *waits = session->scans;
 	struct live *live = live_of(shard, waits, hash_keyed(shard->hash_key, publication->topic));
-	if (live == NULL || came < live->came)
+	if (live == NULL || came < live->sent.came)
 		return;
-	live->came = came;
+	live->sent.came = came;
 	if (waits->pending > 0 || came < waits->suback)
-		live->content = content_of(shard, &publication->publisher, publication->payload);
+		live->sent.content = content_of(shard, publication);
 }
 
-void retain_missed(struct shard *shard, struct session *session, struct publication *publication)
+/* Is something in the queue that came before? */
+static bool older_waits(const struct session *session, uint64_t came)
 {
-	struct found *found = &session->scans->found;
+	const struct queue *queue = &traffic_of(session)->queue;
+	return queue->count > 0 && queue_first(queue)->came < came;
+}
+
+/* Likewise, another one of this topic: it is not to be sent behind a newer one. */
+static bool older_of_topic_waits(const struct session *session, struct slice topic, uint64_t came)
+{
+	const struct queue *queue = &traffic_of(session)->queue;
+	for (uint32_t i = 0; i < queue->count; i++) {
+		const struct delivery *d = queue_at(queue, i);
+		if (d->came >= came)
+			return false;
+		if (d->goes_behind && d->message->retain &&
+		    slice_equal(message_topic(d->message), topic))
+			return true;
+	}
+	return false;
+}
+
+static void take_place(struct shard *shard, struct found *found, struct publication *publication)
+{
 	bool clears = publication_clears(publication);
 	uint32_t i = found->at;
 	while (i < found->count &&
@@ -305,22 +340,45 @@ void retain_missed(struct shard *shard, struct session *session, struct publicat
 }
 
 /*
+ * What was found is as new as all that came before the SUBACK.  What is still to be found has to
+ * stand against the others of its topic only: those that were sent, or wait to be.
+ */
+void retain_missed(struct shard *shard, struct session *session, struct publication *publication,
+		   uint64_t came)
+{
+	struct retain_waits *waits = session->scans;
+	uint64_t topic = hash_keyed(shard->hash_key, publication->topic);
+	struct live *live =
+	    older_waits(session, came) ? live_of(shard, waits, topic) : find_live(waits, topic);
+	if (live && came < live->dropped.came)
+		return;
+	if (live)
+		live->dropped = (struct latest){came, content_of(shard, publication)};
+	if (waits->found.messages && came > waits->ready->walk.since &&
+	    !older_of_topic_waits(session, publication->topic, came))
+		take_place(shard, &waits->found, publication);
+}
+
+/*
  * Was it sent live since the SUBSCRIBE, it or a newer one?  What came since the SUBACK is newer or
- * the same.  Before that not every shard knew the filter, so what came may be older: only the very
- * same message counts.
+ * the same, unless this one was dropped after it.  Before that not every shard knew the filter, so
+ * what came may be older: only the very same message counts.
  */
 static bool was_live(const struct shard *shard, const struct session *session,
-		     const struct retain_wait *wait, const struct message *message)
+		     const struct retain_wait *wait, struct message *message)
 {
 	if (session->scans->live_count == 0)
 		return false;
 	const struct moments *walk = &wait->walk;
 	const struct live *live =
 	    find_live(session->scans, hash_keyed(shard->hash_key, message_topic(message)));
-	if (live == NULL || live->came < walk->from)
+	if (live == NULL || live->sent.came < walk->from)
 		return false;
-	return live->came > walk->since ||
-	       live->content == content_of(shard, &message->publisher, message_payload(message));
+	if (live->dropped.came > live->sent.came &&
+	    live->dropped.content == content_of_found(shard, message))
+		return false;
+	return live->sent.came > walk->since ||
+	       live->sent.content == content_of_found(shard, message);
 }
 
 static void let_go_of_found(struct shard *shard, struct session *session)
@@ -360,20 +418,23 @@ void retain_stop(struct shard *shard, struct session *session, struct slice filt
 		stop(shard, session, wait);
 }
 
-/* False: there is no room now. */
-static bool send_one(struct shard *shard, struct session *session, const struct subscription *s,
+static uint8_t granted_qos(const struct subscription *s, const struct message *message)
+{
+	uint8_t granted = s->options & OPTION_QOS;
+	return message->qos < granted ? message->qos : granted;
+}
+
+static void send_one(struct shard *shard, struct session *session, const struct subscription *s,
 		     struct message *message)
 {
 	struct publication publication = message_publication(message);
-	uint8_t granted = s->options & OPTION_QOS;
 	uint32_t identifier = s->identifier;
 	struct identifier_list identifiers = {&identifier, identifier != 0};
 	/* With RETAIN. [MQTT3-3.3.1-8] */
 	publication.found_retained = true;
 	publication.again = false;	 /* whoever asks for it has not had it by asking */
 	publication.goes_behind = false; /* it is older than what was delivered live */
-	return deliver_found(shard, session, &publication,
-			     message->qos < granted ? message->qos : granted, identifiers);
+	deliver_found(shard, session, &publication, granted_qos(s, message), identifiers);
 }
 
 /* The client's own, where it does not want these. [MQTT-3.8.3-3] */
@@ -384,20 +445,14 @@ static bool unwanted(const struct shard *shard, const struct session *session,
 	       session_same_client(shard, session, &message->publisher);
 }
 
-/* Is something in the queue that was there when these were asked for? */
-static bool older_wait(const struct session *session, uint64_t after)
-{
-	const struct queue *queue = &traffic_of(session)->queue;
-	return queue->count > 0 && queue_first(queue)->came <= after;
-}
-
-/* Sends what was found, as far as there is room for it; false: some of it waits. */
+/* Sends what was found, as far as there is room for it; false: some of it waits.  Until its turn
+ * comes a newer one that is dropped may take its place, whatever was sent before. */
 static bool send_found(struct shard *shard, struct session *session, const struct retain_wait *wait)
 {
 	struct found *found = &session->scans->found;
 	if (found->messages == NULL)
 		return true;
-	if (older_wait(session, found->after))
+	if (older_waits(session, found->after))
 		return false;
 	uint32_t n = subscription_find(&shard->subscriptions, session->realm, filter_of(wait),
 				       (uint32_t)session->number);
@@ -405,11 +460,12 @@ static bool send_found(struct shard *shard, struct session *session, const struc
 	const struct subscription s = *subscription_at(&shard->subscriptions, n);
 	while (found->at < found->count) {
 		struct message *message = found->messages[found->at];
+		if (!deliver_takes_found(shard, session, granted_qos(&s, message)))
+			return false;
 		if (message->expires_ms > shard->now.ms && /* [MQTT-3.3.2-5] */
 		    !was_live(shard, session, wait, message) &&
-		    !unwanted(shard, session, &s, message) &&
-		    !send_one(shard, session, &s, message))
-			return false;
+		    !unwanted(shard, session, &s, message))
+			send_one(shard, session, &s, message);
 		message_release(message, &shard->purse);
 		found->at++;
 	}

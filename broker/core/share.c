@@ -85,7 +85,7 @@ static void free_group(struct shard *shard, struct share_group *group)
 {
 	const struct queue *queue = &group->queue;
 	for (uint32_t i = 0; i < queue->count; i++) {
-		const struct delivery *d = &queue->ring[(queue->head + i) & (queue->room - 1)];
+		const struct delivery *d = queue_at(queue, i);
 		delivery_dropped(shard, NULL, &d->message->publisher, d->qos, ROUTE_SESSION_ENDED);
 	}
 	UNCOUNT_N(shard, QUEUED, group->queue.count);
@@ -102,7 +102,7 @@ static void let_go(struct shard *shard, struct share_group *group)
 {
 	struct queue *queue = &group->queue;
 	for (uint32_t i = 0; i < queue->count; i++) {
-		struct delivery *delivery = &queue->ring[(queue->head + i) & (queue->room - 1)];
+		struct delivery *delivery = queue_at(queue, i);
 		gate_release(shard, delivery->gate);
 		delivery->gate = 0;
 	}

@@ -190,8 +190,7 @@ void shared_end(struct shard *shard, struct session *session)
 			shared_give_back(shard, session, &entry->delivery);
 	}
 	for (uint32_t i = 0; i < queue->count; i++)
-		shared_give_back(shard, session,
-				 &queue->ring[(queue->head + i) & (queue->room - 1)]);
+		shared_give_back(shard, session, queue_at(queue, i));
 	while (session->shared) {
 		struct shared_subscription *shared = session->shared;
 		take_out(shard, session, shared);

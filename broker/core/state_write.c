@@ -192,7 +192,7 @@ static void write_messages_of(struct writing *w, const struct session *session)
 	for (uint32_t i = 0; i < inflight->room; i++)
 		write_message(w, inflight->ring[i].delivery.message);
 	for (uint32_t i = 0; i < queue->count; i++)
-		write_message(w, queue->ring[(queue->head + i) & (queue->room - 1)].message);
+		write_message(w, queue_at(queue, i)->message);
 	if (session->absence && session->absence->will)
 		write_message(w, session->absence->will->message);
 }
@@ -213,7 +213,7 @@ static void write_session(struct writing *w, struct session *session)
 		write_inflight(w, &session->traffic->inflight);
 	for (uint32_t i = 0; i < queue->count; i++) {
 		put_u8(w, STATE_QUEUED);
-		write_delivery(w, &queue->ring[(queue->head + i) & (queue->room - 1)]);
+		write_delivery(w, queue_at(queue, i));
 	}
 	end(w, start);
 }

@@ -55,7 +55,7 @@ static void log_the_end(struct shard *shard, struct session *session)
 	const struct queue *queue = &session->traffic->queue;
 	const struct inflight *inflight = &session->traffic->inflight;
 	for (uint32_t i = 0; i < queue->count; i++) {
-		const struct delivery *d = &queue->ring[(queue->head + i) & (queue->room - 1)];
+		const struct delivery *d = queue_at(queue, i);
 		if (!d->given_back)
 			delivery_dropped(shard, session, &d->message->publisher, d->qos,
 					 ROUTE_SESSION_ENDED);

@@ -126,12 +126,116 @@ START_TEST(newest_comes_last_behind_what_expires)
 }
 END_TEST
 
+/* One that is dropped takes the place of the one that waits, though another one was sent between
+ * the two; and gives way to one that is sent after it. [MQTT-3.3.1-9] */
+START_TEST(dropped_after_one_that_was_sent)
+{
+	for (int again = 0; again < 2; again++) {
+		begin(1);
+		peer_publish(from, RETAIN | QOS(1), 1, "t", "", "first");
+		live("", "m1");
+		expect_publish(to, QOS(1), 1, "live", "", "m1");
+		peer_send(to, 0x82, "0009 00 0001 't' 01");
+		expect(to, 0x90, "0009 00 01");
+		peer_publish(from, RETAIN, 0, "t", "", "sent");
+		expect_publish(to, 0, 0, "t", "", "sent");
+		live("", "m2");
+		peer_publish(from, RETAIN | QOS(1), 1, "t", "", "dropped");
+		ck_assert_uint_eq(counted(&bench, DROPPED_QUEUE_FULL), 1);
+		if (again) {
+			peer_publish(from, RETAIN, 0, "t", "", "sent, too");
+			expect_publish(to, 0, 0, "t", "", "sent, too");
+		}
+		acknowledge(1);
+		if (!again) {
+			expect_publish(to, RETAIN | QOS(1), 2, "t", "", "dropped");
+			acknowledge(2);
+		}
+		expect_publish(to, QOS(1), again ? 2 : 3, "live", "", "m2");
+		bench_finish(&bench);
+	}
+}
+END_TEST
+
+/* Likewise before it was found; it is sent in its turn, or one that was sent at last stays. */
+START_TEST(dropped_before_it_was_found)
+{
+	begin(1);
+	peer_publish(from, RETAIN | QOS(1), 1, "a", "", "a");
+	live("", "m1");
+	expect_publish(to, QOS(1), 1, "live", "", "m1");
+	peer_send(to, 0x82, "0009 00 0001 'a' 01 0001 't' 01");
+	expect(to, 0x90, "0009 00 01 01");
+	peer_publish(from, RETAIN, 0, "t", "", "sent");
+	expect_publish(to, 0, 0, "t", "", "sent");
+	live("", "m2");
+	peer_publish(from, RETAIN | QOS(1), 1, "t", "", "dropped");
+	ck_assert_uint_eq(counted(&bench, DROPPED_QUEUE_FULL), 1);
+	acknowledge(1);
+	expect_publish(to, RETAIN | QOS(1), 2, "a", "", "a");
+	acknowledge(2);
+	expect_publish(to, QOS(1), 3, "live", "", "m2");
+	acknowledge(3);
+	expect_publish(to, RETAIN | QOS(1), 4, "t", "", "dropped");
+	acknowledge(4);
+	expect_nothing(to);
+	bench_finish(&bench);
+}
+END_TEST
+
+/* One that waits in the queue is not to come behind a newer one, which is dropped for good. */
+START_TEST(dropped_behind_one_that_waits)
+{
+	begin(1);
+	peer_publish(from, RETAIN | QOS(1), 1, "t", "", "found");
+	live("", "m1");
+	expect_publish(to, QOS(1), 1, "live", "", "m1");
+	peer_send(to, 0x82, "0009 00 0001 't' 01");
+	expect(to, 0x90, "0009 00 01");
+	peer_publish(from, RETAIN | QOS(1), 1, "t", "", "queued");
+	peer_publish(from, RETAIN | QOS(1), 1, "t", "", "dropped");
+	acknowledge(1);
+	expect_publish(to, RETAIN | QOS(1), 2, "t", "", "found");
+	acknowledge(2);
+	expect_publish(to, QOS(1), 3, "t", "", "queued");
+	bench_finish(&bench);
+}
+END_TEST
+
+/* One that came before the SUBSCRIBE is older than what that found. */
+START_TEST(older_one_is_dropped)
+{
+	begin(1);
+	bench.settings.queue_policy = QUEUE_DROP_OLD;
+	subscribe(to, "t", 1);
+	live("", "m1");
+	expect_publish(to, QOS(1), 1, "live", "", "m1");
+	peer_publish(from, RETAIN | QOS(1), 1, "t", "", "old");
+	peer_send(to, 0xA2, "0008 00 0001 't'");
+	expect(to, 0xB0, "0008 00 00");
+	peer_publish(from, RETAIN | QOS(1), 1, "t", "", "new");
+	peer_send(to, 0x82, "0009 00 0001 't' 01");
+	expect(to, 0x90, "0009 00 01");
+	live("", "m2");
+	ck_assert_uint_eq(counted(&bench, DROPPED_QUEUE_FULL), 1);
+	acknowledge(1);
+	expect_publish(to, RETAIN | QOS(1), 2, "t", "", "new");
+	acknowledge(2);
+	expect_publish(to, QOS(1), 3, "live", "", "m2");
+	bench_finish(&bench);
+}
+END_TEST
+
 Suite *shard_retain_turn_suite(void)
 {
 	const TTest *tests[] = {
 	    each_in_its_turn,
 	    behind_what_expires,
 	    newest_comes_last_behind_what_expires,
+	    dropped_after_one_that_was_sent,
+	    dropped_before_it_was_found,
+	    dropped_behind_one_that_waits,
+	    older_one_is_dropped,
 	};
 
 	return suite_of("shard_retain_turn", tests, COUNT_OF(tests));
