@@ -1,6 +1,7 @@
 /* http.c - see http.h; the one file that knows libmicrohttpd. */
 #include "broker/http.h"
 #include "broker/http_cache.h"
+#include "broker/net/http_target.h"
 #include "broker/net/listener.h"
 #include "broker/net/moment.h"
 #include "broker/net/whole_file.h"
@@ -8,6 +9,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <strings.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -115,6 +117,7 @@ static bool is_token(const struct token *token, const char *offered)
 	return difference == 0;
 }
 
+/* The scheme has no case (RFC 9110 section 11.1). */
 static bool may_ask(const struct http *http, struct MHD_Connection *connection)
 {
 	static const char scheme[] = "Bearer ";
@@ -123,7 +126,7 @@ static bool may_ask(const struct http *http, struct MHD_Connection *connection)
 
 	if (http->token.len == 0)
 		return true;
-	return header && strncmp(header, scheme, sizeof(scheme) - 1) == 0 &&
+	return header && strncasecmp(header, scheme, sizeof(scheme) - 1) == 0 &&
 	       is_token(&http->token, header + sizeof(scheme) - 1);
 }
 
@@ -214,6 +217,45 @@ static void step_back(void)
 	setpriority(PRIO_PROCESS, (id_t)gettid(), NICE); /* refused: then it is as it was */
 }
 
+/* ---- what the library takes, and HTTP does not allow */
+
+/* Of the fields of one request. */
+struct framing {
+	unsigned hosts;
+	const char *length;
+	bool lengths_differ;
+};
+
+static enum MHD_Result note_field(void *self, enum MHD_ValueKind kind, const char *name,
+				  const char *value)
+{
+	struct framing *framing = self;
+
+	(void)kind;
+	if (strcasecmp(name, MHD_HTTP_HEADER_HOST) == 0)
+		framing->hosts++;
+	if (strcasecmp(name, MHD_HTTP_HEADER_CONTENT_LENGTH) == 0) {
+		framing->lengths_differ |=
+		    framing->length && value && strcmp(framing->length, value) != 0;
+		framing->length = value;
+	}
+	return MHD_YES;
+}
+
+/*
+ * One Host from HTTP/1.1 on, and never two (RFC 9112 section 3.2); of several Content-Lengths none
+ * says another length (section 6.3).
+ */
+static bool is_right(struct MHD_Connection *connection, const char *version)
+{
+	const bool has_to_have_host = strcmp(version, MHD_HTTP_VERSION_1_0) != 0;
+	struct framing framing = {0};
+
+	MHD_get_connection_values(connection, MHD_HEADER_KIND, note_field, &framing);
+	return framing.hosts <= 1 && (framing.hosts == 1 || !has_to_have_host) &&
+	       !framing.lengths_differ;
+}
+
 /* ---- answers */
 
 struct http_answer http_text(unsigned status, const char *text)
@@ -229,18 +271,20 @@ struct http_answer http_text(unsigned status, const char *text)
 
 static struct http_answer page_of(struct http *http, const char *url, uint64_t second)
 {
+	/* To its end: so it is a text as `url` is. */
+	const char *path = (const char *)http_target_path(slice_text(url)).at;
 	struct http_answer answer;
 
-	if (http_cache_find(&http->cache, url, second, &answer))
+	if (http_cache_find(&http->cache, path, second, &answer))
 		return answer;
-	answer = http->page(http->self, url);
+	answer = http->page(http->self, path);
 	if (answer.is_costly)
-		http_cache_keep(&http->cache, url, second, &answer);
+		http_cache_keep(&http->cache, path, second, &answer);
 	return answer;
 }
 
 static struct http_answer answer_of(struct http *http, struct MHD_Connection *connection,
-				    const char *url, const char *method)
+				    const char *url, const char *method, const char *version)
 {
 	const uint64_t now_ms = moment_now().ms;
 	const bool granted = may_ask(http, connection);
@@ -248,6 +292,9 @@ static struct http_answer answer_of(struct http *http, struct MHD_Connection *co
 	place_of(connection)->granted |= granted;
 	if (!has_time(granted ? &http->granted : &http->refused, now_ms))
 		return http_text(MHD_HTTP_TOO_MANY_REQUESTS, "too many requests in this second\n");
+	if (!is_right(connection, version))
+		return http_text(MHD_HTTP_BAD_REQUEST,
+				 "one Host, and one Content-Length at most\n");
 	if (place_of(connection)->body > BODY_MAX)
 		return http_text(MHD_HTTP_CONTENT_TOO_LARGE, "no page wants a body\n");
 	if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)
@@ -301,7 +348,6 @@ static enum MHD_Result respond(void *self, struct MHD_Connection *connection, co
 	struct places *places = self;
 	struct place *place = place_of(connection);
 
-	(void)version;
 	(void)upload;
 	step_back();
 	/* Who answers before the request is whole loses the connection; who waits to be told that a
@@ -321,7 +367,7 @@ static enum MHD_Result respond(void *self, struct MHD_Connection *connection, co
 		return place->body <= BODY_READ_MAX ? MHD_YES : MHD_NO;
 	}
 	place->turn = ++places->turns;
-	const struct http_answer answer = answer_of(places->http, connection, url, method);
+	const struct http_answer answer = answer_of(places->http, connection, url, method, version);
 	struct MHD_Response *response =
 	    MHD_create_response_from_buffer(answer.len, answer.body, MHD_RESPMEM_MUST_FREE);
 

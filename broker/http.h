@@ -9,7 +9,9 @@
  * want of the token is counted apart, so that strangers use up nothing of who has it.  Only GET and
  * HEAD; no page may run a script.  A body of at most 1 MiB is read and not looked at; a longer one
  * ends the connection.  Who asks before it sends one (Expect) is answered before it.  Behind a body
- * nothing is read, and the connection ends.
+ * nothing is read, and the connection ends.  A request of HTTP/1.1 without Host, and one with
+ * several lengths, is answered 400.  The library ends the value of a field at a zero byte, and does
+ * not say that there was one.
  *
  * There may be 64 connections to an address that is listened at.  One that comes above that is
  * taken, and another goes: one that never had a request that it may before others, and of these the

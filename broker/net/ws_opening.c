@@ -1,5 +1,6 @@
 /* ws_opening.c - see ws_opening.h.  HTTP as in RFC 9112. */
 #include "broker/net/ws_opening.h"
+#include "broker/net/http_target.h"
 #include <mbedtls/base64.h>
 #include <mbedtls/md.h>
 #include <stdio.h>
@@ -218,11 +219,13 @@ static bool take_fields(struct request *request, struct slice lines)
 	return true;
 }
 
+/* In origin-form or absolute-form: RFC 6455 section 4.2.1. */
 static bool is_path(struct slice target)
 {
 	struct slice path;
 
 	next_part(&target, '?', &path);
+	path = http_target_path(path);
 	return slice_equal(path, SLICE_LITERAL("/mqtt")) || slice_equal(path, SLICE_LITERAL("/"));
 }
 

@@ -57,7 +57,11 @@ websockets_origin https://other.example:8443
     def test_paths(self):
         for path in ("/mqtt", "/", "/mqtt?token=x"):
             self.open(path=path)
-        for path in ("/other", "/mqtt/", "mqtt", "//", "/MQTT"):
+        # The absolute-form: RFC 6455 section 4.2.1, RFC 9112 section 3.2.2.  Its authority is not looked at.
+        for target in ("http://127.0.0.1/mqtt", "HTTPS://other.example:9/mqtt?token=x", "http://[::1]:80", "http://a/", "http://a?x"):
+            self.open(path=target)
+        for path in ("/other", "/mqtt/", "mqtt", "//", "/MQTT", "http:///mqtt", "http://", "http:/mqtt", "http://a/other", "http://a//mqtt",
+                     "ftp://a/mqtt", "/http://a/mqtt"):
             self.assertEqual(self.status(path=path), 404)
 
     def test_messages(self):

@@ -2,8 +2,10 @@
 
 import contextlib
 import os
+import pathlib
 import signal
 import socket
+import tempfile
 
 from harness import BrokerTest, OwnBrokerTest, eventually, free_port, own_only
 import wire
@@ -49,10 +51,10 @@ class Requests(BrokerTest):
     def test_behind_a_body_comes_nothing(self):
         """It may be hidden in what a proxy before us takes for a body: RFC 9112 section 11.2."""
         hidden = b"GET /health/ping HTTP/1.1\r\nHost: a\r\n\r\n"
-        for fields, body in ((b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", b"0\r\n\r\n"), (b"Content-Length: 5\r\nContent-Length: 60\r\n", b"abcde"),
-                             (b"Content-Length: 0\r\n", b"")):
+        for fields, body, status in ((b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", b"0\r\n\r\n", 405),
+                                     (b"Content-Length: 5\r\nContent-Length: 60\r\n", b"abcde", 400), (b"Content-Length: 0\r\n", b"", 405)):
             sock = self.dial()
-            self.assertEqual(answer_of(sock, b"POST /metrics HTTP/1.1\r\nHost: a\r\n" + fields + b"\r\n" + body), 405)
+            self.assertEqual(answer_of(sock, b"POST /metrics HTTP/1.1\r\nHost: a\r\n" + fields + b"\r\n" + body), status)
             with contextlib.suppress(ConnectionError):  # that is an end as well
                 sock.sendall(hidden)
                 self.assertEqual(sock.recv(4096), b"", fields)
@@ -73,6 +75,46 @@ class Requests(BrokerTest):
         for path, status in (("/health/ping%00", 404), ("/health/ping%00x", 404), ("/health%00/ping", 404), ("/health/%70ing", 200),
                              ("/health/ping%2500", 404), ("/%00", 404)):
             self.assertEqual(answer_of(self.dial(), f"GET {path} HTTP/1.1\r\nHost: a\r\n\r\n".encode()), status, path)
+
+    def test_the_absolute_form(self):
+        """RFC 9112 section 3.2.2: a server takes it; whatever authority it names."""
+        for target, status in ((f"http://127.0.0.1:{self.admin}/health/ping", 200), ("HTTPS://other.example/health/ping?x", 200),
+                               ("http://a/health", 200), ("http://a", 404), ("http:///health", 404), ("ftp://a/health", 404),
+                               ("http:/health", 404), ("/http://a/health", 404), ("http://a//health", 404)):
+            self.assertEqual(answer_of(self.dial(), f"GET {target} HTTP/1.1\r\nHost: a\r\n\r\n".encode()), status, target)
+
+    def test_one_host_and_one_length(self):
+        """RFC 9112 sections 3.2 and 6.3."""
+        for version, fields, status in (("1.1", "", 400), ("1.0", "", 200), ("1.1", "Host: a\r\n", 200), ("1.1", "Host:\r\n", 200),
+                                        ("1.1", "Host: a\r\nhost: b\r\n", 400),
+                                        ("1.0", "Host: a\r\nHost: a\r\n", 400), ("1.1", "Host: a\r\nContent-Length: 0\r\nContent-Length: 5\r\n", 400),
+                                        ("1.1", "Host: a\r\nContent-Length: 0\r\nContent-Length: 0\r\n", 200)):
+            self.assertEqual(answer_of(self.dial(), f"GET /health/ping HTTP/{version}\r\n{fields}\r\n".encode()), status, (version, fields))
+
+
+@own_only("admin listener")
+class Tokens(BrokerTest):
+    token = "correct horse battery staple"
+
+    @classmethod
+    def setUpClass(cls):
+        cls.admin = free_port()
+        folder = tempfile.TemporaryDirectory(prefix="metrino-test-")
+        cls.addClassCleanup(folder.cleanup)
+        path = pathlib.Path(folder.name) / "token"
+        path.write_text(cls.token + "\n")
+        cls.config = f"admin_listener {cls.admin}\nadmin_token_file {path}"
+        super().setUpClass()
+
+    def test_a_scheme_has_no_case(self):
+        """RFC 9110 section 11.1; a token has."""
+        for words, status in (("Bearer ", 200), ("bearer ", 200), ("BEARER ", 200), ("Basic ", 401), ("Bearer", 401), ("", 401)):
+            with socket.create_connection(("127.0.0.1", self.admin), timeout=30) as sock:
+                ask = f"GET /health/ping HTTP/1.1\r\nHost: a\r\nAuthorization: {words}{self.token}\r\n\r\n"
+                self.assertEqual(answer_of(sock, ask.encode()), status, words)
+        with socket.create_connection(("127.0.0.1", self.admin), timeout=30) as sock:
+            ask = f"GET /health/ping HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {self.token.upper()}\r\n\r\n"
+            self.assertEqual(answer_of(sock, ask.encode()), 401)
 
 
 @own_only("its own files")
