@@ -21,6 +21,7 @@
 #include "broker/core/index.h"
 #include "broker/core/memory.h"
 #include "broker/core/outbox.h"
+#include "broker/core/own_copy.h"
 #include "broker/core/persist.h"
 #include "broker/core/retain.h"
 #include "broker/core/route.h"
@@ -559,9 +560,6 @@ bool deliver_takes_found(const struct shard *shard, struct session *session, uin
 void deliver_found(struct shard *shard, struct session *session, struct publication *publication,
 		   uint8_t qos, struct identifier_list identifiers);
 struct identifier_list delivery_identifiers(const struct delivery *delivery);
-/* Copies of QoS 2 messages for their own publishers, which wait for the end of a turn. */
-void deliver_own_copies(struct shard *shard);
-void own_copies_finish(struct shard *shard);
 /* Its record is in the store now: PUBLISH goes, or PUBREL. */
 void deliver_recorded(struct shard *shard, struct session *session, struct outbound *entry);
 void deliver_released(struct shard *shard, struct session *session, struct outbound *entry);

@@ -74,6 +74,7 @@ struct mail {
 	bool last;
 	bool none;    /* MAIL_RETAIN_FOUND: the home keeps nothing but $ topics */
 	bool holder;  /* MAIL_SHARE_DELIVER: for nobody else, and also when it is away */
+	bool own;     /* likewise: its publisher, which has said that it takes it (own_copy.h) */
 	bool online;  /* of the member */
 	bool awaited; /* likewise: not connected, and counts as that (restart_grace) */
 	uint32_t realm;

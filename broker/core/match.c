@@ -77,86 +77,6 @@ static void found_node(void *self, uint32_t value)
 	}
 }
 
-/* The publisher's own copy of a message. */
-struct own_copy {
-	struct own_copy *next;
-	struct message *message; /* one reference */
-	uint64_t session;	 /* by number: it may end meanwhile */
-	uint8_t qos;
-	bool retain;
-	uint32_t count; /* of identifiers */
-	uint32_t identifiers[];
-};
-
-/*
- * The publisher's own copy of a QoS 2 message goes behind its PUBREC: clients wait for
- * that first.  It waits until this turn's packets are through, or for the first of them that may
- * change what it is sent for.
- */
-static void put_off(struct shard *shard, struct publication *publication, struct session *session,
-		    uint8_t qos, bool retain, struct identifier_list identifiers)
-{
-	struct message *message = publication_message(shard, publication);
-	if (message == NULL) {
-		delivery_row(shard, session, &publication->publisher, qos, ROUTE_MEMORY);
-		return;
-	}
-	size_t size = identifiers.count * sizeof identifiers.at[0];
-	struct own_copy *copy = memory_get(sizeof *copy + size);
-	*copy = (struct own_copy){.message = message_share(message),
-				  .session = session->number,
-				  .qos = qos,
-				  .retain = retain,
-				  .count = identifiers.count};
-	if (size > 0)
-		memcpy(copy->identifiers, identifiers.at, size);
-	*(shard->own_copies ? &shard->own_copies_last->next : &shard->own_copies) = copy;
-	shard->own_copies_last = copy;
-}
-
-static struct own_copy *take_own_copy(struct shard *shard)
-{
-	struct own_copy *copy = shard->own_copies;
-	if (copy)
-		shard->own_copies = copy->next;
-	return copy;
-}
-
-static void free_own_copy(struct shard *shard, struct own_copy *copy)
-{
-	message_release(copy->message, &shard->purse);
-	memory_free(copy);
-}
-
-void deliver_own_copies(struct shard *shard)
-{
-	for (struct own_copy *copy; (copy = take_own_copy(shard)) != NULL;) {
-		struct session *session = session_by_number(shard, copy->session);
-		struct publication publication = message_publication(copy->message);
-		if (session)
-			deliver_to_session(
-			    shard, session, &publication, copy->qos, copy->retain,
-			    (struct identifier_list){copy->identifiers, copy->count});
-		else
-			delivery_dropped(shard, NULL, &publication.publisher, copy->qos,
-					 ROUTE_SESSION_ENDED);
-		free_own_copy(shard, copy);
-	}
-}
-
-void own_copies_finish(struct shard *shard)
-{
-	for (struct own_copy *copy; (copy = take_own_copy(shard)) != NULL;)
-		free_own_copy(shard, copy);
-}
-
-static bool is_own(const struct shard *shard, const struct session *session,
-		   const struct publication *publication)
-{
-	return publication->publisher.session == session->number &&
-	       publication->publisher.party == shard->party;
-}
-
 static void deliver_match(struct shard *shard, struct publication *publication,
 			  const struct match *match)
 {
@@ -171,8 +91,8 @@ static void deliver_match(struct shard *shard, struct publication *publication,
 	uint8_t qos = publication->qos < match->qos ? publication->qos : match->qos;
 	/* [MQTT-3.3.1-12] [MQTT-3.3.1-13] [MQTT-3.8.4-8] [MQTT3-3.8.4-6] [MQTT3-3.3.1-9] */
 	bool retain = publication->retain && match->retain_as_published;
-	if (publication->qos == 2 && !publication->again && is_own(shard, session, publication))
-		put_off(shard, publication, session, qos, retain, identifiers);
+	if (own_copy_waits(publication, shard->party, session->number))
+		own_copy_put_off(shard, publication, session, qos, retain, identifiers);
 	else
 		deliver_to_session(shard, session, publication, qos, retain, identifiers);
 	if (list != few)

@@ -262,7 +262,7 @@ void on_subscribe(struct shard *shard, struct client *client, struct slice body)
 	    .shard = shard, .client = client, .session = session_at(shard, client->session)};
 	if (mqtt_has(&packet.properties, MQTT_PROPERTY_SUBSCRIPTION_IDENTIFIER))
 		in.identifier = packet.properties.subscription_identifier;
-	deliver_own_copies(shard); /* with what they were published to */
+	own_copies_deliver(shard); /* with what they were published to */
 	in.answer =
 	    answer_create(shard, client, MQTT_SUBACK, packet.packet_id, (uint32_t)packet.count);
 	struct mqtt_subscription asked;
@@ -340,7 +340,7 @@ void on_unsubscribe(struct shard *shard, struct client *client, struct slice bod
 	}
 	struct subscribing in = {
 	    .shard = shard, .client = client, .session = session_at(shard, client->session)};
-	deliver_own_copies(shard); /* not behind its answer [MQTT-3.10.4-2] */
+	own_copies_deliver(shard); /* not behind its answer [MQTT-3.10.4-2] */
 	in.answer =
 	    answer_create(shard, client, MQTT_UNSUBACK, packet.packet_id, (uint32_t)packet.count);
 	struct slice filter;

@@ -435,6 +435,7 @@ static void handle_own_mail(struct shard *shard)
 		mail->next = NULL;
 		scans += mail->type == MAIL_RETAIN_SCAN;
 		handle_mail(shard, mail);
+		own_copies_deliver(shard);
 	}
 }
 
@@ -469,7 +470,7 @@ void shard_handle(struct shard *shard, struct moment now, const struct event *ev
 	if (shard->recorded.count > 0)
 		arrivals_go_on(shard);
 	handlers[event->type](shard, event);
-	deliver_own_copies(shard);
+	own_copies_deliver(shard);
 	if (shard->own_first)
 		handle_own_mail(shard);
 	if (routes_may_leave(&shard->routes))

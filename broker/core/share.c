@@ -1,6 +1,5 @@
 /* share.c - see share.h: the home's side. */
 #include "broker/core/core.h"
-#include "broker/core/rights.h"
 
 struct member {
 	struct share_member who;
@@ -292,66 +291,53 @@ static void keep(struct shard *shard, struct share_group *group, struct publicat
 	push(shard, group, delivery);
 }
 
-enum member_answer {
-	MEMBER_TAKES,
-	MEMBER_MAY_NOT, /* its rights do not allow it this topic */
-	MEMBER_AWAY,
-};
-
-/*
- * What a member on this shard says to a message, whatever the mail says that is still under way.
- * Away is one that waits for its CONNACK, too: what comes with QoS 0 would find no queue.  And one
- * that is a member no more. [MQTT-3.10.4-2]
- */
-static enum member_answer ask(struct shard *shard, const struct share_member *who,
-			      struct slice topic)
+/* NULL: there is no memory for the message. */
+static struct mail *member_mail(struct shard *shard, const struct share_group *group,
+				const struct share_member *who, struct publication *publication,
+				struct share_round round)
 {
-	const struct session *session = session_by_number(shard, who->session);
-	if (session == NULL || !session_is_up(session) || !shared_has(session, who->membership))
-		return MEMBER_AWAY;
-	return rights_would_allow(shard, session, AUTH_READ, topic) ? MEMBER_TAKES : MEMBER_MAY_NOT;
-}
-
-/* To a member on this shard. */
-static void hand_over(struct shard *shard, const struct share_member *who,
-		      struct publication *publication)
-{
-	struct session *session = session_by_number(shard, who->session);
-	if (session == NULL) { /* it had the message, and nobody else gets it */
-		delivery_dropped(shard, NULL, &publication->publisher, publication->qos,
-				 ROUTE_SESSION_ENDED);
-		return;
+	struct message *message = publication_message(shard, publication);
+	if (message == NULL) {
+		delivery_row(shard, NULL, &publication->publisher, publication->qos, ROUTE_MEMORY);
+		return NULL;
 	}
-	uint8_t granted = who->options & OPTION_QOS;
-	bool retain = publication->retain && who->options & OPTION_RETAIN_AS_PUBLISHED;
-	struct identifier_list identifiers = {&who->identifier, who->identifier != 0};
-	publication->share = who->membership;
-	deliver_to_session(shard, session, publication,
-			   publication->qos < granted ? publication->qos : granted, retain,
-			   identifiers);
-	publication->share = 0;
+	struct mail *mail =
+	    mail_create(MAIL_SHARE_DELIVER, shard->party, who->party, group_text(group));
+	mail->realm = group->realm;
+	mail->member = *who;
+	mail->round = round;
+	mail->message = message_share(message);
+	return mail;
 }
 
 static void mail_member(struct shard *shard, const struct share_group *group,
 			const struct share_member *who, struct publication *publication,
 			struct share_round round, bool holder)
 {
-	struct message *message = publication_message(shard, publication);
-	if (message == NULL) {
-		delivery_row(shard, NULL, &publication->publisher, publication->qos, ROUTE_MEMORY);
+	struct mail *mail = member_mail(shard, group, who, publication, round);
+	if (mail == NULL)
 		return;
-	}
 	bundles_note(&shard->bundles, who->party);
-	struct mail *mail =
-	    mail_create(MAIL_SHARE_DELIVER, shard->party, who->party, group_text(group));
-	mail->realm = group->realm;
-	mail->member = *who;
-	mail->round = round;
 	mail->holder = holder;
-	mail->message = message_share(message);
 	mail->ticket = publication->gate;
 	gate_hold(shard, publication->gate);
 	shard_post(shard, mail);
+}
+
+/* To a member on this shard that takes it. */
+static void give_here(struct shard *shard, const struct share_group *group,
+		      const struct share_member *who, struct publication *publication,
+		      struct share_round round)
+{
+	if (!own_copy_waits(publication, shard->party, who->session)) {
+		shared_hand_over(shard, who, publication);
+		return;
+	}
+	struct mail *mail = member_mail(shard, group, who, publication, round);
+	if (mail == NULL)
+		return;
+	mail->own = true;
+	own_copy_put_off_mail(shard, mail);
 }
 
 /* One that a member had before a crash stays with it, also when it has left. [MQTT-4.8.2-5] */
@@ -365,7 +351,7 @@ static bool give_holder(struct shard *shard, struct share_group *group,
 	if (member && member->who.membership == who.membership)
 		who = member->who; /* as it is now; else it has left, and perhaps joined again */
 	if (who.party == shard->party)
-		hand_over(shard, &who, publication);
+		shared_hand_over(shard, &who, publication);
 	else
 		mail_member(shard, group, &who, publication, first_round(group), true);
 	return true;
@@ -391,9 +377,9 @@ static bool give(struct shard *shard, struct share_group *group, struct publicat
 			mail_member(shard, group, &member->who, publication, round, false);
 			return true;
 		}
-		enum member_answer answer = ask(shard, &member->who, publication->topic);
+		enum member_answer answer = shared_ask(shard, &member->who, publication->topic);
 		if (answer == MEMBER_TAKES) {
-			hand_over(shard, &member->who, publication);
+			give_here(shard, group, &member->who, publication, round);
 			return true;
 		}
 		if (answer == MEMBER_AWAY)
@@ -515,25 +501,6 @@ static void state(struct shard *shard, const struct mail *mail)
 		let_go(shard, group);
 }
 
-/* A message for a member here, sent by the group's home. */
-static void delivered(struct shard *shard, struct mail *mail)
-{
-	struct publication publication = message_publication(mail->message);
-	if (mail->holder || ask(shard, &mail->member, publication.topic) == MEMBER_TAKES) {
-		publication.gate = gate_for_party(shard, mail->from, mail->ticket);
-		hand_over(shard, &mail->member, &publication);
-		gate_release(shard, publication.gate);
-		return;
-	}
-	struct mail *back = mail_create(MAIL_SHARE_RETURN, shard->party, mail->from, mail->text);
-	back->realm = mail->realm;
-	back->member = mail->member;
-	back->round = mail->round;
-	back->message = message_share(mail->message);
-	back->ticket = mail->ticket;
-	shard_post(shard, back);
-}
-
 /*
  * A round goes on behind the member that said no, where the places are still the same; what comes
  * back otherwise is for whose turn it is.
@@ -587,7 +554,7 @@ void share_mail(struct shard *shard, struct mail *mail)
 		state(shard, mail);
 		return;
 	case MAIL_SHARE_DELIVER:
-		delivered(shard, mail);
+		shared_delivered(shard, mail);
 		return;
 	default:
 		returned(shard, mail);

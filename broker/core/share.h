@@ -78,6 +78,25 @@ void shared_end(struct shard *shard, struct session *session);
  * one (gate.h).  False: no group of it gave it. */
 bool shared_give_back(struct shard *shard, struct session *session, struct delivery *delivery);
 
+/* What a member on this shard says to a message, whatever the mail says that is still under way. */
+enum member_answer {
+	MEMBER_TAKES,
+	MEMBER_MAY_NOT, /* its rights do not allow it this topic */
+	MEMBER_AWAY,
+};
+enum member_answer shared_ask(struct shard *shard, const struct share_member *who,
+			      struct slice topic);
+
+/* It gets it. */
+void shared_hand_over(struct shard *shard, const struct share_member *who,
+		      struct publication *publication);
+
+/*
+ * MAIL_SHARE_DELIVER.  What a client has published itself with QoS 2, and takes, goes back to the
+ * group's home and comes from there again, behind the opening of its gate: own_copy.h.
+ */
+void shared_delivered(struct shard *shard, const struct mail *mail);
+
 /* Is there a membership with this number? */
 bool shared_has(const struct session *session, uint16_t id);
 

@@ -1,5 +1,6 @@
 /* shared.c - see share.h: the member's side of a shared subscription. */
 #include "broker/core/core.h"
+#include "broker/core/rights.h"
 
 /* What a membership is charged, above its text: here, and as a member at the group's home. */
 #define MEMBERSHIP_COST 160u
@@ -206,6 +207,101 @@ void shared_state(struct shard *shard, const struct session *session, bool onlin
 		shard_post(shard, mail);
 	}
 }
+
+/* ---- what the group gives it ---- */
+
+/*
+ * Away is one that waits for its CONNACK, too: what comes with QoS 0 would find no queue.  And one
+ * that is a member no more. [MQTT-3.10.4-2]
+ */
+enum member_answer shared_ask(struct shard *shard, const struct share_member *who,
+			      struct slice topic)
+{
+	const struct session *session = session_by_number(shard, who->session);
+	if (session == NULL || !session_is_up(session) || !shared_has(session, who->membership))
+		return MEMBER_AWAY;
+	return rights_would_allow(shard, session, AUTH_READ, topic) ? MEMBER_TAKES : MEMBER_MAY_NOT;
+}
+
+void shared_hand_over(struct shard *shard, const struct share_member *who,
+		      struct publication *publication)
+{
+	struct session *session = session_by_number(shard, who->session);
+	if (session == NULL) { /* it had the message, and nobody else gets it */
+		delivery_dropped(shard, NULL, &publication->publisher, publication->qos,
+				 ROUTE_SESSION_ENDED);
+		return;
+	}
+	uint8_t granted = who->options & OPTION_QOS;
+	bool retain = publication->retain && who->options & OPTION_RETAIN_AS_PUBLISHED;
+	struct identifier_list identifiers = {&who->identifier, who->identifier != 0};
+	publication->share = who->membership;
+	deliver_to_session(shard, session, publication,
+			   publication->qos < granted ? publication->qos : granted, retain,
+			   identifiers);
+	publication->share = 0;
+}
+
+/* The same mail goes on, without what it holds. */
+static struct mail *mail_on(const struct shard *shard, const struct mail *mail, enum mail_type type,
+			    party_id to)
+{
+	struct mail *on = mail_create(type, shard->party, to, mail->text);
+	on->realm = mail->realm;
+	on->member = mail->member;
+	on->round = mail->round;
+	on->message = message_share(mail->message);
+	return on;
+}
+
+static bool takes(struct shard *shard, const struct mail *mail)
+{
+	const struct session *session = session_by_number(shard, mail->member.session);
+	if (mail->holder)
+		return true;
+	if (mail->own) /* it has said so: then also while it is away */
+		return session && shared_has(session, mail->member.membership);
+	return shared_ask(shard, &mail->member, message_topic(mail->message)) == MEMBER_TAKES;
+}
+
+/* At its home the gate of this member is open by now, and so is that of its PUBREC when the mail is
+ * back. */
+static void round_by_home(struct shard *shard, const struct mail *mail)
+{
+	struct mail *own = mail_on(shard, mail, MAIL_SHARE_DELIVER, mail->from);
+	own->own = true;
+	own_copy_put_off_mail(shard, own);
+}
+
+static void taken(struct shard *shard, const struct mail *mail)
+{
+	struct publication publication = message_publication(mail->message);
+	publication.gate = gate_for_party(shard, mail->from, mail->ticket);
+	if (own_copy_waits(&publication, shard->party, mail->member.session) && !mail->own)
+		round_by_home(shard, mail);
+	else
+		shared_hand_over(shard, &mail->member, &publication);
+	gate_release(shard, publication.gate);
+}
+
+void shared_delivered(struct shard *shard, const struct mail *mail)
+{
+	if (mail->member.party != shard->party) { /* the home: round_by_home() */
+		struct mail *own = mail_on(shard, mail, MAIL_SHARE_DELIVER, mail->member.party);
+		own->own = true;
+		shard_post(shard, own);
+		return;
+	}
+	if (takes(shard, mail)) {
+		taken(shard, mail);
+		return;
+	}
+	struct mail *back = mail_on(shard, mail, MAIL_SHARE_RETURN, mail->from);
+	back->ticket = mail->ticket;
+	shard_post(shard, back);
+}
+
+/* ---- rows ---- */
 
 uint64_t shared_row(const struct session *session, uint16_t id)
 {

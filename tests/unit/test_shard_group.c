@@ -620,6 +620,131 @@ START_TEST(comes_back_at_a_stop)
 }
 END_TEST
 
+/* ---- one's own ---- */
+
+/* What a client gets of its own QoS 2 messages comes behind their PUBREC, by a group, too, wherever
+ * that is at home. */
+START_TEST(own_behind_pubrec)
+{
+	for (unsigned n = 0; n < 6; n++) {
+		struct peer *own;
+
+		begin_group(3, n % 3, n / 3);
+		own = member(0, 0, "#", 2);
+		for (uint16_t id = 1; id <= 3; id++) {
+			char text[5];
+
+			snprintf(text, sizeof text, "%04x", id);
+			peer_publish(own, QOS(2), id, topic, "", text);
+			expect(own, 0x50, text);
+			expect_publish(own, QOS(2), id, topic, "", text);
+			expect_nothing(own);
+		}
+		bench_finish(&bench);
+	}
+}
+END_TEST
+
+/* When it is the turn of one that may not read it, its PUBREC waits for one that may. */
+START_TEST(own_of_who_may_not)
+{
+	for (unsigned home = 0; home < 3; home++) {
+		struct peer *own, *may;
+
+		begin_group(3, home, true);
+		own = member(0, 0, "else", 2);
+		may = member(1, 1, "#", 2);
+		for (uint16_t turn = 0; turn < 3; turn++) {
+			peer_publish(own, QOS(2), 1, topic, "", "x");
+			expect_publish(may, QOS(2), (uint16_t)(turn + 1), topic, "", "x");
+			expect_nothing(own);
+			peer_send(may, 0x50,
+				  turn == 0   ? "0001 80"
+				  : turn == 1 ? "0002 80"
+					      : "0003 80");
+			expect(own, 0x50, "0001");
+			peer_send(own, 0x62, "0001");
+			expect(own, 0x70, "0001");
+			expect_nothing(own);
+		}
+		bench_finish(&bench);
+	}
+}
+END_TEST
+
+/* A packet of QoS 2 to the topic, and what one read brings with it. */
+static void publishes_and(struct peer *own, const uint8_t *then, size_t len)
+{
+	uint8_t bytes[64] = {0x34, (uint8_t)(2 + strlen(topic) + 4), 0, (uint8_t)strlen(topic)};
+	size_t at = 4 + strlen(topic);
+
+	memcpy(bytes + 4, topic, strlen(topic));
+	memcpy(bytes + at, (const uint8_t[]){0, 9, 0, 'x'}, 4);
+	memcpy(bytes + at + 4, then, len);
+	peer_bytes(own, slice_of(bytes, at + 4 + len));
+}
+
+/* Who ends its session with the next packet leaves it to another. */
+START_TEST(own_and_gone)
+{
+	static const uint8_t disconnect[] = {0xE0, 7, 0, 5, 0x11, 0, 0, 0, 0};
+
+	for (unsigned home = 0; home < 3; home++) {
+		struct peer *own, *other;
+
+		begin_group(3, home, true);
+		own = member(0, 0, "#", 2);
+		other = member(1, 1, "#", 2);
+		peer_publish(other, QOS(0), 0, topic, "", "turn");
+		expect_publish(own, QOS(0), 0, topic, "", "turn");
+		peer_publish(other, QOS(0), 0, topic, "", "turn");
+		expect_publish(other, QOS(0), 0, topic, "", "turn");
+		publishes_and(own, disconnect, sizeof disconnect);
+		expect_publish(other, QOS(2), 1, topic, "", "x");
+		bench_finish(&bench);
+	}
+}
+END_TEST
+
+/* Not behind the UNSUBACK of the same read. [MQTT-3.10.4-2] */
+START_TEST(own_and_left)
+{
+	uint8_t unsubscribe[48] = {0xA2, 0, 0, 10, 0};
+
+	for (unsigned home = 0; home < 3; home++) {
+		size_t len = 7;
+		struct peer *own, *other;
+
+		begin_group(3, home, true);
+		own = member(0, 0, "#", 2);
+		unsubscribe[1] = (uint8_t)(5 + strlen(share));
+		unsubscribe[6] = (uint8_t)strlen(share);
+		memcpy(unsubscribe + len, share, strlen(share));
+		len += strlen(share);
+		if (home != 0) { /* it has left when the group asks it */
+			other = member(1, 1, "#", 2);
+			peer_publish(other, QOS(0), 0, topic, "", "turn");
+			expect_publish(own, QOS(0), 0, topic, "", "turn");
+			peer_publish(other, QOS(0), 0, topic, "", "turn");
+			expect_publish(other, QOS(0), 0, topic, "", "turn");
+		}
+		publishes_and(own, unsubscribe, len);
+		if (home == 0) {
+			expect(own, 0x50, "0009");
+			expect_publish(own, QOS(2), 1, topic, "", "x");
+			expect(own, 0xB0, "000A 00 00");
+		} else {
+			expect(own, 0xB0, "000A 00 00");
+			expect_publish(other, QOS(2), 1, topic, "", "x");
+			expect_nothing(own);
+			peer_send(other, 0x50, "0001");
+			expect(own, 0x50, "0009");
+		}
+		bench_finish(&bench);
+	}
+}
+END_TEST
+
 Suite *shard_group_suite(void)
 {
 	const TTest *tests[] = {
@@ -640,6 +765,10 @@ Suite *shard_group_suite(void)
 	    comes_back_to_nobody,
 	    comes_back_late,
 	    comes_back_at_a_stop,
+	    own_behind_pubrec,
+	    own_of_who_may_not,
+	    own_and_gone,
+	    own_and_left,
 	};
 
 	return suite_of("shard_group", tests, COUNT_OF(tests));
