@@ -457,12 +457,21 @@ static void give_queue(struct shard *shard, struct share_group *group, struct sh
 
 /* ---- mail ---- */
 
+/* Who is there and joins again has been asked about all that is kept: one packet can do so
+ * thousands of times. */
+static bool comes(const struct share_group *group, const struct mail *mail)
+{
+	const struct member *member = find_member(group, mail->member);
+	return mail->online && (member == NULL || !member->online);
+}
+
 static void join(struct shard *shard, const struct mail *mail)
 {
 	bool first = false;
 	struct share_group *group = find_group(shard, mail->realm, mail->text);
 	if (group == NULL)
 		group = make_group(shard, mail->realm, mail->text, &first);
+	bool came = comes(group, mail);
 	add_member(group, mail);
 	uint32_t node = subscription_at(&shard->subscriptions, group->subscription)->node;
 	uint32_t barrier = route_announce(shard, node, first);
@@ -471,7 +480,7 @@ static void join(struct shard *shard, const struct mail *mail)
 		bundle_answer(shard, mail->from, mail->ticket);
 	else
 		barrier_wait(shard, barrier, waiter);
-	if (mail->online)
+	if (came)
 		give_queue(shard, group, mail->member);
 }
 

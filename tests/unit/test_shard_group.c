@@ -295,6 +295,45 @@ START_TEST(expired_makes_room)
 }
 END_TEST
 
+/* Whoever joins again, as often as a packet can say, is not asked again about what is kept. */
+START_TEST(joins_again)
+{
+	enum { KEPT = 20, TIMES = 50 };
+
+	for (unsigned home = 0; home < 2; home++) {
+		struct peer *comes, *away, *from;
+		uint8_t packet[5 + TIMES * 48], *at = packet + 6;
+		size_t len = strlen(share);
+
+		begin_group(2, home, false);
+		bench.settings.max_packet_size = sizeof packet;
+		away = member(0, 1, "#", 1);
+		peer_lose(away);
+		from = publisher(1);
+		for (uint16_t n = 1; n <= KEPT; n++)
+			peer_publish(from, QOS(1), n, topic, "", "x");
+		comes = member(1, 1 - home, "else", 1); /* far from home: it is asked by mail */
+		ck_assert_uint_eq(bench.mails[MAIL_SHARE_DELIVER], KEPT);
+		memcpy(packet, (const uint8_t[]){0x82, 0, 0, 0, 9, 0}, 6);
+		for (unsigned n = 0; n < TIMES; n++) {
+			*at++ = 0;
+			*at++ = (uint8_t)len;
+			memcpy(at, share, len);
+			at += len;
+			*at++ = 1;
+		}
+		packet[1] = (uint8_t)((size_t)(at - packet - 3) % 128 | 128);
+		packet[2] = (uint8_t)((size_t)(at - packet - 3) / 128);
+		peer_bytes(comes, slice_of(packet, (size_t)(at - packet)));
+		ck_assert_uint_gt(comes->in_len, TIMES); /* SUBACK */
+		comes->in_len = 0;
+		ck_assert_uint_eq(bench.mails[MAIL_SHARE_DELIVER], KEPT);
+		ck_assert_uint_eq(counted(&bench, QUEUED), KEPT);
+		bench_finish(&bench);
+	}
+}
+END_TEST
+
 /* ---- who leaves ---- */
 
 /* "leaves" lives here, is a member and takes one at a time. */
@@ -769,6 +808,7 @@ Suite *shard_group_suite(void)
 	    own_of_who_may_not,
 	    own_and_gone,
 	    own_and_left,
+	    joins_again,
 	};
 
 	return suite_of("shard_group", tests, COUNT_OF(tests));
