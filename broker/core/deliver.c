@@ -1,5 +1,5 @@
 /* deliver.c - one copy to one session: sent or queued or dropped, and what becomes of it. */
-#include "broker/core/core.h"
+#include "broker/core/at_most_once.h"
 #include "broker/core/crash.h"
 #include "broker/core/rights.h"
 
@@ -207,63 +207,6 @@ void deliver_released(struct shard *shard, struct session *session, struct outbo
 	}
 }
 
-/* May so much more of QoS 0 wait for the socket?  Less of it where others wait for the socket, too:
- * what it takes next is to be theirs. */
-static bool takes_at_most_once(const struct shard *shard, const struct client *client, size_t size)
-{
-	uint64_t limit = shard->settings->max_queued_bytes;
-	if (client->blocked && limit > UNSENT_HIGH)
-		limit = UNSENT_HIGH;
-	return client->outbox.bytes + size <= limit || client->outbox.bytes == 0;
-}
-
-static size_t at_most_once_size(const struct publication *publication)
-{
-	return publication->payload.len + publication->topic.len;
-}
-
-/* False: it was dropped. [MQTT-4.3.1-1] [MQTT3-4.3.1-1] */
-static bool send_at_most_once(struct shard *shard, struct session *session,
-			      struct publication *publication, bool retain,
-			      struct identifier_list identifiers)
-{
-	struct client *client = session->client;
-	const struct publisher *from = &publication->publisher;
-	if (!purse_allows(&shard->purse, at_most_once_size(publication))) {
-		delivery_dropped(shard, session, from, 0, ROUTE_MEMORY);
-		return false;
-	}
-	switch (send_publish(shard, client, publication, 0, false, retain, 0, identifiers)) {
-	case SENT:
-		delivery_row(shard, session, from, 0, ROUTE_DELIVERED);
-		return true;
-	case SENT_TOO_LARGE:
-		delivery_dropped(shard, session, from, 0, ROUTE_TOO_LARGE);
-		break;
-	case SENT_NO_MEMORY: /* it is counted */
-		delivery_row(shard, session, from, 0, ROUTE_MEMORY);
-		break;
-	}
-	return false;
-}
-
-/* Likewise, of what came live. */
-static bool deliver_at_most_once(struct shard *shard, struct session *session,
-				 struct publication *publication, bool retain,
-				 struct identifier_list identifiers)
-{
-	const struct publisher *from = &publication->publisher;
-	if (publication->expires_ms <= shard->now.ms) { /* [MQTT-3.3.2-5] */
-		delivery_dropped(shard, session, from, 0, ROUTE_EXPIRED);
-		return false;
-	}
-	if (!takes_at_most_once(shard, session->client, at_most_once_size(publication))) {
-		delivery_dropped(shard, session, from, 0, ROUTE_SLOW_READER);
-		return false;
-	}
-	return send_at_most_once(shard, session, publication, retain, identifiers);
-}
-
 /* A delivery leaves the queue without being sent: it takes its place in the order with it. */
 static void dropped_unsent(struct shard *shard, struct session *session, struct delivery *delivery)
 {
@@ -302,10 +245,9 @@ static void drop_expired(struct shard *shard, struct session *session)
 		drop(shard, session, take_first(shard, &expired), ROUTE_EXPIRED);
 }
 
-static bool has_room(const struct shard *shard, const struct session *session, size_t weight)
+static bool has_room(const struct shard *shard, const struct queue *queue, size_t weight)
 {
 	const struct core_settings *settings = shard->settings;
-	const struct queue *queue = &traffic_of(session)->queue;
 	return queue->count < settings->max_queued_messages &&
 	       (queue->count == 0 || queue->bytes + weight <= settings->max_queued_bytes);
 }
@@ -314,9 +256,9 @@ static bool has_room(const struct shard *shard, const struct session *session, s
  */
 static bool make_room(struct shard *shard, struct session *session, size_t weight)
 {
-	if (!has_room(shard, session, weight))
+	if (!has_room(shard, &traffic_of(session)->queue, weight))
 		drop_expired(shard, session);
-	while (!has_room(shard, session, weight)) {
+	while (!has_room(shard, &traffic_of(session)->queue, weight)) {
 		if (shard->settings->queue_policy == QUEUE_DROP_NEW ||
 		    traffic_of(session)->queue.count == 0)
 			return false;
@@ -364,26 +306,77 @@ static bool overtakes(const struct session *session, bool goes_behind, uint8_t q
 	return goes_behind && qos < 2 && traffic_of(session)->inflight.begun > 0;
 }
 
+static size_t copy_weight(const struct publication *publication, struct identifier_list identifiers)
+{
+	return publication->topic.len + publication->properties.len + publication->payload.len +
+	       (identifiers.count > 1 ? identifiers_size(identifiers.count) : 0);
+}
+
+static void enqueue(struct shard *shard, struct queue *queue, struct delivery delivery)
+{
+	COUNT(shard, QUEUED);
+	COUNT_N(shard, QUEUED_BYTES, delivery_weight(&delivery));
+	delivery.came = ++shard->serial;
+	queue_push(queue, &shard->purse, delivery);
+}
+
+/* Lets one of QoS 0 wait for records alone; false: it was dropped. */
+static bool put_after_records(struct shard *shard, struct session *session,
+			      struct publication *publication, bool retain,
+			      struct identifier_list identifiers)
+{
+	const struct publisher *from = &publication->publisher;
+	if (!has_room(shard, &traffic_of(session)->after_records,
+		      copy_weight(publication, identifiers))) {
+		delivery_dropped(shard, session, from, 0, ROUTE_QUEUE_FULL);
+		return false;
+	}
+	if (publication_message(shard, publication) == NULL) {
+		delivery_row(shard, session, from, 0, ROUTE_MEMORY);
+		return false;
+	}
+	enqueue(shard, &traffic_for(shard, session)->after_records,
+		make_delivery(shard, publication, 0, retain, identifiers));
+	return true;
+}
+
+/* QoS 0 that came live, to a session that is up.  It waits for no acknowledgement, only for records
+ * where it would overtake, and behind those that do; false: it was dropped. */
+static bool take_at_most_once(struct shard *shard, struct session *session,
+			      struct publication *publication, bool retain,
+			      struct identifier_list identifiers)
+{
+	if (traffic_of(session)->after_records.count > 0 ||
+	    overtakes(session, publication->goes_behind, 0))
+		return put_after_records(shard, session, publication, retain, identifiers);
+	if (!at_most_once_deliver(shard, session, publication, retain, identifiers))
+		return false;
+	note_at_once(shard, session, publication);
+	return true;
+}
+
+/* Nothing waits that one of QoS 1 or 2 would overtake. */
+static bool may_begin(const struct shard *shard, struct session *session)
+{
+	const struct traffic *traffic = traffic_of(session);
+	return traffic->queue.count == 0 && traffic->after_records.count == 0 &&
+	       traffic->inflight.to_resend == 0 && window_open(shard, session);
+}
+
 /* Sends it, or lets it wait; false: it was dropped. */
 static bool deliver_copy(struct shard *shard, struct session *session,
 			 struct publication *publication, uint8_t qos, bool retain,
 			 struct identifier_list identifiers)
 {
 	bool up = session_is_up(session);
-	bool held_up = overtakes(session, publication->goes_behind, qos);
 	const struct publisher *from = &publication->publisher;
 	if (!rights_allow(shard, session, AUTH_READ, publication->topic)) {
 		delivery_row(shard, session, from, qos, ROUTE_DENIED);
 		return false;
 	}
 	/* Behind those of QoS 0 that waited while the session was away. [MQTT-4.6.0-6] */
-	if (qos == 0 && up && !publication->again && !held_up &&
-	    traffic_of(session)->queue.at_most_once == 0) {
-		bool sent = deliver_at_most_once(shard, session, publication, retain, identifiers);
-		if (sent)
-			note_at_once(shard, session, publication);
-		return sent;
-	}
+	if (qos == 0 && up && !publication->again && traffic_of(session)->queue.at_most_once == 0)
+		return take_at_most_once(shard, session, publication, retain, identifiers);
 	if (publication->again &&
 	    recall_takes(shard, session, publication, qos, retain, identifiers)) {
 		note_at_once(shard, session, publication);
@@ -393,12 +386,9 @@ static bool deliver_copy(struct shard *shard, struct session *session,
 		delivery_dropped(shard, session, from, qos, ROUTE_AWAY);
 		return false;
 	}
-	bool now = up && !held_up && traffic_of(session)->queue.count == 0 &&
-		   traffic_of(session)->inflight.to_resend == 0 && window_open(shard, session);
-	size_t weight = publication->topic.len + publication->properties.len +
-			publication->payload.len +
-			(identifiers.count > 1 ? identifiers_size(identifiers.count) : 0);
-	if (!now && !make_room(shard, session, weight)) {
+	bool now =
+	    up && !overtakes(session, publication->goes_behind, qos) && may_begin(shard, session);
+	if (!now && !make_room(shard, session, copy_weight(publication, identifiers))) {
 		delivery_dropped(shard, session, from, qos, ROUTE_QUEUE_FULL);
 		return false;
 	}
@@ -415,10 +405,7 @@ static bool deliver_copy(struct shard *shard, struct session *session,
 			note_at_once(shard, session, publication);
 		return begun;
 	}
-	COUNT(shard, QUEUED);
-	COUNT_N(shard, QUEUED_BYTES, weight);
-	delivery.came = ++shard->serial;
-	queue_push(&traffic_for(shard, session)->queue, &shard->purse, delivery);
+	enqueue(shard, &traffic_for(shard, session)->queue, delivery);
 	return true;
 }
 
@@ -432,11 +419,14 @@ void deliver_to_session(struct shard *shard, struct session *session,
 }
 
 /* Like what waits in the queue; and not with QoS 0 while half of the room for that is taken: other
- * deliveries need some, too. */
+ * deliveries need some, too.  Nor more that has to be recorded while others wait for records alone.
+ */
 bool deliver_takes_found(const struct shard *shard, struct session *session, uint8_t qos)
 {
 	if (qos == 0)
 		return traffic_of(session)->unsent < UNSENT_LOW;
+	if (qos == 2 && traffic_of(session)->after_records.count > 0)
+		return false;
 	return traffic_of(session)->inflight.to_resend == 0 && window_open(shard, session);
 }
 
@@ -447,7 +437,7 @@ void deliver_found(struct shard *shard, struct session *session, struct publicat
 		delivery_row(shard, session, &publication->publisher, qos, ROUTE_DENIED);
 	} else if (qos == 0) {
 		size_t before = session->client->outbox.bytes;
-		send_at_most_once(shard, session, publication, true, identifiers);
+		at_most_once_send(shard, session, publication, true, identifiers);
 		count_unsent(shard, session, before);
 	} else {
 		step_queue_changed(shard, session);
@@ -530,7 +520,7 @@ static void send_first(struct shard *shard, struct session *session)
 		dropped_unsent(shard, session, &delivery);
 		struct publication publication = message_publication(delivery.message);
 		size_t before = session->client->outbox.bytes;
-		bool sent = deliver_at_most_once(shard, session, &publication, delivery.retain,
+		bool sent = at_most_once_deliver(shard, session, &publication, delivery.retain,
 						 delivery_identifiers(&delivery));
 		count_unsent(shard, session, before);
 		if (sent && session->scans)
@@ -543,6 +533,25 @@ static void send_first(struct shard *shard, struct session *session)
 	}
 }
 
+/* Likewise of those of QoS 0 that waited for records alone.  They have no place in the order of
+ * what is acknowledged, and are dropped for a client that does not read. */
+static void send_first_after_records(struct shard *shard, struct session *session)
+{
+	struct delivery delivery = take_first(shard, &traffic_for(shard, session)->after_records);
+	struct publication publication = message_publication(delivery.message);
+	bool sent = false;
+	if (rights_would_allow(shard, session, AUTH_READ, publication.topic))
+		sent = at_most_once_deliver(shard, session, &publication, delivery.retain,
+					    delivery_identifiers(&delivery));
+	else
+		denied(shard, session, &delivery, true);
+	if (session->scans && sent)
+		note_waited(shard, session, delivery.message, delivery.came);
+	else if (session->scans && publication.retain)
+		retain_missed(shard, session, &publication, delivery.came);
+	delivery_finish(&delivery, &shard->purse);
+}
+
 /* The first of the queue, which has one. */
 static bool first_overtakes(const struct session *session)
 {
@@ -550,18 +559,36 @@ static bool first_overtakes(const struct session *session)
 	return overtakes(session, first->goes_behind, first->qos);
 }
 
+/* Which of the two queues has the one that came first? */
+static bool queue_is_next(const struct traffic *traffic)
+{
+	return traffic->queue.count > 0 &&
+	       (traffic->after_records.count == 0 ||
+		queue_first(&traffic->queue)->came < queue_first(&traffic->after_records)->came);
+}
+
+/* Sends the next that may go, in the order in which they came; but no window holds QoS 0 back that
+ * waits for records alone.  False: none may. */
+static bool send_next(struct shard *shard, struct session *session, bool resent)
+{
+	const struct traffic *traffic = traffic_of(session);
+	if (queue_is_next(traffic) && resent && window_open(shard, session) &&
+	    !first_overtakes(session))
+		send_first(shard, session);
+	else if (traffic->after_records.count > 0 && traffic->inflight.begun == 0)
+		send_first_after_records(shard, session);
+	else
+		return false;
+	return true;
+}
+
 void session_pump(struct shard *shard, struct session *session)
 {
 	if (!session_is_up(session))
 		return;
-	if (traffic_of(session)->inflight.to_resend > 0 && !resend_all(shard, session))
-		return;
-	if (session->scans)
-		retain_continue(shard, session);
-	while (traffic_of(session)->queue.count > 0 && window_open(shard, session) &&
-	       !first_overtakes(session)) {
-		send_first(shard, session);
-		if (session->scans) /* each in its turn */
+	bool resent = traffic_of(session)->inflight.to_resend == 0 || resend_all(shard, session);
+	do
+		if (session->scans && resent) /* each in its turn */
 			retain_continue(shard, session);
-	}
+	while (send_next(shard, session, resent));
 }

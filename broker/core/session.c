@@ -80,7 +80,7 @@ struct client_info session_describe(const struct shard *shard, const struct sess
 	    .connected = up,
 	    .version = up ? client->version : 0,
 	    .subscriptions = session->subscription_count,
-	    .queued = traffic_of(session)->queue.count,
+	    .queued = traffic_of(session)->queue.count + traffic_of(session)->after_records.count,
 	    .inflight = traffic_of(session)->inflight.count,
 	    .connected_s = up ? client->connected_s : 0,
 	    .expiry_s = session->expiry_s,

@@ -141,7 +141,7 @@ void shared_leave(struct shard *shard, struct session *session, struct shared_su
 	const struct traffic *traffic = traffic_of(session);
 	shard_post(shard, mail_home(shard, session, shared, MAIL_SHARE_LEAVE));
 	take_out(shard, session, shared);
-	if (traffic->queue.count + traffic->inflight.count > 0)
+	if (traffic->queue.count + traffic->after_records.count + traffic->inflight.count > 0)
 		remember(shard, session->traffic, shared);
 	else
 		forget(shard, shared);
@@ -173,6 +173,12 @@ bool shared_give_back(struct shard *shard, struct session *session, struct deliv
 	return true;
 }
 
+static void give_back_all(struct shard *shard, struct session *session, const struct queue *queue)
+{
+	for (uint32_t i = 0; i < queue->count; i++)
+		shared_give_back(shard, session, queue_at(queue, i));
+}
+
 void shared_end(struct shard *shard, struct session *session)
 {
 	struct outbound *entry;
@@ -183,15 +189,14 @@ void shared_end(struct shard *shard, struct session *session)
 		shard_post(shard, mail_home(shard, session, s, MAIL_SHARE_LEAVE));
 	struct traffic *traffic = traffic_for(shard, session);
 	struct inflight *inflight = &traffic->inflight;
-	const struct queue *queue = &traffic->queue;
 	inflight_mark_resend(inflight);
 	while ((entry = inflight_next_resend(inflight)) != NULL) { /* in their order */
 		inflight_resent(inflight, entry);
 		if (inflight_may_go_elsewhere(entry))
 			shared_give_back(shard, session, &entry->delivery);
 	}
-	for (uint32_t i = 0; i < queue->count; i++)
-		shared_give_back(shard, session, queue_at(queue, i));
+	give_back_all(shard, session, &traffic->after_records);
+	give_back_all(shard, session, &traffic->queue);
 	while (session->shared) {
 		struct shared_subscription *shared = session->shared;
 		take_out(shard, session, shared);

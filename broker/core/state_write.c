@@ -185,21 +185,33 @@ static void write_inflight(struct writing *w, struct inflight *inflight)
 	inflight_mark_resend(inflight);
 }
 
+static void write_queued_messages(struct writing *w, const struct queue *queue)
+{
+	for (uint32_t i = 0; i < queue->count; i++)
+		write_message(w, queue_at(queue, i)->message);
+}
+
+static void write_queue(struct writing *w, const struct queue *queue)
+{
+	for (uint32_t i = 0; i < queue->count; i++) {
+		put_u8(w, STATE_QUEUED);
+		write_delivery(w, queue_at(queue, i));
+	}
+}
+
 static void write_messages_of(struct writing *w, const struct session *session)
 {
-	const struct queue *queue = &traffic_of(session)->queue;
 	const struct inflight *inflight = &traffic_of(session)->inflight;
 	for (uint32_t i = 0; i < inflight->room; i++)
 		write_message(w, inflight->ring[i].delivery.message);
-	for (uint32_t i = 0; i < queue->count; i++)
-		write_message(w, queue_at(queue, i)->message);
+	write_queued_messages(w, &traffic_of(session)->after_records);
+	write_queued_messages(w, &traffic_of(session)->queue);
 	if (session->absence && session->absence->will)
 		write_message(w, session->absence->will->message);
 }
 
 static void write_session(struct writing *w, struct session *session)
 {
-	const struct queue *queue = &traffic_of(session)->queue;
 	const struct absence *absence = session->absence;
 	int64_t away = absence ? (int64_t)w->shard->now.ms - absence->detached_ms : 0;
 	write_messages_of(w, session);
@@ -211,10 +223,8 @@ static void write_session(struct writing *w, struct session *session)
 	write_will(w, absence ? absence->will : NULL);
 	if (session->traffic)
 		write_inflight(w, &session->traffic->inflight);
-	for (uint32_t i = 0; i < queue->count; i++) {
-		put_u8(w, STATE_QUEUED);
-		write_delivery(w, queue_at(queue, i));
-	}
+	write_queue(w, &traffic_of(session)->after_records); /* none of QoS 0 is older */
+	write_queue(w, &traffic_of(session)->queue);
 	end(w, start);
 }
 

@@ -20,10 +20,10 @@ static bool is_empty(const struct idset *set)
 /* Nothing in it that anybody would miss? */
 static bool is_over(const struct traffic *t)
 {
-	return t->inflight.count == 0 && t->queue.count == 0 && t->held.count == 0 &&
-	       !arrivals_wait(&t->arrivals) && t->recalls.count == 0 && is_empty(t->inbound) &&
-	       is_empty(t->releasing) && !t->behind && t->lost == 0 && t->queue_told == 0 &&
-	       t->open_inbound == 0 && t->unsent == 0 && !t->queue_changed;
+	return t->inflight.count == 0 && t->queue.count == 0 && t->after_records.count == 0 &&
+	       t->held.count == 0 && !arrivals_wait(&t->arrivals) && t->recalls.count == 0 &&
+	       is_empty(t->inbound) && is_empty(t->releasing) && !t->behind && t->lost == 0 &&
+	       t->queue_told == 0 && t->open_inbound == 0 && t->unsent == 0 && !t->queue_changed;
 }
 
 static void clear(struct shard *shard, struct session *session)
@@ -33,6 +33,7 @@ static void clear(struct shard *shard, struct session *session)
 	arrivals_clear(shard, session);
 	shared_forget_left(shard, session);
 	queue_clear(&traffic->queue, &shard->purse);
+	queue_clear(&traffic->after_records, &shard->purse);
 	inflight_clear(&traffic->inflight, &shard->purse);
 	idset_destroy(traffic->inbound, &shard->purse);
 	idset_destroy(traffic->releasing, &shard->purse);
@@ -50,16 +51,21 @@ void traffic_rest(struct shard *shard, struct session *session)
 }
 
 /* What another member of a shared subscription gets is not over. */
-static void log_the_end(struct shard *shard, struct session *session)
+static void end_queue(struct shard *shard, struct session *session, const struct queue *queue)
 {
-	const struct queue *queue = &session->traffic->queue;
-	const struct inflight *inflight = &session->traffic->inflight;
 	for (uint32_t i = 0; i < queue->count; i++) {
 		const struct delivery *d = queue_at(queue, i);
 		if (!d->given_back)
 			delivery_dropped(shard, session, &d->message->publisher, d->qos,
 					 ROUTE_SESSION_ENDED);
 	}
+	UNCOUNT_N(shard, QUEUED, queue->count);
+	UNCOUNT_N(shard, QUEUED_BYTES, queue->bytes);
+}
+
+static void end_inflight(struct shard *shard, struct session *session)
+{
+	const struct inflight *inflight = &session->traffic->inflight;
 	for (uint32_t i = 0; i < inflight->room; i++) {
 		const struct delivery *d = &inflight->ring[i].delivery;
 		if (d->message == NULL || d->given_back)
@@ -78,9 +84,9 @@ void traffic_finish(struct shard *shard, struct session *session)
 	if (session->traffic == NULL)
 		return;
 	const struct traffic *traffic = session->traffic;
-	log_the_end(shard, session);
-	UNCOUNT_N(shard, QUEUED, traffic->queue.count);
-	UNCOUNT_N(shard, QUEUED_BYTES, traffic->queue.bytes);
+	end_queue(shard, session, &traffic->after_records);
+	end_queue(shard, session, &traffic->queue);
+	end_inflight(shard, session);
 	UNCOUNT_N(shard, INFLIGHT, traffic->inflight.count - traffic->inflight.ended);
 	gates_let_go(shard, session);
 	clear(shard, session);

@@ -29,6 +29,8 @@
 struct traffic {
 	struct inflight inflight;
 	struct queue queue;
+	struct queue after_records;	  /* QoS 0 that is not to overtake QoS 2: no window holds
+					     it back */
 	struct held held;		  /* acknowledgements for what it published */
 	struct arrivals arrivals;	  /* PUBLISHes that wait for their record */
 	struct recalls recalls;		  /* exchanges as a publisher that were open at a crash */

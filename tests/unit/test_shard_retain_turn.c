@@ -13,19 +13,47 @@ static struct bench bench;
 
 static struct peer *to, *from;
 
-/* One who takes one message at a time, and one who publishes. */
-static void begin(uint32_t max_queued_messages)
+static struct mqtt_connect one_at_a_time(void)
 {
 	struct mqtt_connect connect = connect_lasting(V5, "to", 100);
 
 	mqtt_set(&connect.properties, MQTT_PROPERTY_RECEIVE_MAXIMUM);
 	connect.properties.receive_maximum = 1;
-	bench_init(&bench, 1);
-	bench.settings.max_queued_messages = max_queued_messages;
+	return connect;
+}
+
+static void start(void)
+{
+	struct mqtt_connect connect = one_at_a_time();
+
 	bench_start(&bench);
 	to = come_up(&bench, 0, &connect, false);
 	from = new_peer(&bench, V5, "from");
 	subscribe(to, "live", 1);
+}
+
+/* One who takes one message at a time, and one who publishes. */
+static void begin(uint32_t max_queued_messages)
+{
+	bench_init(&bench, 1);
+	bench.settings.max_queued_messages = max_queued_messages;
+	start();
+}
+
+/* Likewise, and one of QoS 2 is to be recorded before it comes. */
+static void begin_with_a_record(uint32_t max_queued_messages)
+{
+	bench_init(&bench, 1);
+	bench.settings.max_queued_messages = max_queued_messages;
+	bench.settings.queue_policy = QUEUE_DROP_OLD;
+	bench.settings.ack_when_delivered = bench.durable = true;
+	bench.settings.ack_hold_max_ms = 100000;
+	start();
+	subscribe(to, "t/#", 2);
+	subscribe(to, "$share/g/s", 0);
+	bench.hold_store = true;
+	peer_publish(from, QOS(2), 1, "t/2", "", "recorded");
+	expect_nothing(to);
 }
 
 static void live(const char *properties, const char *payload)
@@ -226,6 +254,100 @@ START_TEST(older_one_is_dropped)
 }
 END_TEST
 
+/* One of QoS 0 waits for the record, and for no acknowledgement: neither for that of QoS 2, nor
+ * behind what waits for it.  Nor does what is behind it. [MQTT-4.6.0-5] */
+START_TEST(at_most_once_waits_for_records_alone)
+{
+	begin_with_a_record(10);
+	live("", "m1");
+	peer_publish(from, RETAIN, 0, "t", "", "r");
+	peer_publish(from, 0, 0, "t", "", "behind");
+	live("", "m2");
+	expect_nothing(to);
+	bench_store_all(&bench);
+	expect_publish(to, QOS(2), 1, "t/2", "", "recorded");
+	expect_publish(to, 0, 0, "t", "", "r");
+	expect_publish(to, 0, 0, "t", "", "behind");
+	peer_publish(from, RETAIN, 0, "t", "", "at once");
+	expect_publish(to, 0, 0, "t", "", "at once");
+	peer_send(to, 0x50, "0001");
+	bench_store_all(&bench);
+	expect(to, 0x62, "0001");
+	peer_send(to, 0x70, "0001");
+	bench_store_all(&bench);
+	expect_publish(to, QOS(1), 2, "live", "", "m1");
+	acknowledge(2);
+	expect_publish(to, QOS(1), 3, "live", "", "m2");
+	bench_finish(&bench);
+}
+END_TEST
+
+/* It takes nobody's place in the queue, and has room of its own. */
+START_TEST(at_most_once_drops_no_other)
+{
+	begin_with_a_record(2);
+	live("", "m1");
+	live("", "m2");
+	peer_publish(from, RETAIN, 0, "t", "", "r");
+	peer_publish(from, 0, 0, "t", "", "1");
+	peer_publish(from, 0, 0, "t", "", "2");
+	ck_assert_uint_eq(counted(&bench, DROPPED_QUEUE_FULL), 1);
+	bench_store_all(&bench);
+	expect_publish(to, QOS(2), 1, "t/2", "", "recorded");
+	expect_publish(to, 0, 0, "t", "", "r");
+	expect_publish(to, 0, 0, "t", "", "1");
+	peer_send(to, 0x50, "0001");
+	bench_store_all(&bench);
+	expect(to, 0x62, "0001");
+	peer_send(to, 0x70, "0001");
+	bench_store_all(&bench);
+	expect_publish(to, QOS(1), 2, "live", "", "m1");
+	acknowledge(2);
+	expect_publish(to, QOS(1), 3, "live", "", "m2");
+	ck_assert_uint_eq(counted(&bench, DROPPED_QUEUE_FULL), 1);
+	bench_finish(&bench);
+}
+END_TEST
+
+/* It is the session's, and ends with it. */
+START_TEST(at_most_once_waits_for_who_is_away)
+{
+	struct mqtt_connect connect = one_at_a_time();
+
+	for (int ends = 0; ends < 2; ends++) {
+		begin_with_a_record(10);
+		peer_publish(from, RETAIN, 0, "t", "", "r");
+		peer_lose(to);
+		bench_store_all(&bench);
+		bench.hold_store = false;
+		connect.clean_start = ends;
+		to = come_up(&bench, 0, &connect, !ends);
+		if (!ends) {
+			expect_publish(to, QOS(2), 1, "t/2", "", "recorded");
+			expect_publish(to, 0, 0, "t", "", "r");
+		}
+		ck_assert_uint_eq(counted(&bench, DROPPED_SESSION_END), ends ? 2 : 0);
+		expect_nothing(to);
+		bench_finish(&bench);
+	}
+}
+END_TEST
+
+/* A member of a shared group has it like any other; when its session ends, another one gets it. */
+START_TEST(at_most_once_goes_to_another_member)
+{
+	begin_with_a_record(10);
+	peer_publish(from, RETAIN, 0, "s", "", "shared");
+	expect_nothing(to);
+	struct peer *other = new_peer(&bench, V5, "other");
+	subscribe(other, "$share/g/s", 0);
+	peer_send(to, 0xE0, "00 05 11 00000000"); /* its session ends */
+	bench_store_all(&bench);
+	expect_publish(other, 0, 0, "s", "", "shared");
+	bench_finish(&bench);
+}
+END_TEST
+
 Suite *shard_retain_turn_suite(void)
 {
 	const TTest *tests[] = {
@@ -236,6 +358,10 @@ Suite *shard_retain_turn_suite(void)
 	    dropped_before_it_was_found,
 	    dropped_behind_one_that_waits,
 	    older_one_is_dropped,
+	    at_most_once_waits_for_records_alone,
+	    at_most_once_drops_no_other,
+	    at_most_once_waits_for_who_is_away,
+	    at_most_once_goes_to_another_member,
 	};
 
 	return suite_of("shard_retain_turn", tests, COUNT_OF(tests));

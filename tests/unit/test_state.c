@@ -430,6 +430,38 @@ START_TEST(held_and_published)
 }
 END_TEST
 
+/* One of QoS 0 that waited behind a record is there, behind what was recorded. */
+START_TEST(behind_a_record)
+{
+	struct mqtt_connect to_connect = lasting("to");
+	struct peer *from, *to;
+	struct slice bytes;
+
+	bench_init(&bench, 1);
+	bench.durable = bench.settings.ack_when_delivered = true;
+	bench.settings.ack_hold_max_ms = 1000;
+	bench_start(&bench);
+	from = new_peer(&bench, V5, "from");
+	to = come_up(&bench, 0, &to_connect, false);
+	subscribe(to, "t", 2);
+	bench.hold_store = true;
+	peer_publish(from, QOS(2), 1, "t", "", "recorded");
+	peer_publish(from, RETAIN, 0, "t", "", "behind");
+	expect_nothing(to);
+	bench_event(&bench, 0, &(struct event){.type = EVENT_STOP});
+	bench_store_all(&bench);
+	bench.hold_store = false;
+	bytes = written(0);
+	bench_restart(&bench);
+	ck_assert(read_back(0, bytes));
+	bytes_free(bytes);
+	to = come_up(&bench, 0, &to_connect, true);
+	expect_publish(to, DUP | QOS(2), 1, "t", "", "recorded");
+	expect_publish(to, 0, 0, "t", "", "behind");
+	bench_finish(&bench);
+}
+END_TEST
+
 Suite *state_suite(void);
 
 Suite *state_suite(void)
@@ -446,6 +478,7 @@ Suite *state_suite(void)
 	tcase_add_loop_test(tcase, by_hand, 0, COUNT_OF(made_up));
 	tcase_add_test(tcase, joined_with_the_journal);
 	tcase_add_test(tcase, held_and_published);
+	tcase_add_test(tcase, behind_a_record);
 	suite_add_tcase(suite, tcase);
 	return suite;
 }
