@@ -63,6 +63,12 @@ static ssize_t take_output(wslay_event_context_ptr frames, const uint8_t *bytes,
 	return (ssize_t)len;
 }
 
+static void end_with(wslay_event_context_ptr frames, uint16_t code)
+{
+	wslay_event_queue_close(frames, code, NULL, 0);
+	wslay_event_shutdown_read(frames);
+}
+
 static void begin_frame(wslay_event_context_ptr frames,
 			const struct wslay_event_on_frame_recv_start_arg *frame, void *self)
 {
@@ -71,10 +77,12 @@ static void begin_frame(wslay_event_context_ptr frames,
 	/* A continuation is one of a binary message: no other is let begin. */
 	link->passing =
 	    frame->opcode == WSLAY_BINARY_FRAME || frame->opcode == WSLAY_CONTINUATION_FRAME;
-	if (frame->opcode != WSLAY_TEXT_FRAME)
-		return;
-	wslay_event_queue_close(frames, WSLAY_CODE_UNSUPPORTED_DATA, NULL, 0);
-	wslay_event_shutdown_read(frames);
+	if (frame->opcode == WSLAY_TEXT_FRAME)
+		end_with(frames, WSLAY_CODE_UNSUPPORTED_DATA);
+	/* The body of a close frame begins with a code of two bytes (RFC 6455 section 5.5.1); the
+	 * library takes one byte for none. */
+	if (frame->opcode == WSLAY_CONNECTION_CLOSE && frame->payload_length == 1)
+		end_with(frames, WSLAY_CODE_PROTOCOL_ERROR);
 }
 
 /* Behind what is taken from the input there is always room: a frame is longer than its payload. */
