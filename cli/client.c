@@ -66,10 +66,19 @@ static struct mqtt_properties own_properties(const struct client *c, uint8_t typ
 	return c->settings->properties[type];
 }
 
+/* Of an answer or the end: none where the server would not take as much. [MQTT-3.2.2-15] */
+static struct mqtt_properties fitting_properties(const struct client *c, uint8_t type)
+{
+	const struct mqtt_properties p = own_properties(c, type);
+	const size_t size = 12 + property_size(version_of(c), &p);
+
+	return size > c->limits.packet_size_max ? (struct mqtt_properties){0} : p;
+}
+
 static void send_ack(struct client *c, uint8_t type, uint16_t packet_id)
 {
 	const struct mqtt_ack ack = {
-	    .type = type, .packet_id = packet_id, .properties = own_properties(c, type)};
+	    .type = type, .packet_id = packet_id, .properties = fitting_properties(c, type)};
 	const size_t room = 64 + property_size(version_of(c), &ack.properties);
 
 	debug(c, "sending %s (m%u%s)", mqtt_packet_name(type), packet_id,
@@ -89,6 +98,19 @@ static uint16_t take_packet_id(struct client *c, uint8_t awaited)
 	return c->last_packet_id;
 }
 
+/* Of that size?  Else the packet identifier (0: it has none) is free again. */
+static bool may_send(struct client *c, uint16_t packet_id, const char *what, size_t size,
+		     struct failure *failure)
+{
+	if (server_limits_size(&c->limits, what, size, failure))
+		return true;
+	if (packet_id != 0) {
+		c->awaited[packet_id] = 0;
+		c->unanswered--;
+	}
+	return false;
+}
+
 bool client_may_publish(const struct client *c)
 {
 	return c->send_quota > 0;
@@ -104,23 +126,19 @@ bool client_publish(struct client *c, struct mqtt_publish *p, struct failure *fa
 	const size_t head =
 	    property_block_size(version_of(c), property_size(version_of(c), &p->properties));
 	const size_t room = 16 + p->topic.len + p->payload.len + head;
-	size_t size;
 
 	must(p->qos == 0 || c->send_quota > 0);
 	p->packet_id = 0;
+	if (!server_limits_publish(&c->limits, p, failure))
+		return false;
 	if (room - 16 > VARINT_MAX - 16)
 		return failure_set(failure, "Error: Message payload is too large.");
 	if (p->qos > 0)
 		p->packet_id = take_packet_id(c, p->qos == 1 ? MQTT_PUBACK : MQTT_PUBREC);
-	size = mqtt_encode_publish(buffer_reserve(&c->out, room), room, version_of(c), p);
-	/* [MQTT-3.2.2-15] */
-	if (size > c->packet_size_max) {
-		if (p->packet_id != 0) {
-			c->awaited[p->packet_id] = 0;
-			c->unanswered--;
-		}
-		return failure_set(failure, "The message is larger than the broker accepts.");
-	}
+	const size_t size =
+	    mqtt_encode_publish(buffer_reserve(&c->out, room), room, version_of(c), p);
+	if (!may_send(c, p->packet_id, "The message", size, failure))
+		return false;
 	debug(c, "sending PUBLISH (d0, q%u, r%d, m%u, '%.*s', ... (%zu bytes))", p->qos, p->retain,
 	      p->packet_id, (int)p->topic.len, (const char *)p->topic.at, p->payload.len);
 	sent(c, size);
@@ -129,37 +147,51 @@ bool client_publish(struct client *c, struct mqtt_publish *p, struct failure *fa
 	return true;
 }
 
-uint16_t client_subscribe(struct client *c, const struct mqtt_subscription *entries, size_t count)
+static void debug_subscribe(const struct client *c, uint16_t packet_id,
+			    const struct mqtt_subscription *entries, size_t count)
 {
-	const struct mqtt_subscribe s = {.packet_id = take_packet_id(c, MQTT_SUBACK),
-					 .properties = own_properties(c, MQTT_SUBSCRIBE)};
-	size_t room = 64 + s.properties.user.len;
-
-	for (size_t i = 0; i < count; i++) {
-		room += 3 + entries[i].filter.len;
+	for (size_t i = 0; i < count; i++)
 		debug(c, "sending SUBSCRIBE (Mid: %u, Topic: %.*s, QoS: %u, Options: 0x%02x)",
-		      s.packet_id, (int)entries[i].filter.len, (const char *)entries[i].filter.at,
+		      packet_id, (int)entries[i].filter.len, (const char *)entries[i].filter.at,
 		      entries[i].qos, entries[i].retain_as_published ? 8u : 0u);
-	}
-	sent(c, mqtt_encode_subscribe(buffer_reserve(&c->out, room), room, version_of(c), &s,
-				      entries, count));
-	return s.packet_id;
 }
 
-uint16_t client_unsubscribe(struct client *c, const struct slice *filters, size_t count)
+bool client_subscribe(struct client *c, const struct mqtt_subscription *entries, size_t count,
+		      uint16_t *packet_id, struct failure *failure)
+{
+	struct mqtt_subscribe s = {.properties = own_properties(c, MQTT_SUBSCRIBE)};
+	size_t room = 64 + s.properties.user.len;
+
+	if (!server_limits_subscribe(&c->limits, &s.properties, entries, count, failure))
+		return false;
+	s.packet_id = take_packet_id(c, MQTT_SUBACK);
+	for (size_t i = 0; i < count; i++)
+		room += 3 + entries[i].filter.len;
+	const size_t size = mqtt_encode_subscribe(buffer_reserve(&c->out, room), room,
+						  version_of(c), &s, entries, count);
+	if (!may_send(c, s.packet_id, "The subscription", size, failure))
+		return false;
+	debug_subscribe(c, s.packet_id, entries, count);
+	sent(c, size);
+	if (packet_id)
+		*packet_id = s.packet_id;
+	return true;
+}
+
+bool client_unsubscribe(struct client *c, struct slice filter, struct failure *failure)
 {
 	const struct mqtt_subscribe s = {.packet_id = take_packet_id(c, MQTT_UNSUBACK),
 					 .properties = own_properties(c, MQTT_UNSUBSCRIBE)};
-	size_t room = 64 + s.properties.user.len;
+	const size_t room = 66 + s.properties.user.len + filter.len;
+	const size_t size = mqtt_encode_unsubscribe(buffer_reserve(&c->out, room), room,
+						    version_of(c), &s, &filter, 1);
 
-	for (size_t i = 0; i < count; i++) {
-		room += 2 + filters[i].len;
-		debug(c, "sending UNSUBSCRIBE (Mid: %u, Topic: %.*s)", s.packet_id,
-		      (int)filters[i].len, (const char *)filters[i].at);
-	}
-	sent(c, mqtt_encode_unsubscribe(buffer_reserve(&c->out, room), room, version_of(c), &s,
-					filters, count));
-	return s.packet_id;
+	if (!may_send(c, s.packet_id, "The request to unsubscribe", size, failure))
+		return false;
+	debug(c, "sending UNSUBSCRIBE (Mid: %u, Topic: %.*s)", s.packet_id, (int)filter.len,
+	      (const char *)filter.at);
+	sent(c, size);
+	return true;
 }
 
 static void send_connect(struct client *c)
@@ -207,8 +239,7 @@ static enum mqtt_reason on_connack(struct client *c, const struct frame *frame)
 		c->keep_alive_s = has->server_keep_alive_s;
 	if (mqtt_has(has, MQTT_PROPERTY_RECEIVE_MAXIMUM) && has->receive_maximum < c->send_quota)
 		c->send_quota = has->receive_maximum;
-	if (mqtt_has(has, MQTT_PROPERTY_MAXIMUM_PACKET_SIZE))
-		c->packet_size_max = has->maximum_packet_size;
+	server_limits_read(&c->limits, has);
 	return MQTT_SUCCESS;
 }
 
@@ -505,8 +536,8 @@ bool client_connect(struct client *c, const struct client_settings *settings,
 			     .user = user,
 			     .failure = failure,
 			     .send_quota = settings->inflight_max,
-			     .packet_size_max = UINT32_MAX,
 			     .keep_alive_s = settings->connect.keep_alive_s};
+	server_limits_init(&c->limits);
 	c->awaited = need_memory(UINT16_MAX + 1u);
 	memset(c->awaited, 0, UINT16_MAX + 1u);
 	set_name(c, settings->connect.client_id);
@@ -533,7 +564,7 @@ bool client_connect(struct client *c, const struct client_settings *settings,
 void client_disconnect_for(struct client *c, enum mqtt_reason reason)
 {
 	const struct mqtt_disconnect p = {.reason = (uint8_t)reason,
-					  .properties = own_properties(c, MQTT_DISCONNECT)};
+					  .properties = fitting_properties(c, MQTT_DISCONNECT)};
 	const size_t room = 64 + property_size(version_of(c), &p.properties);
 	struct pollfd pollfd = {.fd = c->channel.fd, .events = POLLOUT};
 	static struct failure ignored; /* it outlives this call in c->failure */

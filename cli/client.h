@@ -20,6 +20,7 @@
 #include "cli/channel.h"
 #include "cli/clock.h"
 #include "cli/held.h"
+#include "cli/server_limits.h"
 #include "proto/packet.h"
 
 struct client;
@@ -56,7 +57,7 @@ struct client {
 	struct slice *aliases; /* topics by alias, topic_alias_maximum of them */
 	uint16_t alias_count;
 	uint16_t keep_alive_s;
-	uint32_t packet_size_max; /* the server's */
+	struct server_limits limits;
 	int64_t last_sent_ms;
 	int64_t ping_sent_ms; /* 0: none on its way */
 	bool connected;	      /* CONNACK came and was a success */
@@ -87,10 +88,14 @@ bool client_may_publish(const struct client *c);
 /* True when there is so much unsent that the caller should step before it adds more. */
 bool client_is_full(const struct client *c);
 
-/* Sends; packet_id is set by the client.  False when the server cannot take it (too large). */
+/*
+ * These send; false, with nothing sent, when CONNACK said that the server does not take it.
+ * publish.packet_id is set by the client; *packet_id, where it is not NULL, as well.
+ */
 bool client_publish(struct client *c, struct mqtt_publish *publish, struct failure *failure);
-uint16_t client_subscribe(struct client *c, const struct mqtt_subscription *entries, size_t count);
-uint16_t client_unsubscribe(struct client *c, const struct slice *filters, size_t count);
+bool client_subscribe(struct client *c, const struct mqtt_subscription *entries, size_t count,
+		      uint16_t *packet_id, struct failure *failure);
+bool client_unsubscribe(struct client *c, struct slice filter, struct failure *failure);
 
 /*
  * Sends what is left and DISCONNECT, then closes. [MQTT-3.14.4-1]  In 5.0 it says why: with

@@ -195,7 +195,8 @@ static bool subscribe(struct party *receiver, struct failure *failure)
 					      .qos = 2};
 	const int64_t until_ms = clock_now_ms() + PATIENCE_MS;
 
-	client_subscribe(&receiver->client, &all, 1);
+	if (!client_subscribe(&receiver->client, &all, 1, NULL, failure))
+		return false;
 	while (!receiver->subscribed && clock_now_ms() < until_ms)
 		if (!client_step(&receiver->client, -1, until_ms, failure))
 			return false;

@@ -104,7 +104,7 @@ static bool publish_whole_lines(struct publisher *p, struct buffer *input, size_
 	}
 	buffer_drop(input, used);
 	/* What goes on like this will never be a message: it is not kept until its end. */
-	return (input->len <= p->link.client.packet_size_max && input->len <= PAYLOAD_MAX) ||
+	return (input->len <= p->link.client.limits.packet_size_max && input->len <= PAYLOAD_MAX) ||
 	       failure_set(&p->failure, "The message is larger than the broker accepts.");
 }
 

@@ -83,7 +83,7 @@ static void on_answer(struct client *client, uint8_t type, uint16_t packet_id, s
 
 static const struct client_events events = {on_message, on_answer};
 
-static void subscribe(struct requester *r)
+static bool subscribe(struct requester *r)
 {
 	const struct options *o = r->options;
 	const struct mqtt_subscription entry = {
@@ -92,7 +92,7 @@ static void subscribe(struct requester *r)
 	    .retain_as_published = o->retain_as_published && o->version == MQTT_VERSION_5_0,
 	};
 
-	r->subscribe_id = client_subscribe(&r->link.client, &entry, 1);
+	return client_subscribe(&r->link.client, &entry, 1, &r->subscribe_id, &r->failure);
 }
 
 static void run(struct requester *r)
@@ -101,7 +101,8 @@ static void run(struct requester *r)
 
 	r->status = command_connect(&r->link, r->options, &events, r);
 	if (r->status == 0) {
-		subscribe(r);
+		if (!subscribe(r))
+			give_up(r, command_failed(r->options, &r->failure));
 		status = command_serve(&r->link);
 		if (r->status == 0)
 			r->status = status;

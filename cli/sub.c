@@ -119,13 +119,14 @@ static void on_answer(struct client *client, uint8_t type, uint16_t packet_id, s
 
 static const struct client_events events = {on_message, on_answer};
 
-static void subscribe(struct subscriber *s)
+static bool subscribe(struct subscriber *s)
 {
 	const struct options *o = s->options;
 	struct mqtt_subscription *entries;
+	bool good;
 
 	if (o->topics.count == 0)
-		return;
+		return true;
 	entries = need_memory(o->topics.count * sizeof(*entries));
 	for (size_t i = 0; i < o->topics.count; i++)
 		entries[i] = (struct mqtt_subscription){
@@ -133,19 +134,22 @@ static void subscribe(struct subscriber *s)
 		    .qos = o->qos,
 		    .retain_as_published = o->retain_as_published && o->version == MQTT_VERSION_5_0,
 		};
-	client_subscribe(&s->link.client, entries, o->topics.count);
+	good = client_subscribe(&s->link.client, entries, o->topics.count, NULL, &s->failure);
 	s->answers_due++;
 	free(entries);
+	return good;
 }
 
-static void unsubscribe(struct subscriber *s)
+static bool unsubscribe(struct subscriber *s)
 {
 	for (size_t i = 0; i < s->options->unsubscribe.count; i++) {
 		const struct slice filter = slice_text(s->options->unsubscribe.at[i]);
 
-		client_unsubscribe(&s->link.client, &filter, 1);
+		if (!client_unsubscribe(&s->link.client, filter, &s->failure))
+			return false;
 		s->answers_due++;
 	}
+	return true;
 }
 
 static void run(struct subscriber *s)
@@ -155,8 +159,10 @@ static void run(struct subscriber *s)
 	s->status = command_connect(&s->link, s->options, &events, s);
 	if (s->status == 0) {
 		leave_listen();
-		subscribe(s);
-		unsubscribe(s);
+		if (!subscribe(s) || !unsubscribe(s)) {
+			s->status = command_failed(s->options, &s->failure);
+			s->link.client.stop = true;
+		}
 		status = command_serve(&s->link);
 		if (s->status == 0)
 			s->status = status;

@@ -45,7 +45,7 @@ def as_in_the_background():
 @own_only("our own command, and a broker of a few lines")
 class Ends(unittest.TestCase):
     def near(self, *answers_):
-        """The port of one that sends each answer when something has come, and then waits for the end; `heard` is what came then."""
+        """The port of one that sends each answer when something has come (the last is `asked`), and then waits for the end; `heard` is what came then."""
         listening = socket.create_server(("127.0.0.1", 0))
         self.addCleanup(listening.close)
         self.heard, self.answered, self.gone = bytearray(), threading.Event(), threading.Event()
@@ -55,7 +55,7 @@ class Ends(unittest.TestCase):
             connection.settimeout(20)
             with connection, contextlib.suppress(ConnectionError):
                 for answer in answers_:
-                    connection.recv(65536)
+                    self.asked = connection.recv(65536)
                     connection.sendall(answer)
                 self.answered.set()
                 while came := connection.recv(65536):
@@ -88,6 +88,43 @@ class Ends(unittest.TestCase):
         os.write(writing, b"x" * 5000)
         done = self.run_to_end("pub", self.near(small), "-t", "t", "-l", code=1, stdin=reading)
         self.assertIn(b"larger than the broker accepts", done.stderr)
+
+    def test_what_connack_says_is_not_taken(self):
+        """[MQTT-3.2.2-11] [MQTT-3.2.2-14] [MQTT-3.2.2-15], and sections 3.2.2.3.11 to 3.2.2.3.13: it is not sent, and named."""
+        publish, subscribe = ("pub", "-t", "t", "-m", "x"), ("sub", "-t", "t")
+        rows = [
+            (("maximum_qos", 0), (*publish, "-q", "1"), b"takes no messages of QoS 1, 0 at most", None),
+            (("maximum_qos", 1), (*publish, "-q", "2"), b"takes no messages of QoS 2, 1 at most", None),
+            (("retain_available", 0), (*publish, "-r"), b"takes no retained messages", None),
+            (("maximum_packet_size", 6), publish, b"The message is larger than the broker accepts", None),
+            (("maximum_packet_size", 8), subscribe, b"The subscription is larger than the broker accepts", b"\xe0\x00"),
+            (("maximum_packet_size", 9), (*subscribe, "-U", "other"), b"The request to unsubscribe is larger than the broker accepts",
+             wire.subscribe(1, [("t", 0)]) + b"\xe0\x00"),
+            (("maximum_packet_size", 8), ("rr", "-t", "t", "-e", "r", "-m", "x"), b"The subscription is larger than the broker accepts",
+             b"\xe0\x00"),
+            (("wildcard_subscription_available", 0), (*subscribe, "-t", "a/+"), b"takes no wildcards in subscriptions: a/+", b"\xe0\x00"),
+            (("shared_subscription_available", 0), (*subscribe, "-t", "$share/g/t"), b"takes no shared subscriptions: $share/g/t", b"\xe0\x00"),
+            (("subscription_identifier_available", 0), (*subscribe, "-D", "subscribe", "subscription-identifier", "5"),
+             b"takes no subscription identifiers", b"\xe0\x00"),
+        ]
+        for limit, (program, *args), words, heard in rows:
+            with self.subTest(limit=limit, program=program, args=args):
+                port = self.near(wire.frame(wire.CONNACK, 0, b"\x00\x00" + wire.encode_properties([limit])))
+                done = self.run_to_end(program, port, *args, *(["-W", "10"] if program != "pub" else []), code=1)
+                self.assertIn(words, done.stderr)
+                self.assertTrue(self.gone.wait(20))
+                self.assertEqual(bytes(self.heard), heard or b"")
+
+    def test_what_connack_says_is_taken(self):
+        """[MQTT-3.2.2-15]: of that very size; a subscription may ask for more than Maximum QoS, and $share is no wildcard."""
+        def connack(*limits):
+            return wire.frame(wire.CONNACK, 0, b"\x00\x00" + wire.encode_properties(limits))
+        self.run_to_end("pub", self.near(connack(("maximum_packet_size", 7))), "-t", "t", "-m", "x", "-D", "disconnect", "reason-string", "done", code=0)
+        self.assertTrue(self.gone.wait(20))
+        self.assertEqual(bytes(self.heard), wire.publish("t", b"x") + b"\xe0\x00")
+        limits = [("maximum_qos", 0), ("wildcard_subscription_available", 0), ("retain_available", 0)]
+        self.run_to_end("sub", self.near(connack(*limits), SUBACK), "-t", "$share/g/t", "-q", "2", "-E", code=0)
+        self.assertEqual(self.asked, wire.subscribe(1, [("$share/g/t", 2)]))
 
     def test_an_alias_that_is_given_again(self):
         """Between PUBLISH and PUBREL: the message keeps its topic, and the alias its new one."""
