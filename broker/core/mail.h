@@ -60,8 +60,8 @@ struct share_member {
 
 /* A message on its way round the members of a group, each asked once: share.c. */
 struct share_round {
-	uint32_t asked;	     /* so many, up to the one that has it now */
-	uint32_t departures; /* of the group when the first was asked */
+	uint32_t asked;	  /* so many, up to the one that has it now */
+	uint32_t changes; /* of the group when the first was asked */
 };
 
 #define MAIL_MESSAGES_MAX 64

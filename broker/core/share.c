@@ -16,7 +16,8 @@ struct share_group {
 	uint32_t online;	/* so many, the first ones of `members` */
 	uint32_t awaited;	/* so many of them are */
 	uint32_t turn;		/* place of the one whose turn it is */
-	uint32_t departures;	/* goes up when one that is online goes: others may change places */
+	uint32_t changes;	/* goes up when one comes online or goes, and others may change
+				 * places; or when one may read more */
 	struct member *members; /* there may be thousands: nothing here walks through all */
 	struct index by_who;	/* places in `members`, plus 1 */
 	struct queue queue;	/* while nobody is online */
@@ -168,7 +169,7 @@ static void set_state(struct share_group *group, struct member *member, bool onl
 	if (member->online == online)
 		return;
 	member->online = online;
-	group->departures += !online;
+	group->changes++;
 	exchange(group, at, online ? group->online++ : --group->online);
 }
 
@@ -206,7 +207,14 @@ static struct member *next_online(struct share_group *group, uint32_t *at)
 
 static struct share_round first_round(const struct share_group *group)
 {
-	return (struct share_round){.departures = group->departures};
+	return (struct share_round){.changes = group->changes};
+}
+
+/* Of what was kept each that is online has been asked, but for one that has just come. */
+static struct share_round last_round(const struct share_group *group)
+{
+	uint32_t others = group->online > 0 ? group->online - 1 : 0;
+	return (struct share_round){.asked = others, .changes = group->changes};
 }
 
 static bool is_awaited(const struct share_group *group)
@@ -368,7 +376,7 @@ static bool give(struct shard *shard, struct share_group *group, struct publicat
 	if (give_holder(shard, group, publication))
 		return true;
 	for (;;) {
-		if (round.departures != group->departures) /* who was asked may stand anywhere */
+		if (round.changes != group->changes) /* who was asked may stand anywhere */
 			round = first_round(group);
 		if (round.asked++ >= group->online)
 			return false;
@@ -432,7 +440,7 @@ static void keep_on(struct shard *shard, struct share_group *group, struct deliv
 	push(shard, group, delivery);
 }
 
-/* Whoever has come, or may read more, is asked first: it gets all of it in its order. */
+/* Whoever has come, or may read more, is asked: it gets all of it in its order. */
 static void give_queue(struct shard *shard, struct share_group *group, struct share_member who)
 {
 	uint32_t waiting = group->queue.count; /* what comes back is not tried again here */
@@ -445,7 +453,7 @@ static void give_queue(struct shard *shard, struct share_group *group, struct sh
 		if (publication.expires_ms <= shard->now.ms) {
 			delivery_dropped(shard, NULL, &publication.publisher, delivery.qos,
 					 ROUTE_EXPIRED);
-		} else if (!give(shard, group, &publication, &at, first_round(group)) &&
+		} else if (!give(shard, group, &publication, &at, last_round(group)) &&
 			   !all_said_no(shard, group, &publication.publisher, delivery.qos)) {
 			keep_on(shard, group, delivery);
 			continue;
@@ -504,6 +512,7 @@ static void state(struct shard *shard, const struct mail *mail)
 	if (member == NULL)
 		return;
 	set_state(group, member, mail->online, mail->awaited);
+	group->changes += mail->online; /* it may read more */
 	if (mail->online)
 		give_queue(shard, group, mail->member);
 	if (!is_awaited(group))
@@ -517,7 +526,7 @@ static void state(struct shard *shard, const struct mail *mail)
 static void give_on(struct shard *shard, struct share_group *group, const struct mail *mail,
 		    struct publication *publication)
 {
-	if (mail->round.asked > 0 && mail->round.departures == group->departures)
+	if (mail->round.asked > 0 && mail->round.changes == group->changes)
 		group->turn = place_of(group, mail->member) + 1;
 	if (!give(shard, group, publication, &group->turn, mail->round))
 		keep_or_drop(shard, group, publication);

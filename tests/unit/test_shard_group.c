@@ -257,6 +257,46 @@ START_TEST(right_given_meanwhile)
 }
 END_TEST
 
+/* The first mail that is held arrives. */
+static void mail_arrives(void)
+{
+	struct mail *mail = bench.mail;
+
+	bench.mail = mail->next;
+	if (bench.mail == NULL)
+		bench.mail_end = &bench.mail;
+	mail->next = NULL;
+	bench_event(&bench, mail->to, &(struct event){.type = EVENT_MAIL, .mail = mail});
+}
+
+/* Likewise, also to one that had said no while the group asks another, who has come. */
+START_TEST(right_given_during_a_round)
+{
+	struct peer *gets, *comes, *away, *from;
+	struct mqtt_connect connect;
+
+	begin_group(2, 0, false);
+	gets = member(0, 0, "else", 1);
+	away = member(1, 0, "#", 1);
+	comes = member(2, 1, "else", 1);
+	connect = connect_lasting(V5, bench.names[bench.name_count - 1], 100);
+	peer_lose(away);
+	peer_lose(comes);
+	from = publisher(0);
+	peer_publish(from, QOS(1), 1, topic, "", "x");
+	bench.hold_mail = true;
+	bench.grant = rules(2, "else");
+	come_up(&bench, 1, &connect, true);
+	mail_arrives();
+	ck_assert_int_eq(bench.mail->type, MAIL_SHARE_DELIVER);
+	reload(0, "#");
+	bench.hold_mail = false;
+	bench_settle(&bench);
+	expect_publish(gets, QOS(1), 1, topic, "", "x");
+	bench_finish(&bench);
+}
+END_TEST
+
 /* ---- what the group keeps ---- */
 
 /* [MQTT-3.3.2-5]: what has expired makes room in a full queue, before anything else is dropped. */
@@ -295,7 +335,8 @@ START_TEST(expired_makes_room)
 }
 END_TEST
 
-/* Whoever joins again, as often as a packet can say, is not asked again about what is kept. */
+/* Who comes is asked about what is kept, and no other.  Whoever joins again, as often as a packet
+ * can say, is not asked again. */
 START_TEST(joins_again)
 {
 	enum { KEPT = 20, TIMES = 50 };
@@ -312,8 +353,10 @@ START_TEST(joins_again)
 		from = publisher(1);
 		for (uint16_t n = 1; n <= KEPT; n++)
 			peer_publish(from, QOS(1), n, topic, "", "x");
-		comes = member(1, 1 - home, "else", 1); /* far from home: it is asked by mail */
+		member(1, 1 - home, "else", 1); /* far from home: it is asked by mail */
 		ck_assert_uint_eq(bench.mails[MAIL_SHARE_DELIVER], KEPT);
+		comes = member(2, 1 - home, "else", 1);
+		ck_assert_uint_eq(bench.mails[MAIL_SHARE_DELIVER], 2 * KEPT);
 		memcpy(packet, (const uint8_t[]){0x82, 0, 0, 0, 9, 0}, 6);
 		for (unsigned n = 0; n < TIMES; n++) {
 			*at++ = 0;
@@ -327,7 +370,7 @@ START_TEST(joins_again)
 		peer_bytes(comes, slice_of(packet, (size_t)(at - packet)));
 		ck_assert_uint_gt(comes->in_len, TIMES); /* SUBACK */
 		comes->in_len = 0;
-		ck_assert_uint_eq(bench.mails[MAIL_SHARE_DELIVER], KEPT);
+		ck_assert_uint_eq(bench.mails[MAIL_SHARE_DELIVER], 2 * KEPT);
 		ck_assert_uint_eq(counted(&bench, QUEUED), KEPT);
 		bench_finish(&bench);
 	}
@@ -793,6 +836,7 @@ Suite *shard_group_suite(void)
 	    round_begins_anew,
 	    right_lost_meanwhile,
 	    right_given_meanwhile,
+	    right_given_during_a_round,
 	    unsubscribes_and_ends,
 	    last_one_unsubscribes_and_ends,
 	    leaves_group_after_group,
