@@ -234,7 +234,8 @@ static void feel_pressure(struct worker *worker)
 		uint64_t weight = mailbox_weight(&worker->all[i].mailbox);
 
 		worker->pressed[i] =
-		    weight > (worker->pressed[i] ? WORKER_MAIL_MAX / 2 : WORKER_MAIL_MAX);
+		    weight > (worker->pressed[i] ? WORKER_MAIL_MAX / 2 : WORKER_MAIL_MAX) ||
+		    atomic_load_explicit(&worker->all[i].behind, memory_order_relaxed);
 		any = any || worker->pressed[i];
 	}
 	if (worker->loop.pressed && !any)
@@ -253,6 +254,8 @@ static void finish_turn(struct worker *worker)
 {
 	carry_out_all(worker);
 	post_answers(worker);
+	atomic_store_explicit(&worker->behind, shard_is_behind(worker->shard),
+			      memory_order_relaxed);
 	feel_pressure(worker);
 	worker_answer_asked(worker);
 }

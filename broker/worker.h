@@ -78,6 +78,7 @@ struct worker {
 	pthread_t thread;
 	bool started;
 	_Atomic uint64_t busy_since_ms; /* of this turn; 0: waits */
+	_Atomic bool behind;		/* with what others have sent it: shard_is_behind() */
 	_Atomic bool ended;
 };
 

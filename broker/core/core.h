@@ -20,6 +20,7 @@
 #include "broker/core/hash.h"
 #include "broker/core/index.h"
 #include "broker/core/memory.h"
+#include "broker/core/on_mail.h"
 #include "broker/core/outbox.h"
 #include "broker/core/own_copy.h"
 #include "broker/core/persist.h"
@@ -329,6 +330,7 @@ struct shard {
 	size_t effect_room;
 
 	struct mail *own_first, *own_last; /* mail to this shard itself */
+	struct backlog backlog;		   /* of others */
 	struct own_copy *own_copies, *own_copies_last;
 	struct bundles bundles;
 
@@ -371,10 +373,9 @@ uint64_t shard_random(struct shard *shard);
 void *shard_grow(void *at, uint32_t *room, uint32_t need, size_t size);
 
 /*
- * What the packets of one client may cost in a turn, and what recorded ones may (arrival.h), in
- * nodes and lines of rules that were looked at and sessions that were found, each of which takes a
- * tenth of a microsecond or so.  The rest waits for the next turn: a PUBLISH of some bytes may
- * match thousands of filters, and the others are served between.
+ * What the packets of one client may cost in a turn, and recorded ones (arrival.h), and mail
+ * (on_mail.h): in nodes and rules that were looked at and sessions that were found, a tenth of a
+ * microsecond each or so.  The rest waits: a PUBLISH of some bytes may match thousands of filters.
  */
 #define TURN_WORK_MAX 131072u
 static inline uint64_t turn_work(const struct shard *shard)

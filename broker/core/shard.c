@@ -5,13 +5,6 @@
 #include "broker/core/own_me.h"
 #include "broker/core/rights.h"
 
-/*
- * Steps of walks through retained messages that one call makes at most; what stands
- * behind waits for the next turn.  Other mail to itself is cheap, and not held back: a
- * client could have more of it made in a turn than the turn would take away.
- */
-#define OWN_SCANS_A_TURN 64u
-
 /* ---- small things that everybody needs ---- */
 
 void *shard_grow(void *at, uint32_t *room, uint32_t need, size_t size)
@@ -100,6 +93,7 @@ struct shard *shard_create(const struct shard_setup *setup, struct moment now)
 	delivery_log_init(&shard->log, setup->pseudonyms);
 	bundles_init(&shard->bundles, setup->parties);
 	shard->party_turn = memory_get_zeroed(setup->parties * sizeof *shard->party_turn);
+	shard->backlog.of = memory_get_zeroed(setup->parties * sizeof *shard->backlog.of);
 	return shard;
 }
 
@@ -162,11 +156,7 @@ void shard_destroy(struct shard *shard)
 	delivery_log_finish(&shard->log);
 	for (size_t i = 0; i < shard->effect_count; i++)
 		free_effect(shard, &shard->effects[i]);
-	while (shard->own_first) {
-		struct mail *mail = shard->own_first;
-		shard->own_first = mail->next;
-		mail_destroy(mail, &shard->purse);
-	}
+	mail_finish(shard);
 	own_copies_finish(shard);
 	purse_give(&shard->purse, shard->tries_charged);
 	purse_finish(&shard->purse);
@@ -209,88 +199,6 @@ static void on_link_closed(struct shard *shard, const struct event *event)
 	struct client *client = client_of_link(shard, event->link);
 	if (client)
 		client_gone(shard, client);
-}
-
-static void deliver_from(struct shard *shard, party_id from, uint64_t ticket,
-			 struct publication *publication)
-{
-	publication->gate = gate_for_party(shard, from, ticket);
-	if (publication->expires_ms > shard->now.ms)
-		deliver_here(shard, publication);
-	else
-		delivery_dropped(shard, NULL, &publication->publisher, publication->qos,
-				 ROUTE_EXPIRED);
-	gate_release(shard, publication->gate);
-	publication_finish(shard, publication);
-}
-
-static void on_mail_publish(struct shard *shard, struct mail *mail)
-{
-	struct publication publication = message_publication(mail->message);
-	deliver_from(shard, mail->from, mail->ticket, &publication);
-}
-
-static void on_mail_publications(struct shard *shard, struct mail *mail)
-{
-	struct publication publication;
-	uint64_t ticket;
-	for (uint32_t at = 0; bundle_next(mail, &at, &publication, &ticket);)
-		deliver_from(shard, mail->from, ticket, &publication);
-}
-
-static void on_mail_gates(struct shard *shard, struct mail *mail)
-{
-	const uint64_t *tickets = bundle_tickets(mail);
-	for (uint32_t i = 0; i < mail->count; i++)
-		gate_release(shard, (uint32_t)tickets[i]);
-}
-
-static void on_mail_envelope_end(struct shard *shard, struct mail *mail)
-{
-	recall_envelope_end(shard, mail->ticket);
-}
-
-static void on_mail_routes(struct shard *shard, struct mail *mail)
-{
-	route_mail(shard, mail);
-}
-
-static void on_mail_answers(struct shard *shard, struct mail *mail)
-{
-	const uint64_t *tickets = bundle_tickets(mail);
-	for (uint32_t i = 0; i < mail->count; i++)
-		barrier_answered(shard, tickets[i]);
-}
-
-static void handle_mail(struct shard *shard, struct mail *mail)
-{
-	static void (*const handlers[MAIL_TYPES])(struct shard *, struct mail *) = {
-	    [MAIL_ROUTES] = on_mail_routes,
-	    [MAIL_ANSWERS] = on_mail_answers,
-	    [MAIL_PUBLISH] = on_mail_publish,
-	    [MAIL_PUBLICATIONS] = on_mail_publications,
-	    [MAIL_GATES] = on_mail_gates,
-	    [MAIL_RETAIN] = retained_scan_mail,
-	    [MAIL_RETAIN_SCAN] = retained_scan_mail,
-	    [MAIL_RETAIN_FOUND] = retain_found,
-	    [MAIL_RETAIN_STOP] = retained_scan_mail,
-	    [MAIL_SHARE_JOIN] = share_mail,
-	    [MAIL_SHARE_LEAVE] = share_mail,
-	    [MAIL_SHARE_STATE] = share_mail,
-	    [MAIL_SHARE_DELIVER] = share_mail,
-	    [MAIL_SHARE_RETURN] = share_mail,
-	    [MAIL_SHARE_HOLDS] = share_mail,
-	    [MAIL_ENVELOPE_END] = on_mail_envelope_end,
-	};
-	must((unsigned)mail->type < MAIL_TYPES);
-	handlers[mail->type](shard, mail);
-	mail_destroy(mail, &shard->purse);
-}
-
-static void on_mail(struct shard *shard, const struct event *event)
-{
-	shard->now = moment_not_before(shard->now, event->mail->sent_ms);
-	handle_mail(shard, event->mail);
 }
 
 static void on_stored(struct shard *shard, const struct event *event)
@@ -425,20 +333,6 @@ static void pump_drained(struct shard *shard)
 		shard->drained_count * sizeof *shard->drained);
 }
 
-static void handle_own_mail(struct shard *shard)
-{
-	for (unsigned scans = 0; shard->own_first && scans < OWN_SCANS_A_TURN;) {
-		struct mail *mail = shard->own_first;
-		shard->own_first = mail->next;
-		if (shard->own_first == NULL)
-			shard->own_last = NULL;
-		mail->next = NULL;
-		scans += mail->type == MAIL_RETAIN_SCAN;
-		handle_mail(shard, mail);
-		own_copies_deliver(shard);
-	}
-}
-
 void shard_handle(struct shard *shard, struct moment now, const struct event *event)
 {
 	static void (*const handlers[])(struct shard *, const struct event *) = {
@@ -469,10 +363,12 @@ void shard_handle(struct shard *shard, struct moment now, const struct event *ev
 		pump_drained(shard);
 	if (shard->recorded.count > 0)
 		arrivals_go_on(shard);
+	if (shard->backlog.parties > 0)
+		mail_go_on(shard);
 	handlers[event->type](shard, event);
 	own_copies_deliver(shard);
 	if (shard->own_first)
-		handle_own_mail(shard);
+		mail_from_itself(shard);
 	if (routes_may_leave(&shard->routes))
 		routes_leave(shard);
 	charge_tries(shard);
@@ -529,7 +425,7 @@ void shard_effects_done(struct shard *shard)
 		if (shard->spent[i])
 			shard_soon(shard, shard->spent[i]);
 	shard->spent_count = 0;
-	shard->recorded.work = 0;
+	shard->recorded.work = shard->backlog.work = 0;
 	bundles_sent(&shard->bundles, shard->parties);
 	routes_turn(&shard->routes);
 }
@@ -571,7 +467,8 @@ bool shard_written(struct shard *shard, struct moment now, uint32_t link, size_t
 uint64_t shard_next_timer(const struct shard *shard)
 {
 	if (shard->drained_count > 0 || shard->spent_count > 0 || shard->own_first ||
-	    shard->recorded.count > 0 || routes_may_leave(&shard->routes))
+	    shard->recorded.count > 0 || shard->backlog.parties > 0 ||
+	    routes_may_leave(&shard->routes))
 		return 0;
 	return timer_wheel_next_ms(&shard->timers);
 }

@@ -190,6 +190,9 @@ bool shard_awaits_connect(const struct shard *shard, uint32_t link);
  */
 bool shard_is_done(const struct shard *shard, uint32_t link);
 
+/* Has it had too much mail for some time?  Then nobody ought to publish to it for now. */
+bool shard_is_behind(const struct shard *shard);
+
 /* When EVENT_TIMERS is due, in the milliseconds of struct moment; UINT64_MAX for never. */
 uint64_t shard_next_timer(const struct shard *shard);
 

@@ -32,26 +32,26 @@ static void bytes_without_a_turn(struct peer *peer, struct slice bytes)
 {
 	struct event event = {.type = EVENT_LINK_BYTES, .link = peer->link, .bytes = bytes};
 
-	shard_handle(bench.shards[0], bench.now, &event);
+	shard_handle(bench.shards[peer->shard], bench.now, &event);
 }
 
 static uint8_t many[100][29];
 
 /* PUBLISHes that match all that a new client has subscribed to, with a number each. */
-static struct peer *busy_peer(void)
+static struct peer *busy_peer_of(unsigned shards)
 {
 	static const char publish[sizeof many[0]] = "\x30\x1B\0\x17"
 						    "a/a/a/a/a/a/a/a/a/a/a/a\0";
 	struct peer *busy;
 
-	bench_init(&bench, 1);
+	bench_init(&bench, shards);
 	bench.settings.max_packet_size = 1 << 20;
 	bench.settings.max_subscriptions = DEEP_FILTERS;
 	bench.settings.receive_maximum = COUNT_OF(many);
 	bench.settings.ack_when_delivered = true;
 	bench.durable = true;
 	bench_start(&bench);
-	busy = new_peer(&bench, V5, "busy");
+	busy = new_peer(&bench, V5, bench_name(&bench, 0, "busy"));
 	subscribe_to_all(busy);
 	busy->in_len = 0;
 	for (uint8_t i = 0; i < COUNT_OF(many); i++) {
@@ -59,6 +59,11 @@ static struct peer *busy_peer(void)
 		many[i][sizeof many[i] - 1] = i;
 	}
 	return busy;
+}
+
+static struct peer *busy_peer(void)
+{
+	return busy_peer_of(1);
 }
 
 /* What one read brings is handled in several turns if it is much work, and in order. */
@@ -241,11 +246,104 @@ START_TEST(recorded_of_nobody)
 }
 END_TEST
 
+/* ---- what other shards send: they do not know how much of it is wanted here ---- */
+
+/* What was held goes to shard 0, which gets no turn. */
+static void give_mail(void)
+{
+	while (bench.mail) {
+		struct event event = {.type = EVENT_MAIL, .mail = bench.mail};
+
+		bench.mail = bench.mail->next;
+		event.mail->next = NULL;
+		shard_handle(bench.shards[0], bench.now, &event);
+	}
+	bench.mail_end = &bench.mail;
+}
+
+START_TEST(mail_in_turns)
+{
+	static const uint8_t ping[] = {0xC0, 0x00};
+	struct peer *busy = busy_peer_of(2);
+	struct peer *from[10];
+	struct peer *other = new_peer(&bench, V5, bench_name(&bench, 0, "other"));
+	uint64_t taken;
+	uint8_t all[COUNT_OF(many)];
+
+	for (unsigned i = 0; i < COUNT_OF(from); i++)
+		from[i] = new_peer(&bench, V5, bench_name(&bench, 1, (char[]){'a' + (char)i, 0}));
+	bench.hold_mail = true;
+	for (unsigned i = 0; i < COUNT_OF(from); i++) /* all in one turn there */
+		bytes_without_a_turn(from[i], slice_of(many[10 * i], sizeof many / 10));
+	bench_settle(&bench);
+	give_mail();
+	taken = counted(&bench, PUBLISH_SENT);
+	ck_assert_uint_ge(taken, 10);
+	ck_assert_uint_lt(taken, 25); /* in the middle of a bundle */
+	ck_assert(!shard_is_behind(bench.shards[0]));
+	bytes_without_a_turn(other, slice_of(ping, sizeof ping));
+	ck_assert_uint_eq(counted(&bench, PUBLISH_SENT), taken);
+	bench_settle(&bench);
+	expect(other, 0xD0, "");
+	ck_assert_uint_eq(payloads(busy, all), COUNT_OF(many));
+	for (uint8_t i = 0; i < COUNT_OF(many); i++)
+		ck_assert_uint_eq(all[i], i);
+	bench_finish(&bench);
+}
+END_TEST
+
+/* What waits keeps its order, one party waits for no other, and it is said when it lasts. */
+START_TEST(mail_of_several)
+{
+	struct peer *busy = busy_peer_of(3);
+	struct peer *one = new_peer(&bench, V5, bench_name(&bench, 1, "one"));
+	struct peer *two = new_peer(&bench, V5, bench_name(&bench, 2, "two"));
+	uint8_t all[COUNT_OF(many)];
+	unsigned last_of_two = 0;
+
+	bench.hold_mail = true;
+	peer_bytes(one, slice_of(many, sizeof many - 2 * sizeof many[0]));
+	peer_bytes(two, slice_of(many[98], sizeof many[0]));
+	peer_bytes(one, slice_of(many[99], sizeof many[0]));
+	give_mail();
+	bench.now.ms += 200;
+	bytes_without_a_turn(busy, SLICE_NONE);
+	ck_assert(shard_is_behind(bench.shards[0]));
+	bench_settle(&bench);
+	ck_assert(!shard_is_behind(bench.shards[0]));
+	ck_assert_uint_eq(payloads(busy, all), COUNT_OF(many));
+	for (unsigned i = 0, next = 0; i < COUNT_OF(many); i++)
+		if (all[i] == 98)
+			last_of_two = i;
+		else
+			ck_assert_uint_eq(all[i], next == 98 ? 99 : next++);
+	ck_assert_uint_lt(last_of_two, 90);
+	bench_finish(&bench);
+}
+END_TEST
+
+/* It ends while some waits. */
+START_TEST(mail_of_nobody)
+{
+	struct peer *from;
+
+	busy_peer_of(2);
+	from = new_peer(&bench, V5, bench_name(&bench, 1, "from"));
+	bench.hold_mail = true;
+	peer_bytes(from, slice_of(many, sizeof many));
+	give_mail();
+	ck_assert_uint_lt(counted(&bench, PUBLISH_SENT), 50);
+	bench_restart(&bench);
+	bench_finish(&bench);
+}
+END_TEST
+
 Suite *shard_turn_suite(void)
 {
 	const TTest *tests[] = {
 	    much_work_in_turns, gone_between_turns,  gone_after_going_on, questions_in_turns,
-	    recorded_in_turns,	recorded_of_several, recorded_of_nobody,
+	    recorded_in_turns,	recorded_of_several, recorded_of_nobody,  mail_in_turns,
+	    mail_of_several,	mail_of_nobody,
 	};
 
 	return suite_of("shard_turn", tests, COUNT_OF(tests));
