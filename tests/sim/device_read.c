@@ -247,6 +247,7 @@ static void take_qos2(struct world *world, struct device *client,
 	if (in->hash != hash)
 		fault(world, client, "packet-id", "one that waits for PUBREL, for another message",
 		      id);
+	oracle_delivery_again(world, client, publish);
 	if (in->seq < world->oracle->restart_seq)
 		world->tally.sent_again++;
 }

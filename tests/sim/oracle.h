@@ -184,9 +184,12 @@ void oracle_released(struct world *world, unsigned client, uint16_t packet_id, b
 void oracle_check_told(struct world *world);
 
 /* ---- deliveries (oracle_delivery.c) ---- */
-/* A PUBLISH that a client took, its alias resolved; `again`: DUP of one that it holds. */
+/* A PUBLISH that a client took, its alias resolved. */
 void oracle_delivery(struct world *world, struct device *client, const struct mqtt_publish *publish,
 		     struct slice topic);
+/* One of QoS 2 that it holds came again: it may have acknowledged nothing before. */
+void oracle_delivery_again(struct world *world, const struct device *client,
+			   const struct mqtt_publish *publish);
 
 /* ---- at the end, after the quiet (oracle_end.c) ---- */
 void oracle_check_lost(struct world *world);
