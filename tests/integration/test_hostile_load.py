@@ -178,7 +178,7 @@ class Slow(Measured):
             self.assertLess(self.charged() - before, 100 * 4096)
             self.assertEqual(self.trickle(clients, packet[20:], 5), 0)
 
-    @unittest.skipIf(SCALE > 1, "a sanitizer keeps what was freed")
+    @unittest.skipIf(SCALE > 1, "not possible here: a sanitizer keeps what was freed")
     def test_few_large_things(self):
         """A peak that took few packets goes back to the system as well, after some quiet seconds."""
         before = self.resident()
