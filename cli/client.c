@@ -69,10 +69,10 @@ static struct mqtt_properties own_properties(const struct client *c, uint8_t typ
 /* Of an answer or the end: none where the server would not take as much. [MQTT-3.2.2-15] */
 static struct mqtt_properties fitting_properties(const struct client *c, uint8_t type)
 {
+	static const struct mqtt_properties none;
 	const struct mqtt_properties p = own_properties(c, type);
-	const size_t size = 12 + property_size(version_of(c), &p);
 
-	return size > c->limits.packet_size_max ? (struct mqtt_properties){0} : p;
+	return 12 + property_size(version_of(c), &p) > c->limits.packet_size_max ? none : p;
 }
 
 static void send_ack(struct client *c, uint8_t type, uint16_t packet_id)

@@ -147,7 +147,7 @@ static inline Suite *suite_of(const char *name, const TTest *const *tests, size_
 	Suite *suite = suite_create(name);
 	TCase *tcase = tcase_create(name);
 
-	tcase_set_timeout(tcase, 20);
+	tcase_set_timeout(tcase, 60);
 	for (size_t i = 0; i < count; i++)
 		tcase_add_test(tcase, tests[i]);
 	suite_add_tcase(suite, tcase);
