@@ -679,6 +679,30 @@ START_TEST(comes_back_late)
 }
 END_TEST
 
+/* So it has where nobody else holds the gate. */
+START_TEST(comes_back_late_alone)
+{
+	for (unsigned home = 0; home < 3; home++) {
+		struct peer *leaves, *next, *from;
+
+		begin_group(3, home, true);
+		leaves = with_two(&from);
+		next = member(1, home, "#", 1);
+		bench_pass_ms(&bench, 900);
+		peer_send(leaves, 0xE0, "00 05 11 00000000");
+		expect_publish(next, QOS(1), 1, topic, "", "1");
+		bench_pass_ms(&bench, 400);
+		ck_assert_uint_eq(counted(&bench, FELL_BEHIND), 0);
+		expect_nothing(from);
+		bench_pass_ms(&bench, 900);
+		ck_assert_uint_eq(counted(&bench, FELL_BEHIND), 1);
+		expect(from, 0x40, "0001");
+		expect(from, 0x50, "0002");
+		bench_finish(&bench);
+	}
+}
+END_TEST
+
 /* At a stop nothing is acknowledged, also where the group's home has not heard of it yet. */
 START_TEST(comes_back_at_a_stop)
 {
@@ -847,6 +871,7 @@ Suite *shard_group_suite(void)
 	    comes_back_again_and_again,
 	    comes_back_to_nobody,
 	    comes_back_late,
+	    comes_back_late_alone,
 	    comes_back_at_a_stop,
 	    own_behind_pubrec,
 	    own_of_who_may_not,
