@@ -69,6 +69,33 @@ static void acknowledge(uint16_t id)
 	peer_send(to, 0x40, body);
 }
 
+/* Something is retained, and "m1" is with the client, unacknowledged. */
+static void waits_behind_one(const char *payload)
+{
+	peer_publish(from, RETAIN | QOS(1), 1, "t", "", payload);
+	live("", "m1");
+	expect_publish(to, QOS(1), 1, "live", "", "m1");
+}
+
+static void asks(void)
+{
+	peer_send(to, 0x82, "0009 00 0001 't' 01");
+	expect(to, 0x90, "0009 00 01");
+}
+
+/* The exchange of what was recorded is completed, and makes room for two of QoS 1. */
+static void completes_recorded(void)
+{
+	peer_send(to, 0x50, "0001");
+	bench_store_all(&bench);
+	expect(to, 0x62, "0001");
+	peer_send(to, 0x70, "0001");
+	bench_store_all(&bench);
+	expect_publish(to, QOS(1), 2, "live", "", "m1");
+	acknowledge(2);
+	expect_publish(to, QOS(1), 3, "live", "", "m2");
+}
+
 /* Behind what waited when they were asked for, before what came later. [MQTT-4.6.0-6] */
 START_TEST(each_in_its_turn)
 {
@@ -98,15 +125,12 @@ END_TEST
 START_TEST(behind_what_expires)
 {
 	begin(4);
-	peer_publish(from, RETAIN | QOS(1), 1, "t", "", "r");
-	live("", "m1");
-	expect_publish(to, QOS(1), 1, "live", "", "m1");
+	waits_behind_one("r");
 	live(SHORT, "-");
 	live("", "m2");
 	live(SHORT, "-");
 	live("", "m3");
-	peer_send(to, 0x82, "0009 00 0001 't' 01");
-	expect(to, 0x90, "0009 00 01");
+	asks();
 	bench_pass_ms(&bench, 2000);
 	live(SHORT, "-");
 	live(SHORT, "-");
@@ -133,13 +157,10 @@ END_TEST
 START_TEST(newest_comes_last_behind_what_expires)
 {
 	begin(4);
-	peer_publish(from, RETAIN | QOS(1), 1, "t", "", "old");
-	live("", "m1");
-	expect_publish(to, QOS(1), 1, "live", "", "m1");
+	waits_behind_one("old");
 	for (int i = 0; i < 3; i++)
 		live(SHORT, "-");
-	peer_send(to, 0x82, "0009 00 0001 't' 01");
-	expect(to, 0x90, "0009 00 01");
+	asks();
 	peer_publish(from, RETAIN | QOS(1), 1, "t", "", "new");
 	bench_pass_ms(&bench, 2000);
 	live("", "m2");
@@ -160,11 +181,8 @@ START_TEST(dropped_after_one_that_was_sent)
 {
 	for (int again = 0; again < 2; again++) {
 		begin(1);
-		peer_publish(from, RETAIN | QOS(1), 1, "t", "", "first");
-		live("", "m1");
-		expect_publish(to, QOS(1), 1, "live", "", "m1");
-		peer_send(to, 0x82, "0009 00 0001 't' 01");
-		expect(to, 0x90, "0009 00 01");
+		waits_behind_one("first");
+		asks();
 		peer_publish(from, RETAIN, 0, "t", "", "sent");
 		expect_publish(to, 0, 0, "t", "", "sent");
 		live("", "m2");
@@ -215,11 +233,8 @@ END_TEST
 START_TEST(dropped_behind_one_that_waits)
 {
 	begin(1);
-	peer_publish(from, RETAIN | QOS(1), 1, "t", "", "found");
-	live("", "m1");
-	expect_publish(to, QOS(1), 1, "live", "", "m1");
-	peer_send(to, 0x82, "0009 00 0001 't' 01");
-	expect(to, 0x90, "0009 00 01");
+	waits_behind_one("found");
+	asks();
 	peer_publish(from, RETAIN | QOS(1), 1, "t", "", "queued");
 	peer_publish(from, RETAIN | QOS(1), 1, "t", "", "dropped");
 	acknowledge(1);
@@ -242,8 +257,7 @@ START_TEST(older_one_is_dropped)
 	peer_send(to, 0xA2, "0008 00 0001 't'");
 	expect(to, 0xB0, "0008 00 00");
 	peer_publish(from, RETAIN | QOS(1), 1, "t", "", "new");
-	peer_send(to, 0x82, "0009 00 0001 't' 01");
-	expect(to, 0x90, "0009 00 01");
+	asks();
 	live("", "m2");
 	ck_assert_uint_eq(counted(&bench, DROPPED_QUEUE_FULL), 1);
 	acknowledge(1);
@@ -270,14 +284,7 @@ START_TEST(at_most_once_waits_for_records_alone)
 	expect_publish(to, 0, 0, "t", "", "behind");
 	peer_publish(from, RETAIN, 0, "t", "", "at once");
 	expect_publish(to, 0, 0, "t", "", "at once");
-	peer_send(to, 0x50, "0001");
-	bench_store_all(&bench);
-	expect(to, 0x62, "0001");
-	peer_send(to, 0x70, "0001");
-	bench_store_all(&bench);
-	expect_publish(to, QOS(1), 2, "live", "", "m1");
-	acknowledge(2);
-	expect_publish(to, QOS(1), 3, "live", "", "m2");
+	completes_recorded();
 	bench_finish(&bench);
 }
 END_TEST
@@ -296,15 +303,29 @@ START_TEST(at_most_once_drops_no_other)
 	expect_publish(to, QOS(2), 1, "t/2", "", "recorded");
 	expect_publish(to, 0, 0, "t", "", "r");
 	expect_publish(to, 0, 0, "t", "", "1");
-	peer_send(to, 0x50, "0001");
-	bench_store_all(&bench);
-	expect(to, 0x62, "0001");
-	peer_send(to, 0x70, "0001");
-	bench_store_all(&bench);
-	expect_publish(to, QOS(1), 2, "live", "", "m1");
-	acknowledge(2);
-	expect_publish(to, QOS(1), 3, "live", "", "m2");
+	completes_recorded();
 	ck_assert_uint_eq(counted(&bench, DROPPED_QUEUE_FULL), 1);
+	bench_finish(&bench);
+}
+END_TEST
+
+/* What waits for the window beside it, and what waits behind that, come in their order. */
+START_TEST(at_most_once_in_its_turn)
+{
+	struct mqtt_connect connect = one_at_a_time();
+
+	begin_with_a_record(10);
+	peer_publish(from, RETAIN, 0, "t", "", "1");
+	live("", "2");
+	peer_publish(from, RETAIN, 0, "t", "", "3");
+	peer_lose(to);
+	bench_store_all(&bench);
+	connect.properties.receive_maximum = 10;
+	to = come_up(&bench, 0, &connect, true);
+	expect_publish(to, QOS(2), 1, "t/2", "", "recorded");
+	expect_publish(to, 0, 0, "t", "", "1");
+	expect_publish(to, QOS(1), 2, "live", "", "2");
+	expect_publish(to, 0, 0, "t", "", "3");
 	bench_finish(&bench);
 }
 END_TEST
@@ -360,6 +381,7 @@ Suite *shard_retain_turn_suite(void)
 	    older_one_is_dropped,
 	    at_most_once_waits_for_records_alone,
 	    at_most_once_drops_no_other,
+	    at_most_once_in_its_turn,
 	    at_most_once_waits_for_who_is_away,
 	    at_most_once_goes_to_another_member,
 	};

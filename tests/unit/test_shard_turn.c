@@ -35,6 +35,14 @@ static void bytes_without_a_turn(struct peer *peer, struct slice bytes)
 	shard_handle(bench.shards[peer->shard], bench.now, &event);
 }
 
+/* Whose PINGRESP is to come although somebody else's turn was long. */
+static void pings(struct peer *peer)
+{
+	static const uint8_t ping[] = {0xC0, 0x00};
+
+	bytes_without_a_turn(peer, slice_of(ping, sizeof ping));
+}
+
 static uint8_t many[100][29];
 
 /* PUBLISHes that match all that a new client has subscribed to, with a number each. */
@@ -69,7 +77,6 @@ static struct peer *busy_peer(void)
 /* What one read brings is handled in several turns if it is much work, and in order. */
 START_TEST(much_work_in_turns)
 {
-	static const uint8_t ping[] = {0xC0, 0x00};
 	struct peer *busy = busy_peer(), *other = new_peer(&bench, V5, "other");
 	uint64_t taken;
 
@@ -77,7 +84,7 @@ START_TEST(much_work_in_turns)
 	taken = counted(&bench, PUBLISH_RECEIVED);
 	ck_assert_uint_ge(taken, 10);
 	ck_assert_uint_lt(taken, 50);
-	bytes_without_a_turn(other, slice_of(ping, sizeof ping));
+	pings(other);
 	ck_assert_uint_eq(counted(&bench, PUBLISH_RECEIVED), taken);
 	bench_settle(&bench);
 	expect(other, 0xD0, "");
@@ -183,7 +190,6 @@ static unsigned payloads(const struct peer *busy, uint8_t *all)
 
 START_TEST(recorded_in_turns)
 {
-	static const uint8_t ping[] = {0xC0, 0x00};
 	struct peer *busy = busy_peer(), *from = new_lasting("from");
 	struct peer *other = new_peer(&bench, V5, "other");
 	uint64_t taken;
@@ -195,7 +201,7 @@ START_TEST(recorded_in_turns)
 	taken = counted(&bench, PUBLISH_SENT);
 	ck_assert_uint_ge(taken, 10);
 	ck_assert_uint_lt(taken, 50);
-	bytes_without_a_turn(other, slice_of(ping, sizeof ping));
+	pings(other);
 	ck_assert_uint_eq(counted(&bench, PUBLISH_SENT), taken);
 	bench_settle(&bench);
 	expect(other, 0xD0, "");
@@ -263,7 +269,6 @@ static void give_mail(void)
 
 START_TEST(mail_in_turns)
 {
-	static const uint8_t ping[] = {0xC0, 0x00};
 	struct peer *busy = busy_peer_of(2);
 	struct peer *from[10];
 	struct peer *other = new_peer(&bench, V5, bench_name(&bench, 0, "other"));
@@ -281,7 +286,7 @@ START_TEST(mail_in_turns)
 	ck_assert_uint_ge(taken, 10);
 	ck_assert_uint_lt(taken, 25); /* in the middle of a bundle */
 	ck_assert(!shard_is_behind(bench.shards[0]));
-	bytes_without_a_turn(other, slice_of(ping, sizeof ping));
+	pings(other);
 	ck_assert_uint_eq(counted(&bench, PUBLISH_SENT), taken);
 	bench_settle(&bench);
 	expect(other, 0xD0, "");

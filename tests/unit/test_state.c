@@ -386,13 +386,26 @@ START_TEST(joined_with_the_journal)
 }
 END_TEST
 
+/* Stops, with the store's answers late, and begins anew with the state that was written. */
+static void restart_with_state(void)
+{
+	struct slice bytes;
+
+	bench_event(&bench, 0, &(struct event){.type = EVENT_STOP});
+	bench_store_all(&bench);
+	bench.hold_store = false;
+	bytes = written(0);
+	bench_restart(&bench);
+	ck_assert(read_back(0, bytes));
+	bytes_free(bytes);
+}
+
 /* What was published is there with all its deliveries: sent again, it is the same. */
 START_TEST(held_and_published)
 {
 	struct mqtt_connect from_connect = lasting("from"), to_connect = lasting("to"),
 			    away_connect = lasting("away");
 	struct peer *from, *to, *away;
-	struct slice bytes;
 
 	bench_init(&bench, 1);
 	bench.durable = bench.settings.ack_when_delivered = true;
@@ -407,13 +420,7 @@ START_TEST(held_and_published)
 	peer_publish(from, QOS(2), 1, "t", "", "published");
 	bench.hold_store = true;
 	peer_publish(from, QOS(2), 2, "t", "", "not recorded");
-	bench_event(&bench, 0, &(struct event){.type = EVENT_STOP});
-	bench_store_all(&bench);
-	bench.hold_store = false;
-	bytes = written(0);
-	bench_restart(&bench);
-	ck_assert(read_back(0, bytes));
-	bytes_free(bytes);
+	restart_with_state();
 	to = come_up(&bench, 0, &to_connect, true);
 	away = come_up(&bench, 0, &away_connect, true);
 	expect_publish(to, DUP | QOS(2), 1, "t", "", "published");
@@ -435,7 +442,6 @@ START_TEST(behind_a_record)
 {
 	struct mqtt_connect to_connect = lasting("to");
 	struct peer *from, *to;
-	struct slice bytes;
 
 	bench_init(&bench, 1);
 	bench.durable = bench.settings.ack_when_delivered = true;
@@ -448,13 +454,7 @@ START_TEST(behind_a_record)
 	peer_publish(from, QOS(2), 1, "t", "", "recorded");
 	peer_publish(from, RETAIN, 0, "t", "", "behind");
 	expect_nothing(to);
-	bench_event(&bench, 0, &(struct event){.type = EVENT_STOP});
-	bench_store_all(&bench);
-	bench.hold_store = false;
-	bytes = written(0);
-	bench_restart(&bench);
-	ck_assert(read_back(0, bytes));
-	bytes_free(bytes);
+	restart_with_state();
 	to = come_up(&bench, 0, &to_connect, true);
 	expect_publish(to, DUP | QOS(2), 1, "t", "", "recorded");
 	expect_publish(to, 0, 0, "t", "", "behind");
